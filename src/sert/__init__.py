@@ -1,0 +1,87 @@
+"""Self-Enhanced Reasoning Training: make a small language model reason, and measure it honestly.
+
+Each stage of the method is one function; each leaves one folder. See `sert.method` for how they fit together.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from sert.config import (
+        Config,
+        EvaluationConfig,
+        MiningConfig,
+        RulesConfig,
+        StudentConfig,
+        TaskConfig,
+        TeacherConfig,
+        TrainingConfig,
+        load_config,
+    )
+    from sert.errors import SertError
+    from sert.evaluation.prediction import evaluate
+    from sert.paths.mining import mine
+    from sert.paths.selection import filter_paths
+    from sert.run import report, run
+    from sert.store.artifacts import Artifact, open_artifact
+    from sert.student.examples import read_examples
+    from sert.student.stage import train, trained_student
+    from sert.tasks.base import load_task
+    from sert.teacher.rationales import teach
+
+# Where each public name lives. Names are imported when they are first used: importing sert must not import torch.
+_HOMES = {
+    "Artifact": "sert.store.artifacts",
+    "Config": "sert.config",
+    "EvaluationConfig": "sert.config",
+    "MiningConfig": "sert.config",
+    "RulesConfig": "sert.config",
+    "SertError": "sert.errors",
+    "StudentConfig": "sert.config",
+    "TaskConfig": "sert.config",
+    "TeacherConfig": "sert.config",
+    "TrainingConfig": "sert.config",
+    "evaluate": "sert.evaluation.prediction",
+    "filter_paths": "sert.paths.selection",
+    "load_config": "sert.config",
+    "load_task": "sert.tasks.base",
+    "mine": "sert.paths.mining",
+    "open_artifact": "sert.store.artifacts",
+    "read_examples": "sert.student.examples",
+    "report": "sert.run",
+    "run": "sert.run",
+    "teach": "sert.teacher.rationales",
+    "train": "sert.student.stage",
+    "trained_student": "sert.student.stage",
+}
+
+__all__ = [
+    "Artifact",
+    "Config",
+    "EvaluationConfig",
+    "MiningConfig",
+    "RulesConfig",
+    "SertError",
+    "StudentConfig",
+    "TaskConfig",
+    "TeacherConfig",
+    "TrainingConfig",
+    "evaluate",
+    "filter_paths",
+    "load_config",
+    "load_task",
+    "mine",
+    "open_artifact",
+    "read_examples",
+    "report",
+    "run",
+    "teach",
+    "train",
+    "trained_student",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'sert' has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)

@@ -1,0 +1,309 @@
+"""One typed tree of settings: TOML in, `--set a.b=c` on top, unknown keys refused with the nearest name.
+
+Each default is the paper's value where it states one; `docs/paper_index.md` gives the source of each.
+"""
+
+import difflib
+import math
+import tomllib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar, get_args
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from sert.errors import ConfigError
+
+Method = Literal["zero_shot", "finetune", "sert", "rd", "sert+rd"]
+METHODS: tuple[Method, ...] = get_args(Method)
+TaskKind = Literal["strategyqa", "commonsenseqa", "table", "lab_yes_no", "lab_choice"]
+
+PositiveInt = Annotated[int, Field(ge=1)]
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class Section(BaseModel):
+    """A part of the configuration: immutable, and an unknown key is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=False, validate_default=True)
+
+
+SectionT = TypeVar("SectionT", bound=Section)
+
+
+class PromptTemplates(Section):
+    """Prompts as data. `{question}`, `{choices}`, `{path}`, `{rationale}` and `{answer}` are replaced literally."""
+
+    choices: str = "{question} Answer choices: {choices}."
+    """How choices follow the stem. Paper: `{stem} Answer choices: (A) a, (B) b, ...`"""
+    student: str = "Question: {question}\nAnswer:"
+    """What the student is asked. Paper: `Question: {q} Answer:`; its figure shows the newline."""
+    label: str = " So the answer is {answer}."
+    """Completion of label-only training (Finetune). Not stated by the paper."""
+    path: str = "{path} So the answer is {answer}."
+    """Completion of self-training. Paper: `{path} So the answer is {a}.`"""
+    teacher: str = "Question: {question}\nAnswer: Let's think step by step."
+    """What the teacher is asked, and what the distilled student is asked."""
+    rationale: str = " {rationale} So the answer is {answer}."
+    """Completion of distillation. Paper: `{R} So the answer is {a}.`"""
+
+
+class Columns(Section):
+    """Which column of a table holds what. Names with dots reach into nested columns."""
+
+    question_id: str | None = None
+    """Column of the ids; without one, ids are made from the row numbers."""
+    question: str = "question"
+    choices: str | None = None
+    """Column of the options (a list of texts); None for questions without options."""
+    answer: str = "answer"
+    """Gold answer: yes/no or true/false, a letter or an option's text, or a text."""
+
+
+class TaskConfig(Section):
+    """One question set."""
+
+    kind: TaskKind
+    data: Path | None = None
+    """File with the questions (with the train questions, where `test_data` is another file)."""
+    test_data: Path | None = None
+    """File with the test questions."""
+    split_file: Path | None = None
+    """JSON file {"train": [indices], "test": [indices]} into `data`."""
+    hub: str | None = None
+    """Hub data set id or a local data set folder, instead of files."""
+    hub_revision: str | None = None
+    train_split: str = "train"
+    """Name of the hub split that is trained on."""
+    test_split: str | None = None
+    """Name of the hub split that is tested on; None = the task's own convention."""
+    test_share: Annotated[float, Field(gt=0, lt=1)] | None = None
+    """Share of `data` set aside for testing (by hash of the question) when neither a split nor test data is given."""
+    columns: Columns = Columns()
+    limit: PositiveInt | None = None
+    """Use only the first questions of each split."""
+    prompts: PromptTemplates = PromptTemplates()
+    rationales: Path | None = None
+    """Recorded teacher answers of this task, where `teacher.kind = "recorded"`."""
+
+
+class StudentConfig(Section):
+    """The student: a hub id, a local folder, or `lab` for the student that ships with the package."""
+
+    path: str = "gpt2"
+    revision: str | None = None
+    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+    device: str = "auto"
+    """`auto` takes the accelerator if there is one."""
+
+
+class MiningConfig(Section):
+    """Branching decoding."""
+
+    branches: Annotated[int, Field(ge=0)] = 5
+    """First tokens that are branched on; 0 = raw sampling, the first token is drawn too. Paper: top 5."""
+    samples: PositiveInt = 5
+    """Continuations a branch. Paper: 5."""
+    top_k: PositiveInt = 10
+    """Paper: 10."""
+    top_p: Annotated[float, Field(gt=0, le=1)] = 0.95
+    """Paper: 0.95."""
+    temperature: Annotated[float, Field(gt=0)] = 1.0
+    """Not stated by the paper."""
+    max_new_tokens: PositiveInt = 128
+    """Not stated by the paper."""
+    eos_branch: Literal["skip", "continue"] = "skip"
+    """End-of-text among the top first tokens: take the next token instead, or keep it as a branch."""
+    keep_all: bool = False
+    """Decode every lane to its end, also when a rule is certain to drop it."""
+    max_lanes: PositiveInt = 400
+    """Lanes that decode together. Bounds memory."""
+
+
+class RulesConfig(Section):
+    """The filter. A rule is off with `false`, `min_tokens = 0`, `max_rep_2 = 1` or `min_perplexity = 0`."""
+
+    imitation: bool = True
+    """Drop texts that contain the `Question: ... Answer:` format. Paper: filter 1."""
+    option_repetition: bool = True
+    """Drop texts that only list the options. Paper: filter 1."""
+    direct_response: bool = True
+    """Drop texts that answer without reasoning. Paper: filter 1."""
+    min_tokens: Annotated[int, Field(ge=0)] = 25
+    """Paper: filter 2, 25 tokens."""
+    max_rep_2: Share = 0.2
+    """Paper: filter 3, 20 %."""
+    min_perplexity: Annotated[float, Field(ge=0)] = 5.0
+    """Paper: filter 4, perplexity below 5 is dropped."""
+    unit: Literal["tokens", "words"] = "tokens"
+    """Unit of length and rep-2: the student's tokens or lower-cased whitespace words."""
+    perplexity_over: Literal["path", "continuation"] = "path"
+    """Whether the branch token counts towards the perplexity."""
+    max_dropped_share: Share = 0.95
+    """Warn when one rule drops more than this share of the paths that reach it."""
+
+
+class TrainingConfig(Section):
+    """The one training loop."""
+
+    batch_size: PositiveInt = 8
+    """Examples an optimizer step. Paper: 8."""
+    micro_batch_size: PositiveInt | None = None
+    """Examples a forward pass; None = the whole batch. Does not change the result."""
+    learning_rate: Annotated[float, Field(gt=0)] = 3e-4
+    """Paper: 3e-4, Adam."""
+    epochs: Annotated[float, Field(gt=0)] = 20
+    """Paper: 20."""
+    max_steps: PositiveInt | None = None
+    """Optimizer steps; when given it decides instead of `epochs`, so that methods train equally long."""
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    warmup_steps: Annotated[int, Field(ge=0)] = 0
+    schedule: Literal["constant", "linear", "cosine"] = "constant"
+    max_grad_norm: Annotated[float, Field(gt=0)] | None = None
+    """Clip the gradient norm; None = no clipping (none is stated)."""
+    adam_betas: tuple[float, float] = (0.9, 0.999)
+    max_length: PositiveInt = 512
+    """Longest prompt + completion in tokens; longer examples are left out and counted."""
+    loss_on_prompt: bool = False
+    """Train on the prompt's tokens too."""
+    autocast: Literal["no", "bf16"] = "no"
+    """Mixed precision of the forward pass; weights and optimizer stay float32."""
+
+    def num_steps(self, num_examples: int) -> int:
+        """Count the optimizer steps: `max_steps`, else `epochs` passes over the examples."""
+        if self.max_steps is not None:
+            return self.max_steps
+        return max(1, math.ceil(math.ceil(num_examples / self.batch_size) * self.epochs))
+
+
+class TeacherConfig(Section):
+    """Where rationales come from."""
+
+    kind: Literal["lab", "recorded"] = "recorded"
+    """`lab` = the lab's oracle; `recorded` = answers made earlier (`tasks.<name>.rationales`)."""
+    only_correct: bool = False
+    """Leave out rationales whose own answer is wrong. The paper says nothing of it."""
+
+
+class EvaluationConfig(Section):
+    """How students are tested."""
+
+    max_new_tokens: PositiveInt = 256
+    """Not stated by the paper."""
+    max_lanes: PositiveInt = 400
+    max_format_rep_2: Share = 0.5
+    """Repetition of the reasoning above which an output fails the format."""
+    probe_samples: Annotated[int, Field(ge=0)] = 5
+    """Paths a question in the comparison of raw sampling with branching; 0 = leave it out."""
+
+
+class Config(Section):
+    """A whole run."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
+    seed: Annotated[int, Field(ge=0)] = 0
+    methods: tuple[Method, ...] = METHODS
+    student: StudentConfig = StudentConfig()
+    tasks: dict[Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")], TaskConfig] = Field(min_length=1)
+    mining: MiningConfig = MiningConfig()
+    rules: RulesConfig = RulesConfig()
+    training: TrainingConfig = TrainingConfig()
+    teacher: TeacherConfig = TeacherConfig()
+    evaluation: EvaluationConfig = EvaluationConfig()
+
+
+def load_config(path: Path, *, overrides: Iterable[str] = (), limit: int | None = None) -> Config:
+    """Read a TOML file and apply overrides.
+
+    Relative paths inside the file are taken from the current folder.
+
+    Args:
+        path: The file.
+        overrides: `a.b=c` strings; `c` is read as a TOML value, or as a string if it is none.
+        limit: Sets `limit` of every task.
+
+    Raises:
+        ConfigError: If the file is missing or is not TOML, or a key or value is not allowed.
+    """
+    try:
+        tree = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"There is no configuration file {path}. See `configs/` for examples.") from None
+    except IsADirectoryError:
+        raise ConfigError(f"{path} is a folder; give a TOML file such as configs/lab.toml.") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not a TOML file: {error}") from None
+    tree = apply_overrides(tree, overrides)
+    if limit is not None:
+        for task in tree.get("tasks", {}).values():
+            task["limit"] = limit
+    return validate(Config, tree, source=str(path))
+
+
+def apply_overrides(tree: Mapping[str, Any], overrides: Iterable[str]) -> dict[str, Any]:
+    """Set `a.b=c` in a nested mapping and return the copy.
+
+    Raises:
+        ConfigError: If an override is not of the form `a.b=c`.
+    """
+    result = _copy(tree)
+    for override in overrides:
+        dotted, equals, raw = override.partition("=")
+        keys = dotted.strip().split(".")
+        if not equals or not all(keys):
+            raise ConfigError(f"Cannot read the override {override!r}; write it as section.key=value.")
+        node = result
+        for key in keys[:-1]:
+            node = node.setdefault(key, {})
+            if not isinstance(node, dict):
+                raise ConfigError(f"Cannot set {dotted!r}: {key!r} is a value, not a section.")
+        node[keys[-1]] = _toml_value(raw.strip())
+    return result
+
+
+def validate(section: type[SectionT], tree: Mapping[str, Any], *, source: str) -> SectionT:
+    """Check a mapping against a section.
+
+    Raises:
+        ConfigError: With every problem, its key, what was given, and the nearest allowed name.
+    """
+    try:
+        return section.model_validate(tree)
+    except ValidationError as error:
+        lines = [f"  {_explain(section, dict(problem))}" for problem in error.errors()]
+        raise ConfigError("\n".join([f"{source} cannot be used:", *lines])) from None
+
+
+def _copy(tree: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: _copy(value) if isinstance(value, Mapping) else value for key, value in tree.items()}
+
+
+def _toml_value(raw: str) -> Any:
+    try:
+        return tomllib.loads(f"value = {raw}")["value"]
+    except tomllib.TOMLDecodeError:
+        return raw
+
+
+def _explain(section: type[Section], problem: dict[str, Any]) -> str:
+    location = [str(part) for part in problem["loc"]]
+    key = ".".join(location)
+    if problem["type"] == "extra_forbidden":
+        allowed = _allowed_keys(section, location[:-1])
+        nearest = difflib.get_close_matches(location[-1], allowed, n=1)
+        hint = f"; did you mean {nearest[0]!r}?" if nearest else f"; allowed: {', '.join(allowed)}"
+        return f"unknown key {key!r}{hint}"
+    if problem["type"] == "missing":
+        return f"{key!r} is missing"
+    message = problem["msg"][0].lower() + problem["msg"][1:]
+    return f"{key!r} = {problem['input']!r}: {message}"
+
+
+def _allowed_keys(section: type[Section], location: list[str]) -> list[str]:
+    current: type[Section] = section
+    for part in location:
+        annotation = current.model_fields[part].annotation if part in current.model_fields else current
+        for candidate in (annotation, *get_args(annotation)):
+            if isinstance(candidate, type) and issubclass(candidate, Section):
+                current = candidate
+    return sorted(current.model_fields)

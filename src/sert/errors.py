@@ -1,0 +1,61 @@
+"""The errors a user can meet, each with the exit code it ends in.
+
+    SertError 1
+      ConfigError 3    a configuration that cannot be used: unknown key, wrong type, value out of range
+      DataError 4      questions, paths or tables that cannot be used
+      StudentError 5   a student that cannot be loaded or driven
+      TeacherError 6   rationales that cannot be had
+      RunLockedError 8 another process writes to the same run folder
+      DiskFullError 9  no room left for an artifact
+      NonFiniteError 10  a loss or gradient that is not a number
+
+Exit code 2 is a wrong command line (click's own), 130 and 143 are Ctrl-C and SIGTERM.
+"""
+
+
+class SertError(Exception):
+    """A mistake the user can mend. The message says what was given, what is allowed and how to mend it."""
+
+    exit_code = 1
+
+
+class ConfigError(SertError):
+    """A configuration that cannot be used."""
+
+    exit_code = 3
+
+
+class DataError(SertError):
+    """Questions, paths or tables that cannot be used."""
+
+    exit_code = 4
+
+
+class StudentError(SertError):
+    """A student that cannot be loaded or driven."""
+
+    exit_code = 5
+
+
+class TeacherError(SertError):
+    """Rationales that cannot be had."""
+
+    exit_code = 6
+
+
+class RunLockedError(SertError):
+    """Another process writes to the same run folder."""
+
+    exit_code = 8
+
+
+class DiskFullError(SertError):
+    """No room is left for an artifact."""
+
+    exit_code = 9
+
+
+class NonFiniteError(SertError):
+    """A loss or gradient is not a finite number; the step was not applied."""
+
+    exit_code = 10

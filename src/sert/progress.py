@@ -1,0 +1,111 @@
+"""Progress for people (a bar on a terminal, plain lines elsewhere), on standard error."""
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Protocol
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+PLAIN_SECONDS = 5.0
+
+
+class Advance(Protocol):
+    """Called with the number of units that were finished, and a note such as the current loss."""
+
+    def __call__(self, units: int, note: str = "") -> None:
+        """Count finished units."""
+
+
+class Reporter(Protocol):
+    """Tells people what happens. `track` yields a function that is called as units are finished."""
+
+    def say(self, line: str) -> None:
+        """Say one line."""
+
+    @contextmanager
+    def track(self, label: str, total: int, unit: str) -> Iterator[Advance]:
+        """Track one stage of `total` units."""
+        ...
+
+
+class Silent:
+    """Says nothing; the default of the Python API."""
+
+    def say(self, line: str) -> None:
+        """Drop the line."""
+
+    @contextmanager
+    def track(self, label: str, total: int, unit: str) -> Iterator[Advance]:
+        """Track nothing."""
+        yield lambda units, note="": None
+
+
+class Terminal:
+    """A bar with rate and time left on a terminal; elsewhere a plain line every few seconds."""
+
+    def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._console = Console(stderr=True, highlight=False, markup=False)
+        self._clock = clock
+
+    def say(self, line: str) -> None:
+        """Print one line. Control characters (from model text, say) are made visible, never sent to the terminal."""
+        print(printable(line), file=sys.stderr, flush=True)
+
+    @contextmanager
+    def track(self, label: str, total: int, unit: str) -> Iterator[Advance]:
+        """Show the progress of one stage: done / total, units a second, time left."""
+        if self._console.is_terminal:
+            yield from self._bar(label, total, unit)
+        else:
+            yield from self._lines(label, total, unit)
+
+    def _bar(self, label: str, total: int, unit: str) -> Iterator[Advance]:
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[rate]}"),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[note]}"),
+        )
+        with Progress(*columns, console=self._console, transient=True) as bar:
+            task = bar.add_task(label, total=total, rate="", note="")
+            done, start = 0, self._clock()
+
+            def advance(units: int, note: str = "") -> None:
+                nonlocal done
+                done += units
+                bar.update(task, completed=done, rate=self._rate(done, start, unit), note=note)
+
+            yield advance
+        self.say(f"{label}: {done} {unit}, {self._rate(done, start, unit)}")
+
+    def _lines(self, label: str, total: int, unit: str) -> Iterator[Advance]:
+        done, start = 0, self._clock()
+        last = start
+
+        def advance(units: int, note: str = "") -> None:
+            nonlocal done, last
+            done += units
+            now = self._clock()
+            if now - last >= PLAIN_SECONDS and done < total:
+                last = now
+                left = (now - start) / max(done, 1) * (total - done)
+                tail = f", {note}" if note else ""
+                self.say(f"{label}: {done}/{total} {unit}, {self._rate(done, start, unit)}, {left:.0f} s left{tail}")
+
+        yield advance
+        self.say(f"{label}: {done} {unit} in {self._clock() - start:.1f} s, {self._rate(done, start, unit)}")
+
+    def _rate(self, done: int, start: float, unit: str) -> str:
+        return f"{done / max(self._clock() - start, 1e-9):,.1f} {unit}/s"
+
+
+def printable(text: str) -> str:
+    r"""Make control characters visible (`\x1b`), so that no text can drive the terminal."""
+    return "".join(
+        character if character.isprintable() or character in "\n\t" else repr(character)[1:-1] for character in text
+    )

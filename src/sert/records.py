@@ -1,0 +1,172 @@
+"""What crosses rooms: the rows of the tables that the stages exchange.
+
+Field names are the columns of the Parquet tables (`docs/data.md`); columns may be added, not renamed. Shares and
+accuracies are 0..1, log-probabilities are natural logs under the untempered, untruncated student.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+AnswerType = Literal["yes_no", "choice", "text"]
+Split = Literal["train", "test"]
+
+LETTERS = "ABCDEFGHIJ"
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One question of a task.
+
+    Attributes:
+        question_id: Unique within its task.
+        question: The question (for multiple choice the stem, without its choices).
+        choices: The options in order, lettered A, B, ...; empty when there are none.
+        answer: The gold answer: `yes` or `no`, a choice letter, or a text.
+        prompt: What the student is asked, from the task's `student` template.
+    """
+
+    question_id: str
+    task: str
+    split: str
+    question: str
+    choices: tuple[str, ...]
+    answer: str
+    prompt: str
+
+    @property
+    def letters(self) -> str:
+        """The letters of the choices, `ABCDE` for five."""
+        return LETTERS[: len(self.choices)]
+
+    @property
+    def answer_type(self) -> AnswerType:
+        """How answers to this question are read: a choice letter, yes or no, or free text."""
+        if self.choices:
+            return "choice"
+        return "yes_no" if self.answer in ("yes", "no") else "text"
+
+
+@dataclass(frozen=True, slots=True)
+class Path:
+    """One sampled path of the student.
+
+    Attributes:
+        branch: Rank of the first token, 0 = the student's most probable; also 0 for raw sampling.
+        sample: Index of the continuation within its branch.
+        first_token_logprob: Log-probability of the first token, in nats.
+        token_ids: Sampled tokens, the branch token first, end-of-text excluded.
+        logprobs: Log-probability of each token of `token_ids`, in nats.
+        text: The decoded tokens; ids are the truth, text is for people.
+        finish: `eos`, `length` (the limit was reached) or `rejected` (a rule was certain to drop it).
+        perplexity: exp of the mean negative log-probability of the tokens; infinite for an empty path.
+        rep_2: 1 - distinct bigrams / bigrams of the tokens, 0 when there are none.
+    """
+
+    question_id: str
+    branch: int
+    sample: int
+    first_token_id: int
+    first_token_logprob: float
+    token_ids: tuple[int, ...]
+    logprobs: tuple[float, ...]
+    text: str
+    finish: str
+    num_tokens: int
+    perplexity: float
+    rep_2: float
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What the rules say of one path.
+
+    Attributes:
+        reason: The first rule that dropped the path, None when it is kept.
+        num_tokens: Measured by the length rule, in its unit.
+        rep_2: Measured by the repetition rule, in its unit.
+        perplexity: Measured by the perplexity rule.
+        imitation: Whether the text imitates the question format.
+        option_repetition: Whether the text only lists the options.
+        direct_response: Whether the text answers without reasoning.
+        conclusion: The path's own answer, None when it states none.
+        agrees: Whether that answer is the gold answer, None when it states none.
+        selected: Whether this is the path that its question is trained on.
+    """
+
+    question_id: str
+    branch: int
+    sample: int
+    reason: str | None
+    num_tokens: int
+    rep_2: float
+    perplexity: float
+    imitation: bool
+    option_repetition: bool
+    direct_response: bool
+    conclusion: str | None
+    agrees: bool | None
+    selected: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One training example: `completion` is supervised, `prompt` is not. `source`: `label`, `path` or `rationale`."""
+
+    question_id: str
+    prompt: str
+    completion: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Rationale:
+    """One answer of the teacher.
+
+    Attributes:
+        text: The reasoning, without the answer that was extracted in a second call.
+        finish_reason: The server's word; empty when the record does not hold it.
+        extracted: The teacher's own answer, None when none could be read.
+        correct: Whether it is the gold answer.
+        source: Where it comes from: a file's name or an endpoint's host.
+    """
+
+    question_id: str
+    model: str
+    prompt: str
+    text: str
+    finish_reason: str
+    extracted: str | None
+    correct: bool
+    prompt_tokens: int | None
+    completion_tokens: int | None
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """One output of a student on a question, graded.
+
+    Attributes:
+        finish: `eos` or `length`.
+        num_tokens: Tokens of the completion, end-of-text excluded.
+        answer_strict: The answer behind the last `So the answer is`, None when there is none.
+        answer_loose: The strict answer, else the first plausible one.
+        format_ok: Strict answer found, ended before the limit, and no severe repetition.
+        rep_1: Unigram repetition of the reasoning over lower-cased whitespace words.
+        reasoning_tokens: Student tokens before `So the answer is`.
+        reasoned: Whether it reasons before it answers (see `sert.paths.rules.is_reasoned`).
+    """
+
+    question_id: str
+    prompt: str
+    completion: str
+    finish: str
+    num_tokens: int
+    answer_strict: str | None
+    answer_loose: str | None
+    correct_strict: bool
+    correct_loose: bool
+    format_ok: bool
+    rep_1: float
+    reasoning_tokens: int
+    reasoned: bool

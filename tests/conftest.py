@@ -1,0 +1,39 @@
+"""Small real parts that many tests share: a student built in memory, a folder of it, questions."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+from sert.records import Question
+from sert.student.load import Student, make_student
+from tests_support import make_tokenizer, tiny_gpt2
+
+
+@pytest.fixture(scope="session")
+def student() -> Student:
+    """A randomly initialised GPT-2 of two layers, with a byte-level tokenizer of its own."""
+    tokenizer = make_tokenizer()
+    return make_student(tiny_gpt2(len(tokenizer)), tokenizer, name="tiny")
+
+
+@pytest.fixture(scope="session")
+def student_folder(student: Student, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same student, saved."""
+    folder = tmp_path_factory.mktemp("student")
+    student.model.save_pretrained(folder)
+    student.tokenizer.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture
+def questions() -> list[Question]:
+    """Four yes/no questions of unequal length."""
+    texts = ["Is ice cold?", "Is the sea made of sand?", "Can a stone swim across a river?", "Do birds fly?"]
+    answers = ["yes", "no", "no", "yes"]
+    return [
+        Question(f"q{i}", "table", "train", text, (), answer, f"Question: {text}\nAnswer:")
+        for i, (text, answer) in enumerate(zip(texts, answers, strict=True))
+    ]

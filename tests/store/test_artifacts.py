@@ -1,0 +1,119 @@
+import errno
+import json
+import multiprocessing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sert.errors import DataError, DiskFullError, RunLockedError
+from sert.store.artifacts import MANIFEST, commit, content_key, file_hash, open_artifact, run_lock
+
+
+def write(text: str) -> Any:
+    def fill(folder: Path) -> dict[str, int]:
+        (folder / "sub").mkdir()
+        (folder / "sub" / "a.txt").write_text(text)
+        return {"characters": len(text)}
+
+    return fill
+
+
+def make(out: Path, text: str = "abc", **kwargs: Any) -> Any:
+    settings = {"stage": "test", "config": {"text": text}, "inputs": {"x": "1"}, "seed": 0, **kwargs}
+    return commit(out, write(text), **settings)
+
+
+def test_the_manifest_says_what_was_made_and_hashes_it(tmp_path: Path) -> None:
+    artifact = make(tmp_path / "out")
+    assert artifact.counts == {"characters": 3}
+    assert artifact.manifest["outputs"] == {"sub/a.txt": file_hash(tmp_path / "out" / "sub" / "a.txt")}
+    assert file_hash(tmp_path / "out" / "sub" / "a.txt").startswith("ba7816bf")
+    assert open_artifact(tmp_path / "out").key == artifact.key
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_a_finished_result_is_not_made_again(tmp_path: Path) -> None:
+    make(tmp_path / "out")
+
+    def never(folder: Path) -> dict[str, int]:
+        raise AssertionError("made twice")
+
+    again = commit(tmp_path / "out", never, stage="test", config={"text": "abc"}, inputs={"x": "1"}, seed=0)
+    assert again.counts == {"characters": 3}
+
+
+@pytest.mark.parametrize("change", [{"config": {"text": "x"}}, {"inputs": {"x": "2"}}, {"seed": 1}, {"stage": "other"}])
+def test_another_result_is_never_overwritten(tmp_path: Path, change: dict[str, Any]) -> None:
+    make(tmp_path / "out")
+    with pytest.raises(DataError, match="already holds another result"):
+        make(tmp_path / "out", **change)
+    assert open_artifact(tmp_path / "out").counts == {"characters": 3}
+
+
+def test_foreign_files_are_never_overwritten(tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "mine.txt").write_text("keep")
+    with pytest.raises(DataError, match="not a finished result"):
+        make(tmp_path / "out")
+    (tmp_path / "file").write_text("keep")
+    with pytest.raises(DataError):
+        make(tmp_path / "file")
+    assert (tmp_path / "file").read_text() == "keep"
+
+
+@pytest.mark.parametrize(
+    ("error", "seen"),
+    [
+        (ValueError("broken"), ValueError),
+        (OSError(errno.ENOSPC, "full"), DiskFullError),
+        (KeyboardInterrupt(), KeyboardInterrupt),
+    ],
+)
+def test_nothing_is_left_behind_when_making_fails(
+    tmp_path: Path, error: BaseException, seen: type[BaseException]
+) -> None:
+    def fail(folder: Path) -> dict[str, int]:
+        (folder / "half").write_text("half")
+        raise error
+
+    with pytest.raises(seen):
+        commit(tmp_path / "out", fail, stage="test", config={}, inputs={}, seed=0)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_unfinished_folder_is_no_artifact(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="does not exist"):
+        open_artifact(tmp_path / "no")
+    (tmp_path / "half").mkdir()
+    with pytest.raises(DataError, match=r"no manifest\.json"):
+        open_artifact(tmp_path / "half")
+    for content in ("{", "[]", json.dumps({"stage": "x"})):
+        (tmp_path / "half" / MANIFEST).write_text(content)
+        with pytest.raises(DataError, match="manifest"):
+            open_artifact(tmp_path / "half")
+
+
+def test_equal_values_share_a_key() -> None:
+    assert content_key({"a": 1, "b": [2]}) == content_key({"b": [2], "a": 1})
+    assert content_key({"a": 1}) != content_key({"a": 2})
+
+
+def _hold(folder: Path, ready: Any, done: Any) -> None:
+    with run_lock(folder):
+        ready.set()
+        done.wait(30)
+
+
+def test_a_second_writer_is_refused_and_told_who_holds_the_run(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("spawn")
+    ready, done = context.Event(), context.Event()
+    process = context.Process(target=_hold, args=(tmp_path, ready, done))
+    process.start()
+    assert ready.wait(60)
+    with pytest.raises(RunLockedError, match=f"process {process.pid} on"), run_lock(tmp_path):
+        pass
+    process.kill()
+    process.join()
+    with run_lock(tmp_path):
+        pass
