@@ -1,0 +1,23 @@
+"""The oracle teacher: true rationales for the lab's questions, in a longer style than the student's own.
+
+We must find out which animal Mara keeps. Mara keeps a fox. Next we look at what the fox fears. The fox fears
+snow. The choice that says snow is (D).
+"""
+
+from sert.lab.verifier import parse_question
+from sert.lab.world import ATTRIBUTES, World
+from sert.records import Question
+
+
+def write_rationale(world: World, question: Question) -> str:
+    """Write the oracle's reasoning for a lab question, without its conclusion."""
+    asked = parse_question(question)
+    animal = world.animal_of[asked.person]
+    value, verb_s = world.value_of[animal, asked.verb], ATTRIBUTES[asked.verb].verb_s
+    first = f"We must find out which animal {asked.person} keeps. {asked.person} keeps a {animal}."
+    if question.choices:
+        letter = question.letters[question.choices.index(value)]
+        second = f"Next we look at what the {animal} {verb_s}. The {animal} {verb_s} {value}."
+        return f"{first} {second} The choice that says {value} is ({letter})."
+    second = f"Next we look at whether the {animal} {verb_s}."
+    return f"{first} {second} The {animal} {verb_s if value == 'yes' else f'never {verb_s}'}, and that decides it."

@@ -1,0 +1,103 @@
+"""The verifier: says of each step of a path whether it is true in the world, and whether the conclusion follows.
+
+Claims are read wherever they stand: who keeps which animal, what an animal does, never does, fears (eats, loves,
+chases), and which choice says what. Sentences without a claim are neither true nor false.
+"""
+
+import re
+from typing import NamedTuple
+
+from sert.errors import DataError
+from sert.lab.corpus import DETERMINERS, KEEPS
+from sert.lab.world import ABILITIES, ATTRIBUTES, TASTES, World
+from sert.records import Question
+from sert.tasks.answers import extract_strict, reasoning_of
+
+_VERB_OF = {attribute.verb_s: verb for verb, attribute in ATTRIBUTES.items()}
+_VERBS = "|".join([*ATTRIBUTES, *_VERB_OF])
+_VALUES = "|".join(value for attribute in TASTES for value in attribute.values)
+_QUESTION = re.compile(
+    rf"(?:Does|Is it true that|What does|Which of these does) the pet of (?P<person>\w+) (?P<verb>{_VERBS})\?"
+)
+_KEEPS = re.compile(rf"\b(\w+) (?:{'|'.join(KEEPS)}) a (\w+)\b|\b[Tt]he pet of (\w+) is a (\w+)\b")
+_DETERMINER = rf"\b(?i:{'|'.join(DETERMINERS)})"
+_TASTE = re.compile(rf"{_DETERMINER} (\w+) ({'|'.join(attribute.verb_s for attribute in TASTES)}) ({_VALUES})\b")
+_ABILITY = re.compile(rf"{_DETERMINER} (\w+) (never )?({'|'.join(attribute.verb_s for attribute in ABILITIES)})\b")
+_CHOICE = re.compile(rf"\bchoice that says ({_VALUES}) is \(([A-J])\)")
+# What only announces a claim: "Next we look at whether the fox swims."
+_ANNOUNCEMENT = re.compile(r"\b(?:whether|what) the \w+ \w+")
+
+
+class AskedPair(NamedTuple):
+    """What a lab question asks about."""
+
+    person: str
+    verb: str
+
+
+class Step(NamedTuple):
+    """One claim of a path: its words, and whether it is true."""
+
+    claim: str
+    true: bool
+
+
+class Verification(NamedTuple):
+    """What the verifier says of a path.
+
+    Attributes:
+        steps: Every claim.
+        complete: Both hops of the question are stated: the animal of the person, and what is true of it.
+        conclusion: The answer that the path states, None when it states none.
+        follows: Whether the conclusion follows from the path's own claims; None when there is no conclusion.
+        true: Both hops are stated, every claim is true, and a conclusion, if there is one, follows.
+    """
+
+    steps: tuple[Step, ...]
+    complete: bool
+    conclusion: str | None
+    follows: bool | None
+    true: bool
+
+
+class _Claim(NamedTuple):
+    animal: str
+    verb: str
+    value: str
+    words: str
+
+
+def parse_question(question: Question) -> AskedPair:
+    """Read person and verb back from a lab question.
+
+    Raises:
+        DataError: If it is not a question of the lab.
+    """
+    match = _QUESTION.fullmatch(question.question)
+    if match is None:
+        raise DataError(f"{question.question!r} is not a question of the lab; only the lab's own can be verified.")
+    return AskedPair(match["person"], _VERB_OF.get(match["verb"], match["verb"]))
+
+
+def verify(world: World, question: Question, text: str) -> Verification:
+    """Check a path or rationale against the world, claim by claim."""
+    asked = parse_question(question)
+    reasoning = _ANNOUNCEMENT.sub(" ", reasoning_of(text))
+    keeps = [((m[1] or m[3]), (m[2] or m[4]), m[0]) for m in _KEEPS.finditer(reasoning)]
+    claims = [_Claim(m[1], _VERB_OF[m[2]], m[3], m[0]) for m in _TASTE.finditer(reasoning)]
+    claims += [_Claim(m[1], _VERB_OF[m[3]], "no" if m[2] else "yes", m[0]) for m in _ABILITY.finditer(reasoning)]
+    steps = [Step(words, world.animal_of.get(person) == animal) for person, animal, words in keeps]
+    steps += [Step(claim.words, world.value_of.get((claim.animal, claim.verb)) == claim.value) for claim in claims]
+    steps += [Step(m[0], _answer_of(question, m[1]) == m[2]) for m in _CHOICE.finditer(reasoning)]
+    animals = {animal for person, animal, _ in keeps if person == asked.person}
+    stated = [claim.value for claim in claims if claim.verb == asked.verb and claim.animal in animals]
+    conclusion = extract_strict(text, question)
+    follows = None if conclusion is None else bool(stated) and conclusion == _answer_of(question, stated[-1])
+    true = bool(stated) and all(step.true for step in steps) and follows is not False
+    return Verification(tuple(steps), bool(stated), conclusion, follows, true)
+
+
+def _answer_of(question: Question, value: str) -> str | None:
+    if not question.choices:
+        return value
+    return question.letters[question.choices.index(value)] if value in question.choices else None

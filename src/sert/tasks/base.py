@@ -1,0 +1,254 @@
+"""Loading a question set, and the checks that all kinds share."""
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+from sert.config import PromptTemplates, TaskConfig, TaskKind
+from sert.errors import ConfigError, DataError
+from sert.records import LETTERS, Question
+from sert.seeds import derive_seed
+from sert.tasks import commonsenseqa, lab, strategyqa, table
+from sert.tasks.answers import ANSWER_PHRASE, extract_strict, is_correct, normalize_gold
+from sert.tasks.prompts import label_example, student_prompt
+from sert.tasks.rows import Row, shorten
+
+READERS: dict[TaskKind, Callable[[TaskConfig], Iterator[Row]]] = {
+    "strategyqa": strategyqa.read_rows,
+    "commonsenseqa": commonsenseqa.read_rows,
+    "table": table.read_rows,
+    "lab_yes_no": lab.read_rows,
+    "lab_choice": lab.read_rows,
+}
+
+LEAKED = "train question also in the test split"
+
+_FILES = {"data", "test_data", "test_share"}
+_HUB = {"hub", "hub_revision", "train_split", "test_split"}
+_OPTIONS: dict[TaskKind, set[str]] = {
+    "strategyqa": _FILES | _HUB | {"split_file"},
+    "commonsenseqa": _FILES | _HUB,
+    "table": _FILES | _HUB | {"columns"},
+    "lab_yes_no": set(),
+    "lab_choice": set(),
+}
+_COMMON = {"kind", "limit", "prompts", "rationales"}
+_HUB_IDS: dict[TaskKind, str] = {"strategyqa": strategyqa.HUB_ID, "commonsenseqa": commonsenseqa.HUB_ID}
+_PLACEHOLDERS = {
+    "choices": ("question", "choices"),
+    "student": ("question",),
+    "label": ("answer",),
+    "path": ("path", "answer"),
+    "teacher": ("question",),
+    "rationale": ("rationale", "answer"),
+}
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_NOT_WORD = re.compile(r"[\W_]+")
+
+
+@dataclass(frozen=True)
+class TaskData:
+    """The questions of a task, train before test, and how many were left out for which reason."""
+
+    questions: tuple[Question, ...]
+    left_out: dict[str, int]
+
+    def split(self, name: str) -> tuple[Question, ...]:
+        """Return the questions of `train` or `test`, in order."""
+        return tuple(question for question in self.questions if question.split == name)
+
+
+class Majority(NamedTuple):
+    """The most frequent answer, and its share (0..1)."""
+
+    answer: str
+    share: float
+
+
+def load_task(name: str, config: TaskConfig) -> TaskData:
+    """Load a question set and check every question.
+
+    A train question that is also in the test split (the same words and choices, whatever their case, punctuation and
+    order of the choices) is left out and counted. `limit` applies to each split after that.
+
+    Raises:
+        ConfigError: If an option does not fit the kind, two options exclude each other, or a template lacks a part.
+        DataError: If a source cannot be read or a question cannot be used; the message names the row.
+    """
+    _check_options(name, config)
+    _check_templates(name, config.prompts)
+    questions = list(_questions(name, config))
+    if config.test_share is not None:
+        questions = [replace(each, split=_drawn_split(each, config.test_share)) for each in questions]
+    kept, left_out = _without_leaks(questions)
+    data = TaskData(tuple(_limited(kept, config.limit)), left_out)
+    _check_splits(name, config, data)
+    return data
+
+
+def majority_answer(questions: Sequence[Question]) -> Majority:
+    """Find the most frequent gold answer; of equally frequent ones the alphabetically first.
+
+    Raises:
+        DataError: If there are no questions.
+    """
+    if not questions:
+        raise DataError("There are no questions to find the majority answer of.")
+    counts = Counter(question.answer for question in questions)
+    answer = min(counts, key=lambda each: (-counts[each], each))
+    return Majority(answer, counts[answer] / len(questions))
+
+
+def _check_options(name: str, config: TaskConfig) -> None:
+    fields = TaskConfig.model_fields
+    given = {field for field in fields if field == "kind" or getattr(config, field) != fields[field].default}
+    allowed = _OPTIONS[config.kind]
+    for option in sorted(given - allowed - _COMMON):
+        raise ConfigError(
+            f"tasks.{name}.{option} makes no sense for kind = {config.kind!r}; leave it out. "
+            f"It takes: {', '.join(sorted(allowed | _COMMON))}."
+        )
+    if allowed:
+        _check_source(name, config, given)
+
+
+def _check_source(name: str, config: TaskConfig, given: set[str]) -> None:
+    if len(given & {"data", "hub"}) != 1:
+        hub = _HUB_IDS.get(config.kind, "owner/name")
+        both = "both are given" if "data" in given else "neither is given"
+        raise ConfigError(f"tasks.{name} needs either data = 'FILE' or hub = '{hub}'; {both}.")
+    excluded = _HUB if "data" in given else {"test_data", "split_file"}
+    for option in sorted(given & excluded):
+        raise ConfigError(
+            f"tasks.{name}.{option} does not go with {'data' if 'data' in given else 'hub'}; leave it out."
+        )
+    tests = sorted(given & {"test_data", "split_file", "test_share", "test_split"})
+    if "hub" in given and config.kind in _HUB_IDS and "test_share" in given:
+        raise ConfigError(f"tasks.{name}.test_share: this hub set has a test split of its own; leave test_share out.")
+    if len(tests) > 1:
+        raise ConfigError(f"tasks.{name} says twice what is tested on: {' and '.join(tests)}; keep one.")
+
+
+def _check_templates(name: str, templates: PromptTemplates) -> None:
+    for template, parts in _PLACEHOLDERS.items():
+        text = getattr(templates, template)
+        for part in parts:
+            if f"{{{part}}}" not in text:
+                raise ConfigError(f"tasks.{name}.prompts.{template} = {shorten(text)} must hold {{{part}}}.")
+
+
+def _check_splits(name: str, config: TaskConfig, data: TaskData) -> None:
+    if not data.split("train"):
+        left_out = "".join(f" {count} left out: {reason}." for reason, count in data.left_out.items())
+        raise DataError(f"{name}: the train split is empty.{left_out}")
+    if config.test_share is not None and not data.split("test"):
+        raise DataError(
+            f"{name}: a test_share of {config.test_share} of {len(data.questions)} questions leaves the test split "
+            "empty; raise it."
+        )
+
+
+def _questions(name: str, config: TaskConfig) -> Iterator[Question]:
+    places: dict[str, str] = {}
+    for row in READERS[config.kind](config):
+        question = _question(name, row, config)
+        if question.question_id in places:
+            raise DataError(
+                f"{row.where}: the id {question.question_id!r} was given already, by {places[question.question_id]}; "
+                "ids must be unique within a task."
+            )
+        places[question.question_id] = row.where
+        yield question
+
+
+def _question(name: str, row: Row, config: TaskConfig) -> Question:
+    question_id = _text(str(row.question_id) if type(row.question_id) is int else row.question_id, "id", row)
+    stem = _text(row.question, "question", row)
+    choices = _choices(row)
+    question = Question(
+        question_id=question_id,
+        task=name,
+        split=row.split,
+        question=stem,
+        choices=choices,
+        answer=_answer(row, choices, config.kind),
+        prompt=student_prompt(stem, choices, config.prompts),
+    )
+    _check_readable(question, row, config.prompts)
+    return question
+
+
+def _text(value: Any, what: str, row: Row) -> str:
+    if not isinstance(value, str):
+        raise DataError(f"{row.where}: the {what} must be a text, not {shorten(value)}.")
+    if not value.strip():
+        raise DataError(f"{row.where}: the {what} is empty.")
+    if _SURROGATE.search(value):
+        raise DataError(f"{row.where}: the {what} {shorten(value)} holds half a character (\\ud800..\\udfff); mend it.")
+    return value.strip()
+
+
+def _choices(row: Row) -> tuple[str, ...]:
+    if row.choices is None:
+        return ()
+    if not isinstance(row.choices, list):
+        raise DataError(f"{row.where}: the choices must be a list of texts, not {shorten(row.choices)}.")
+    if not 2 <= len(row.choices) <= len(LETTERS):
+        raise DataError(f"{row.where}: there are {len(row.choices)} choices; 2 to {len(LETTERS)} are allowed.")
+    return tuple(_text(choice, f"choice {letter}", row) for letter, choice in zip(LETTERS, row.choices, strict=False))
+
+
+def _answer(row: Row, choices: tuple[str, ...], kind: TaskKind) -> str:
+    # Numbers are refused: 1 can be a count, a truth value, or the place of a choice.
+    raw = row.answer if isinstance(row.answer, bool) else _text(row.answer, "answer", row)
+    answer = normalize_gold(raw, choices)
+    if choices and answer is None:
+        listed = ", ".join(f"({letter}) {choice}" for letter, choice in zip(LETTERS, choices, strict=False))
+        raise DataError(
+            f"{row.where}: the answer {shorten(raw)} does not name exactly one of {shorten(listed)[1:-1]}; "
+            "give a letter in brackets, such as (A), or the text of one choice."
+        )
+    if answer is None or (kind == "strategyqa" and answer not in ("yes", "no")):
+        allowed = "yes/no or true/false" if kind == "strategyqa" else "yes/no, true/false or a text with words"
+        raise DataError(f"{row.where}: the answer is {shorten(raw)}; it must be {allowed}.")
+    return answer
+
+
+def _check_readable(question: Question, row: Row, templates: PromptTemplates) -> None:
+    """Grade the grader: the gold answer, written as the student learns to, must be read back as correct."""
+    completion = label_example(question, templates).completion
+    read = extract_strict(completion, question)
+    if read is None or not is_correct(read, question):
+        raise DataError(
+            f"{row.where}: the answer {shorten(question.answer)} is read back as {shorten(read)} from its label "
+            f"completion {shorten(completion)}. Give an answer of one sentence or less, and keep "
+            f"`{ANSWER_PHRASE} {{answer}}.` in the label template."
+        )
+
+
+def _fold(text: str) -> str:
+    return _NOT_WORD.sub(" ", text.casefold()).strip() or text
+
+
+def _drawn_split(question: Question, share: float) -> str:
+    return "test" if derive_seed(0, "test share", _fold(question.question)) < share * 2**64 else "train"
+
+
+def _without_leaks(questions: Iterable[Question]) -> tuple[list[Question], dict[str, int]]:
+    keyed = [((_fold(each.question), tuple(sorted(map(_fold, each.choices)))), each) for each in questions]
+    tested = {key for key, question in keyed if question.split == "test"}
+    test = [question for _, question in keyed if question.split == "test"]
+    train = [question for _, question in keyed if question.split == "train"]
+    kept = [question for key, question in keyed if question.split == "train" and key not in tested]
+    left_out = len(train) - len(kept)
+    return kept + test, {LEAKED: left_out} if left_out else {}
+
+
+def _limited(questions: Sequence[Question], limit: int | None) -> Iterator[Question]:
+    counts: Counter[str] = Counter()
+    for question in questions:
+        counts[question.split] += 1
+        if limit is None or counts[question.split] <= limit:
+            yield question

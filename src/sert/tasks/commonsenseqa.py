@@ -1,0 +1,70 @@
+"""CommonsenseQA: five choices a question (Talmor et al., 2019).
+
+An instance of the official JSONL files:
+
+    {"id": "5c1d", "answerKey": "B", "question": {"stem": "Where would you hang a wet coat?",
+     "choices": [{"label": "A", "text": "oven"}, {"label": "B", "text": "hook"}, {"label": "C", "text": "river"},
+                 {"label": "D", "text": "lamp"}, {"label": "E", "text": "drawer"}]}}
+
+and of a hub set such as `tau/commonsense_qa`:
+
+    {"id": "5c1d", "question": "Where would you hang a wet coat?", "answerKey": "B",
+     "choices": {"label": ["A", "B", "C", "D", "E"], "text": ["oven", "hook", "river", "lamp", "drawer"]}}
+
+The official test questions have no answers; the paper tests on the dev file, the hub's `validation` split.
+"""
+
+import string
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from sert.config import TaskConfig
+from sert.errors import DataError
+from sert.records import Split
+from sert.tasks.rows import Record, Row, column, read_jsonl, read_splits, shorten
+
+TEST_SPLIT = "validation"
+HUB_ID = "tau/commonsense_qa"
+
+
+def read_rows(config: TaskConfig) -> Iterator[Row]:
+    """Read the questions. Ids are the set's own.
+
+    Raises:
+        DataError: If a file cannot be read, or a row has another form.
+    """
+    for split, record in read_splits(config, read_jsonl, test_split=TEST_SPLIT):
+        yield _row(split, record)
+
+
+def _row(split: Split, record: Record) -> Row:
+    nested = isinstance(record.columns.get("question"), Mapping)
+    stem = column(record, "question.stem" if nested else "question")
+    labels, texts = _labelled(record, column(record, "question.choices" if nested else "choices"))
+    answer = column(record, "answerKey")
+    if labels != list(string.ascii_uppercase[: len(labels)]):
+        raise DataError(
+            f"{record.where}: the labels of the choices must be A, B, C, ... in order, not {shorten(labels)}."
+        )
+    if labels and answer not in labels:
+        raise DataError(
+            f"{record.where}: answerKey is {shorten(answer)}, which is none of {', '.join(labels)}. "
+            "The official test questions have no answers; test on the dev file."
+        )
+    # In brackets a letter cannot be mistaken for a choice's text.
+    return Row(split, record.where, column(record, "id"), stem, texts, f"({answer})")
+
+
+def _labelled(record: Record, choices: Any) -> tuple[list[Any], list[Any]]:
+    if (
+        isinstance(choices, Mapping)
+        and isinstance(choices.get("label"), list)
+        and isinstance(choices.get("text"), list)
+    ):
+        if len(choices["label"]) == len(choices["text"]):
+            return choices["label"], choices["text"]
+    elif isinstance(choices, list) and all(
+        isinstance(each, Mapping) and {"label", "text"} <= each.keys() for each in choices
+    ):
+        return [each["label"] for each in choices], [each["text"] for each in choices]
+    raise DataError(f"{record.where}: choices must have a label and a text each, not {shorten(choices)}.")

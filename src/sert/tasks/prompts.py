@@ -1,0 +1,71 @@
+"""Prompts and training examples, made from templates.
+
+With the default templates, a question of two choices and what is made of it:
+
+    Question: What melts in the sun? Answer choices: (A) ice, (B) stone.
+    Answer: Ice turns to water when it is warm. So the answer is A.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+
+from sert.config import PromptTemplates
+from sert.records import LETTERS, Example, Question
+from sert.tasks.answers import reasoning_of
+
+_PLACEHOLDER = re.compile(r"\{(\w+)\}")
+
+
+def fill(template: str, values: Mapping[str, str]) -> str:
+    """Replace each `{name}` by its value in one pass.
+
+    Values are taken literally: braces inside them stay as they are, and so do names without a value.
+    """
+    return _PLACEHOLDER.sub(lambda found: values.get(found[1], found[0]), template)
+
+
+def render_question(question: str, choices: Sequence[str], templates: PromptTemplates) -> str:
+    """Put the choices behind the stem: `{stem} Answer choices: (A) a, (B) b.`; the stem alone when there are none."""
+    stem = question.strip()
+    if not choices:
+        return stem
+    listed = ", ".join(f"({letter}) {choice}" for letter, choice in zip(LETTERS, choices, strict=False))
+    return fill(templates.choices, {"question": stem, "choices": listed})
+
+
+def student_prompt(question: str, choices: Sequence[str], templates: PromptTemplates) -> str:
+    """Write what the student is asked."""
+    return fill(templates.student, {"question": render_question(question, choices, templates)})
+
+
+def teacher_prompt(question: Question, templates: PromptTemplates) -> str:
+    """Write what the teacher is asked, and the student that is distilled from it."""
+    return fill(templates.teacher, {"question": render_question(question.question, question.choices, templates)})
+
+
+def label_example(question: Question, templates: PromptTemplates) -> Example:
+    """Make an example of label-only training: the answer and no reasoning."""
+    completion = fill(templates.label, {"answer": question.answer})
+    return Example(question.question_id, question.prompt, completion, "label")
+
+
+def path_example(question: Question, path_text: str, templates: PromptTemplates) -> Example:
+    """Make an example of self-training: the path, then the gold answer (paper, section 2).
+
+    The path's own conclusion is cut off, from its last `So the answer is` on. What is left begins with one blank,
+    however the path began, so that it stands off from the prompt.
+    """
+    reasoning = reasoning_of(path_text).strip()
+    path = f" {reasoning}" if reasoning else ""
+    completion = fill(templates.path, {"path": path, "answer": question.answer})
+    return Example(question.question_id, question.prompt, completion, "path")
+
+
+def rationale_example(question: Question, rationale_text: str, templates: PromptTemplates) -> Example:
+    """Make an example of distillation: the teacher's prompt, its rationale, then the gold answer (paper, section 2).
+
+    The rationale's own conclusion is cut off, from its last `So the answer is` on.
+    """
+    values = {"rationale": reasoning_of(rationale_text).strip(), "answer": question.answer}
+    completion = fill(templates.rationale, values)
+    return Example(question.question_id, teacher_prompt(question, templates), completion, "rationale")

@@ -1,0 +1,88 @@
+"""StrategyQA: yes/no questions whose steps are implicit (Geva et al., 2021).
+
+Three forms are read. An instance of BIG-bench's `task.json`:
+
+    {"input": "Could a penguin post a letter at the summit of Everest?", "target_scores": {"Yes": 0, "No": 1}}
+
+An instance of the official release file, and of a hub set such as `ChilleD/StrategyQA`:
+
+    {"qid": "0f3b9c", "question": "Could a penguin post a letter at the summit of Everest?", "answer": false}
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+
+from sert.config import TaskConfig
+from sert.errors import DataError
+from sert.records import Split
+from sert.tasks.rows import Record, Row, column, read_json, read_splits, row_id, shorten
+
+TEST_SPLIT = "test"
+HUB_ID = "ChilleD/StrategyQA"
+
+
+def read_rows(config: TaskConfig) -> Iterator[Row]:
+    """Read the questions. Ids are the row's index for BIG-bench's file, else the `qid`.
+
+    A split file sorts the rows of `data` by their indices; rows that it does not name are not used.
+
+    Raises:
+        DataError: If a file cannot be read or has another form, or the split file does not fit it.
+    """
+    rows = [_row(split, record) for split, record in read_splits(config, _read_file, test_split=TEST_SPLIT)]
+    if config.split_file is None:
+        yield from rows
+        return
+    for split, indices in _read_split_file(config.split_file, num_rows=len(rows)).items():
+        yield from (rows[index]._replace(split=split) for index in indices)
+
+
+def _row(split: Split, record: Record) -> Row:
+    if "input" in record.columns:
+        return Row(split, record.where, row_id(split, record), record.columns["input"], None, _scored_answer(record))
+    question_id, question, answer = (column(record, name) for name in ("qid", "question", "answer"))
+    return Row(split, record.where, question_id, question, None, answer)
+
+
+def _scored_answer(record: Record) -> str:
+    scores = column(record, "target_scores")
+    if scores == {"Yes": 1, "No": 0}:
+        return "yes"
+    if scores == {"Yes": 0, "No": 1}:
+        return "no"
+    raise DataError(
+        f"{record.where}: target_scores is {shorten(scores)}; it must give Yes and No, one of them 1, the other 0."
+    )
+
+
+def _read_file(file: Path) -> Iterable[Record]:
+    content = read_json(file)
+    rows = content.get("examples") if isinstance(content, Mapping) else content
+    if not isinstance(rows, list):
+        raise DataError(
+            f"{file} is no StrategyQA file; it must be BIG-bench's task.json (an object with a list `examples`) or the "
+            "official release (a list of questions). For other files use kind = 'table'."
+        )
+    records = [Record(f"{file}, row {index} (from 0)", index, columns) for index, columns in enumerate(rows)]
+    for record in records:
+        if not isinstance(record.columns, Mapping):
+            raise DataError(f"{record.where}: a JSON object is needed, not {shorten(record.columns)}.")
+    return records
+
+
+def _read_split_file(file: Path, *, num_rows: int) -> dict[Split, list[int]]:
+    content = read_json(file)
+    if not isinstance(content, dict) or content.keys() != {"train", "test"}:
+        given = shorten(sorted(content)) if isinstance(content, dict) else shorten(content)
+        raise DataError(f"{file} must be an object with the keys train and test, not {given}.")
+    seen: dict[int, str] = {}
+    for split, indices in content.items():
+        if not isinstance(indices, list) or not indices:
+            raise DataError(f"{file}: {split} must be a list of row indices with at least one, not {shorten(indices)}.")
+        for index in indices:
+            if type(index) is not int or not 0 <= index < num_rows:
+                raise DataError(f"{file}: {split} holds {shorten(index)}; indices go from 0 to {num_rows - 1}.")
+            if index in seen:
+                raise DataError(f"{file}: row {index} is in {seen[index]} and again in {split}; list it once.")
+            seen[index] = split
+    return {"train": content["train"], "test": content["test"]}

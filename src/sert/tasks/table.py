@@ -1,0 +1,55 @@
+"""Your own questions, from JSONL, CSV, Parquet, a hub set or a local data set folder.
+
+`columns` of the task says which column holds what; dots reach into nested columns. An instance of a JSONL file, with
+`columns = {question_id = "key", question = "ask", choices = "options", answer = "gold"}`:
+
+    {"key": "k7", "ask": "Which of these floats on water?", "options": ["anvil", "cork", "marble"], "gold": "cork"}
+
+Where a cell can hold no list, as in CSV, the choices are written as `anvil|cork|marble` or as a JSON list.
+"""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from sert.config import TaskConfig
+from sert.errors import DataError
+from sert.tasks.rows import Record, Row, column, read_csv, read_jsonl, read_parquet, read_splits, row_id, shorten
+
+READERS = {".jsonl": read_jsonl, ".csv": read_csv, ".parquet": read_parquet}
+
+
+def read_rows(config: TaskConfig) -> Iterator[Row]:
+    """Read the questions. Without a column of ids they are row numbers, counted from 0.
+
+    Raises:
+        DataError: If a file is of another kind or cannot be read, or lacks a column.
+    """
+    names = config.columns
+    for split, record in read_splits(config, _read_file, test_split=None):
+        yield Row(
+            split,
+            record.where,
+            row_id(split, record) if names.question_id is None else column(record, names.question_id),
+            column(record, names.question),
+            None if names.choices is None else _choices(column(record, names.choices), record.where),
+            column(record, names.answer),
+        )
+
+
+def _read_file(file: Path) -> Iterator[Record]:
+    if file.suffix not in READERS:
+        raise DataError(f"{file} is of no kind that can be read; its name must end in {', '.join(READERS)}.")
+    return READERS[file.suffix](file)
+
+
+def _choices(cell: Any, where: str) -> Any:
+    if not isinstance(cell, str):
+        return [] if cell is None else cell
+    if not cell.lstrip().startswith("["):
+        return cell.split("|")
+    try:
+        return json.loads(cell)
+    except (ValueError, RecursionError):
+        raise DataError(f"{where}: the choices {shorten(cell)} are no JSON list; write them so, or as a|b|c.") from None

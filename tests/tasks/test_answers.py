@@ -1,0 +1,242 @@
+import pytest
+
+from sert.records import Question
+from sert.tasks.answers import extract_loose, extract_strict, is_correct, normalize_gold, reasoning_of
+
+FRUIT = ("bank", "library", "department store", "mall", "new york")
+
+
+def make_question(answer, choices=()):
+    return Question("1", "demo", "train", "Where?", tuple(choices), answer, "Question: Where?\nAnswer:")
+
+
+YES_NO = make_question("yes")
+CHOICE = make_question("B", FRUIT)
+TEXT = make_question("New York")
+NUMBER = make_question("1000")
+
+
+@pytest.mark.parametrize(
+    ("tail", "answer"),
+    [
+        (" yes.", "yes"),
+        (" No", "no"),
+        (": **No**.", "no"),
+        ('\n"Yes".', "yes"),
+        (" (no)", "no"),
+        (" yes, because there is no sea.", "yes"),
+        (" no because it is dry", "no"),
+        (" yes\nQuestion: Is it? Answer: no", "yes"),
+        (" no one knows.", None),
+        (" yes or no.", None),
+        (" yes/no", None),
+        (" yes, no.", None),
+        (" not yes.", None),
+        (" nothing.", None),
+        ("", None),
+    ],
+)
+def test_strict_yes_no(tail, answer):
+    assert extract_strict(f"Water is wet. So the answer is{tail}", YES_NO) == answer
+
+
+@pytest.mark.parametrize(
+    ("tail", "answer"),
+    [
+        (" B", "B"),
+        (" (B).", "B"),
+        (" B.", "B"),
+        (" B) library", "B"),
+        (" (B) library.", "B"),
+        (" B library", "B"),
+        (" (b)", "B"),
+        (" b.", "B"),
+        (" Department store.", "C"),
+        (" new york", "E"),
+        (" b", None),
+        (" F.", None),
+        (" the library.", None),
+        (" a bank.", None),
+        (" A place.", None),
+        (" new york city.", None),
+        (" B or C.", None),
+        (" (B) and (C).", None),
+        (" B/C", None),
+        (" B, C.", None),
+        (" library, bank.", None),
+        (" (B) bank.", None),
+        (" not B.", None),
+    ],
+)
+def test_strict_choice(tail, answer):
+    assert extract_strict(f"Books are there. So the answer is{tail}", CHOICE) == answer
+
+
+def test_strict_letter_and_other_text_are_two_answers():
+    question = make_question("A", ("E. coli", "salt", "yeast", "mould", "dust"))
+    assert extract_strict("So the answer is E. coli.", question) is None
+    assert extract_strict("So the answer is E.", question) == "E"
+
+
+def test_strict_letter_wins_over_a_text_of_one_letter():
+    notes = make_question("C", ("C", "D", "E"))
+    assert extract_strict("So the answer is C.", notes) == "C"
+
+
+@pytest.mark.parametrize(
+    ("tail", "answer"),
+    [(" New York.", "New York"), (' "new   york"! It is big.', "new york"), ("\n\nParis\nRome", "Paris"), (" .", None)],
+)
+def test_strict_text(tail, answer):
+    assert extract_strict(f"So the answer is{tail}", TEXT) == answer
+
+
+@pytest.mark.parametrize(
+    ("tail", "answer"),
+    [(" $1,000.", "1,000"), (" -5", "-5"), (" 42 apples", "42"), (" 40 or 42.", None), (" forty. Or 3.", None)],
+)
+def test_strict_number(tail, answer):
+    assert extract_strict(f"So the answer is{tail}", NUMBER) == answer
+
+
+def test_strict_reads_behind_the_last_phrase_in_any_case():
+    assert extract_strict("So the answer is yes. SO THE ANSWER IS no.", YES_NO) == "no"
+    assert extract_strict("So the answer is yes. So the answer is unclear.", YES_NO) is None
+
+
+def test_strict_needs_the_phrase_in_whole_words():
+    assert extract_strict("yes", YES_NO) is None
+    assert extract_strict("Also the answer is yes", YES_NO) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    [
+        ("Yes, no, yes", "yes"),
+        ("Nobody knows, but NO.", "no"),
+        ("No-one noted yesterday.", None),
+        ("There is no doubt. So the answer is surely yes", "yes"),
+        ("There is no doubt. So the answer is open", "no"),
+    ],
+)
+def test_loose_yes_no(text, answer):
+    assert extract_loose(text, YES_NO) == answer
+
+
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    [
+        ("I would say (C), not B.", "C"),
+        ("It is d) I guess", "D"),
+        ("E. That is it", "E"),
+        ("B", "B"),
+        ("A dog goes to the mall.", "D"),
+        ("A German dog goes to the mall.", "D"),
+        ("A or B", "A"),
+        ("The Library or the bank", "B"),
+        ("New Yorkers like banks.", None),
+        ("F", None),
+        ("U.S.A.F. and B-movies", None),
+        ("(A) is wrong. So the answer is surely (C)", "C"),
+    ],
+)
+def test_loose_choice(text, answer):
+    assert extract_loose(text, CHOICE) == answer
+
+
+def test_loose_pronoun_is_no_letter():
+    ten = make_question("I", [f"thing {number}" for number in range(10)])
+    assert extract_loose("I think J", ten) == "J"
+    assert extract_loose("The answer: I", ten) == "I"
+
+
+def test_loose_prefers_the_longer_of_two_texts_at_one_place():
+    question = make_question("A", ("dark", "dark room"))
+    assert extract_loose("In a dark room", question) == "B"
+
+
+def test_loose_text():
+    assert extract_loose("\n New York! \nParis", TEXT) == "New York"
+    assert extract_loose("First 3, then 1,000 in all", NUMBER) == "1,000"
+    assert extract_loose("none", NUMBER) is None
+    assert extract_loose("\n \n", TEXT) is None
+
+
+@pytest.mark.parametrize("question", [YES_NO, CHOICE])
+def test_loose_is_strict_where_strict_answers(question):
+    text = f"no (A). So the answer is {question.answer}."
+    assert extract_loose(text, question) == extract_strict(text, question) == question.answer
+
+
+def test_reasoning_of():
+    assert reasoning_of(" One. so the answer is two. So the answer is 3") == " One. so the answer is two. "
+    assert reasoning_of("No phrase") == "No phrase"
+
+
+def test_is_correct():
+    assert is_correct("B", CHOICE)
+    assert not is_correct("C", CHOICE)
+    assert not is_correct("no", YES_NO)
+    assert is_correct(" new  york.", TEXT)
+    assert not is_correct("York", TEXT)
+
+
+@pytest.mark.parametrize(
+    ("given", "equal"), [("$1,000.0", True), ("01000", True), ("100", False), ("-1000", False), ("1000.5", False)]
+)
+def test_is_correct_compares_numbers(given, equal):
+    assert is_correct(given, NUMBER) is equal
+
+
+@pytest.mark.parametrize(
+    ("raw", "choices", "answer"),
+    [
+        (True, (), "yes"),
+        (False, (), "no"),
+        ("True", (), "yes"),
+        ("NO.", (), "no"),
+        (" Oslo ", (), "Oslo"),
+        ("", (), None),
+        (" . ", (), None),
+        (None, (), None),
+        (1, (), None),
+        ("B", FRUIT, "B"),
+        ("(b)", FRUIT, "B"),
+        ("C.", FRUIT, "C"),
+        ("New York", FRUIT, "E"),
+        ("F", FRUIT, None),
+        ("(F)", FRUIT, None),
+        ("church", FRUIT, None),
+        (True, FRUIT, None),
+        ("C", ("C", "D", "E"), None),
+        ("(C)", ("C", "D", "E"), "C"),
+        ("red", ("red", "red", "blue"), None),
+        ("Turkey", ("Turkey", "turkey"), "A"),
+    ],
+)
+def test_normalize_gold(raw, choices, answer):
+    assert normalize_gold(raw, choices) == answer
+
+
+JUNK = {
+    "blanks": ("", " ", ""),
+    "articles": ("", "A ", ""),
+    "article, then blanks": ("A", " ", ""),
+    "open brackets": ("", "(", ""),
+    "digits": ("So the answer is ", "1", ""),
+    "phrases": ("", "So the answer is ", ""),
+    "phrase, then blanks": ("So the answer is", " ", "x"),
+    "answer, then commas": ("So the answer is B", " ,", ""),
+    "choices": ("", "new ", ""),
+    "dashes": ("", "no-", ""),
+}
+
+
+@pytest.mark.parametrize("question", [YES_NO, CHOICE, TEXT, NUMBER], ids=["yes/no", "choice", "text", "number"])
+@pytest.mark.parametrize("junk", JUNK.values(), ids=JUNK.keys())
+def test_a_megabyte_of_junk_is_read_like_a_line_of_it(junk, question):
+    # A pattern that is not linear would not come back for hours.
+    start, unit, end = junk
+    line, megabyte = (f"{start}{unit * (size // len(unit))}{end}" for size in (40, 1_000_000))
+    assert (extract_strict(megabyte, question) is None) == (extract_strict(line, question) is None)
+    assert (extract_loose(megabyte, question) is None) == (extract_loose(line, question) is None)

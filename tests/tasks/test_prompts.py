@@ -1,0 +1,67 @@
+import pytest
+
+from sert.config import PromptTemplates
+from sert.records import Question
+from sert.tasks.prompts import (
+    fill,
+    label_example,
+    path_example,
+    rationale_example,
+    render_question,
+    student_prompt,
+    teacher_prompt,
+)
+
+DEFAULT = PromptTemplates()
+TOOL = Question("7", "demo", "train", "What cuts?", ("rope", "saw"), "B", "PROMPT")
+
+
+def test_fill_is_literal_and_single_pass():
+    values = {"question": "{answer} {0} {question}", "answer": "never"}
+    assert fill("Q {question} {unknown} {} {{answer}}", values) == "Q {answer} {0} {question} {unknown} {} {never}"
+
+
+def test_render_question():
+    assert render_question(" What cuts? ", ("rope", "saw"), DEFAULT) == "What cuts? Answer choices: (A) rope, (B) saw."
+    assert render_question(" Is it? ", (), DEFAULT) == "Is it?"
+
+
+def test_prompts():
+    rendered = "What cuts? Answer choices: (A) rope, (B) saw."
+    assert student_prompt("What cuts?", ("rope", "saw"), DEFAULT) == f"Question: {rendered}\nAnswer:"
+    assert teacher_prompt(TOOL, DEFAULT) == f"Question: {rendered}\nAnswer: Let's think step by step."
+
+
+def test_braces_in_a_question_are_kept():
+    assert student_prompt("Is {answer} a name?", (), DEFAULT) == "Question: Is {answer} a name?\nAnswer:"
+
+
+def test_label_example():
+    example = label_example(TOOL, DEFAULT)
+    assert (example.question_id, example.prompt, example.source) == ("7", "PROMPT", "label")
+    assert example.completion == " So the answer is B."
+
+
+@pytest.mark.parametrize(
+    ("path", "completion"),
+    [
+        (" Saws have teeth. So the answer is A.", " Saws have teeth. So the answer is B."),
+        (" Saws have teeth.\n\n", " Saws have teeth. So the answer is B."),
+        (" Ropes bind \n so the ANSWER is (A) rope", " Ropes bind So the answer is B."),
+        ("\nSaws cut.", " Saws cut. So the answer is B."),
+        (" X. So the answer is A. So the answer is B. Yes", " X. So the answer is A. So the answer is B."),
+        (" So the answer is A.", " So the answer is B."),
+        (" {answer} cuts", " {answer} cuts So the answer is B."),
+    ],
+)
+def test_path_example(path, completion):
+    example = path_example(TOOL, path, DEFAULT)
+    assert (example.question_id, example.prompt, example.source) == ("7", "PROMPT", "path")
+    assert example.completion == completion
+
+
+def test_rationale_example():
+    example = rationale_example(TOOL, "\n\nSaws have teeth. So the answer is (B).\n", DEFAULT)
+    assert example.prompt == teacher_prompt(TOOL, DEFAULT)
+    assert example.completion == " Saws have teeth. So the answer is B."
+    assert (example.question_id, example.source) == ("7", "rationale")
