@@ -1,0 +1,1 @@
+"""The student: loading, decoding, batching, and the one training loop."""

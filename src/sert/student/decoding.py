@@ -1,0 +1,243 @@
+"""The branching engine: many continuations of many questions, decoded in waves.
+
+A wave is a set of questions of like length whose lanes decode in lockstep. The first tokens of a question are the
+`branches` most probable ones (or drawn like any other, for raw sampling and greedy decoding); each gets `samples`
+lanes. What a lane samples depends on (seed, question, branch, sample, step) alone.
+
+Shapes: Q questions, S lane slots a question, B = Q * S lanes, T steps, V vocabulary.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from sert.errors import StudentError
+from sert.seeds import derive_seed
+from sert.student.load import Student
+from sert.student.sampling import Sampled, branch_first_tokens, lane_uniforms, sample_next
+from sert.student.stepping import Stepper, stepping
+
+COMPACT_BELOW = 0.75
+REJECT_EVERY = 16
+
+Reject = Callable[[list[int]], bool]
+
+
+class DecodingPrompt(NamedTuple):
+    """A prompt to continue; `item` names it in the random numbers."""
+
+    item: str
+    token_ids: list[int]
+
+
+@dataclass(frozen=True, slots=True)
+class Decoding:
+    """How to continue prompts.
+
+    Attributes:
+        branches: First tokens to branch on; None draws the first token like every other.
+        samples: Lanes a branch.
+        top_k: 1 is greedy decoding.
+        eos_branch: `skip` takes the next token instead of end-of-text as a branch, `continue` keeps it and goes on.
+        max_lanes: Lanes that decode together (at least those of one question).
+    """
+
+    branches: int | None
+    samples: int
+    max_new_tokens: int
+    top_k: int = 1
+    top_p: float = 1.0
+    temperature: float = 1.0
+    eos_branch: str = "skip"
+    max_lanes: int = 400
+    seed: int = 0
+
+    @property
+    def lanes_per_question(self) -> int:
+        """How many continuations each question gets."""
+        return (self.branches or 1) * self.samples
+
+
+@dataclass(frozen=True, slots=True)
+class Continuation:
+    """One finished lane: its tokens without the end-of-text that ended it, and their log-probabilities in nats."""
+
+    branch: int
+    sample: int
+    token_ids: list[int]
+    logprobs: list[float]
+    finish: str
+
+
+def decode(
+    student: Student,
+    prompts: Sequence[DecodingPrompt],
+    decoding: Decoding,
+    *,
+    reject: Reject | None = None,
+) -> Iterator[list[tuple[int, list[Continuation]]]]:
+    """Continue every prompt, wave by wave.
+
+    Args:
+        student: The model, which stays in evaluation mode.
+        prompts: What to continue; any order and length.
+        decoding: Branches, samples, sampling and limits.
+        reject: Says of a lane's tokens so far whether the lane may stop (its `finish` is then `rejected`).
+
+    Yields:
+        For each wave a list of (index into `prompts`, its continuations by branch and sample).
+
+    Raises:
+        StudentError: If a prompt and its continuation do not fit into the student's positions.
+    """
+    _check_lengths(student, prompts, decoding)
+    order = sorted(range(len(prompts)), key=lambda index: len(prompts[index].token_ids))
+    per_wave = max(1, decoding.max_lanes // decoding.lanes_per_question)
+    with stepping(student) as stepper_type, torch.inference_mode():
+        for start in range(0, len(order), per_wave):
+            indices = order[start : start + per_wave]
+            wave = [prompts[index] for index in indices]
+            stepper = stepper_type(student, [prompt.token_ids for prompt in wave])
+            lanes = _Wave(student, stepper, wave, decoding, reject).run()
+            yield list(zip(indices, lanes, strict=True))
+
+
+def _check_lengths(student: Student, prompts: Sequence[DecodingPrompt], decoding: Decoding) -> None:
+    for prompt in prompts:
+        total = len(prompt.token_ids) + decoding.max_new_tokens
+        if not prompt.token_ids:
+            raise StudentError(f"The prompt of {prompt.item!r} has no tokens; prompts must not be empty.")
+        if student.max_positions is not None and total > student.max_positions:
+            raise StudentError(
+                f"{prompt.item!r}: {len(prompt.token_ids)} prompt tokens and max_new_tokens = "
+                f"{decoding.max_new_tokens} "
+                f"exceed the {student.max_positions} positions of {student.name!r}; lower max_new_tokens."
+            )
+
+
+class _Wave:
+    """One wave: the state of its lanes while they decode."""
+
+    def __init__(
+        self,
+        student: Student,
+        stepper: Stepper,
+        prompts: Sequence[DecodingPrompt],
+        decoding: Decoding,
+        reject: Reject | None,
+    ) -> None:
+        self._stepper, self._decoding, self._reject = stepper, decoding, reject
+        self._device = student.device
+        self._eos = torch.tensor(student.eos_ids, device=self._device)
+        self._skip_ids = student.eos_ids if decoding.eos_branch == "skip" else ()
+        questions, slots = len(prompts), decoding.lanes_per_question
+        total = questions * slots
+        self._uniforms = lane_uniforms(
+            [
+                derive_seed(decoding.seed, "decode", prompt.item, lane // decoding.samples, lane % decoding.samples)
+                for prompt in prompts
+                for lane in range(slots)
+            ],
+            num_steps=decoding.max_new_tokens,
+        ).to(self._device)
+        self._tokens = torch.zeros((total, decoding.max_new_tokens), dtype=torch.long, device=self._device)
+        self._logprobs = torch.zeros((total, decoding.max_new_tokens), dtype=torch.float32, device=self._device)
+        self._lengths = torch.zeros(total, dtype=torch.long, device=self._device)
+        self._rejected = torch.zeros(total, dtype=torch.bool, device=self._device)
+        self._ended = torch.zeros(total, dtype=torch.bool, device=self._device)
+        # Which lane each slot of the grid decodes; a slot whose lane is over repeats it until the grid is compacted.
+        self._lanes_QS = torch.arange(total, device=self._device).view(questions, slots)
+        self._questions = questions
+
+    def run(self) -> list[list[Continuation]]:
+        """Decode to the end and return the continuations of each prompt."""
+        logits_BV = self._stepper.prefill()
+        self._stepper.fork(self._decoding.lanes_per_question, max_steps=self._decoding.max_new_tokens)
+        tokens_B = self._first_tokens(logits_BV)
+        for step in range(1, self._decoding.max_new_tokens):
+            if not bool(self._alive_QS().any()):
+                break
+            tokens_B = self._compact(tokens_B)
+            sampled = self._sample(self._stepper.step(tokens_B), step)
+            self._record(sampled, step, first=False)
+            tokens_B = sampled.tokens_B
+            if self._reject is not None and (step + 1) % REJECT_EVERY == 0:
+                self._reject_lanes(self._reject)
+        return self._collect()
+
+    def _first_tokens(self, logits_QV: Tensor) -> Tensor:
+        decoding = self._decoding
+        if decoding.branches is None:
+            sampled = self._sample(logits_QV.repeat_interleave(decoding.samples, dim=0), 0)
+        else:
+            branches = branch_first_tokens(logits_QV, num_branches=decoding.branches, skip_ids=self._skip_ids)
+            sampled = Sampled(
+                branches.tokens_BK.repeat_interleave(decoding.samples, dim=1).flatten(),
+                branches.logprobs_BK.repeat_interleave(decoding.samples, dim=1).flatten(),
+            )
+        self._record(sampled, 0, first=decoding.branches is not None)
+        return sampled.tokens_B
+
+    def _sample(self, logits_BV: Tensor, step: int) -> Sampled:
+        return sample_next(
+            logits_BV,
+            self._uniforms[self._lanes_QS.flatten(), step],
+            top_k=self._decoding.top_k,
+            top_p=self._decoding.top_p,
+            temperature=self._decoding.temperature,
+        )
+
+    def _over(self) -> Tensor:
+        return self._ended | self._rejected
+
+    def _alive_QS(self) -> Tensor:
+        return ~self._over()[self._lanes_QS]
+
+    def _record(self, sampled: Sampled, step: int, *, first: bool) -> None:
+        """Append tokens to the lanes that are not over; an end-of-text ends its lane (but not as a branch)."""
+        lanes_B = self._lanes_QS.flatten()
+        going = ~self._over()[lanes_B]
+        ends = torch.isin(sampled.tokens_B, self._eos) & (not first)
+        self._ended[lanes_B[going & ends]] = True
+        grown = lanes_B[going & ~ends]
+        self._tokens[grown, step] = sampled.tokens_B[going & ~ends]
+        self._logprobs[grown, step] = sampled.logprobs_B[going & ~ends]
+        self._lengths[grown] = step + 1
+
+    def _compact(self, tokens_B: Tensor) -> Tensor:
+        """Leave out questions and slots that are over, once enough of them are."""
+        alive_QS = self._alive_QS()
+        slots = int(alive_QS.sum(dim=1).max())
+        rows = alive_QS.any(dim=1).nonzero()[:, 0]
+        if len(rows) * slots > COMPACT_BELOW * alive_QS.numel():
+            return tokens_B
+        first_slots = alive_QS[rows].int().argsort(dim=1, descending=True, stable=True)[:, :slots]
+        kept_QS = rows[:, None] * self._lanes_QS.shape[1] + first_slots
+        self._stepper.keep(rows, kept_QS)
+        self._lanes_QS = self._lanes_QS.flatten()[kept_QS]
+        return tokens_B[kept_QS.flatten()]
+
+    def _reject_lanes(self, reject: Reject) -> None:
+        over = self._over().tolist()
+        for lane in self._lanes_QS.flatten().tolist():
+            if not over[lane] and reject(self._tokens[lane, : int(self._lengths[lane])].tolist()):
+                self._rejected[lane] = True
+
+    def _collect(self) -> list[list[Continuation]]:
+        slots, samples = self._decoding.lanes_per_question, self._decoding.samples
+        tokens, logprobs = self._tokens.tolist(), self._logprobs.tolist()
+        lengths, ended, rejected = self._lengths.tolist(), self._ended.tolist(), self._rejected.tolist()
+        continuations = [
+            Continuation(
+                branch=lane % slots // samples,
+                sample=lane % slots % samples,
+                token_ids=tokens[lane][: lengths[lane]],
+                logprobs=logprobs[lane][: lengths[lane]],
+                finish="rejected" if rejected[lane] else "eos" if ended[lane] else "length",
+            )
+            for lane in range(self._questions * slots)
+        ]
+        return [continuations[start : start + slots] for start in range(0, len(continuations), slots)]

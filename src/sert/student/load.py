@@ -1,0 +1,155 @@
+"""Loading of students: a hub id, a local folder, or the lab student that ships with the package."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sert.config import StudentConfig
+from sert.errors import StudentError
+from sert.store.artifacts import content_key, file_hash
+
+if TYPE_CHECKING:
+    import torch
+
+LAB_STUDENT = Path(__file__).parent.parent / "lab" / "student"
+_TOKENIZER_FILES = ("tokenizer.json", "vocab.json", "tokenizer.model", "spiece.model")
+
+
+@dataclass(frozen=True)
+class Student:
+    """A causal language model with its tokenizer, ready to decode.
+
+    Attributes:
+        model: Any `AutoModelForCausalLM`, in evaluation mode, on its device.
+        tokenizer: Its tokenizer.
+        name: How people call it.
+        eos_ids: Tokens that end a text.
+        max_positions: Longest prompt + completion, None when the model states no limit.
+    """
+
+    model: Any
+    tokenizer: Any
+    name: str
+    eos_ids: tuple[int, ...]
+    max_positions: int | None
+
+    @property
+    def device(self) -> "torch.device":
+        """Where the model's weights are."""
+        device: torch.device = next(self.model.parameters()).device
+        return device
+
+    def encode_prompt(self, prompt: str) -> list[int]:
+        """Tokenize a prompt, with the special tokens that the tokenizer puts in front."""
+        return list(self.tokenizer(prompt, verbose=False)["input_ids"])
+
+    def encode_completion(self, completion: str) -> list[int]:
+        """Tokenize what follows a prompt, without special tokens."""
+        return list(self.tokenizer(completion, add_special_tokens=False, verbose=False)["input_ids"])
+
+    def decode(self, token_ids: list[int] | tuple[int, ...]) -> str:
+        """Turn tokens into text for people; special tokens stay visible."""
+        return str(self.tokenizer.decode(token_ids, clean_up_tokenization_spaces=False))
+
+
+def resolve_student(config: StudentConfig) -> str:
+    """Turn the configured path into a folder or a hub id, and check a folder before anything is loaded.
+
+    Raises:
+        StudentError: If a local folder lacks the model or the tokenizer.
+    """
+    if config.path == "lab":
+        return str(LAB_STUDENT)
+    folder = Path(config.path).expanduser()
+    if not folder.exists():
+        looks_local = config.path.startswith((".", "/", "~")) or config.path.count("/") > 1
+        if looks_local or not config.path:
+            raise StudentError(f"There is no student folder {config.path!r}. Give a local folder, a hub id, or `lab`.")
+        return config.path
+    if not (folder / "config.json").is_file():
+        raise StudentError(f"{folder} is no student: it has no config.json. Save the model with save_pretrained.")
+    if not any((folder / name).is_file() for name in _TOKENIZER_FILES):
+        raise StudentError(
+            f"{folder} has no tokenizer (none of {', '.join(_TOKENIZER_FILES)}). "
+            "Save the tokenizer into the same folder with tokenizer.save_pretrained."
+        )
+    if not any(folder.glob("*.safetensors")):
+        raise StudentError(
+            f"{folder} has no weights in safetensors form. Pickled checkpoints are not loaded: "
+            "convert them with model.save_pretrained."
+        )
+    return str(folder)
+
+
+def student_key(config: StudentConfig) -> str:
+    """Name the student's content: hashes of the files of a folder, id and revision of a hub model."""
+    resolved = resolve_student(config)
+    identity: dict[str, Any] = {"dtype": config.dtype}
+    folder = Path(resolved)
+    if folder.is_dir():
+        names = sorted(file for file in folder.iterdir() if file.suffix in (".json", ".safetensors", ".txt"))
+        identity["files"] = {file.name: file_hash(file) for file in names}
+    else:
+        identity["hub"] = [resolved, config.revision]
+    return content_key(identity)
+
+
+def load_student(config: StudentConfig) -> Student:
+    """Load model and tokenizer; only safetensors weights, never remote code.
+
+    Raises:
+        StudentError: If the student cannot be loaded, with what was tried and how to mend it.
+    """
+    resolved = resolve_student(config)
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers.utils.logging import disable_progress_bar
+
+    disable_progress_bar()  # its bars for each file read or written would tear our own
+    where = {"revision": config.revision, "trust_remote_code": False}
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(resolved, **where)
+        model = AutoModelForCausalLM.from_pretrained(
+            resolved, dtype=getattr(torch, config.dtype), use_safetensors=True, **where
+        )
+    except (OSError, ValueError, KeyError, json.JSONDecodeError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise StudentError(
+            f"The student {config.path!r} cannot be loaded: {reason} "
+            "Give a folder with config.json, safetensors weights and a tokenizer, or a hub id that can be reached."
+        ) from None
+    device = _device(config.device)
+    return make_student(model.to(device), tokenizer, name=config.path)
+
+
+def make_student(model: Any, tokenizer: Any, *, name: str) -> Student:
+    """Wrap a model and its tokenizer.
+
+    Raises:
+        StudentError: If they do not fit together or state no end-of-text token.
+    """
+    rows = model.get_input_embeddings().weight.shape[0]
+    if len(tokenizer) > rows:
+        raise StudentError(
+            f"The tokenizer of {name!r} has {len(tokenizer)} entries but the model only {rows}: "
+            "they do not belong together."
+        )
+    eos = model.generation_config.eos_token_id
+    eos_ids = {tokenizer.eos_token_id, *(eos if isinstance(eos, list) else [eos])} - {None}
+    if not eos_ids:
+        raise StudentError(f"Neither the tokenizer nor the model of {name!r} states an end-of-text token.")
+    max_positions = getattr(model.config, "max_position_embeddings", None)
+    return Student(model.eval(), tokenizer, name, tuple(sorted(eos_ids)), max_positions)
+
+
+def _device(name: str) -> "torch.device":
+    import torch
+
+    if name == "auto":
+        accelerator = torch.accelerator.current_accelerator(check_available=True)
+        return accelerator if accelerator is not None else torch.device("cpu")
+    try:
+        return torch.device(name)
+    except RuntimeError:
+        raise StudentError(f"There is no device {name!r}; use auto, cpu, cuda or cuda:1.") from None

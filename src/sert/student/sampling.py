@@ -1,0 +1,82 @@
+"""Sampling of next tokens: top-k first, then top-p inside the k, with uniforms that depend on nothing but the lane.
+
+Shapes: B lanes, T steps, V vocabulary, K kept tokens.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+_MIX_1 = np.uint64(0xBF58476D1CE4E5B9)
+_MIX_2 = np.uint64(0x94D049BB133111EB)
+
+
+class Sampled(NamedTuple):
+    """Next tokens (B,) and their log-probabilities (B,) in nats under the untempered, untruncated student."""
+
+    tokens_B: Tensor
+    logprobs_B: Tensor
+
+
+class Branches(NamedTuple):
+    """First tokens (B, K) and their log-probabilities (B, K) in nats, most probable first."""
+
+    tokens_BK: Tensor
+    logprobs_BK: Tensor
+
+
+def lane_uniforms(lane_seeds: list[int], *, num_steps: int) -> Tensor:
+    """Draw the uniforms of every lane and step at once, (B, T) in [0, 1), float64.
+
+    A counter-based generator (the finaliser of SplitMix64 over seed + step * golden ratio): a lane's numbers do not
+    depend on the lanes beside it. Reference: Steele, Lea and Flood, OOPSLA 2014.
+    """
+    seeds_B1 = np.array(lane_seeds, dtype=np.uint64)[:, None]
+    steps_T = np.arange(1, num_steps + 1, dtype=np.uint64)
+    with np.errstate(over="ignore"):
+        z_BT = seeds_B1 + steps_T * _GOLDEN
+        z_BT = (z_BT ^ (z_BT >> np.uint64(30))) * _MIX_1
+        z_BT = (z_BT ^ (z_BT >> np.uint64(27))) * _MIX_2
+    z_BT = z_BT ^ (z_BT >> np.uint64(31))
+    return torch.from_numpy((z_BT >> np.uint64(11)).astype(np.float64) * 2.0**-53)
+
+
+def branch_first_tokens(logits_BV: Tensor, *, num_branches: int, skip_ids: tuple[int, ...]) -> Branches:
+    """Take the most probable first tokens of each prompt, leaving out `skip_ids`.
+
+    Exactly `num_branches` columns come back: ties are cut by `topk` order, never kept by a threshold.
+
+    Raises:
+        ValueError: If the vocabulary is too small.
+    """
+    if not 1 <= num_branches <= logits_BV.shape[1] - len(skip_ids):
+        raise ValueError(f"num_branches must be in [1, {logits_BV.shape[1] - len(skip_ids)}], not {num_branches}")
+    logits_BV = logits_BV.float()
+    log_total_B1 = logits_BV.logsumexp(dim=1, keepdim=True)
+    if skip_ids:
+        logits_BV = logits_BV.clone()
+        logits_BV[:, list(skip_ids)] = -torch.inf
+    values_BK, tokens_BK = logits_BV.topk(num_branches, dim=1)
+    return Branches(tokens_BK, values_BK - log_total_B1)
+
+
+def sample_next(logits_BV: Tensor, uniforms_B: Tensor, *, top_k: int, top_p: float, temperature: float) -> Sampled:
+    """Draw one token a lane by inverse transform over the top-k, then top-p, distribution.
+
+    Top-p keeps the smallest set of the most probable tokens whose share reaches `top_p`, after tempering and top-k, as
+    `transformers` does. `top_k=1` is greedy decoding.
+    """
+    logits_BV = logits_BV.float()
+    values_BK, tokens_BK = logits_BV.topk(min(top_k, logits_BV.shape[1]), dim=1)
+    shares_BK = torch.softmax(values_BK.double() / temperature, dim=1)
+    before_BK = shares_BK.cumsum(dim=1) - shares_BK
+    shares_BK = shares_BK * (before_BK < top_p)
+    cdf_BK = shares_BK.cumsum(dim=1)
+    picked_B1 = (cdf_BK <= uniforms_B[:, None] * cdf_BK[:, -1:]).sum(dim=1, keepdim=True)
+    kept_B1 = (shares_BK > 0).sum(dim=1, keepdim=True)
+    picked_B1 = torch.minimum(picked_B1, kept_B1 - 1)
+    logprobs_B = values_BK.gather(1, picked_B1)[:, 0] - logits_BV.logsumexp(dim=1)
+    return Sampled(tokens_BK.gather(1, picked_B1)[:, 0], logprobs_B)

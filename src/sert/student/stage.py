@@ -1,0 +1,78 @@
+"""The training stage: examples and a student in, a trained student's folder out.
+
+A trained folder holds `model/` (loads with `from_pretrained`; weights, tokenizer, model card), `examples.parquet` and
+`loss.jsonl` (one line a step).
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from sert.config import StudentConfig, TrainingConfig
+from sert.errors import DataError
+from sert.progress import Reporter
+from sert.records import Example
+from sert.store.artifacts import Artifact, commit
+from sert.store.tables import records_key, write_table
+from sert.student.card import write_model_card
+from sert.student.load import load_student, student_key
+
+
+def train(
+    examples: Sequence[Example],
+    student: StudentConfig,
+    *,
+    out: Path,
+    config: TrainingConfig | None = None,
+    seed: int = 0,
+    label: str = "train",
+    reporter: Reporter | None = None,
+) -> Artifact:
+    """Train a student on examples and save it.
+
+    Args:
+        examples: What it is trained on, in any order; the order of training is a function of the seed.
+        student: Where training starts; the weights are trained in float32 whatever `dtype` says.
+        out: Folder of the result.
+        config: The recipe.
+        seed: Decides data order and dropout.
+        label: What the progress and the model card call this training.
+        reporter: Where progress goes.
+
+    Raises:
+        DataError: If there are no examples, or all of them are too long.
+        StudentError: If the student cannot be loaded.
+        NonFiniteError: If a loss or gradient is not finite.
+    """
+    config = config or TrainingConfig()
+    if not examples:
+        raise DataError(f"{label}: there are no examples to train on.")
+
+    def fill(folder: Path) -> Mapping[str, Any]:
+        from sert.student.training import train_student
+
+        loaded = load_student(student.model_copy(update={"dtype": "float32"}))
+        result = train_student(
+            loaded,
+            examples,
+            config,
+            seed=seed,
+            loss_file=folder / "loss.jsonl",
+            label=label,
+            reporter=reporter,
+        )
+        write_table(folder / "examples.parquet", examples, Example)
+        loaded.model.save_pretrained(folder / "model")
+        loaded.tokenizer.save_pretrained(folder / "model")
+        counts = result._asdict()
+        write_model_card(folder / "model" / "README.md", label=label, student=student, config=config, counts=counts)
+        return counts
+
+    settings = {"training": config.model_dump(), "student": student.path, "label": label}
+    inputs = {"examples": records_key(examples), "student": student_key(student)}
+    return commit(out, fill, stage="train", config=settings, inputs=inputs, seed=seed)
+
+
+def trained_student(trained: Artifact, *, like: StudentConfig) -> StudentConfig:
+    """Point at the model of a trained folder, with the device and dtype of another student."""
+    return like.model_copy(update={"path": str(trained.file("model")), "revision": None})

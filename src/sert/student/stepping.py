@@ -1,0 +1,308 @@
+"""How the engine drives a student one token at a time: with our attention and cache, or plainly.
+
+`CachedStepper` runs transformers' own modules with our cache and attention behind their interfaces: each prompt is
+prefilled once, its keys and values are read once a question for all its lanes, and the lanes' own keys and values go
+into a buffer that is allocated once. `PlainStepper` repeats the whole forward pass at each step: slow, and right for
+any causal model; it serves students whose attention cannot be replaced.
+
+Shapes: Q questions, S lane slots a question, B = Q * S lanes, H key-value heads, G query heads a key-value head,
+P prompt positions, T decoding steps, D head width, V vocabulary.
+"""
+
+import inspect
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+from transformers import AttentionInterface
+from transformers.cache_utils import Cache, CacheLayerMixin
+
+from sert.student.load import Student
+
+ATTENTION_NAME = "sert_lanes"
+PROBE_TOLERANCE = 1e-3
+
+
+class Stepper(Protocol):
+    """Drives the lanes of one wave in lockstep."""
+
+    def prefill(self) -> Tensor:
+        """Read the prompts; return the logits behind each, (Q, V)."""
+
+    def fork(self, slots: int, *, max_steps: int) -> None:
+        """Give each question `slots` lanes of at most `max_steps` tokens."""
+
+    def step(self, tokens_B: Tensor) -> Tensor:
+        """Append one token to each lane; return the logits behind it, (B, V)."""
+
+    def keep(self, questions: Tensor, lanes_QS: Tensor) -> None:
+        """Go on with these questions and, for each, these lanes (indices into the present B)."""
+
+
+class _LaneLayer(CacheLayerMixin):  # type: ignore[misc]  # transformers has no types
+    """Keys and values of one layer: (Q, H, P, D) of the prompts, (B, H, T, D) of the lanes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lane_keys: Tensor | None = None
+        self.lane_values: Tensor | None = None
+        self.filled = 0
+
+    def lazy_initialization(self, key_states: Tensor, value_states: Tensor) -> None:
+        """Take the prompts' keys and values as they come out of the prefill."""
+        self.keys, self.values = key_states, value_states
+        self.is_initialized = True
+
+    def allocate(self, slots: int, *, max_steps: int) -> None:
+        """Make room for the lanes."""
+        assert self.keys is not None
+        questions, heads, _, width = self.keys.shape
+        shape = (questions * slots, heads, max_steps, width)
+        self.lane_keys = self.keys.new_empty(shape)
+        self.lane_values = self.keys.new_empty(shape)
+
+    def update(self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
+        """Store the keys and values of the prefill, or of one step."""
+        if not self.is_initialized:
+            self.lazy_initialization(key_states, value_states)
+        else:
+            assert self.lane_keys is not None and self.lane_values is not None
+            self.lane_keys[:, :, self.filled] = key_states[:, :, 0]
+            self.lane_values[:, :, self.filled] = value_states[:, :, 0]
+            self.filled += 1
+        return key_states, value_states
+
+    def attend(self, query_BHGD: Tensor, prompt_mask_Q11P: Tensor, *, scaling: float) -> Tensor:
+        """Attend over prompt and lane with one softmax; exact, the prompt is read once a question. (B, H*G, 1, D)."""
+        assert self.keys is not None and self.values is not None
+        assert self.lane_keys is not None and self.lane_values is not None
+        lanes, heads, groups, width = query_BHGD.shape
+        questions = self.keys.shape[0]
+        slots = lanes // questions
+        query_QHSGD = query_BHGD.view(questions, slots, heads, groups, width).transpose(1, 2)
+        query_QHRD = query_QHSGD.reshape(questions, heads, slots * groups, width)
+        prompt_QHRP = query_QHRD @ self.keys.transpose(2, 3) * scaling + prompt_mask_Q11P
+        prompt_len = prompt_QHRP.shape[3]
+        prompt_BHGP = (
+            prompt_QHRP.view(questions, heads, slots, groups, prompt_len)
+            .transpose(1, 2)
+            .reshape(lanes, heads, groups, prompt_len)
+        )
+        keys_BHTD, values_BHTD = self.lane_keys[:, :, : self.filled], self.lane_values[:, :, : self.filled]
+        lane_BHGT = query_BHGD @ keys_BHTD.transpose(2, 3) * scaling
+        weights = torch.cat([prompt_BHGP, lane_BHGT], dim=3).softmax(dim=3, dtype=torch.float32).to(query_BHGD.dtype)
+        prompt_weights_QHRP = (
+            weights[..., :prompt_len]
+            .view(questions, slots, heads, groups, prompt_len)
+            .transpose(1, 2)
+            .reshape(questions, heads, slots * groups, prompt_len)
+        )
+        from_prompt_BHGD = (
+            (prompt_weights_QHRP @ self.values)
+            .view(questions, heads, slots, groups, width)
+            .transpose(1, 2)
+            .reshape(lanes, heads, groups, width)
+        )
+        output_BHGD = from_prompt_BHGD + weights[..., prompt_len:] @ values_BHTD
+        return output_BHGD.reshape(lanes, heads * groups, 1, width)
+
+    def keep(self, questions: Tensor, lanes_B: Tensor) -> None:
+        """Gather the questions and lanes that go on."""
+        assert self.keys is not None and self.values is not None
+        assert self.lane_keys is not None and self.lane_values is not None
+        self.keys, self.values = self.keys[questions], self.values[questions]
+        self.lane_keys, self.lane_values = self.lane_keys[lanes_B], self.lane_values[lanes_B]
+
+    def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
+        """Length and offset of a mask; our attention needs none."""
+        return self.get_seq_length() + query_length, 0
+
+    def get_seq_length(self) -> int:
+        """Positions that are stored."""
+        return 0 if self.keys is None else self.keys.shape[2] + self.filled
+
+    def get_max_length(self) -> int:
+        """No limit of its own."""
+        return -1
+
+
+def _lane_attention(
+    module: Any,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    scaling: float | None = None,
+    dropout: float = 0.0,
+    lanes: "CachedStepper | None" = None,
+    **kwargs: Any,
+) -> tuple[Tensor, None]:
+    """Attention behind transformers' interface: causal in the prefill, prompt + lane afterwards."""
+    assert lanes is not None, "the lane attention only works inside the engine"
+    scale = scaling if scaling is not None else query.shape[-1] ** -0.5
+    heads = key.shape[1]
+    groups = query.shape[1] // heads
+    if lanes.prefilling:
+        output = torch.nn.functional.scaled_dot_product_attention(
+            query, key, value, is_causal=query.shape[2] > 1, scale=scale, enable_gqa=groups > 1
+        )
+    else:
+        query_BHGD = query.view(query.shape[0], heads, groups, query.shape[-1])
+        output = lanes.layers[module.layer_idx].attend(query_BHGD, lanes.prompt_mask, scaling=scale)
+    return output.transpose(1, 2), None
+
+
+AttentionInterface.register(ATTENTION_NAME, _lane_attention)
+
+
+class CachedStepper:
+    """Drives transformers' modules with our cache and attention (see the module's docstring)."""
+
+    def __init__(self, student: Student, prompts: Sequence[Sequence[int]]) -> None:
+        self._model = student.model
+        self._prompts = prompts
+        self._device = student.device
+        self._lengths = torch.tensor([len(prompt) for prompt in prompts], device=self._device)
+        self.layers = [_LaneLayer() for _ in range(student.model.config.num_hidden_layers)]
+        self._cache = Cache(layers=self.layers)
+        self.prefilling = True
+        positions = torch.arange(int(self._lengths.max()), device=self._device)
+        hidden = positions[None, :] >= self._lengths[:, None]
+        zeros = torch.zeros(hidden.shape, dtype=student.model.dtype, device=self._device)
+        self.prompt_mask = zeros.masked_fill(hidden, -torch.inf)[:, None, None, :]
+
+    def prefill(self) -> Tensor:
+        """Read the prompts, padded on the right, where causal attention never looks."""
+        longest = int(self._lengths.max())
+        padded = [[*prompt, *[0] * (longest - len(prompt))] for prompt in self._prompts]
+        last, column = torch.unique(self._lengths - 1, return_inverse=True)
+        position_ids = torch.arange(longest, device=self._device).expand(len(padded), longest)
+        logits = self._forward(torch.tensor(padded, device=self._device), position_ids, logits_to_keep=last)
+        self.prefilling = False
+        rows = torch.arange(len(padded), device=self._device)
+        return logits[rows, column if logits.shape[1] == len(last) else self._lengths - 1]
+
+    def fork(self, slots: int, *, max_steps: int) -> None:
+        """Allocate the lanes' buffers, once for all steps."""
+        for layer in self.layers:
+            layer.allocate(slots, max_steps=max_steps)
+
+    def step(self, tokens_B: Tensor) -> Tensor:
+        """Run one token a lane."""
+        slots = len(tokens_B) // len(self._lengths)
+        positions_B = (self._lengths + self.layers[0].filled).repeat_interleave(slots)
+        return self._forward(tokens_B[:, None], positions_B[:, None])[:, -1]
+
+    def keep(self, questions: Tensor, lanes_QS: Tensor) -> None:
+        """Gather what goes on in every layer."""
+        self._lengths = self._lengths[questions]
+        self.prompt_mask = self.prompt_mask[questions]
+        for layer in self.layers:
+            layer.keep(questions, lanes_QS.flatten())
+
+    def _forward(self, input_ids: Tensor, position_ids: Tensor, **kwargs: Any) -> Tensor:
+        if "logits_to_keep" not in inspect.signature(self._model.forward).parameters:
+            kwargs.pop("logits_to_keep", None)
+        output = self._model(
+            input_ids=input_ids,
+            position_ids=position_ids,
+            past_key_values=self._cache,
+            use_cache=True,
+            lanes=self,
+            **kwargs,
+        )
+        logits: Tensor = output.logits
+        return logits
+
+
+class PlainStepper:
+    """Repeats the whole forward pass at each step. Slow, right for any causal model, and the tests' reference."""
+
+    def __init__(self, student: Student, prompts: Sequence[Sequence[int]]) -> None:
+        self._model = student.model
+        self._device = student.device
+        self._texts = [list(prompt) for prompt in prompts]
+
+    def prefill(self) -> Tensor:
+        """Read the prompts."""
+        return self._last_logits()
+
+    def fork(self, slots: int, *, max_steps: int) -> None:
+        """Copy each prompt once a lane."""
+        self._texts = [list(text) for text in self._texts for _ in range(slots)]
+
+    def step(self, tokens_B: Tensor) -> Tensor:
+        """Append and read everything again."""
+        for text, token in zip(self._texts, tokens_B.tolist(), strict=True):
+            text.append(token)
+        return self._last_logits()
+
+    def keep(self, questions: Tensor, lanes_QS: Tensor) -> None:
+        """Go on with some of the texts."""
+        self._texts = [list(self._texts[lane]) for lane in lanes_QS.flatten().tolist()]
+
+    def _last_logits(self) -> Tensor:
+        longest = max(len(text) for text in self._texts)
+        padded = [[*text, *[0] * (longest - len(text))] for text in self._texts]
+        mask = [[1] * len(text) + [0] * (longest - len(text)) for text in self._texts]
+        output = self._model(
+            input_ids=torch.tensor(padded, device=self._device),
+            attention_mask=torch.tensor(mask, device=self._device),
+            use_cache=False,
+        )
+        last = torch.tensor([len(text) - 1 for text in self._texts], device=self._device)
+        logits: Tensor = output.logits[torch.arange(len(last), device=self._device), last]
+        return logits
+
+
+@contextmanager
+def stepping(student: Student) -> Iterator[type[CachedStepper] | type[PlainStepper]]:
+    """Choose the stepper for a student and lend the model our attention while the engine runs.
+
+    The cached stepper is used where it proves itself: on a short probe its logits must equal those of plain forward
+    passes. Models with a sliding window or other layers than full attention take the plain stepper.
+    """
+    config = student.model.config
+    layer_types = getattr(config, "layer_types", None) or ["full_attention"]
+    full_attention = set(layer_types) == {"full_attention"} and not getattr(config, "sliding_window", None)
+    if not (full_attention and student.model._can_set_attn_implementation()):
+        yield PlainStepper
+        return
+    before = config._attn_implementation
+    plain = _probe(student, PlainStepper)
+    student.model.set_attn_implementation(ATTENTION_NAME)
+    try:
+        if not _agree(plain, _probe(student, CachedStepper)):
+            student.model.set_attn_implementation(before)
+            yield PlainStepper
+        else:
+            yield CachedStepper
+    finally:
+        student.model.set_attn_implementation(before)
+
+
+def _agree(plain: Tensor | None, cached: Tensor | None) -> bool:
+    """Compare logits relative to their size; 16-bit students round a hundred times more coarsely."""
+    if plain is None or cached is None:
+        return False
+    tolerance = PROBE_TOLERANCE if plain.dtype == torch.float32 else 100 * PROBE_TOLERANCE
+    largest_gap = float((cached.float() - plain.float()).abs().max())
+    return largest_gap <= tolerance * max(1.0, float(plain.abs().max()))
+
+
+@torch.no_grad()
+def _probe(student: Student, stepper_type: type[CachedStepper] | type[PlainStepper]) -> Tensor | None:
+    """Run two prompts of unequal length for two steps; None if the model cannot be driven like that."""
+    token = student.eos_ids[0]
+    prompts = [[token, 1, 2], [token, 3, 4, 5, 6]]
+    stepper = stepper_type(student, prompts)
+    try:
+        logits = [stepper.prefill()]
+        stepper.fork(2, max_steps=2)
+        for step in range(2):
+            logits.append(stepper.step(torch.tensor([7, 8, 9, 10], device=student.device) + step))
+    except (TypeError, AttributeError, RuntimeError, IndexError):
+        return None
+    return torch.cat(logits)

@@ -1,0 +1,151 @@
+import math
+
+import pytest
+import torch
+
+from sert.errors import StudentError
+from sert.student.decoding import Continuation, Decoding, DecodingPrompt, decode
+from sert.student.load import Student, make_student
+from sert.student.stepping import CachedStepper, PlainStepper, stepping
+from tests_support import make_tokenizer, tiny_gpt2, tiny_llama
+
+TEXTS = [
+    "Question: Is ice cold?\nAnswer:",
+    "Why?",
+    "Question: Can a stone swim?\nAnswer:",
+    "Do birds fly? Say:",
+    "Is it?",
+]
+
+
+def run(student: Student, texts: list[str], decoding: Decoding, **kwargs: object) -> dict[str, list[Continuation]]:
+    prompts = [DecodingPrompt(text, student.encode_prompt(text)) for text in texts]
+    found = {}
+    for wave in decode(student, prompts, decoding, **kwargs):  # type: ignore[arg-type]
+        found.update({texts[index]: continuations for index, continuations in wave})
+    return found
+
+
+def plain_logprobs(student: Student, prompt_ids: list[int], token_ids: list[int]) -> torch.Tensor:
+    with torch.no_grad():
+        logits = student.model(torch.tensor([prompt_ids + token_ids])).logits[0].float()
+    shares = logits.log_softmax(dim=-1)
+    rows = torch.arange(len(prompt_ids) - 1, len(prompt_ids) + len(token_ids) - 1)
+    return shares[rows, torch.tensor(token_ids, dtype=torch.long)]
+
+
+@pytest.fixture(scope="module", params=["gpt2", "llama"])
+def any_student(request: pytest.FixtureRequest) -> Student:
+    tokenizer = make_tokenizer()
+    model = tiny_gpt2(len(tokenizer)) if request.param == "gpt2" else tiny_llama(len(tokenizer))
+    return make_student(model, tokenizer, name=request.param)
+
+
+SAMPLED = Decoding(branches=3, samples=4, max_new_tokens=24, top_k=10, top_p=0.95, max_lanes=24, seed=7)
+
+
+def test_students_with_full_attention_take_the_cached_stepper(any_student: Student) -> None:
+    before = any_student.model.config._attn_implementation
+    with stepping(any_student) as stepper:
+        assert stepper is CachedStepper
+    assert any_student.model.config._attn_implementation == before
+
+
+def test_a_sliding_window_takes_the_plain_stepper(any_student: Student, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(any_student.model.config, "sliding_window", 8, raising=False)
+    with stepping(any_student) as stepper:
+        assert stepper is PlainStepper
+
+
+def test_greedy_equals_generate(any_student: Student) -> None:
+    found = run(any_student, TEXTS, Decoding(branches=None, samples=1, max_new_tokens=30, max_lanes=3))
+    for text in TEXTS:
+        ids = torch.tensor([any_student.encode_prompt(text)])
+        expected = any_student.model.generate(
+            ids, attention_mask=torch.ones_like(ids), do_sample=False, max_new_tokens=30, pad_token_id=0
+        )[0, ids.shape[1] :].tolist()
+        expected = expected[: expected.index(0)] if 0 in expected else expected
+        assert found[text][0].token_ids == expected
+
+
+def test_branches_are_the_top_tokens_of_a_plain_forward(any_student: Student) -> None:
+    found = run(any_student, TEXTS, SAMPLED)
+    for text in TEXTS:
+        with torch.no_grad():
+            logits = any_student.model(torch.tensor([any_student.encode_prompt(text)])).logits[0, -1]
+        logits[0] = -math.inf  # end-of-text is skipped
+        expected = logits.topk(3).indices.tolist()
+        firsts = [continuation.token_ids[0] for continuation in found[text]]
+        assert firsts == [token for token in expected for _ in range(4)]
+
+
+def test_logprobs_equal_a_plain_forward(any_student: Student) -> None:
+    for text, continuations in run(any_student, TEXTS, SAMPLED).items():
+        for continuation in continuations:
+            expected = plain_logprobs(any_student, any_student.encode_prompt(text), continuation.token_ids)
+            assert torch.allclose(torch.tensor(continuation.logprobs), expected, atol=1e-4)
+
+
+def test_a_lane_does_not_depend_on_its_neighbours(any_student: Student) -> None:
+    together = run(any_student, TEXTS, SAMPLED)
+    for text in TEXTS:
+        assert [c.token_ids for c in run(any_student, [text], SAMPLED)[text]] == [c.token_ids for c in together[text]]
+
+
+def test_another_seed_samples_other_paths(student: Student) -> None:
+    other = Decoding(branches=3, samples=4, max_new_tokens=24, top_k=10, top_p=0.95, seed=8)
+    text = TEXTS[0]
+    assert [c.token_ids for c in run(student, [text], other)[text]] != [
+        c.token_ids for c in run(student, [text], SAMPLED)[text]
+    ]
+
+
+def test_the_plain_stepper_samples_the_same(student: Student, monkeypatch: pytest.MonkeyPatch) -> None:
+    cached = run(student, TEXTS, SAMPLED)
+    monkeypatch.setattr(student.model.config, "sliding_window", 8, raising=False)
+    plain = run(student, TEXTS, SAMPLED)
+    assert {text: [c.token_ids for c in cs] for text, cs in plain.items()} == {
+        text: [c.token_ids for c in cs] for text, cs in cached.items()
+    }
+
+
+def test_finish_tells_end_of_text_from_the_limit(student: Student) -> None:
+    lanes = [lane for lanes in run(student, TEXTS, SAMPLED).values() for lane in lanes]
+    assert {lane.finish for lane in lanes} == {"eos", "length"}
+    for lane in lanes:
+        assert 0 not in lane.token_ids
+        assert (len(lane.token_ids) == 24) or lane.finish == "eos"
+
+
+def test_an_end_of_text_branch_is_skipped_or_continued(student: Student) -> None:
+    vocabulary = student.model.config.vocab_size
+    for eos_branch in ("skip", "continue"):
+        decoding = Decoding(branches=vocabulary - 1, samples=1, max_new_tokens=3, top_k=5, eos_branch=eos_branch)
+        lanes = run(student, ["Why?"], decoding)["Why?"]
+        assert any(lane.token_ids[:1] == [0] for lane in lanes) is (eos_branch == "continue")
+
+
+def test_rejected_lanes_stop_and_others_are_unchanged(student: Student) -> None:
+    long = Decoding(branches=3, samples=4, max_new_tokens=64, top_k=10, top_p=0.95, seed=7)
+    full = run(student, TEXTS, long)
+    odd = {tuple(lane.token_ids[:16]) for lanes in full.values() for lane in lanes if len(lane.token_ids) > 20}
+    chosen = set(sorted(odd)[::2])
+    cut = run(student, TEXTS, long, reject=lambda ids: tuple(ids[:16]) in chosen)
+    assert chosen
+    for text in TEXTS:
+        for whole, lane in zip(full[text], cut[text], strict=True):
+            if tuple(whole.token_ids[:16]) in chosen:
+                assert lane.finish == "rejected" and lane.token_ids == whole.token_ids[: len(lane.token_ids)]
+                assert len(lane.token_ids) < 64
+            else:
+                assert lane == whole
+
+
+def test_too_long_a_prompt_is_refused_before_any_work(student: Student) -> None:
+    with pytest.raises(StudentError, match="192 positions"):
+        run(student, ["x" * 150], Decoding(branches=1, samples=1, max_new_tokens=64))
+
+
+def test_an_empty_prompt_is_refused(student: Student) -> None:
+    with pytest.raises(StudentError, match="no tokens"):
+        list(decode(student, [DecodingPrompt("empty", [])], SAMPLED))

@@ -1,0 +1,158 @@
+import json
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from sert.config import StudentConfig, TrainingConfig
+from sert.errors import DataError, NonFiniteError
+from sert.records import Example
+from sert.store.artifacts import Artifact
+from sert.student.batching import IGNORE_INDEX, batch_order, collate, encode_example
+from sert.student.load import Student, load_student, make_student
+from sert.student.stage import train, trained_student
+from sert.student.training import loss_sum, train_student
+from tests_support import make_tokenizer, tiny_gpt2
+
+EXAMPLES = [
+    Example(
+        f"q{i}", f"Question: Is {i} odd?\nAnswer:", f" So the answer is {'yes' if i % 2 else 'no, it is not'}.", "label"
+    )
+    for i in range(16)
+]
+
+
+def fresh() -> Student:
+    tokenizer = make_tokenizer()
+    return make_student(tiny_gpt2(len(tokenizer), scale=0.05), tokenizer, name="tiny")
+
+
+def losses(config: TrainingConfig, tmp_path: Path, *, seed: int = 0) -> list[float]:
+    file = tmp_path / "loss.jsonl"
+    train_student(fresh(), EXAMPLES, config, seed=seed, loss_file=file)
+    return [json.loads(line)["loss"] for line in file.read_text().splitlines()]
+
+
+@pytest.mark.parametrize("micro_batch_size", [1, 2, 3, 8])
+def test_micro_batches_change_nothing(micro_batch_size: int, tmp_path: Path) -> None:
+    whole = TrainingConfig(batch_size=8, max_steps=6, learning_rate=1e-2)
+    split = whole.model_copy(update={"micro_batch_size": micro_batch_size})
+    assert losses(split, tmp_path) == pytest.approx(losses(whole, tmp_path), rel=1e-4)
+
+
+def test_the_loss_is_the_mean_over_the_supervised_tokens_of_the_step(tmp_path: Path) -> None:
+    student = fresh()
+    encoded = [encode_example(student, example, loss_on_prompt=False) for example in EXAMPLES]
+    total, count = 0.0, 0
+    with torch.no_grad():
+        for example in encoded:
+            ids = torch.tensor([example.token_ids])
+            shares = student.model(ids).logits[0].log_softmax(-1)
+            for position in range(example.num_masked, len(example.token_ids)):
+                total -= float(shares[position - 1, example.token_ids[position]])
+                count += 1
+    first = losses(TrainingConfig(batch_size=16, micro_batch_size=4, max_steps=1), tmp_path)[0]
+    assert first == pytest.approx(total / count, rel=1e-4)
+
+
+def test_padding_and_neighbours_do_not_change_a_loss() -> None:
+    student = fresh()
+    encoded = [encode_example(student, example, loss_on_prompt=False) for example in EXAMPLES[:4]]
+    with torch.no_grad():
+        together = float(loss_sum(student.model, collate(encoded, device=torch.device("cpu"))))
+        alone = sum(float(loss_sum(student.model, collate([each], device=torch.device("cpu")))) for each in encoded)
+    assert together == pytest.approx(alone, rel=1e-5)
+
+
+def test_prompt_is_masked_and_end_of_text_is_trained() -> None:
+    student = fresh()
+    encoded = encode_example(student, Example("q", "ab", "cd", "label"), loss_on_prompt=False)
+    labels = collate([encoded], device=torch.device("cpu")).labels_BT[0].tolist()
+    assert labels == [IGNORE_INDEX, IGNORE_INDEX, *student.encode_completion("cd"), 0]
+    everything = encode_example(student, Example("q", "ab", "cd", "label"), loss_on_prompt=True)
+    labels = collate([everything], device=torch.device("cpu")).labels_BT[0].tolist()
+    assert labels == [IGNORE_INDEX, *student.encode_completion("bcd"), 0]
+    assert everything.num_supervised == 4 and encoded.num_supervised == 3
+
+
+def test_order_is_a_function_of_seed_and_epoch() -> None:
+    first, second = batch_order(10, batch_size=4, seed=1), batch_order(10, batch_size=4, seed=1)
+    epochs = [[next(first) for _ in range(3)] for _ in range(2)]
+    assert epochs == [[next(second) for _ in range(3)] for _ in range(2)]
+    assert [sorted(index for batch in epoch for index in batch) for epoch in epochs] == [list(range(10))] * 2
+    assert epochs[0] != epochs[1]
+    assert next(batch_order(10, batch_size=4, seed=2)) != epochs[0][0]
+
+
+def test_training_learns_and_repeats_itself(tmp_path: Path) -> None:
+    config = TrainingConfig(batch_size=8, epochs=10, learning_rate=3e-3)
+    curve = losses(config, tmp_path)
+    assert len(curve) == 20
+    assert curve[-1] < curve[0] / 2
+    assert losses(config, tmp_path) == curve
+    assert losses(config, tmp_path, seed=1) != curve
+
+
+def test_dropout_repeats_itself(tmp_path: Path) -> None:
+    def curve() -> list[float]:
+        student = fresh()
+        for module in student.model.modules():
+            if isinstance(module, torch.nn.Dropout):
+                module.p = 0.3
+        torch.rand(3)
+        file = tmp_path / "loss.jsonl"
+        train_student(student, EXAMPLES, TrainingConfig(max_steps=3), seed=0, loss_file=file)
+        return [json.loads(line)["loss"] for line in file.read_text().splitlines()]
+
+    assert curve() == curve()
+
+
+def test_a_step_that_is_not_finite_is_not_applied() -> None:
+    student = fresh()
+    with torch.no_grad():
+        student.model.transformer.h[0].mlp.c_fc.weight[0, 0] = math.nan
+    before = {name: value.clone() for name, value in student.model.state_dict().items()}
+    with pytest.raises(NonFiniteError, match="step 1"):
+        train_student(student, EXAMPLES, TrainingConfig(max_steps=3), seed=0)
+    after = student.model.state_dict()
+    assert all(torch.equal(before[name], after[name]) or "c_fc" in name for name in before)
+
+
+def test_too_long_examples_are_counted_and_only_such_are_refused() -> None:
+    result = train_student(
+        fresh(),
+        [*EXAMPLES, replace(EXAMPLES[0], completion="x" * 90)],
+        TrainingConfig(max_length=100, max_steps=1),
+        seed=0,
+    )
+    assert (result.examples, result.too_long) == (16, 1)
+    with pytest.raises(DataError, match="max_length = 10"):
+        train_student(fresh(), EXAMPLES, TrainingConfig(max_length=10), seed=0)
+
+
+def test_the_trained_folder_loads_and_generates(student_folder: Path, tmp_path: Path) -> None:
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    start = StudentConfig(path=str(student_folder), device="cpu")
+    trained = train(EXAMPLES, start, out=tmp_path / "out", config=TrainingConfig(max_steps=2), label="sert")
+    assert isinstance(trained, Artifact) and trained.counts["steps"] == 2
+    model = AutoModelForCausalLM.from_pretrained(trained.file("model"))
+    tokenizer = AutoTokenizer.from_pretrained(trained.file("model"))
+    ids = tokenizer("Question:", return_tensors="pt")
+    assert model.generate(**ids, max_new_tokens=3, pad_token_id=0).shape[1] <= ids["input_ids"].shape[1] + 3
+    card = trained.file("model/README.md").read_text()
+    assert "learning_rate | 0.0003" in card and str(student_folder) not in card
+    assert not list(trained.folder.rglob("*.bin")) and not list(trained.folder.rglob("*.pt"))
+    again = load_student(trained_student(trained, like=start))
+    assert torch.equal(again.model.lm_head.weight, model.lm_head.weight)
+
+
+def test_training_starts_from_the_given_student_and_not_from_an_earlier_training(
+    student_folder: Path, tmp_path: Path
+) -> None:
+    start = StudentConfig(path=str(student_folder), device="cpu")
+    first = train(EXAMPLES, start, out=tmp_path / "a", config=TrainingConfig(max_steps=2))
+    second = train(EXAMPLES, start, out=tmp_path / "b", config=TrainingConfig(max_steps=2))
+    assert first.manifest["outputs"]["model/model.safetensors"] == second.manifest["outputs"]["model/model.safetensors"]
