@@ -1,0 +1,1 @@
+"""Paths mined from the student: mining, the rules that filter them, the selection."""

@@ -1,0 +1,1 @@
+"""Rationales of a teacher."""

@@ -1,0 +1,435 @@
+import math
+import random
+from dataclasses import replace
+
+import pytest
+
+from sert.config import RulesConfig
+from sert.paths.rules import (
+    REJECTED,
+    RULES,
+    certainly_dropped,
+    imitates_format,
+    is_reasoned,
+    judge,
+    measure,
+    perplexity,
+    rep_n,
+    repeats_options,
+    responds_directly,
+)
+from sert.records import Path, Question
+
+YES_NO = Question("q1", "demo", "train", "Can a heron wade?", (), "yes", "Question: Can a heron wade?\nAnswer:")
+ROOMS = ("attic", "dark room", "barn", "new york", "dark")
+CHOICE = Question("q2", "demo", "train", "Where do bats sleep?", ROOMS, "C", "Question: Where do bats sleep?\nAnswer:")
+REASONING = " Bats look for quiet places under a roof. Farmers keep hay there. So the answer is (C)."
+
+
+def make_path(
+    text=REASONING, *, token_ids=tuple(range(30)), logprobs=None, finish="eos", question_id="q2", branch=0, sample=0
+):
+    logprobs = (-2.0,) * len(token_ids) if logprobs is None else logprobs
+    return Path(
+        question_id=question_id,
+        branch=branch,
+        sample=sample,
+        first_token_id=token_ids[0] if token_ids else 0,
+        first_token_logprob=logprobs[0] if logprobs else 0.0,
+        token_ids=token_ids,
+        logprobs=logprobs,
+        text=text,
+        finish=finish,
+        num_tokens=len(token_ids),
+        perplexity=perplexity(logprobs),
+        rep_2=rep_n(token_ids, 2),
+    )
+
+
+def tokens_with_repeats(*, num_bigrams, num_repeated):
+    """`num_repeated` bigrams (0, 0) that were seen before, the other bigrams all new."""
+    return (0,) * (num_repeated + 2) + tuple(range(1, num_bigrams - num_repeated))
+
+
+# ---- measures
+
+
+def test_rep_n_counts_repeated_ngrams():
+    assert rep_n("abab", 1) == 0.5  # a, b again
+    assert rep_n("abab", 2) == pytest.approx(1 / 3)  # ab, ba, ab
+    assert rep_n("abcd", 2) == 0.0
+    assert rep_n([7, 7, 7, 7], 2) == pytest.approx(2 / 3)
+
+
+@pytest.mark.parametrize(("items", "n"), [("", 1), ("a", 2), ("ab", 3)])
+def test_rep_n_without_ngrams_is_zero(items, n):
+    assert rep_n(items, n) == 0.0
+
+
+@pytest.mark.parametrize("percent", range(1, 100))
+def test_rep_n_equals_the_literal_share(percent):
+    token_ids = tokens_with_repeats(num_bigrams=100, num_repeated=percent)
+    assert rep_n(token_ids, 2) == float(f"0.{percent:02d}")
+
+
+def test_perplexity():
+    assert perplexity([-math.log(4.0)] * 3) == pytest.approx(4.0)
+    assert perplexity([-math.log(2.0), -math.log(8.0)]) == pytest.approx(4.0)
+    assert perplexity([]) == math.inf
+    assert perplexity([-2000.0]) == math.inf
+
+
+# ---- patterns
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        " Yes.\nQuestion: Can a goat swim?\nAnswer: no",
+        "QUESTION: x ANSWER:",
+        "question : x\n\n\nanswer :",
+        "Answer: no. Question: what? Answer: it",
+        "Question: one Question: two Answer: three",
+    ],
+)
+def test_imitation_is_found(text):
+    assert imitates_format(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        " The question is hard, and the answer is no.",
+        " Question: what do herons eat?",
+        " Answer: fish. Question: why?",
+        " Subquestion: x. Answer: y",
+    ],
+)
+def test_half_an_imitation_is_none(text):
+    assert not imitates_format(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        " (A) attic, (B) dark room, (C) barn, (D) new york, (E) dark.",
+        " (a) Attic (b) Dark Room (c) Barn (d) New York",  # one is left out
+        " A. attic B. dark room C. barn D. new york E. dark",
+        " A) attic\nB) dark room\nC) barn\nE) dark\n",
+        " Answer choices: (A) attic, (B) dark room, (C) barn, (D) new york, (E) dark. So the answer is (B).",
+        " (E) dark, (D) new york, (C) barn, (B) dark room, (A) attic, (E) dark, (D) new york",  # in any order, again
+        " (A) attic, (B) dark room, (C) barn, (E) dark, (D) new yo",  # cut off
+    ],
+)
+def test_option_repetition_is_found(text):
+    assert repeats_options(text, CHOICE)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        " (A) attic, (B) dark room, (C) barn.",  # two are left out
+        " attic, dark room, barn, new york, dark",  # without letters
+        " (A) barn, (B) attic, (C) dark, (D) dark room, (E) new york",  # other letters
+        " (A) attics, (B) dark rooms, (C) barns, (D) new yorkers, (E) darkness",
+        " (A) attic, (B) dark room, (C) barn, (D) new york, (E) dark. Bats want roofs with gaps. So the answer is (C).",
+        "",
+    ],
+)
+def test_other_texts_repeat_no_options(text):
+    assert not repeats_options(text, CHOICE)
+
+
+def test_an_option_is_a_whole_word():
+    shades = replace(CHOICE, choices=("dark", "light", "dim"))
+    assert repeats_options(" (A) dark, (B) light", shades)
+    assert not repeats_options(" (A) darker, (B) lighter", shades)
+
+
+def test_an_option_that_is_cut_off_is_no_reasoning():
+    places = replace(CHOICE, choices=("attic", "barn", "places that are both warm and dry"))
+    cut = " (A) attic, (B) barn, (C) places that are both wa"
+    assert repeats_options(cut, places)
+    assert not repeats_options(f"{cut}ter and air", places)
+
+
+def test_options_need_choices():
+    assert not repeats_options(" (A) attic, (B) dark room", YES_NO)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "  \n ...",
+        " Yes.",
+        " no. No! NO",
+        " So the answer is yes.",
+        " The answer is: no, no and no.",
+        " Answer: yes. Answer: yes. Answer: yes. Answer: yes.",
+        " I think no.",
+    ],
+)
+def test_direct_response_to_yes_no(text):
+    assert responds_directly(text, YES_NO)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        " (B)",
+        " The answer is (D) new york.",
+        " A. A. A. A. A.",
+        " It is new york.",
+        " Dark room, dark room, dark room. Dark; dark. So the answer is B.",
+        " The answer is (D) new y",
+    ],
+)
+def test_direct_response_to_choices(text):
+    assert responds_directly(text, CHOICE)
+
+
+@pytest.mark.parametrize(
+    ("text", "question"),
+    [
+        (" Herons have legs. So the answer is yes.", YES_NO),
+        (" Bats hide inside darkness.", CHOICE),  # darkness is no option
+        (" Attic, e.g. under tiles", CHOICE),
+        (REASONING, CHOICE),
+    ],
+)
+def test_reasoning_is_no_direct_response(text, question):
+    assert not responds_directly(text, question)
+
+
+def test_three_own_words_are_enough():
+    assert responds_directly(" Herons wade. Yes.", YES_NO)
+    assert not responds_directly(" Herons wade daily. Yes.", YES_NO)
+
+
+@pytest.mark.parametrize(
+    ("junk", "direct"),
+    [
+        ("(a) ", True),
+        ("a. ", True),
+        ("dark ", True),
+        ("(b) dark room", True),
+        (" ", True),
+        ("'", True),
+        ("so the answer is ", True),
+        ("x", True),
+        ("question: ", False),
+        ("(a)\nx ", False),
+    ],
+)
+def test_patterns_read_a_megabyte_of_junk(junk, direct):
+    text = junk * (1_000_000 // len(junk))  # quadratic reading would not end
+    assert responds_directly(text, CHOICE) is direct
+    assert not repeats_options(text, CHOICE)
+    assert not imitates_format(text)
+
+
+# ---- one test a rule
+
+
+def reason_of(path, *, question=CHOICE, **settings):
+    return judge(path, question, RulesConfig(**settings)).reason
+
+
+def test_reasoning_path_is_kept():
+    verdict = judge(make_path(), CHOICE, RulesConfig())
+    assert verdict.reason is None
+    assert (verdict.question_id, verdict.branch, verdict.sample) == ("q2", 0, 0)
+    assert (verdict.num_tokens, verdict.rep_2, verdict.selected) == (30, 0.0, False)
+    assert verdict.perplexity == pytest.approx(math.exp(2.0))
+    assert (verdict.conclusion, verdict.agrees) == ("C", True)
+
+
+def test_wrong_and_missing_conclusions():
+    wrong = judge(make_path(REASONING.replace("(C)", "(A)")), CHOICE, RulesConfig())
+    assert (wrong.reason, wrong.conclusion, wrong.agrees) == (None, "A", False)
+    none = judge(make_path(" Bats look for quiet places."), CHOICE, RulesConfig())
+    assert (none.reason, none.conclusion, none.agrees) == (None, None, None)
+
+
+PATTERNS = {
+    "imitation": " They sleep there. Question: Where do owls sleep? Answer: in trees.",
+    "option_repetition": " (A) attic, (B) dark room, (C) barn, (D) new york, (E) dark.",
+    "direct_response": " The answer is (C) barn.",
+}
+
+
+@pytest.mark.parametrize("rule", PATTERNS)
+def test_pattern_rules_drop(rule):
+    assert reason_of(make_path(PATTERNS[rule])) == rule
+
+
+def test_pattern_rules_can_be_switched_off():
+    assert reason_of(make_path(PATTERNS["imitation"]), imitation=False) is None
+    assert reason_of(make_path(PATTERNS["direct_response"]), direct_response=False) is None
+    # A list of options is a direct response as well.
+    listed = make_path(PATTERNS["option_repetition"])
+    assert reason_of(listed, option_repetition=False) == "direct_response"
+    assert reason_of(listed, option_repetition=False, direct_response=False) is None
+
+
+def test_length_rule_keeps_25():
+    assert reason_of(make_path(token_ids=tuple(range(24)))) == "length"
+    assert reason_of(make_path(token_ids=tuple(range(25)))) is None
+    assert reason_of(make_path(token_ids=tuple(range(24))), min_tokens=0) is None
+
+
+def test_repetition_rule_keeps_20_percent():
+    exactly = make_path(token_ids=tokens_with_repeats(num_bigrams=40, num_repeated=8))
+    above = make_path(token_ids=tokens_with_repeats(num_bigrams=39, num_repeated=8))
+    assert reason_of(exactly) is None
+    assert reason_of(above) == "repetition"
+    assert reason_of(above, max_rep_2=1) is None
+
+
+def test_perplexity_rule_keeps_5():
+    low = make_path(logprobs=(-math.log(4.99),) * 30)
+    assert reason_of(low) == "perplexity"
+    assert reason_of(low, min_perplexity=0) is None
+    measured = measure(make_path(), CHOICE, RulesConfig()).perplexity
+    assert reason_of(make_path(), min_perplexity=measured) is None
+    assert reason_of(make_path(), min_perplexity=math.nextafter(measured, math.inf)) == "perplexity"
+
+
+def test_perplexity_can_leave_out_the_branch_token():
+    path = make_path(token_ids=tuple(range(30)), logprobs=(-100.0,) + (-1.0,) * 29)
+    assert reason_of(path) is None
+    assert reason_of(path, perplexity_over="continuation") == "perplexity"
+    assert measure(path, CHOICE, RulesConfig(perplexity_over="continuation")).perplexity == pytest.approx(math.e)
+
+
+def test_words_as_the_unit():
+    text = " One two ONE two three." + " more" * 3
+    measures = measure(make_path(text), CHOICE, RulesConfig(unit="words"))
+    # one two one two three. more more more: the bigrams (one, two) and (more, more) come back.
+    assert (measures.num_tokens, measures.rep_2) == (8, pytest.approx(2 / 7))
+    assert reason_of(make_path(text), unit="words") == "length"
+    assert reason_of(make_path(text), unit="words", min_tokens=8) == "repetition"
+
+
+def test_reasons_come_in_the_order_of_the_rules():
+    everything = PATTERNS["option_repetition"] + " Question: x Answer: (A)"
+    path = make_path(everything, token_ids=(1, 1, 1, 1), logprobs=(0.0,) * 4)
+    off = {}
+    switches = {"length": {"min_tokens": 0}, "repetition": {"max_rep_2": 1}, "perplexity": {"min_perplexity": 0}}
+    for rule in RULES:
+        assert reason_of(path, **off) == rule
+        off |= switches.get(rule, {rule: False})
+    assert reason_of(path, **off) is None
+
+
+def test_empty_path_is_dropped():
+    assert reason_of(make_path("", token_ids=())) == "direct_response"
+
+
+def test_path_cut_short_is_never_kept():
+    repetitive = make_path(token_ids=tokens_with_repeats(num_bigrams=39, num_repeated=8), finish="rejected")
+    assert reason_of(repetitive) == "repetition"
+    assert reason_of(repetitive, max_rep_2=0.9) == REJECTED
+
+
+# ---- reasoned
+
+
+def test_is_reasoned():
+    config = RulesConfig()
+    assert is_reasoned(REASONING, 25, CHOICE, config)
+    assert not is_reasoned(REASONING, 24, CHOICE, config)
+    for text in PATTERNS.values():
+        assert not is_reasoned(text, 30, CHOICE, config)
+
+
+def test_is_reasoned_counts_patterns_that_the_filter_ignores():
+    off = RulesConfig(imitation=False, option_repetition=False, direct_response=False, min_tokens=0)
+    for text in PATTERNS.values():
+        assert not is_reasoned(text, 30, CHOICE, off)
+
+
+def test_is_reasoned_in_words():
+    config = RulesConfig(unit="words", min_tokens=17)
+    assert is_reasoned(REASONING, 3, CHOICE, config)  # 17 words
+    assert not is_reasoned(REASONING, 3, CHOICE, config.model_copy(update={"min_tokens": 18}))
+
+
+# ---- stopping early
+
+PIECES = (" Question", ":", " Answer", " answer", " bats", " sleep", " (A) attic", ".", "\nQuestion: who?", " hide")
+MAX_NEW_TOKENS = 60
+
+
+def decode(token_ids):
+    return "".join(PIECES[token % len(PIECES)] for token in token_ids)
+
+
+def random_tokens(rng):
+    vocabulary = rng.choice((4, 10, 40, 400))
+    return [rng.randrange(vocabulary) for _ in range(rng.randint(1, MAX_NEW_TOKENS))]
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        RulesConfig(),
+        RulesConfig(imitation=False),
+        RulesConfig(imitation=False, max_rep_2=0.3, min_tokens=5, min_perplexity=0),
+        RulesConfig(imitation=False, max_rep_2=1 / 59, min_tokens=0, min_perplexity=0),
+    ],
+    ids=["both", "repetition", "loose", "nearly no repeat"],
+)
+def test_what_is_stopped_early_is_dropped_in_full_and_as_it_stands(config):
+    rng = random.Random(7)
+    flagged = unflagged = 0
+    for _ in range(400):
+        token_ids = random_tokens(rng)
+        stop = next(
+            (
+                length
+                for length in range(1, len(token_ids) + 1)
+                if certainly_dropped(
+                    decode(token_ids[:length]), token_ids[:length], config, max_new_tokens=MAX_NEW_TOKENS
+                )
+            ),
+            None,
+        )
+        if stop is None:
+            unflagged += 1
+            continue
+        flagged += 1
+        cut = make_path(decode(token_ids[:stop]), token_ids=tuple(token_ids[:stop]), finish="rejected")
+        assert reason_of(cut, **config.model_dump()) in RULES
+        continuations = [token_ids[stop:], [rng.randrange(10**6) for _ in range(MAX_NEW_TOKENS - stop)]]
+        for continuation in continuations:
+            full = [*token_ids[:stop], *continuation]
+            assert certainly_dropped(decode(full), full, config, max_new_tokens=MAX_NEW_TOKENS)
+            assert reason_of(make_path(decode(full), token_ids=tuple(full)), **config.model_dump()) in RULES
+    assert flagged > 50
+    assert unflagged > 50
+
+
+def test_repeats_stop_a_path_as_soon_as_none_can_outweigh_them():
+    # 60 tokens have 59 bigrams; 20 % of them are 11.8, so that the twelfth repeat is one too many.
+    config = RulesConfig(min_tokens=0)
+    assert not certainly_dropped("", (0,) * 13, config, max_new_tokens=60)  # 12 bigrams, 11 repeats
+    assert certainly_dropped("", (0,) * 14, config, max_new_tokens=60)
+    assert not certainly_dropped("", (0,) * 14, config, max_new_tokens=61)  # 12 of 60 are exactly 20 %
+
+
+def test_a_path_is_not_stopped_before_it_is_long_enough():
+    assert not certainly_dropped("", (0,) * 24, RulesConfig(), max_new_tokens=60)
+    assert certainly_dropped("", (0,) * 25, RulesConfig(), max_new_tokens=60)
+
+
+def test_rules_that_are_off_stop_nothing():
+    imitation, repeats = PATTERNS["imitation"], (0,) * 60
+    assert certainly_dropped(imitation, (1, 2), RulesConfig(), max_new_tokens=60)
+    assert not certainly_dropped(imitation, (1, 2), RulesConfig(imitation=False), max_new_tokens=60)
+    assert certainly_dropped("", repeats, RulesConfig(), max_new_tokens=60)
+    assert not certainly_dropped("", repeats, RulesConfig(max_rep_2=1), max_new_tokens=60)
+    assert not certainly_dropped("", repeats, RulesConfig(unit="words"), max_new_tokens=60)
+    assert not certainly_dropped("", (0,), RulesConfig(min_tokens=0), max_new_tokens=1)

@@ -1,0 +1,267 @@
+import json
+import random
+from dataclasses import replace
+
+import pytest
+
+from sert.errors import TeacherError
+from sert.records import Question
+from sert.teacher.recorded import read_recorded
+
+TRIGGER = "Let's think step by step."
+YES_NO_END = "Therefore, the answer (Yes or No) is"
+CHOICE_END = "Therefore, among A through E, the answer is"
+TOOLS = ("rake", "spoon", "ladder")
+
+
+def make_question(question_id, text, answer="yes", choices=()):
+    return Question(question_id, "demo", "train", text, choices, answer, f"Question: {text}\nAnswer:")
+
+
+WADE = make_question("1", "Can a heron wade?")
+FLY = make_question("2", "Can a mole fly?", "no")
+REACH = make_question("3", "What do you take to reach a roof?", "C", TOOLS)
+
+
+def make_block(question, rationale, *, answer=" Yes.", predicted="yes", end=YES_NO_END, number=1):
+    return (
+        f"{'*' * 25}\n{number}st data\n1_th_sampling\nQ: {question}\nA: {TRIGGER}{rationale}\n{end}{answer}\n"
+        f"pred_before :{answer}\npred_after : {predicted}\npred_list : ['{predicted}']\npred_mode : {predicted}\n"
+        f"GT : yes\n{'*' * 25}\n"
+    )
+
+
+def write_log(folder, *blocks, model="gpt3-xl"):
+    file = folder / "run.log"
+    head = f"{'*' * 29}\nNamespace(method='zero_shot_cot', model='{model}', random_seed=1)\n{'*' * 29}\ndata size : 9\n"
+    file.write_text(head + "".join(blocks) + "accuracy : 50.0\n", encoding="utf-8")
+    return file
+
+
+def write_jsonl(folder, *rows):
+    file = folder / "answers.jsonl"
+    file.write_text("\n".join(row if isinstance(row, str) else json.dumps(row) for row in rows), encoding="utf-8")
+    return file
+
+
+# ---- logs
+
+
+def test_log_is_read(tmp_path):
+    file = write_log(
+        tmp_path,
+        make_block("Can a mole fly?", " \n\nMoles dig.\n\nThey have no wings. ", answer=" No.", predicted="no"),
+        make_block("Can a heron wade?", " Herons hate water. ", answer=" No.", predicted="no", number=2),
+    )
+    result = read_recorded(file, [WADE, FLY])
+    assert (result.unmatched, result.missing, result.truncated, result.duplicates) == (0, 0, 0, 0)
+    wade, fly = result.rationales
+    assert (wade.question_id, wade.text, wade.extracted, wade.correct) == ("1", "Herons hate water.", "no", False)
+    assert fly.text == "Moles dig.\n\nThey have no wings."
+    assert (fly.question_id, fly.extracted, fly.correct) == ("2", "no", True)
+    assert fly.prompt == f"Q: Can a mole fly?\nA: {TRIGGER}"
+    assert (fly.model, fly.finish_reason, fly.source) == ("text-davinci-002", "", "run.log")
+
+
+def test_log_of_multiple_choice_is_matched_by_stem_and_choices(tmp_path):
+    text = "What do you take  to reach a ROOF? Answer Choices: (A) rake (B) spoon (C) ladder"
+    file = write_log(tmp_path, make_block(text, " High up.", answer=" (C)", predicted="C", end=CHOICE_END))
+    (rationale,) = read_recorded(file, [REACH]).rationales
+    assert (rationale.text, rationale.extracted, rationale.correct) == ("High up.", "C", True)
+
+
+def test_choices_in_another_order_are_another_question(tmp_path):
+    text = "What do you take to reach a roof? Answer Choices: (A) ladder (B) rake (C) spoon"
+    file = write_log(tmp_path, make_block(text, " High up.", answer=" (A)", predicted="A", end=CHOICE_END))
+    assert read_recorded(file, [REACH]) == ([], 1, 1, 0, 0)
+
+
+def test_log_answer_that_the_harness_could_not_read_is_none(tmp_path):
+    file = write_log(tmp_path, make_block("Can a heron wade?", " Who knows.", answer=" moot.", predicted=""))
+    (rationale,) = read_recorded(file, [WADE]).rationales
+    assert (rationale.extracted, rationale.correct) == (None, False)
+
+
+def test_only_the_questions_handed_in_get_rationales(tmp_path):
+    file = write_log(
+        tmp_path, make_block("Can a heron wade?", " Yes it can."), make_block("Can a mole fly?", " No wings.")
+    )
+    result = read_recorded(file, [FLY, REACH])
+    assert [rationale.question_id for rationale in result.rationales] == ["2"]
+    assert (result.unmatched, result.missing) == (1, 1)
+
+
+def test_first_of_several_rows_is_used(tmp_path):
+    file = write_log(tmp_path, make_block(WADE.question, " First."), make_block(WADE.question, " Second."))
+    result = read_recorded(file, [WADE])
+    assert [rationale.text for rationale in result.rationales] == ["First."]
+    assert (result.duplicates, result.unmatched) == (1, 0)
+
+
+def test_questions_with_the_same_text_share_a_rationale(tmp_path):
+    file = write_log(tmp_path, make_block("Can a heron wade?", " Long legs."))
+    twin = make_question("7", "can a heron wade", "no")
+    result = read_recorded(file, [WADE, twin])
+    assert [(each.question_id, each.correct) for each in result.rationales] == [("1", True), ("7", False)]
+    assert (result.missing, result.duplicates) == (0, 0)
+
+
+def test_rationales_that_were_cut_off_are_counted(tmp_path):
+    blocks = [
+        make_block("Can a heron wade?", " Herons stand in"),
+        make_block("Can a mole fly?", ' They say "no." '),
+    ]
+    assert read_recorded(write_log(tmp_path, *blocks), [WADE, FLY]).truncated == 1
+
+
+def test_rationale_may_hold_asterisks_and_its_own_conclusion(tmp_path):
+    rationale = f"\n{'*' * 25}\nTherefore, the answer is plain.\n{YES_NO_END} what we ask."
+    (read,) = read_recorded(write_log(tmp_path, make_block("Can a heron wade?", rationale)), [WADE]).rationales
+    assert read.text == rationale.strip()
+
+
+def test_model_can_be_named(tmp_path):
+    file = write_log(tmp_path, make_block("Can a heron wade?", " Long legs."), model="owl-1")
+    assert read_recorded(file, [WADE]).rationales[0].model == "owl-1"
+    assert read_recorded(file, [WADE], model="owl-2").rationales[0].model == "owl-2"
+
+
+@pytest.mark.parametrize(
+    ("piece", "lacking"),
+    [
+        ("Q: Can a heron wade?\n", "Q: "),
+        (TRIGGER, "think step by step"),
+        (YES_NO_END, "Therefore"),
+        ("pred_before", "pred_before"),
+        ("pred_mode", "pred_mode"),
+    ],
+)
+def test_damaged_log_names_the_line_and_what_is_lacking(tmp_path, piece, lacking):
+    damaged = make_block("Can a heron wade?", " Long legs.").replace(piece, "")
+    file = write_log(tmp_path, make_block("Can a mole fly?", " a\nb"), damaged)
+    with pytest.raises(TeacherError, match=rf"run\.log, line 19: .* lacks .*{lacking}"):
+        read_recorded(file, [WADE])
+
+
+def test_log_that_breaks_off_is_refused(tmp_path):
+    file = tmp_path / "run.log"
+    file.write_text(make_block("Can a heron wade?", " Long legs.").rstrip("*\n") + "\n", encoding="utf-8")
+    with pytest.raises(TeacherError, match=r"line 2: .* lacks a closing line of asterisks"):
+        read_recorded(file, [WADE])
+
+
+def test_log_without_blocks_is_refused(tmp_path):
+    with pytest.raises(TeacherError, match="holds no block"):
+        read_recorded(write_log(tmp_path), [WADE])
+
+
+# ---- JSONL
+
+
+def test_jsonl_is_read(tmp_path):
+    file = write_jsonl(
+        tmp_path,
+        {"question_id": 2, "text": " Moles dig. ", "answer": False, "model": "owl-1", "finish_reason": "length"},
+        "",
+        {"question": "CAN a heron wade", "rationale": "Long legs help. So the answer is yes.", "prompt": "Q?"},
+        {"question_id": "9", "text": "Nobody asked."},
+    )
+    result = read_recorded(file, [WADE, FLY, REACH])
+    assert result[1:] == (1, 1, 1, 0)
+    wade, fly = result.rationales
+    assert (wade.text, wade.extracted, wade.correct) == ("Long legs help. So the answer is yes.", "yes", True)
+    assert (wade.model, wade.prompt, wade.finish_reason, wade.source) == ("unknown", "Q?", "", "answers.jsonl")
+    assert (fly.text, fly.extracted, fly.correct) == ("Moles dig.", "no", True)
+    assert (fly.model, fly.prompt, fly.finish_reason) == ("owl-1", "", "length")
+
+
+def test_jsonl_without_an_answer_is_never_guessed(tmp_path):
+    file = write_jsonl(tmp_path, {"question_id": "1", "text": "Yes, herons do that."})
+    (rationale,) = read_recorded(file, [WADE]).rationales
+    assert (rationale.extracted, rationale.correct) == (None, False)
+
+
+@pytest.mark.parametrize(
+    ("question", "answer", "extracted"),
+    [
+        (REACH, "ladder", "C"),
+        (REACH, "(C) ladder", "C"),
+        (REACH, "B or C", None),
+        (WADE, True, "yes"),
+        (WADE, "Yes, on long legs.", "yes"),
+        (WADE, "perhaps", None),
+        (WADE, "", None),
+        (replace(WADE, answer="U.S. Navy"), "the U.S. navy.", "the U.S. navy."),
+        (replace(WADE, answer="1,000"), 1000, "1000"),
+    ],
+)
+def test_jsonl_answer_is_normalised(tmp_path, question, answer, extracted):
+    file = write_jsonl(tmp_path, {"question_id": question.question_id, "text": "Plain.", "answer": answer})
+    (rationale,) = read_recorded(file, [question]).rationales
+    assert rationale.extracted == extracted
+    assert rationale.correct is (extracted in ("C", "yes", "1000"))
+
+
+def test_stem_alone_is_enough_where_only_one_question_has_it(tmp_path):
+    file = write_jsonl(tmp_path, {"question": REACH.question, "text": "High up."})
+    assert len(read_recorded(file, [REACH]).rationales) == 1
+    twin = make_question("4", REACH.question, "A", ("stool", "fork"))
+    assert read_recorded(file, [REACH, twin]) == ([], 1, 2, 0, 0)
+
+
+def test_id_and_text_of_different_questions_are_refused(tmp_path):
+    same = {"question_id": "1", "question": "can a heron wade", "text": "Long legs."}
+    assert len(read_recorded(write_jsonl(tmp_path, same), [WADE, FLY]).rationales) == 1
+    with pytest.raises(TeacherError, match=r"line 2: question_id '2' .*'can a heron wade'"):
+        read_recorded(write_jsonl(tmp_path, same, {**same, "question_id": "2"}), [WADE, FLY])
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ("{", "line 2: not JSON"),
+        ("[1]", "line 2: a JSON object is needed"),
+        ("[" * 200_000, "line 2: "),
+        ({"question_id": "1"}, r"line 2: the key text \(or rationale\) is missing; the row holds question_id"),
+        ({"text": "a"}, "line 2: the key question_id or question is missing"),
+        ({"question_id": "1", "text": 3}, "line 2: text must be a text, not 3"),
+        ({"question_id": ["1"], "text": "a"}, "line 2: question_id must be a text"),
+        ({"question_id": 1.5, "text": "a"}, "line 2: question_id must be a text"),
+        ('{"question_id": "1", "text": "\\ud800"}', "line 2: text holds half a character"),
+    ],
+)
+def test_bad_jsonl_names_the_line(tmp_path, row, message):
+    file = write_jsonl(tmp_path, {"question_id": "1", "text": "Long legs."}, row)
+    with pytest.raises(TeacherError, match=message):
+        read_recorded(file, [WADE])
+
+
+# ---- files
+
+
+def test_other_files_are_refused(tmp_path):
+    with pytest.raises(TeacherError, match=r"There is no file .*none\.jsonl"):
+        read_recorded(tmp_path / "none.jsonl", [WADE])
+    with pytest.raises(TeacherError, match=r"must end in \.log or \.jsonl"):
+        read_recorded(tmp_path / "answers.csv", [WADE])
+    (tmp_path / "folder.log").mkdir()
+    with pytest.raises(TeacherError, match="cannot be read"):
+        read_recorded(tmp_path / "folder.log", [WADE])
+    (tmp_path / "latin.jsonl").write_bytes(b'{"text": "\xe9"}')
+    with pytest.raises(TeacherError, match="UTF-8"):
+        read_recorded(tmp_path / "latin.jsonl", [WADE])
+
+
+def test_any_damage_to_a_log_is_read_or_refused_with_a_message(tmp_path):
+    rng = random.Random(3)
+    whole = write_log(tmp_path, make_block("Can a heron wade?", " Long legs."), make_block("Can a mole fly?", " No."))
+    text = whole.read_text(encoding="utf-8")
+    refused = 0
+    for _ in range(200):
+        start = rng.randrange(len(text))
+        whole.write_text(text[:start] + text[start + rng.randint(1, 200) :], encoding="utf-8")
+        try:
+            read_recorded(whole, [WADE, FLY])
+        except TeacherError:
+            refused += 1
+    assert refused > 20
