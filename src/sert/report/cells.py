@@ -1,0 +1,77 @@
+"""Numbers and names as the report writes them: percentages, intervals, p-values, plain words."""
+
+import math
+from collections.abc import Sequence
+
+MISSING = "–"  # noqa: RUF001 - an en dash is how tables say "not measured"
+MINUS = "\N{MINUS SIGN}"
+
+METHODS = {
+    "zero_shot": "Zero-shot",
+    "finetune": "Finetune",
+    "sert": "SERT",
+    "rd": "RD",
+    "sert+rd": "SERT+RD",
+}
+RULES = {
+    "mined": "mined",
+    "imitation": "imitates the question format",
+    "option_repetition": "only lists the options",
+    "direct_response": "answers without reasoning",
+    "length": "too short",
+    "repetition": "too repetitive",
+    "perplexity": "perplexity too low",
+    "rejected": "cut short while mining",
+    "selected": "selected",
+}
+
+
+def method_name(method: str) -> str:
+    """Name a method for people; other names are kept as they are."""
+    return METHODS.get(method, method)
+
+
+def rule_name(rule: str) -> str:
+    """Say in words why a rule drops a path; other names are kept as they are."""
+    return RULES.get(rule, rule)
+
+
+def count(value: int | None) -> str:
+    """Write a count with thousands separators."""
+    return MISSING if value is None else f"{value:,}"
+
+
+def decimal(value: float | None, digits: int = 2) -> str:
+    """Write a plain number."""
+    return MISSING if value is None or not math.isfinite(value) else f"{value:.{digits}f}"
+
+
+def percent(share: float | None) -> str:
+    """Write a share of 0..1 as a percentage with one decimal, without the sign."""
+    return MISSING if share is None else decimal(100 * share, 1)
+
+
+def percent_interval(interval: Sequence[float] | None) -> str:
+    """Write an interval of shares as percentages."""
+    return MISSING if interval is None else f"{percent(interval[0])} to {percent(interval[1])}"
+
+
+def points(difference: float | None) -> str:
+    """Write a difference of shares in signed percentage points."""
+    if difference is None or not math.isfinite(difference):
+        return MISSING
+    return f"{100 * difference:+.1f}".replace("-", MINUS)
+
+
+def points_interval(interval: Sequence[float] | None) -> str:
+    """Write an interval of a difference in signed percentage points."""
+    return MISSING if interval is None else f"{points(interval[0])} to {points(interval[1])}"
+
+
+def p_value(value: float | None) -> str:
+    """Write a p-value, finely enough below 0.1 that the side of 0.05 it is on can be seen."""
+    if value is None:
+        return MISSING
+    if value < 0.0001:
+        return "< 0.0001"
+    return f"{value:.4f}" if value < 0.1 else f"{value:.2f}"

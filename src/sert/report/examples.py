@@ -1,0 +1,43 @@
+"""What a report shows of single outputs."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class ShownPath:
+    """One mined path as the report shows it.
+
+    Attributes:
+        reason: The rule that dropped it, None when it was kept.
+        selected: Whether its question is trained on it.
+        true: Whether every step of it is true, None where nothing can verify that.
+        num_tokens: As the length rule measured it, like `rep_2` and `perplexity`.
+    """
+
+    task: str
+    question_id: str
+    question: str
+    branch: int
+    sample: int
+    text: str
+    reason: str | None
+    selected: bool
+    true: bool | None
+    num_tokens: int
+    rep_2: float
+    perplexity: float
+
+
+@dataclass(frozen=True, slots=True)
+class ShownPrediction:
+    """One graded output on a test question as the report shows it; `answer` is None when none could be read."""
+
+    task: str
+    method: str
+    question_id: str
+    question: str
+    completion: str
+    gold: str
+    answer: str | None
+    correct: bool
+    format_ok: bool

@@ -1,0 +1,227 @@
+"""The tables of a report, as cells, as Markdown and as plain text for a terminal."""
+
+import io
+import re
+import textwrap
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from rich.console import Console
+from rich.table import Table as RichTable
+from rich.text import Text
+
+from sert.progress import printable
+from sert.report import cells
+from sert.report.verdict import is_significant
+
+Metrics = Mapping[str, Any]
+
+TERMINAL_WIDTH = 100
+TERMINAL_HEADING = 11
+_MARKDOWN_SIGNS = re.compile(r"([\\`*_\[\]|~$#])")
+
+
+class Table(NamedTuple):
+    """A table as raw texts; whoever renders it escapes them. The first column names the row."""
+
+    header: tuple[str, ...]
+    rows: list[tuple[str, ...]]
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing was measured."""
+        return not self.rows
+
+
+class Column(NamedTuple):
+    """A column: its heading and how a row of `metrics.json` is written in it."""
+
+    heading: str
+    cell: Callable[[Mapping[str, Any]], str]
+
+
+_RESULT_COLUMNS = (
+    Column("Method", lambda row: cells.method_name(row["method"])),
+    Column("Acc %", lambda row: cells.percent(row["accuracy"])),
+    Column("k/n", lambda row: f"{row['correct']}/{row['n']}"),
+    Column("95 % interval", lambda row: cells.percent_interval(row["ci95"])),
+    Column("Strict %", lambda row: cells.percent(row["accuracy_strict"])),
+    Column("Fmt", lambda row: cells.decimal(row["format"])),
+    Column("Len", lambda row: cells.decimal(row["mean_length"], 1)),
+    Column("Rep", lambda row: cells.decimal(row["repetition"])),
+    Column("Reasoned %", lambda row: cells.percent(row["reasoned"])),
+)
+_TRUE_PATHS = Column("True paths %", lambda row: cells.percent(row["true_paths"]))
+_COMPARISON_COLUMNS = (
+    Column("Comparison", lambda row: f"{cells.method_name(row['a'])} against {cells.method_name(row['b'])}"),
+    Column("Difference, points", lambda row: cells.points(row["difference"])),
+    Column("95 % interval", lambda row: cells.points_interval(row["ci95"])),
+    Column("p", lambda row: cells.p_value(row["p_value"])),
+    Column("At 0.05", lambda row: "significant" if is_significant(row) else "not significant"),
+    Column("Test", lambda row: str(row["test"])),
+)
+_FUNNEL_COLUMNS = (
+    Column("Rule", lambda row: cells.rule_name(row["rule"])),
+    Column("Dropped", lambda row: cells.count(row["dropped"])),
+    Column("Remaining", lambda row: cells.count(row["remaining"])),
+    Column("Of mined %", lambda row: cells.percent(row["share"])),
+)
+_FUNNEL_TRUE = Column("True among them %", lambda row: cells.percent(row["true_share"]))
+_LATENT_COLUMNS = (
+    Column("Decoding", lambda row: str(row["decoding"])),
+    Column("Questions", lambda row: cells.count(row["questions"])),
+    Column("Outputs each", lambda row: cells.count(row["samples"])),
+    Column("Outputs that reason %", lambda row: cells.percent(row["reasoned_share"])),
+    Column("Questions with one that reasons", lambda row: cells.count(row["questions_reasoned"])),
+    Column("of questions %", lambda row: cells.percent(row["questions_reasoned_share"])),
+)
+_LATENT_TRUE = (
+    Column("True outputs %", lambda row: cells.percent(row["true_share"])),
+    Column("Questions with a true one %", lambda row: cells.percent(row["questions_true_share"])),
+)
+_SELECTION_COLUMNS = (
+    Column("Task", lambda row: str(row["task"])),
+    Column("Train questions", lambda row: cells.count(row["questions"])),
+    Column("With a selected path", lambda row: cells.count(row["with_selected"])),
+    Column("Its own conclusion is gold", lambda row: cells.count(row["selected_agree"])),
+)
+_SELECTION_TRUE = (
+    Column("True among selected %", lambda row: cells.percent(row["selected_true_share"])),
+    Column("True among mined %", lambda row: cells.percent(row["mined_true_share"])),
+)
+_TRAINING_COLUMNS = (
+    Column("Method", lambda row: cells.method_name(row["method"])),
+    Column("Student", lambda row: str(row["student"])),
+    Column("Seed", lambda row: str(row["seed"])),
+    Column("Examples", lambda row: cells.count(row["train_examples"])),
+    Column("Steps", lambda row: cells.count(row["train_steps"])),
+    Column("Epoch tested", lambda row: cells.MISSING if row["epoch_choice"] is None else str(row["epoch_choice"])),
+    Column("Split", lambda row: str(row["split"])),
+)
+
+
+def of_task(metrics: Metrics, section: str, task: str) -> list[Mapping[str, Any]]:
+    """Pick the rows of one task from a section of the metrics."""
+    return [row for row in metrics[section] if row["task"] == task]
+
+
+def result_table(metrics: Metrics, about: Mapping[str, Any]) -> Table:
+    """Build the result table of one task: a row a method, then the lines that need no model.
+
+    Args:
+        metrics: The run's numbers.
+        about: The task's row of `metrics["tasks"]`.
+    """
+    rows = of_task(metrics, "rows", about["task"])
+    table = _table(rows, (*_RESULT_COLUMNS, *_if_measured(rows, _TRUE_PATHS, key="true_paths")))
+    majority = f"Majority class: {about['majority_answer']}"
+    for name, accuracy in ((majority, about["majority_accuracy"]), ("Chance", about["chance_accuracy"])):
+        blanks = ("",) * (len(table.header) - 2)
+        table.rows.append((name, cells.percent(accuracy), *blanks))
+    return table
+
+
+def comparison_table(metrics: Metrics, task: str) -> Table:
+    """Build the table of paired differences."""
+    return _table(of_task(metrics, "comparisons", task), _COMPARISON_COLUMNS)
+
+
+def funnel_table(metrics: Metrics, task: str) -> Table:
+    """Build the table of how many paths each rule left."""
+    rows = of_task(metrics, "funnel", task)
+    return _table(rows, (*_FUNNEL_COLUMNS, *_if_measured(rows, _FUNNEL_TRUE, key="true_share")))
+
+
+def latent_table(metrics: Metrics, task: str) -> Table:
+    """Build the table of how often each decoding reasons."""
+    rows = of_task(metrics, "latent", task)
+    return _table(rows, (*_LATENT_COLUMNS, *_if_measured(rows, *_LATENT_TRUE, key="true_share")))
+
+
+def selection_table(metrics: Metrics) -> Table:
+    """Build the table of what was selected, a row a task."""
+    rows = metrics["selection"]
+    return _table(rows, (*_SELECTION_COLUMNS, *_if_measured(rows, *_SELECTION_TRUE, key="mined_true_share")))
+
+
+def training_table(metrics: Metrics, task: str) -> Table:
+    """Build the table of how each method was trained."""
+    return _table(of_task(metrics, "rows", task), _TRAINING_COLUMNS)
+
+
+def markdown_tables(metrics: Metrics) -> str:
+    """Write the results, the comparisons and the funnel of every task as Markdown."""
+    parts = [f"# {_markdown_cell(str(metrics['name']))}"]
+    parts.append(f"Student {_markdown_cell(str(metrics['student']))}, seed {_markdown_cell(str(metrics['seed']))}.")
+    for about in metrics["tasks"]:
+        task = about["task"]
+        parts += [
+            f"## {_markdown_cell(task)}",
+            f"{cells.count(about['num_train'])} train and {cells.count(about['num_test'])} test questions.",
+        ]
+        titled = (
+            ("Results", result_table(metrics, about)),
+            ("Comparisons", comparison_table(metrics, task)),
+            ("Paths that the rules left", funnel_table(metrics, task)),
+        )
+        for title, table in titled:
+            if not table.is_empty:
+                parts += [f"### {title}", _markdown(table)]
+    return "\n\n".join(parts) + "\n"
+
+
+def terminal_table(metrics: Metrics) -> str:
+    """Write the results and comparisons as plain text: no colour codes, at most 100 columns."""
+    parts = []
+    for about in metrics["tasks"]:
+        title = f"{about['task']}: {about['num_test']} test questions, student {metrics['student']}"
+        parts += [_wrap(f"{title}, seed {metrics['seed']}"), _plain(result_table(metrics, about))]
+        comparisons = comparison_table(metrics, about["task"])
+        if not comparisons.is_empty:
+            parts.append(_plain(Table(comparisons.header[:-1], [row[:-1] for row in comparisons.rows])))
+    if metrics["warnings"]:
+        parts.append("\n".join(_wrap(f"Warning: {warning}") for warning in metrics["warnings"]))
+    return "\n\n".join(parts)
+
+
+def _table(rows: Sequence[Mapping[str, Any]], columns: Sequence[Column]) -> Table:
+    return Table(
+        tuple(column.heading for column in columns), [tuple(column.cell(row) for column in columns) for row in rows]
+    )
+
+
+def _if_measured(rows: Sequence[Mapping[str, Any]], *columns: Column, key: str) -> tuple[Column, ...]:
+    return columns if any(row[key] is not None for row in rows) else ()
+
+
+def _markdown(table: Table) -> str:
+    rule = ["---", *["---:"] * (len(table.header) - 1)]
+    lines = [[_markdown_cell(cell) for cell in row] for row in (table.header, *table.rows)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in (lines[0], rule, *lines[1:]))
+
+
+def _markdown_cell(text: str) -> str:
+    """Keep a text inside its cell: nothing in it may act as Markdown or HTML."""
+    escaped = _MARKDOWN_SIGNS.sub(r"\\\1", _one_line(text))
+    return escaped.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def _one_line(text: str) -> str:
+    return printable(text).replace("\n", "\\n").replace("\t", "\\t")
+
+
+def _plain(table: Table) -> str:
+    wide = RichTable(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for number, heading in enumerate(table.header):
+        lines = "\n".join(textwrap.wrap(heading, TERMINAL_HEADING))
+        wide.add_column(lines, justify="right" if number else "left", overflow="fold", no_wrap=number > 0)
+    for row in table.rows:
+        wide.add_row(*(Text(_one_line(cell).replace(cells.MINUS, "-")) for cell in row))
+    console = Console(file=io.StringIO(), width=TERMINAL_WIDTH, color_system=None, legacy_windows=False)
+    with console.capture() as capture:
+        console.print(wide)
+    return "\n".join(line.rstrip() for line in capture.get().rstrip().splitlines())
+
+
+def _wrap(text: str) -> str:
+    return "\n".join(textwrap.wrap(_one_line(text), TERMINAL_WIDTH, subsequent_indent="  "))

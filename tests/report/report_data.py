@@ -1,0 +1,215 @@
+"""A made-up run for the tests of the report: two tasks, one with a verifier and one without."""
+
+from typing import Any
+
+from sert.report.examples import ShownPath, ShownPrediction
+
+HOSTILE = "<script>alert(1)</script></style>|`x`|\x1b[31m\u202etxt.exe\n# head $a_b$ [l](javascript:x) &amp; {{ 7*7 }}"
+UNBROKEN = "W" * 4000
+
+_METHODS = {
+    # method: correct of 400, interval, strict, format, length, repetition, reasoned, true paths
+    "zero_shot": (211, (0.479, 0.576), 203, 0.97, 1.2, 0.01, 0.015, 0.005),
+    "finetune": (219, (0.498, 0.596), 219, 1.0, 0.0, None, 0.0, 0.0),
+    "sert": (284, (0.664, 0.752), 280, 0.96, 38.4, 0.31, 0.985, 0.42),
+    "rd": (262, (0.607, 0.7), 262, 0.99, 61.7, 0.35, 1.0, 0.33),
+    "sert+rd": (291, (0.683, 0.769), 290, 1.0, 60.1, 0.34, 1.0, 0.47),
+}
+
+
+def make_metrics(task: str = "lab_yes_no") -> dict[str, Any]:
+    """A run of every method on one task with a verifier, and of two on a task without one."""
+    return {
+        "name": "demo",
+        "student": "lab",
+        "seed": 0,
+        "created": "2026-01-02T03:04:05Z",
+        "sert_version": "0.1.0",
+        "config_key": "0123456789ab",
+        "tasks": [_task(task, majority="no", share=0.5275, left_out={"no answer given": 3}), _task("quiz")],
+        "rows": [
+            *(_row(task, method) for method in _METHODS),
+            *(_row("quiz", method) | {"true_paths": None, "majority_accuracy": 0.25} for method in ("zero_shot", "rd")),
+        ],
+        "comparisons": [
+            _comparison(task, "sert", "zero_shot", 0.1825, (0.1205, 0.2431), 0.00000004),
+            _comparison(task, "rd", "finetune", 0.1075, (0.0436, 0.1704), 0.0011),
+            _comparison(task, "sert+rd", "sert", 0.0175, (-0.0304, 0.0652), 0.5203),
+        ],
+        "funnel": [_funnel(task, *row) for row in _FUNNEL],
+        "latent": [
+            _latent(task, "greedy", 1, 0.015, 6, 0.005, 0.005),
+            _latent(task, "raw sampling", 5, 0.0895, 142, 0.021, 0.095),
+            _latent(task, "branching", 5, 0.31, 371, 0.118, 0.49),
+            _latent(task, "SERT greedy", 1, 0.985, 394, 0.42, 0.42),
+        ],
+        "selection": [
+            {
+                "task": task,
+                "questions": 800,
+                "with_selected": 771,
+                "selected_agree": 409,
+                "selected_true_share": 0.287,
+                "mined_true_share": 0.083,
+            }
+        ],
+        "warnings": [f"{task}: 29 train questions have no surviving path and train nothing"],
+    }
+
+
+_FUNNEL = [
+    ("mined", 20000, 0, 0.083),
+    ("imitation", 18240, 1760, 0.091),
+    ("option_repetition", 18240, 0, 0.091),
+    ("direct_response", 6310, 11930, 0.251),
+    ("length", 5120, 1190, 0.261),
+    ("repetition", 4470, 650, 0.27),
+    ("perplexity", 4302, 168, 0.268),
+    ("selected", 771, 3531, 0.287),
+]
+
+
+def make_paths(task: str = "lab_yes_no", text: str = " Mara keeps an owl.\nOwls fear thunder.") -> list[ShownPath]:
+    """One path of every kind; the kept ones come last, so that the report has to sort."""
+    ends = [(rule, False) for rule, *_ in _FUNNEL[1:-1]] + [(None, False), (None, True)]
+    return [
+        ShownPath(
+            task=task,
+            question_id=f"q{number}",
+            question="Does the pet of Mara fear thunder?",
+            branch=number % 5,
+            sample=1,
+            text=text,
+            reason=reason,
+            selected=selected,
+            true=selected,
+            num_tokens=30 + number,
+            rep_2=0.0625,
+            perplexity=float("inf") if number == 0 else 9.25,
+        )
+        for number, (reason, selected) in enumerate(ends)
+    ]
+
+
+def make_predictions(task: str = "lab_yes_no", text: str = " So the answer is no.") -> list[ShownPrediction]:
+    """A wrong and a right output of two methods."""
+    return [
+        ShownPrediction(
+            task=task,
+            method=method,
+            question_id=f"t{number}",
+            question="Does the pet of Otto like rain?",
+            completion=text,
+            gold="no",
+            answer="no" if correct else None,
+            correct=correct,
+            format_ok=correct,
+        )
+        for method in ("zero_shot", "sert")
+        for number, correct in enumerate((False, True))
+    ]
+
+
+def make_hostile(text: str = HOSTILE) -> tuple[dict[str, Any], list[ShownPath], list[ShownPrediction]]:
+    """The same run with one text in every text field that a user, a file or a model fills."""
+    metrics = _fill(make_metrics(), text)
+    paths = [
+        ShownPath(text, text, text, 0, 0, text, text, False, None, 1, 0.0, 1.0),
+        ShownPath(text, text, text, 0, 1, text, None, True, True, 1, 0.0, 1.0),
+    ]
+    predictions = [
+        ShownPrediction(text, text, text, text, text, text, answer, correct=True, format_ok=False)
+        for answer in (text, None)
+    ]
+    return metrics, paths, predictions
+
+
+def _fill(value: Any, text: str) -> Any:
+    if isinstance(value, dict):
+        return {(text if key == "no answer given" else key): _fill(each, text) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_fill(each, text) for each in value]
+    return text if isinstance(value, str) else value
+
+
+def _task(task: str, *, majority: str = "A", share: float = 0.25, left_out: dict[str, int] | None = None) -> dict:
+    return {
+        "task": task,
+        "num_train": 1600,
+        "num_test": 400,
+        "majority_answer": majority,
+        "majority_accuracy": share,
+        "chance_accuracy": 0.5 if majority == "no" else None,
+        "left_out": left_out or {},
+    }
+
+
+def _row(task: str, method: str) -> dict[str, Any]:
+    correct, interval, strict, fmt, length, repetition, reasoned, true_paths = _METHODS[method]
+    trained = method != "zero_shot"
+    return {
+        "task": task,
+        "student": "lab",
+        "method": method,
+        "seed": 0,
+        "split": "test",
+        "epoch_choice": "last" if trained else None,
+        "n": 400,
+        "correct": correct,
+        "accuracy": correct / 400,
+        "ci95": list(interval),
+        "correct_strict": strict,
+        "accuracy_strict": strict / 400,
+        "format": fmt,
+        "mean_length": length,
+        "repetition": repetition,
+        "reasoned": reasoned,
+        "majority_accuracy": 0.5275,
+        "train_examples": 1600 if trained else None,
+        "train_steps": 4000 if trained else None,
+        "true_paths": true_paths,
+    }
+
+
+def _comparison(
+    task: str, a: str, b: str, difference: float, interval: tuple[float, float], p_value: float
+) -> dict[str, Any]:
+    return {
+        "task": task,
+        "student": "lab",
+        "a": a,
+        "b": b,
+        "difference": difference,
+        "ci95": list(interval),
+        "p_value": p_value,
+        "test": "exact McNemar, paired by question",
+    }
+
+
+def _funnel(task: str, rule: str, remaining: int, dropped: int, true_share: float) -> dict[str, Any]:
+    return {
+        "task": task,
+        "student": "lab",
+        "rule": rule,
+        "remaining": remaining,
+        "share": remaining / 20000,
+        "dropped": dropped,
+        "true_share": true_share,
+    }
+
+
+def _latent(
+    task: str, decoding: str, samples: int, reasoned: float, questions_reasoned: int, true: float, any_true: float
+) -> dict[str, Any]:
+    return {
+        "task": task,
+        "student": "lab",
+        "decoding": decoding,
+        "questions": 400,
+        "samples": samples,
+        "reasoned_share": reasoned,
+        "questions_reasoned": questions_reasoned,
+        "questions_reasoned_share": questions_reasoned / 400,
+        "true_share": true,
+        "questions_true_share": any_true,
+    }

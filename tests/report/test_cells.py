@@ -1,0 +1,46 @@
+import math
+
+import pytest
+
+from sert.report import cells
+
+
+@pytest.mark.parametrize(
+    ("share", "written"),
+    [(0.0, "0.0"), (1.0, "100.0"), (0.4321, "43.2"), (None, "–"), (math.nan, "–")],  # noqa: RUF001
+)
+def test_percent(share, written):
+    assert cells.percent(share) == written
+
+
+@pytest.mark.parametrize(("value", "written"), [(math.inf, "–"), (None, "–"), (0.305, "0.30"), (12.0, "12.00")])  # noqa: RUF001
+def test_decimal(value, written):
+    assert cells.decimal(value) == written
+
+
+@pytest.mark.parametrize(("difference", "written"), [(0.1, "+10.0"), (-0.0312, "−3.1"), (0.0, "+0.0"), (None, "–")])  # noqa: RUF001
+def test_points(difference, written):
+    assert cells.points(difference) == written
+
+
+@pytest.mark.parametrize(
+    ("value", "written"),
+    [(0.00001, "< 0.0001"), (0.0499, "0.0499"), (0.0501, "0.0501"), (0.52, "0.52"), (None, "–")],  # noqa: RUF001
+)
+def test_p_value(value, written):
+    assert cells.p_value(value) == written
+
+
+def test_intervals_and_counts():
+    assert cells.percent_interval([0.1, 0.25]) == "10.0 to 25.0"
+    assert cells.percent_interval(None) == "–"  # noqa: RUF001
+    assert cells.points_interval((-0.01, 0.25)) == "−1.0 to +25.0"  # noqa: RUF001
+    assert cells.count(12345) == "12,345"
+    assert cells.count(None) == "–"  # noqa: RUF001
+
+
+def test_unknown_names_are_kept():
+    assert cells.method_name("sert+rd") == "SERT+RD"
+    assert cells.method_name("mine") == "mine"
+    assert cells.rule_name("length") == "too short"
+    assert cells.rule_name("mine") == "mine"

@@ -1,0 +1,85 @@
+import pytest
+from report_data import HOSTILE, UNBROKEN, make_hostile, make_metrics
+
+from sert.report.table import markdown_tables, result_table, terminal_table
+
+
+def test_result_table_rows():
+    metrics = make_metrics()
+    table = result_table(metrics, metrics["tasks"][0])
+    assert table.header == (
+        *("Method", "Acc %", "k/n", "95 % interval", "Strict %", "Fmt", "Len", "Rep", "Reasoned %", "True paths %"),
+    )
+    assert table.rows[1] == (
+        *("Finetune", "54.8", "219/400", "49.8 to 59.6", "54.8", "1.00", "0.0", "–", "0.0", "0.0"),  # noqa: RUF001
+    )
+    assert [row[:2] for row in table.rows[-2:]] == [("Majority class: no", "52.8"), ("Chance", "50.0")]
+
+
+def test_true_paths_are_a_column_only_where_they_were_measured():
+    metrics = make_metrics()
+    table = result_table(metrics, metrics["tasks"][1])
+    assert "True paths %" not in table.header
+    assert table.rows[-1][:2] == ("Chance", "–")  # noqa: RUF001
+
+
+def test_markdown_holds_results_comparisons_and_funnel():
+    lines = markdown_tables(make_metrics()).splitlines()
+    assert "| SERT | 71.0 | 284/400 | 66.4 to 75.2 | 70.0 | 0.96 | 38.4 | 0.31 | 98.5 | 42.0 |" in lines
+    assert (
+        "| SERT against Zero-shot | +18.2 | +12.0 to +24.3 | &lt; 0.0001 | significant "
+        "| exact McNemar, paired by question |"
+    ) in lines
+    assert "| answers without reasoning | 11,930 | 6,310 | 31.6 | 25.1 |" in lines
+    assert [line for line in lines if line.startswith("#")] == [
+        "# demo",
+        "## lab\\_yes\\_no",
+        "### Results",
+        "### Comparisons",
+        "### Paths that the rules left",
+        "## quiz",
+        "### Results",
+    ]
+
+
+def test_no_text_acts_as_markdown_or_html():
+    text = markdown_tables(make_hostile()[0])
+    assert "<" not in text
+    assert "\x1b" not in text
+    assert "\u202e" not in text
+    escaped = (
+        "&lt;script&gt;alert(1)&lt;/script&gt;&lt;/style&gt;\\|\\`x\\`\\|\\\\x1b\\[31m\\\\u202etxt.exe\\\\n"
+        "\\# head \\$a\\_b\\$ \\[l\\](javascript:x) &amp;amp; {{ 7*7 }}"
+    ).replace("*", "\\*")
+    assert f"| {escaped} | 52.8 | 211/400 |" in text
+    for line in text.splitlines():
+        assert line == "" or line.startswith(("#", "|", "Student", "1,600"))
+
+
+def test_every_row_of_a_markdown_table_has_as_many_cells_as_its_header():
+    table = markdown_tables(make_hostile()[0]).split("### Results\n\n")[1].split("\n\n")[0].splitlines()
+    assert {line.replace("\\|", "").count("|") for line in table} == {11}
+
+
+def test_terminal_table_shows_numbers_and_lines():
+    lines = [" ".join(line.split()) for line in terminal_table(make_metrics()).splitlines()]
+    assert lines[0] == "lab_yes_no: 400 test questions, student lab, seed 0"
+    assert "SERT 71.0 284/400 66.4 to 75.2 70.0 0.96 38.4 0.31 98.5 42.0" in lines
+    assert "Majority class: no 52.8" in lines
+    assert "SERT+RD against SERT +1.8 -3.0 to +6.5 0.52 not significant" in lines
+    assert lines[-1] == "Warning: lab_yes_no: 29 train questions have no surviving path and train nothing"
+
+
+@pytest.mark.parametrize("text", [HOSTILE, UNBROKEN, "[red]no markup[/red]"])
+def test_terminal_table_is_plain_and_at_most_100_columns_wide(text):
+    plain = terminal_table(make_hostile(text)[0])
+    assert max(len(line) for line in plain.splitlines()) <= 100
+    assert all(character.isprintable() or character == "\n" for character in plain)
+    assert "52.8  211/400  47.9 to 57.6" in plain
+    assert text[:9] in plain
+
+
+def test_a_run_without_results_is_still_written():
+    metrics = make_metrics() | {name: [] for name in ("rows", "comparisons", "funnel", "latent", "selection")}
+    assert "Majority class: no" in terminal_table(metrics)
+    assert "### Comparisons" not in markdown_tables(metrics)

@@ -1,0 +1,91 @@
+import pytest
+from report_data import make_metrics
+
+from sert.config import RulesConfig
+from sert.evaluation.summary import TaskResults, summarize_tasks
+from sert.records import Prediction, Question
+from sert.report.verdict import findings, is_significant
+
+
+def sentences(metrics, label):
+    return [finding.text for finding in findings(metrics, metrics["tasks"][0]) if finding.label == label]
+
+
+def test_significant_differences_come_first_and_name_the_better_method():
+    metrics = make_metrics()
+    metrics["comparisons"].reverse()
+    labels = [finding.label for finding in findings(metrics, metrics["tasks"][0])]
+    assert labels == ["Significant", "Significant", "Not significant", "Majority line", "Reasoned"]
+    assert sentences(metrics, "Significant") == [
+        "RD is right more often than Finetune (+10.8 points, 95 % interval +4.4 to +17.0, p = 0.0011).",
+        "SERT is right more often than Zero-shot (+18.2 points, 95 % interval +12.0 to +24.3, p < 0.0001).",
+    ]
+    assert sentences(metrics, "Not significant") == [
+        "No difference between SERT+RD and SERT is shown (+1.8 points, 95 % interval −3.0 to +6.5, p = 0.52)."  # noqa: RUF001
+    ]
+
+
+def test_a_method_that_is_significantly_worse_is_said_to_be():
+    metrics = make_metrics()
+    metrics["comparisons"][0] |= {"difference": -0.02, "ci95": [-0.03, -0.01]}
+    assert sentences(metrics, "Significant")[0] == (
+        "SERT is right less often than Zero-shot (−2.0 points, 95 % interval −3.0 to −1.0, p < 0.0001)."  # noqa: RUF001
+    )
+
+
+@pytest.mark.parametrize(("p_value", "significant"), [(0.0499, True), (0.05, False)])
+def test_the_limit_of_significance(p_value, significant):
+    assert is_significant({"p_value": p_value}) is significant
+
+
+def test_each_method_is_placed_against_the_majority_line():
+    metrics = make_metrics()
+    metrics["rows"][0]["ci95"] = [0.4, 0.5]
+    assert sentences(metrics, "Majority line") == [
+        "Always answering “no” scores 52.8 %. By their 95 % intervals, above it: SERT, RD and SERT+RD; "
+        "not distinguishable from it: Finetune; below it: Zero-shot."
+    ]
+
+
+def test_reasoning_is_not_called_right_where_nothing_verifies_it():
+    metrics = make_metrics()
+    (text,) = sentences(metrics, "Reasoned")
+    assert text.endswith(
+        "every step is true: Zero-shot 0.5 %, Finetune 0.0 %, SERT 42.0 %, RD 33.0 % and SERT+RD 47.0 %."
+    )
+    quiz = findings(metrics, metrics["tasks"][1])[-1].text
+    assert quiz == (
+        "Outputs that reason before they answer: Zero-shot 1.5 % and RD 100.0 %. "
+        "That says that they have the form of reasoning, not that it is right."
+    )
+
+
+def test_an_epoch_that_was_chosen_on_the_test_set_is_flagged():
+    metrics = make_metrics()
+    assert sentences(metrics, "Caution") == []
+    metrics["rows"][2]["epoch_choice"] = "test-best"
+    assert sentences(metrics, "Caution") == ["The epoch of SERT was chosen on the test set; read it as too good."]
+
+
+def test_a_task_without_results_has_no_findings():
+    metrics = make_metrics() | {"rows": [], "comparisons": []}
+    assert findings(metrics, metrics["tasks"][0]) == []
+
+
+def test_the_direction_agrees_with_how_comparisons_are_measured():
+    """SERT is right on all eight questions, zero-shot on none: the report must not say the opposite."""
+    questions = [Question(f"q{i}", "demo", "test", "?", (), "yes", "?") for i in range(8)]
+
+    def predict(correct):
+        answer = "yes" if correct else "no"
+        return [
+            Prediction(each.question_id, "?", answer, "eos", 1, answer, answer, correct, correct, True, 0.0, 0, False)
+            for each in questions
+        ]
+
+    result = TaskResults(
+        "demo", questions, questions, {}, predictions={"zero_shot": predict(False), "sert": predict(True)}
+    )
+    metrics = summarize_tasks([result], student="lab", seed=0, rules=RulesConfig())
+    assert [row["difference"] for row in metrics["comparisons"]] == [1.0]
+    assert sentences(metrics, "Significant")[0].startswith("SERT is right more often than Zero-shot (+100.0 points")
