@@ -1,0 +1,316 @@
+"""The method as a graph of stages. A reader who opens one file opens this one.
+
+    questions --> mine --> filter --> train (sert) ----+--> train (sert+rd)
+        |                                              |
+        +--> teach (rationales) --> train (rd) <-------+ same rationales
+        +--> labels --> train (finetune)
+    each student --> evaluate on the test questions --> report
+
+A stage's folder is named by the hash of everything it depends on, so a finished stage is found again by content: the
+same command skips it, a changed configuration makes a new folder beside it.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sert.config import Config, Method, MiningConfig, StudentConfig, TaskConfig
+from sert.errors import ConfigError, DataError, TeacherError
+from sert.evaluation.prediction import evaluate, with_prompt
+from sert.evaluation.summary import TaskResults
+from sert.paths.mining import mine
+from sert.paths.selection import filter_paths
+from sert.progress import Reporter
+from sert.records import Example, Prediction, Question, Verdict
+from sert.records import Path as MinedPath
+from sert.store.artifacts import MANIFEST, Artifact, content_key, file_hash, open_artifact
+from sert.store.tables import read_table, records_key
+from sert.student.load import student_key
+from sert.student.stage import train, trained_student
+from sert.tasks.base import TaskData, load_task
+from sert.tasks.prompts import label_example, teacher_prompt
+from sert.teacher.rationales import teach
+
+LAB_KINDS = ("lab_yes_no", "lab_choice")
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage of a run: what it is called, where its result lies, and how it is made."""
+
+    name: str
+    folder: Path
+    work: str
+    make: Callable[[], Artifact]
+
+    @property
+    def key(self) -> str:
+        """The hash of everything the result depends on."""
+        return self.folder.name.rpartition("-")[2]
+
+    @property
+    def finished(self) -> bool:
+        """Whether the result is there."""
+        return (self.folder / MANIFEST).is_file()
+
+    def result(self) -> Artifact:
+        """Open the result, or make it."""
+        return open_artifact(self.folder) if self.finished else self.make()
+
+
+class TaskMethod:
+    """The stages of one task."""
+
+    def __init__(self, task: str, config: Config, *, data: TaskData, out: Path, reporter: Reporter) -> None:
+        self.task, self.config, self.data = task, config, data
+        self._settings: TaskConfig = config.tasks[task]
+        self._out, self._reporter = out, reporter
+        self.train_questions, self.test_questions = data.split("train"), data.split("test")
+        self._questions_key = records_key(self.train_questions)
+        self._test_key = records_key(self.test_questions)
+        self._student_key = student_key(config.student)
+        self._graph()
+
+    def _graph(self) -> None:
+        methods = self.config.methods
+        self.mined = self.filtered = self.taught = None
+        self.probes: dict[str, Stage] = {}
+        self.trained: dict[Method, Stage] = {}
+        self.evaluated: dict[Method, Stage] = {}
+        if "sert" in methods or "sert+rd" in methods:
+            self.mined = self._mine()
+            self.filtered = self._filter(self.mined)
+            if self.config.evaluation.probe_samples:
+                self.probes = {"raw sampling": self._probe("raw"), "branching": self._probe("branching")}
+        if "rd" in methods or "sert+rd" in methods:
+            self.taught = self._teach()
+        if "zero_shot" in methods:
+            self.evaluated["zero_shot"] = self._evaluate("zero_shot", None)
+        if "finetune" in methods:
+            self._train_and_evaluate("finetune", self._questions_key, self._label_examples)
+        if self.filtered and ("sert" in methods or "sert+rd" in methods):
+            self._train_and_evaluate("sert", self.filtered.key, self._path_examples)
+        if self.taught and "rd" in methods:
+            self._train_and_evaluate("rd", self.taught.key, self._rationale_examples)
+        if self.taught and "sert+rd" in methods:
+            self._train_and_evaluate("sert+rd", self.taught.key, self._rationale_examples, start=self.trained["sert"])
+
+    @property
+    def stages(self) -> list[Stage]:
+        """All stages, in an order in which they can be run."""
+        first = [stage for stage in (self.mined, self.filtered, self.taught) if stage is not None]
+        return [*first, *self.trained.values(), *self.probes.values(), *self.evaluated.values()]
+
+    # The stages. Each names what its result depends on, and how it is made.
+
+    def _mine(self) -> Stage:
+        config = self.config
+        paths = len(self.train_questions) * (config.mining.branches or 1) * config.mining.samples
+        return self._stage(
+            "mine",
+            depends=[config.mining, config.rules if not config.mining.keep_all else None, self._settings.prompts],
+            inputs=[self._questions_key, self._student_key],
+            work=f"{paths} paths of at most {config.mining.max_new_tokens} tokens",
+            make=lambda folder, label: mine(
+                self.train_questions,
+                config.student,
+                out=folder,
+                config=config.mining,
+                rules=config.rules,
+                prompts=self._settings.prompts,
+                seed=config.seed,
+                label=label,
+                reporter=self._reporter,
+            ),
+        )
+
+    def _filter(self, mined: Stage) -> Stage:
+        return self._stage(
+            "filter",
+            depends=[self.config.rules],
+            inputs=[mined.key],
+            work="six rules, then the lowest rep-2 of each question",
+            make=lambda folder, label: filter_paths(
+                mined.result(), rules=self.config.rules, out=folder, reporter=self._reporter
+            ),
+        )
+
+    def _teach(self) -> Stage:
+        recorded = self._settings.rationales
+        return self._stage(
+            "teach",
+            depends=[self.config.teacher, self._settings.prompts],
+            inputs=[self._questions_key, file_hash(recorded) if recorded else ""],
+            work=f"{len(self.train_questions)} rationales ({self.config.teacher.kind})",
+            make=lambda folder, label: teach(
+                self.train_questions,
+                out=folder,
+                teacher=self.config.teacher,
+                recorded=recorded,
+                prompts=self._settings.prompts,
+                label=label,
+                reporter=self._reporter,
+            ),
+        )
+
+    def _train_and_evaluate(
+        self, method: Method, source_key: str, examples: Callable[[], list[Example]], *, start: Stage | None = None
+    ) -> None:
+        training = self.config.training
+        length = f"{training.max_steps} steps" if training.max_steps else f"{training.epochs:g} epochs"
+        stage = self._stage(
+            f"train-{method}",
+            depends=[training, self._settings.prompts],
+            inputs=[source_key, start.key if start else self._student_key],
+            work=f"{length} of {training.batch_size} examples",
+            make=lambda folder, label: train(
+                examples(),
+                self._student_of(start),
+                out=folder,
+                config=training,
+                seed=self.config.seed,
+                label=label,
+                reporter=self._reporter,
+            ),
+        )
+        self.trained[method] = stage
+        if method in self.config.methods:
+            self.evaluated[method] = self._evaluate(method, stage)
+
+    def _evaluate(self, method: Method, trained: Stage | None) -> Stage:
+        config = self.config
+        questions: Sequence[Question] = self.test_questions
+        if method in ("rd", "sert+rd"):
+            questions = with_prompt(questions, [teacher_prompt(each, self._settings.prompts) for each in questions])
+        return self._stage(
+            f"evaluate-{method}",
+            depends=[config.evaluation.model_copy(update={"probe_samples": 0}), config.rules],
+            inputs=[records_key(questions), trained.key if trained else self._student_key],
+            work=f"{len(questions)} questions, at most {config.evaluation.max_new_tokens} tokens each",
+            make=lambda folder, label: evaluate(
+                questions,
+                self._student_of(trained),
+                out=folder,
+                config=config.evaluation,
+                rules=config.rules,
+                label=label,
+                reporter=self._reporter,
+            ),
+        )
+
+    def _probe(self, kind: str) -> Stage:
+        """Sample the test questions raw and by branching at equal samples: how often does the student reason?"""
+        samples = self.config.evaluation.probe_samples
+        shape = {"branches": 0, "samples": samples} if kind == "raw" else {"branches": samples, "samples": 1}
+        mining: MiningConfig = self.config.mining.model_copy(update={**shape, "keep_all": True})
+        return self._stage(
+            f"probe-{kind}",
+            depends=[mining],
+            inputs=[self._test_key, self._student_key],
+            work=f"{len(self.test_questions) * samples} paths of at most {mining.max_new_tokens} tokens",
+            make=lambda folder, label: mine(
+                self.test_questions,
+                self.config.student,
+                out=folder,
+                config=mining,
+                seed=self.config.seed,
+                label=label,
+                reporter=self._reporter,
+            ),
+        )
+
+    # What the trainings are made of.
+
+    def _label_examples(self) -> list[Example]:
+        return [label_example(question, self._settings.prompts) for question in self.train_questions]
+
+    def _path_examples(self) -> list[Example]:
+        assert self.filtered is not None
+        return read_table(self.filtered.result().file("examples.parquet"), Example)
+
+    def _rationale_examples(self) -> list[Example]:
+        assert self.taught is not None
+        return read_table(self.taught.result().file("examples.parquet"), Example)
+
+    def _student_of(self, trained: Stage | None) -> StudentConfig:
+        student = self.config.student
+        return student if trained is None else trained_student(trained.result(), like=student)
+
+    def results(self) -> TaskResults:
+        """Read what the stages left, for the report. Every stage must be finished."""
+        paths = read_table(self.mined.result().file("paths.parquet"), MinedPath) if self.mined else []
+        verdicts = read_table(self.filtered.result().file("verdicts.parquet"), Verdict) if self.filtered else []
+        return TaskResults(
+            task=self.task,
+            train=self.train_questions,
+            test=self.test_questions,
+            left_out=self.data.left_out,
+            paths=paths,
+            verdicts=verdicts,
+            predictions={
+                method: read_table(stage.result().file("predictions.parquet"), Prediction)
+                for method, stage in self.evaluated.items()
+            },
+            training={method: stage.result().counts for method, stage in self.trained.items()},
+            probes={
+                decoding: read_table(stage.result().file("paths.parquet"), MinedPath)
+                for decoding, stage in self.probes.items()
+            },
+            verifier=_lab_verifier() if self._settings.kind in LAB_KINDS else None,
+        )
+
+    def _stage(
+        self,
+        stage: str,
+        *,
+        depends: list[Any],
+        inputs: list[str],
+        work: str,
+        make: Callable[[Path, str], Artifact],
+    ) -> Stage:
+        settings = [part.model_dump(mode="json") if part is not None else None for part in depends]
+        key = content_key([stage, settings, inputs, self.config.seed])
+        folder = self._out / f"{self.task}-{stage}-{key}"
+        label = f"{self.task} {stage}"
+        return Stage(label, folder, work, lambda: make(folder, label))
+
+
+def build_method(config: Config, *, out: Path, reporter: Reporter) -> list[TaskMethod]:
+    """Load and check every question set and build the graph of every task. Nothing is written.
+
+    Raises:
+        SertError: If a question set, a student or a file of rationales cannot be used.
+    """
+    data: Mapping[str, TaskData] = {task: load_task(task, settings) for task, settings in config.tasks.items()}
+    for task, loaded in data.items():
+        _check_task(task, loaded, config)
+    return [TaskMethod(task, config, data=data[task], out=out, reporter=reporter) for task in config.tasks]
+
+
+def _check_task(task: str, data: TaskData, config: Config) -> None:
+    """Refuse early what a stage would refuse late."""
+    settings = config.tasks[task]
+    for split in ("train", "test"):
+        if not data.split(split):
+            raise DataError(
+                f"{task}: the {split} split is empty. A run trains and tests: "
+                f"give tasks.{task}.test_data, split_file, test_share or test_split."
+            )
+    if "rd" not in config.methods and "sert+rd" not in config.methods:
+        return
+    if config.teacher.kind == "lab" and settings.kind not in LAB_KINDS:
+        raise ConfigError(f'{task}: the lab\'s oracle knows only the lab; set teacher.kind = "recorded".')
+    if config.teacher.kind == "recorded" and (settings.rationales is None or not settings.rationales.is_file()):
+        given = "none is given" if settings.rationales is None else f"there is no file {settings.rationales}"
+        raise TeacherError(
+            f"{task}: the methods rd and sert+rd need recorded rationales, but {given}. "
+            f"Set tasks.{task}.rationales, or leave these methods out of `methods`."
+        )
+
+
+def _lab_verifier() -> Callable[[Question, str], bool]:
+    from sert.lab.verifier import verify
+    from sert.lab.world import lab_world
+
+    return lambda question, text: verify(lab_world(), question, text).true

@@ -1,0 +1,206 @@
+"""The commands as a user runs them: in a process of their own, with the documented exit codes."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ENVIRONMENT = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "COLUMNS": "100"}
+
+
+def sert(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "sert", *map(str, arguments)],
+        cwd=cwd,
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+
+
+def refuse(result: subprocess.CompletedProcess[str], *, code: int, says: str) -> None:
+    assert result.returncode == code, result.stderr
+    assert says in result.stderr
+    assert "Traceback" not in result.stderr
+    assert result.stdout == ""
+
+
+COMMANDS = [
+    ["demo"],
+    ["run"],
+    ["mine"],
+    ["filter"],
+    ["train"],
+    ["teach"],
+    ["evaluate"],
+    ["report"],
+    ["tasks"],
+    ["lab", "build"],
+]
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_every_command_has_help_with_an_example(command: list[str], tmp_path: Path) -> None:
+    result = sert(*command, "--help", cwd=tmp_path)
+    assert result.returncode == 0
+    assert f"sert {' '.join(command)}" in result.stdout.split("Options:")[0].split("\n\n", 1)[1]
+
+
+def test_tasks_are_listed(tmp_path: Path) -> None:
+    assert "commonsenseqa" in sert("tasks", cwd=tmp_path).stdout
+    assert set(json.loads(sert("tasks", "--json", cwd=tmp_path).stdout)) >= {"lab_yes_no", "table", "strategyqa"}
+
+
+def test_mine_filter_train_evaluate(tmp_path: Path) -> None:
+    mine = ["mine", "--task", "lab_yes_no", "--limit", 6, "--max-new-tokens", 32, "--keep-all", "--out", "mined"]
+    planned = sert(*mine, "--dry-run", cwd=tmp_path)
+    assert "paths: 150" in planned.stdout and not (tmp_path / "mined").exists()
+    mined = sert(*mine, "--json", cwd=tmp_path)
+    assert json.loads(mined.stdout)["paths"] == 150
+    assert "150 paths" in mined.stderr
+    again = sert(*mine, "--json", cwd=tmp_path)
+    assert json.loads(again.stdout)["key"] == json.loads(mined.stdout)["key"]
+
+    settings = ["--set", "rules.min_tokens=10", "--set", "rules.min_perplexity=1.1"]
+    filtered = sert("filter", "mined", *settings, "--out", "filtered", "--json", cwd=tmp_path)
+    counts = json.loads(filtered.stdout)
+    assert 0 < counts["selected"] <= 6 < counts["kept"]
+
+    train = ["train", "--examples", "filtered", "--set", "training.max_steps=2", "--out", "trained"]
+    assert "steps: 2" in sert(*train, "--dry-run", cwd=tmp_path).stdout
+    assert sert(*train, cwd=tmp_path).returncode == 0
+    evaluate = ["evaluate", "--task", "lab_yes_no", "--student", "trained/model", "--limit", 5, "--max-new-tokens", 40]
+    evaluated = sert(*evaluate, "--out", "evaluated", "--json", cwd=tmp_path)
+    assert json.loads(evaluated.stdout)["n"] == 5
+
+    taught = sert("teach", "--task", "lab_choice", "--limit", 3, "--out", "taught", "--json", cwd=tmp_path)
+    assert json.loads(taught.stdout)["rationales"] == 3
+    refuse(sert(*mine, "--set", "mining.samples=2", cwd=tmp_path), code=4, says="already holds another result")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["evaluated", "filtered", "mined", "taught", "trained"]
+
+
+def test_filter_loads_no_model(tmp_path: Path) -> None:
+    assert (
+        sert(
+            "mine", "--task", "lab_choice", "--limit", 2, "--max-new-tokens", 16, "--out", "m", cwd=tmp_path
+        ).returncode
+        == 0
+    )
+    code = (
+        "import sys; from sert.cli import cli; cli(['filter', 'm', '--out', 'f'], standalone_mode=False); "
+        "assert 'torch' not in sys.modules"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
+LAB = 'name = "x"\n[student]\npath = "lab"\n[teacher]\nkind = "lab"\n[tasks.lab]\nkind = "lab_yes_no"\n'
+TABLE = 'name = "x"\n[student]\npath = "lab"\n[teacher]\nkind = "lab"\n[tasks.own]\nkind = "table"\ndata = "{data}"\n'
+
+
+def questions(tmp_path: Path, *rows: dict[str, Any]) -> str:
+    (tmp_path / "own.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return TABLE.format(data="own.jsonl")
+
+
+def make_bad(tmp_path: Path, kind: str) -> tuple[str, int, str]:
+    """Write one bad input; return the configuration, the exit code and a word of the message."""
+    good = {"id": "a", "question": "Is ice cold?", "answer": "yes"}
+    columns = "[tasks.own.columns]\nquestion_id = 'id'\n"
+    if kind == "missing file":
+        return TABLE.format(data="no.jsonl"), 4, "no.jsonl"
+    if kind == "unknown key":
+        return LAB + "[rules]\nmin_token = 3\n", 3, "did you mean 'min_tokens'"
+    if kind == "wrong type":
+        return LAB + "[rules]\nmin_tokens = 'x'\n", 3, "rules.min_tokens"
+    if kind == "empty split":
+        return questions(tmp_path, good) + columns, 4, "test"
+    if kind == "empty file":
+        return questions(tmp_path), 4, "own.jsonl"
+    if kind == "duplicate ids":
+        return questions(tmp_path, good, good) + "test_share = 0.5\n" + columns, 4, "'a'"
+    if kind == "no tokenizer":
+        (tmp_path / "student").mkdir()
+        (tmp_path / "student" / "config.json").write_text("{}")
+        return LAB.replace('"lab"', '"./student"', 1), 5, "no tokenizer"
+    if kind == "no student":
+        return LAB.replace('"lab"', '"./nobody"', 1), 5, "./nobody"
+    assert kind == "answer outside its choices"
+    row = {"id": "a", "question": "What is cold?", "options": ["ice", "fire"], "answer": "C"}
+    return questions(tmp_path, row) + "[tasks.own.columns]\nquestion_id = 'id'\nchoices = 'options'\n", 4, "C"
+
+
+BAD = [
+    "missing file",
+    "unknown key",
+    "wrong type",
+    "empty split",
+    "empty file",
+    "duplicate ids",
+    "no tokenizer",
+    "no student",
+    "answer outside its choices",
+]
+
+
+@pytest.mark.parametrize("kind", BAD)
+def test_bad_input_is_one_clear_error_and_leaves_nothing(kind: str, tmp_path: Path) -> None:
+    config, code, says = make_bad(tmp_path, kind)
+    (tmp_path / "bad.toml").write_text(config)
+    before = sorted(path.name for path in tmp_path.rglob("*"))
+    refuse(sert("run", "bad.toml", cwd=tmp_path), code=code, says=says)
+    assert sorted(path.name for path in tmp_path.rglob("*")) == before
+
+
+def test_a_wrong_command_line_exits_with_2(tmp_path: Path) -> None:
+    for arguments in (["mine"], ["nonsense"], ["mine", "--task", "lab_yes_no", "--samples", "0", "--out", "x"]):
+        refuse(sert(*arguments, cwd=tmp_path), code=2, says="Usage:")
+
+
+def test_a_config_file_that_is_not_there_exits_with_3(tmp_path: Path) -> None:
+    refuse(sert("run", "no.toml", cwd=tmp_path), code=3, says="no.toml")
+
+
+def test_text_from_files_never_drives_the_terminal(tmp_path: Path) -> None:
+    (tmp_path / "bad.toml").write_text(
+        questions(tmp_path, {"question": "\x1b[31mIs ice cold?", "answer": "\x1b]0;x\x07"})
+    )
+    result = sert("run", "bad.toml", cwd=tmp_path)
+    assert result.returncode == 4
+    assert "\x1b" not in result.stdout + result.stderr and "\x07" not in result.stdout + result.stderr
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_signals_end_the_run_with_their_code_and_leave_nothing_half_written(
+    number: signal.Signals, code: int, tmp_path: Path
+) -> None:
+    command = [
+        sys.executable,
+        "-m",
+        "sert",
+        "mine",
+        "--task",
+        "lab_choice",
+        "--max-new-tokens",
+        "128",
+        "--out",
+        "mined",
+    ]
+    process = subprocess.Popen(command, cwd=tmp_path, env=ENVIRONMENT, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 120
+    while not list(tmp_path.glob(".mined.tmp-*")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == code, errors
+    assert list(tmp_path.iterdir()) == []
