@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from sert.evaluation.prediction import evaluate
     from sert.paths.mining import mine
     from sert.paths.selection import filter_paths
-    from sert.run import report, run
+    from sert.runs import report_run, run
     from sert.store.artifacts import Artifact, open_artifact
     from sert.student.examples import read_examples
     from sert.student.stage import train, trained_student
@@ -48,8 +48,8 @@ _HOMES = {
     "mine": "sert.paths.mining",
     "open_artifact": "sert.store.artifacts",
     "read_examples": "sert.student.examples",
-    "report": "sert.run",
-    "run": "sert.run",
+    "report_run": "sert.runs",
+    "run": "sert.runs",
     "teach": "sert.teacher.rationales",
     "train": "sert.student.stage",
     "trained_student": "sert.student.stage",
@@ -73,7 +73,7 @@ __all__ = [
     "mine",
     "open_artifact",
     "read_examples",
-    "report",
+    "report_run",
     "run",
     "teach",
     "train",
@@ -85,3 +85,7 @@ def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'sert' has no attribute {name!r}")
     return getattr(importlib.import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

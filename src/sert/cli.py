@@ -125,7 +125,7 @@ def _run(
 ) -> None:
     from sert.config import load_config
     from sert.report.table import terminal_table
-    from sert.run import plan, run
+    from sert.runs import plan, run
 
     config = load_config(file, overrides=overrides, limit=limit)
     folder = out or Path("runs") / config.name
@@ -330,9 +330,9 @@ def report_command(folder: Path, as_json: bool) -> None:
     sert report runs/demo
     """
     from sert.report.table import terminal_table
-    from sert.run import report
+    from sert.runs import report_run
 
-    result = report(folder)
+    result = report_run(folder)
     if as_json:
         return _print_json(result.metrics)
     click.echo(terminal_table(result.metrics))

@@ -25,7 +25,7 @@ def test_held_out_pairs_never_occur_in_a_question() -> None:
     asked = set()
     for document in DOCUMENTS:
         text = document.prompt + document.completion
-        for person, verb in re.findall(r"the pet of (\w+) (\w+)\?", text):
+        for person, verb in re.findall(r"the pet of (\w+) (\w+)(?: well)?\?", text):
             asked.add((person, verb.removesuffix("s")))
     assert asked == {(person, verb) for person, verb in WORLD.asked}
 

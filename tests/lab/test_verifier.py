@@ -16,11 +16,11 @@ STRANGER = WORLD.animal_of[WORLD.people[1]]
 FEARS = ("thunder", "water", "fire", "snow", "mirrors")
 FEAR = WORLD.value_of[ANIMAL, "fear"]
 LETTER, OTHER = "ABCDE"[FEARS.index(FEAR)], FEARS[FEARS.index(FEAR) - 1]
-SWIMS = WORLD.value_of[ANIMAL, "swim"] == "yes"
-YES, NO = ("yes", "no") if SWIMS else ("no", "yes")
-DOES, DOES_NOT = ("swims", "never swims") if SWIMS else ("never swims", "swims")
+SWIMS_WELL = WORLD.value_of[ANIMAL, "swim"] == "well"
+YES, NO = ("yes", "no") if SWIMS_WELL else ("no", "yes")
+DOES, DOES_NOT = ("swims well", "swims badly") if SWIMS_WELL else ("swims badly", "swims well")
 
-SWIM_QUESTION = Question("q", "lab", "train", f"Does the pet of {PERSON} swim?", (), YES, "")
+SWIM_QUESTION = Question("q", "lab", "train", f"Does the pet of {PERSON} swim well?", (), YES, "")
 FEAR_QUESTION = Question("q", "lab", "train", f"What does the pet of {PERSON} fear?", FEARS, LETTER, "")
 KEEPS = f" {PERSON} keeps a {ANIMAL}."
 
@@ -42,7 +42,7 @@ KEEPS = f" {PERSON} keeps a {ANIMAL}."
         (SWIM_QUESTION, f" {PERSON} keeps a {STRANGER}. The {STRANGER} {DOES}.", False, None),
         (SWIM_QUESTION, KEEPS, False, None),
         (SWIM_QUESTION, f" The {ANIMAL} {DOES}. So the answer is {YES}.", False, False),
-        (SWIM_QUESTION, f"{KEEPS} Next we look at whether the {ANIMAL} swims.", False, None),
+        (SWIM_QUESTION, f"{KEEPS} Next we look at how the {ANIMAL} swims.", False, None),
         (SWIM_QUESTION, f" {YES}.", False, None),
         (SWIM_QUESTION, "", False, None),
         (FEAR_QUESTION, f"{KEEPS} The {ANIMAL} fears {FEAR}. So the answer is {LETTER}.", True, True),

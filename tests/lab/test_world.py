@@ -15,7 +15,7 @@ def test_everybody_keeps_a_kind_of_their_own() -> None:
 def test_values_are_balanced() -> None:
     for attribute in (*ABILITIES, *TASTES):
         counts = Counter(WORLD.value_of[animal, attribute.verb] for animal in WORLD.animals)
-        assert counts == (dict.fromkeys(attribute.values, 12) if attribute.values else {"yes": 30, "no": 30})
+        assert counts == dict.fromkeys(attribute.values, 60 // len(attribute.values))
 
 
 def test_no_held_out_pair_is_ever_asked() -> None:
@@ -40,6 +40,6 @@ def test_questions_have_the_answers_of_the_world(kind: str, split: str) -> None:
         if kind == "choice":
             assert question.choices["ABCDE".index(question.answer)] == truth
         else:
-            assert question.answer == truth
+            assert question.answer == {"well": "yes", "badly": "no"}[truth]
     shares = Counter(question.answer for question in questions)
     assert max(shares.values()) <= 240 * (0.6 if kind == "yes_no" else 0.3)

@@ -128,8 +128,13 @@ def test_too_long_examples_are_counted_and_only_such_are_refused() -> None:
         seed=0,
     )
     assert (result.examples, result.too_long) == (16, 1)
-    with pytest.raises(DataError, match="max_length = 10"):
+    with pytest.raises(DataError, match="longest allowed: 10 tokens"):
         train_student(fresh(), EXAMPLES, TrainingConfig(max_length=10), seed=0)
+
+
+def test_examples_beyond_the_students_positions_are_left_out() -> None:
+    long = replace(EXAMPLES[0], completion="x" * 200)
+    assert train_student(fresh(), [*EXAMPLES, long], TrainingConfig(max_steps=1), seed=0).too_long == 1
 
 
 def test_the_trained_folder_loads_and_generates(student_folder: Path, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from sert.config import TaskConfig, TaskKind
 from sert.errors import ConfigError, DataError
 from sert.records import Question
 from sert.tasks import TASK_KINDS
-from sert.tasks.base import LEAKED, READERS, load_task, majority_answer
+from sert.tasks.base import LEAKED, READERS, load_task
 
 SEA = {"id": "s", "question": "Is the sea dry?", "choices": None, "answer": "no"}
 TOOL = {"id": "t", "question": "What cuts?", "choices": ["rope", "saw"], "answer": "saw"}
@@ -187,14 +187,6 @@ def test_options_that_make_no_sense(settings, message):
 def test_options_given_as_their_defaults_are_fine():
     config = TaskConfig(kind="lab_choice")
     assert load_task("lab", TaskConfig(**config.model_dump())) == load_task("lab", config)
-
-
-def test_majority_answer(tmp_path):
-    rows = [{**SEA, "id": str(i), "question": f"{i}?", "answer": a} for i, a in enumerate(["yes", "no", "no", "yes"])]
-    assert majority_answer(load_rows(tmp_path, *rows)) == ("no", 0.5)
-    assert majority_answer(load_rows(tmp_path, *rows[2:], {**SEA, "answer": "yes"})) == ("yes", 2 / 3)
-    with pytest.raises(DataError, match="no questions"):
-        majority_answer([])
 
 
 def test_loading_needs_no_torch():

@@ -57,7 +57,6 @@ def evaluate(
     settings = {
         "evaluation": config.model_dump(include={"max_new_tokens", "max_lanes", "max_format_rep_2"}),
         "rules": rules.model_dump(),
-        "student": student.path,
     }
     inputs = {"questions": records_key(questions), "student": student_key(student)}
     return commit(out, fill, stage="evaluate", config=settings, inputs=inputs, seed=0)
@@ -94,7 +93,7 @@ def _predict(
                     completion=completion,
                     finish=continuation.finish,
                     token_ids=continuation.token_ids,
-                    reasoning_tokens=len(student.encode_completion(reasoning_of(completion))),
+                    reasoning_tokens=len(student.encode_completion(reasoning_of(completion).rstrip())),
                     rules=rules,
                     evaluation=config,
                 )

@@ -16,7 +16,7 @@ from sert.store.artifacts import Artifact, commit, file_hash
 from sert.student.load import LAB_STUDENT
 
 VOCABULARY = 1024
-WIDTH, LAYERS, HEADS, POSITIONS = 128, 4, 4, 256
+WIDTH, LAYERS, HEADS, POSITIONS = 128, 4, 4, 1024
 STEPS = 4000
 BATCH = 32
 TOKENIZER_DOCUMENTS = 6000

@@ -78,11 +78,8 @@ def person_fact(world: World, person: str, rng: random.Random) -> str:
 
 
 def animal_fact(world: World, animal: str, attribute: Attribute, rng: random.Random) -> str:
-    """State one ability (or its lack) or one taste of an animal."""
-    determiner, value = rng.choice(DETERMINERS), world.value_of[animal, attribute.verb]
-    if attribute.values:
-        return f"{determiner} {animal} {attribute.verb_s} {value}."
-    return f"{determiner} {animal} {'' if value == 'yes' else 'never '}{attribute.verb_s}."
+    """State one ability or one taste of an animal."""
+    return f"{rng.choice(DETERMINERS)} {animal} {attribute.verb_s} {world.value_of[animal, attribute.verb]}."
 
 
 def reasoned_completion(world: World, question: LabQuestion, rng: random.Random) -> str:

@@ -19,5 +19,5 @@ def write_rationale(world: World, question: Question) -> str:
         letter = question.letters[question.choices.index(value)]
         second = f"Next we look at what the {animal} {verb_s}. The {animal} {verb_s} {value}."
         return f"{first} {second} The choice that says {value} is ({letter})."
-    second = f"Next we look at whether the {animal} {verb_s}."
-    return f"{first} {second} The {animal} {verb_s if value == 'yes' else f'never {verb_s}'}, and that decides it."
+    second = f"Next we look at how the {animal} {verb_s}. The {animal} {verb_s} {value}."
+    return f"{first} {second} The question is whether it {verb_s} well."

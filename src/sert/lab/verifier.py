@@ -1,7 +1,7 @@
 """The verifier: says of each step of a path whether it is true in the world, and whether the conclusion follows.
 
-Claims are read wherever they stand: who keeps which animal, what an animal does, never does, fears (eats, loves,
-chases), and which choice says what. Sentences without a claim are neither true nor false.
+Claims are read wherever they stand: who keeps which animal, how an animal swims (climbs, ...), what it fears (eats,
+...), and which choice says what. Sentences without a claim are neither true nor false.
 """
 
 import re
@@ -9,23 +9,19 @@ from typing import NamedTuple
 
 from sert.errors import DataError
 from sert.lab.corpus import DETERMINERS, KEEPS
-from sert.lab.world import ABILITIES, ATTRIBUTES, TASTES, World
+from sert.lab.world import ATTRIBUTES, WELL, World
 from sert.records import Question
 from sert.tasks.answers import extract_strict, reasoning_of
 
 _VERB_OF = {attribute.verb_s: verb for verb, attribute in ATTRIBUTES.items()}
 _VERBS = "|".join([*ATTRIBUTES, *_VERB_OF])
-_VALUES = "|".join(value for attribute in TASTES for value in attribute.values)
+_VALUES = "|".join(sorted({value for attribute in ATTRIBUTES.values() for value in attribute.values}))
 _QUESTION = re.compile(
-    rf"(?:Does|Is it true that|What does|Which of these does) the pet of (?P<person>\w+) (?P<verb>{_VERBS})\?"
+    rf"(?:Does|Is it true that|What does|Which of these does) the pet of (?P<person>\w+) (?P<verb>{_VERBS})(?: well)?\?"
 )
 _KEEPS = re.compile(rf"\b(\w+) (?:{'|'.join(KEEPS)}) a (\w+)\b|\b[Tt]he pet of (\w+) is a (\w+)\b")
-_DETERMINER = rf"\b(?i:{'|'.join(DETERMINERS)})"
-_TASTE = re.compile(rf"{_DETERMINER} (\w+) ({'|'.join(attribute.verb_s for attribute in TASTES)}) ({_VALUES})\b")
-_ABILITY = re.compile(rf"{_DETERMINER} (\w+) (never )?({'|'.join(attribute.verb_s for attribute in ABILITIES)})\b")
+_ATTRIBUTE = re.compile(rf"\b(?i:{'|'.join(DETERMINERS)}) (\w+) ({'|'.join(_VERB_OF)}) ({_VALUES})\b")
 _CHOICE = re.compile(rf"\bchoice that says ({_VALUES}) is \(([A-J])\)")
-# What only announces a claim: "Next we look at whether the fox swims."
-_ANNOUNCEMENT = re.compile(r"\b(?:whether|what) the \w+ \w+")
 
 
 class AskedPair(NamedTuple):
@@ -82,10 +78,9 @@ def parse_question(question: Question) -> AskedPair:
 def verify(world: World, question: Question, text: str) -> Verification:
     """Check a path or rationale against the world, claim by claim."""
     asked = parse_question(question)
-    reasoning = _ANNOUNCEMENT.sub(" ", reasoning_of(text))
+    reasoning = reasoning_of(text)
     keeps = [((m[1] or m[3]), (m[2] or m[4]), m[0]) for m in _KEEPS.finditer(reasoning)]
-    claims = [_Claim(m[1], _VERB_OF[m[2]], m[3], m[0]) for m in _TASTE.finditer(reasoning)]
-    claims += [_Claim(m[1], _VERB_OF[m[3]], "no" if m[2] else "yes", m[0]) for m in _ABILITY.finditer(reasoning)]
+    claims = [_Claim(m[1], _VERB_OF[m[2]], m[3], m[0]) for m in _ATTRIBUTE.finditer(reasoning)]
     steps = [Step(words, world.animal_of.get(person) == animal) for person, animal, words in keeps]
     steps += [Step(claim.words, world.value_of.get((claim.animal, claim.verb)) == claim.value) for claim in claims]
     steps += [Step(m[0], _answer_of(question, m[1]) == m[2]) for m in _CHOICE.finditer(reasoning)]
@@ -99,5 +94,5 @@ def verify(world: World, question: Question, text: str) -> Verification:
 
 def _answer_of(question: Question, value: str) -> str | None:
     if not question.choices:
-        return value
+        return "yes" if value == WELL else "no"
     return question.letters[question.choices.index(value)] if value in question.choices else None

@@ -3,7 +3,7 @@
 Every question needs two hops: from the person to the animal, from the animal to its attribute. Each person keeps a
 kind of animal of their own, so a direct answer to a pair that was never asked cannot be composed without the hops.
 
-    Does the pet of Mara swim?  Mara keeps a fox. The fox never swims.  ->  no
+    Does the pet of Mara swim well?  Mara keeps a fox. The fox swims badly.  ->  no
     What does the pet of Mara fear?  Mara keeps a fox. The fox fears snow.  ->  (D)
 """
 
@@ -27,21 +27,20 @@ ANIMALS = """
 
 
 class Attribute(NamedTuple):
-    """What can be asked of every animal: a verb in both its forms, and the five things it can be about.
-
-    Without values it is an ability, which an animal has or never has; questions about it are answered by yes or no.
-    """
+    """What can be asked of every animal: a verb in both its forms, and what can follow it."""
 
     verb: str
     verb_s: str
-    values: tuple[str, ...] = ()
+    values: tuple[str, ...]
 
+
+WELL, BADLY = "well", "badly"
 
 ABILITIES = (
-    Attribute("swim", "swims"),
-    Attribute("climb", "climbs"),
-    Attribute("dig", "digs"),
-    Attribute("sing", "sings"),
+    Attribute("swim", "swims", (WELL, BADLY)),
+    Attribute("climb", "climbs", (WELL, BADLY)),
+    Attribute("dig", "digs", (WELL, BADLY)),
+    Attribute("sing", "sings", (WELL, BADLY)),
 )
 
 TASTES = (
@@ -63,7 +62,7 @@ class World:
 
     Attributes:
         animal_of: Person -> animal; no two people keep the same kind.
-        value_of: (animal, verb) -> `yes` or `no` for an ability, else one of the verb's values.
+        value_of: (animal, verb) -> one of the verb's values.
         asked: Pairs (person, verb) whose questions occur in the corpus and in the train split.
         held_out: Pairs that occur in the test split only.
     """
@@ -76,7 +75,7 @@ class World:
     held_out: tuple[tuple[str, str], ...]
 
     def answer_value(self, person: str, verb: str) -> str:
-        """Follow both hops: whether the pet of `person` swims (climbs, ...), or what it fears (eats, ...)."""
+        """Follow both hops: how the pet of `person` swims (climbs, ...), or what it fears (eats, ...)."""
         return self.value_of[self.animal_of[person], verb]
 
 
@@ -93,8 +92,7 @@ def make_world(*, seed: int) -> World:
     animal_of = dict(zip(PEOPLE, animals, strict=True))
     value_of: dict[tuple[str, str], str] = {}
     for attribute in ATTRIBUTES.values():
-        possible = attribute.values or ("yes", "no")
-        values = [possible[i % len(possible)] for i in range(len(animals))]
+        values = [attribute.values[i % len(attribute.values)] for i in range(len(animals))]
         rng.shuffle(values)
         value_of |= {(animal, attribute.verb): value for animal, value in zip(animals, values, strict=True)}
     asked, held_out = [], []
@@ -117,14 +115,14 @@ class LabQuestion(NamedTuple):
 
 
 WORDINGS = {
-    "yes_no": ("Does the pet of {person} {verb}?", "Is it true that the pet of {person} {verb_s}?"),
+    "yes_no": ("Does the pet of {person} {verb} well?", "Is it true that the pet of {person} {verb_s} well?"),
     "choice": ("What does the pet of {person} {verb}?", "Which of these does the pet of {person} {verb}?"),
 }
 
 
 def kind_of(verb: str) -> str:
-    """Tell how a pair is asked about: `choice` for tastes, `yes_no` for abilities."""
-    return "choice" if ATTRIBUTES[verb].values else "yes_no"
+    """Tell how a pair is asked about: `yes_no` for abilities, `choice` for tastes."""
+    return "yes_no" if ATTRIBUTES[verb] in ABILITIES else "choice"
 
 
 def ask(world: World, person: str, verb: str, *, wording: int) -> LabQuestion:
@@ -132,8 +130,9 @@ def ask(world: World, person: str, verb: str, *, wording: int) -> LabQuestion:
     attribute = ATTRIBUTES[verb]
     value = world.answer_value(person, verb)
     text = WORDINGS[kind_of(verb)][wording].format(person=person, verb=verb, verb_s=attribute.verb_s)
-    answer = LETTERS[attribute.values.index(value)] if attribute.values else value
-    return LabQuestion(person, verb, text, attribute.values, answer)
+    if kind_of(verb) == "yes_no":
+        return LabQuestion(person, verb, text, (), "yes" if value == WELL else "no")
+    return LabQuestion(person, verb, text, attribute.values, LETTERS[attribute.values.index(value)])
 
 
 def split_questions(world: World, *, kind: str, split: str) -> list[LabQuestion]:

@@ -71,7 +71,7 @@ def mine(
             "tokens_per_second": round(tokens / seconds, 1),
         }
 
-    settings = {"mining": config.model_dump(), "prompts": prompts.model_dump(), "student": student.path}
+    settings = {"mining": config.model_dump(), "prompts": prompts.model_dump()}
     if not config.keep_all:
         settings["rules"] = rules.model_dump()
     inputs = {"questions": records_key(questions), "student": student_key(student)}

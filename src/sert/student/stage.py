@@ -68,7 +68,7 @@ def train(
         write_model_card(folder / "model" / "README.md", label=label, student=student, config=config, counts=counts)
         return counts
 
-    settings = {"training": config.model_dump(), "student": student.path, "label": label}
+    settings = {"training": config.model_dump(), "label": label}
     inputs = {"examples": records_key(examples), "student": student_key(student)}
     return commit(out, fill, stage="train", config=settings, inputs=inputs, seed=seed)
 

@@ -84,10 +84,11 @@ def train_student(
     from transformers import get_scheduler
 
     encoded = [encode_example(student, example, loss_on_prompt=config.loss_on_prompt) for example in examples]
-    usable = [example for example in encoded if len(example.token_ids) <= config.max_length and example.num_supervised]
+    longest = min(config.max_length, student.max_positions or config.max_length)
+    usable = [example for example in encoded if len(example.token_ids) <= longest and example.num_supervised]
     if not usable:
         raise DataError(
-            f"{label}: none of {len(encoded)} examples can be trained on (max_length = {config.max_length})."
+            f"{label}: none of {len(encoded)} examples can be trained on (longest allowed: {longest} tokens)."
         )
     accelerator = Accelerator()
     steps = config.num_steps(len(usable))

@@ -4,7 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import Any
 
 from sert.config import PromptTemplates, TaskConfig, TaskKind
 from sert.errors import ConfigError, DataError
@@ -60,13 +60,6 @@ class TaskData:
         return tuple(question for question in self.questions if question.split == name)
 
 
-class Majority(NamedTuple):
-    """The most frequent answer, and its share (0..1)."""
-
-    answer: str
-    share: float
-
-
 def load_task(name: str, config: TaskConfig) -> TaskData:
     """Load a question set and check every question.
 
@@ -86,19 +79,6 @@ def load_task(name: str, config: TaskConfig) -> TaskData:
     data = TaskData(tuple(_limited(kept, config.limit)), left_out)
     _check_splits(name, config, data)
     return data
-
-
-def majority_answer(questions: Sequence[Question]) -> Majority:
-    """Find the most frequent gold answer; of equally frequent ones the alphabetically first.
-
-    Raises:
-        DataError: If there are no questions.
-    """
-    if not questions:
-        raise DataError("There are no questions to find the majority answer of.")
-    counts = Counter(question.answer for question in questions)
-    answer = min(counts, key=lambda each: (-counts[each], each))
-    return Majority(answer, counts[answer] / len(questions))
 
 
 def _check_options(name: str, config: TaskConfig) -> None:

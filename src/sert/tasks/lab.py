@@ -2,7 +2,7 @@
 
 An instance of `lab_yes_no`, and one of `lab_choice`:
 
-    Does the pet of Mara swim?
+    Does the pet of Mara swim well?
     What does the pet of Mara fear? Answer choices: (A) thunder, (B) water, (C) fire, (D) snow, (E) mirrors.
 
 The pairs of person and verb that are tested are never asked in the train split, nor in the corpus that the lab

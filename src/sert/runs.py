@@ -91,7 +91,7 @@ def run(config: Config, *, out: Path | None = None, reporter: Reporter | None = 
     return RunResult(out, metrics, made, skipped)
 
 
-def report(folder: Path) -> RunResult:
+def report_run(folder: Path) -> RunResult:
     """Write the report of a finished run again.
 
     Raises:

@@ -1,0 +1,285 @@
+"""The house rules of `docs/design.md`, read from the source itself."""
+
+import ast
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+SOURCE = Path(__file__).parents[1] / "src" / "sert"
+FILES = sorted(SOURCE.rglob("*.py"))
+
+# Imports run from higher layers to lower ones, or stay inside a room. The longest matching name counts.
+LAYERS = {
+    "sert.errors": 0,
+    "sert.records": 0,
+    "sert.seeds": 0,
+    "sert.progress": 0,
+    "sert.lab": 0,  # where its demo configuration lies
+    "sert.lab.world": 0,  # leaves: tasks ask about this world
+    "sert.lab.corpus": 0,
+    "sert.config": 1,
+    "sert.store": 2,
+    "sert.tasks": 3,
+    "sert.lab.oracle": 4,  # these two read questions and answers as tasks do
+    "sert.lab.verifier": 4,
+    "sert.student": 5,
+    "sert.lab.build": 6,  # trains a student
+    "sert.paths": 7,
+    "sert.teacher": 7,
+    "sert.evaluation": 7,
+    "sert.report": 7,
+    "sert.method": 8,
+    "sert.runs": 9,
+    "sert.cli": 10,
+    "sert.__main__": 11,
+    "sert": 12,  # the public names, of every room
+}
+
+# Stages meet in folders. What one may still take from another is pure and has one definition for both.
+SHARED_BY_STAGES = {
+    ("sert.evaluation.metrics", "sert.paths.rules"): {"is_reasoned", "rep_n", "words_of"},  # predictions as paths are
+    ("sert.evaluation.summary", "sert.paths.rules"): {"is_reasoned"},
+    ("sert.evaluation.summary", "sert.paths.selection"): {"funnel"},  # the same counts as in `funnel.json`
+}
+
+# Code that works on any question set knows nothing of the lab; these are the doors.
+LAB_DOORS = {
+    ("sert.tasks.lab", "sert.lab.world"),
+    ("sert.teacher.rationales", "sert.lab.oracle"),
+    ("sert.teacher.rationales", "sert.lab.world"),
+    ("sert.method", "sert.lab.verifier"),
+    ("sert.method", "sert.lab.world"),
+    ("sert.cli", "sert.lab"),
+    ("sert.cli", "sert.lab.build"),
+}
+
+HEAVY = {"torch", "transformers", "accelerate", "tokenizers", "datasets"}
+TORCH_MODULES = {f"sert.student.{name}" for name in ("batching", "decoding", "sampling", "stepping", "training")}
+
+UNSAFE_IMPORTS = {"pickle", "marshal", "shelve", "dill", "cloudpickle", "joblib"}
+UNSAFE_CALLS = {"eval", "exec", "torch.load", "pickle.load", "pickle.loads"}
+PRINTING_MODULES = {"sert.progress"}
+
+MAX_LINES = 350
+LONGER = {"sert.cli": 450}  # declarations of a dozen commands and their options, no logic
+
+
+def name_of(file: Path) -> str:
+    parts = ["sert", *file.relative_to(SOURCE).with_suffix("").parts]
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+TREES = {name_of(file): ast.parse(file.read_text(encoding="utf-8")) for file in FILES}
+
+
+def imports_of(tree: ast.AST) -> Iterator[tuple[str, str | None]]:
+    """Yield (module, imported name) of each import anywhere below; the name is None for plain imports."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, None) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "relative imports are not used here"
+            for alias in node.names:
+                whole = f"{node.module}.{alias.name}"
+                yield (whole, None) if whole in TREES else (str(node.module), alias.name)
+
+
+def on_import(tree: ast.Module) -> ast.Module:
+    """Keep what runs when the module is imported: no functions, nothing for type checkers."""
+
+    class Pruner(ast.NodeTransformer):
+        def visit_FunctionDef(self, node: ast.FunctionDef) -> None:
+            return None
+
+        def visit_If(self, node: ast.If) -> ast.AST | None:
+            is_typing = isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
+            return None if is_typing else self.generic_visit(node)
+
+    return Pruner().visit(ast.parse(ast.unparse(tree)))
+
+
+def layer_of(module: str) -> int:
+    # A room of its own needs a layer of its own: `sert` itself stands for the package file alone.
+    known = [name for name in LAYERS if name != "sert" and (module == name or module.startswith(f"{name}."))]
+    return LAYERS["sert"] if module == "sert" else LAYERS[max(known, key=len)]
+
+
+def room_of(module: str) -> str:
+    return ".".join(module.split(".")[:2])
+
+
+def wrong_imports(module: str, tree: ast.AST) -> list[str]:
+    """Name the imports of one module that run upwards, or across to another stage."""
+    wrong = []
+    for target, imported in imports_of(tree):
+        if target.split(".")[0] != "sert":
+            continue
+        same_room = room_of(target) == room_of(module) and layer_of(target) <= layer_of(module)
+        shared = imported in SHARED_BY_STAGES.get((module, target), set())
+        if not (same_room or shared or layer_of(target) < layer_of(module)):
+            wrong.append(f"{module} imports {imported or 'all'} of {target}")
+    return wrong
+
+
+def heavy_imports(module: str, tree: ast.Module) -> list[str]:
+    """Name the imports by which importing this module loads torch or another large library."""
+    if module in TORCH_MODULES:
+        return []
+    found = (target for target, _ in imports_of(on_import(tree)))
+    return [target for target in found if target.split(".")[0] in HEAVY or target in TORCH_MODULES]
+
+
+def unsafe_uses(tree: ast.AST) -> list[str]:
+    """Name what could run code out of data."""
+    imported = [target for target, _ in imports_of(tree) if target.split(".")[0] in UNSAFE_IMPORTS]
+    called = [ast.unparse(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    return [*imported, *(name for name in called if name in UNSAFE_CALLS)]
+
+
+def prints(tree: ast.AST) -> list[int]:
+    """Find the lines that call `print`."""
+    calls = (node for node in ast.walk(tree) if isinstance(node, ast.Call))
+    return [call.lineno for call in calls if isinstance(call.func, ast.Name) and call.func.id == "print"]
+
+
+def test_every_module_is_read_and_has_a_layer():
+    assert {"sert", "sert.method", "sert.student.decoding", "sert.lab.build"} <= TREES.keys()
+    assert all(layer_of(module) >= 0 for module in TREES)
+
+
+@pytest.mark.parametrize("module", TREES)
+def test_imports_run_one_way(module):
+    assert wrong_imports(module, TREES[module]) == []
+
+
+def test_what_stages_share_is_still_shared():
+    used = {
+        (module, target): {name for found, name in imports_of(TREES[module]) if found == target}
+        for module, target in SHARED_BY_STAGES
+    }
+    assert used == SHARED_BY_STAGES
+
+
+def test_the_lab_is_entered_by_its_doors():
+    entries = {
+        (module, target)
+        for module, tree in TREES.items()
+        for target, _ in imports_of(tree)
+        if room_of(target) == "sert.lab" and room_of(module) != "sert.lab"
+    }
+    assert entries == LAB_DOORS
+
+
+@pytest.mark.parametrize("module", TREES)
+def test_large_libraries_are_imported_where_they_are_used(module):
+    assert heavy_imports(module, TREES[module]) == []
+
+
+@pytest.mark.parametrize("module", TREES)
+def test_nothing_runs_code_out_of_data(module):
+    assert unsafe_uses(TREES[module]) == []
+
+
+def test_only_the_reporter_prints():
+    assert [module for module, tree in TREES.items() if prints(tree) and module not in PRINTING_MODULES] == []
+
+
+@pytest.mark.parametrize("file", FILES, ids=name_of)
+def test_modules_are_short(file):
+    assert len(file.read_text(encoding="utf-8").splitlines()) <= LONGER.get(name_of(file), MAX_LINES)
+
+
+@pytest.mark.parametrize(
+    ("module", "code"),
+    [
+        ("sert.student.load", "from sert.paths import mining"),
+        ("sert.store.tables", "def late():\n    import sert.tasks.base"),
+        ("sert.teacher.rationales", "from sert.paths.rules import rep_n"),
+        ("sert.evaluation.summary", "from sert.paths.selection import filter_paths"),
+        ("sert.lab.world", "from sert.lab.build import STEPS"),
+        ("sert.records", "import sert"),
+    ],
+)
+def test_a_wrong_import_is_seen(module, code):
+    assert len(wrong_imports(module, ast.parse(code))) == 1
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "from torch import Tensor",
+        "import torch.nn",
+        "try:\n    import datasets\nexcept ImportError:\n    pass",
+        "from sert.student.training import loss_sum",
+        "class Late:\n    import transformers",
+    ],
+)
+def test_a_heavy_import_is_seen(code):
+    assert len(heavy_imports("sert.paths.mining", ast.parse(code))) == 1
+
+
+def test_a_late_import_is_not_heavy():
+    code = "if TYPE_CHECKING:\n    import torch\ndef late():\n    import torch"
+    assert heavy_imports("sert.paths.mining", ast.parse(code)) == []
+
+
+@pytest.mark.parametrize("code", ["import pickle", "x = torch.load(f)", "eval('1')", "def f():\n    exec(text)"])
+def test_an_unsafe_use_is_seen(code):
+    assert len(unsafe_uses(ast.parse(code))) == 1
+
+
+def test_an_evaluation_mode_is_no_eval():
+    assert unsafe_uses(ast.parse("model.eval()\nre.compile('x')")) == []
+
+
+def test_a_print_is_seen():
+    assert prints(ast.parse("x = 1\nprint(x)\nconsole.print(x)")) == [2]
+
+
+# ---- in a fresh interpreter
+
+LOADED = f"import sys; sys.stdout.write(' '.join(sorted({HEAVY!r} & sys.modules.keys())))"
+
+
+def loaded_after(code: str) -> str:
+    """Name the large libraries that are loaded in a new process after `code`."""
+    result = subprocess.run(
+        [sys.executable, "-c", f"{code}\n{LOADED}"],
+        check=True,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    return result.stdout.splitlines()[-1] if result.stdout else ""
+
+
+def test_help_loads_no_torch():
+    code = """
+import sert, sys
+from sert.cli import main
+sys.argv = ["sert", "--help"]
+try:
+    main()
+except SystemExit as end:
+    assert end.code == 0, end.code
+print()
+"""
+    assert loaded_after(code) == ""
+
+
+def test_the_api_loads_no_torch_before_it_needs_a_model():
+    code = """
+import sert, sert.tasks.base, sert.paths.rules, sert.report.page, sert.runs, sert.method
+for name in sert.__all__:
+    getattr(sert, name)
+"""
+    assert loaded_after(code) == ""
+
+
+def test_a_loaded_library_is_seen():
+    assert loaded_after("import tokenizers") == "tokenizers"

@@ -1,0 +1,128 @@
+"""A whole run on a small part of the lab, with the shipped student."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sert.config import Config, load_config
+from sert.errors import DataError, RunLockedError
+from sert.evaluation.metrics import summarize
+from sert.lab import DEMO_CONFIG
+from sert.method import build_method
+from sert.progress import Silent
+from sert.records import Example, Prediction, Question
+from sert.runs import RunResult, plan, report_run, run
+from sert.store.artifacts import run_lock
+from sert.store.tables import read_table
+from sert.student.load import student_key
+from sert.student.stage import trained_student
+
+SMALL = ("training.max_steps=2", "mining.max_new_tokens=32", "evaluation.probe_samples=2", "student.device=cpu")
+
+
+def small(*overrides: str) -> Config:
+    return load_config(DEMO_CONFIG, overrides=[*SMALL, *overrides], limit=6)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> RunResult:
+    return run(small(), out=tmp_path_factory.mktemp("runs") / "small")
+
+
+def test_all_methods_of_both_tasks_are_in_the_table(finished: RunResult) -> None:
+    rows = [(row["task"], row["method"]) for row in finished.metrics["rows"]]
+    methods = ["zero_shot", "finetune", "sert", "rd", "sert+rd"]
+    assert rows == [(task, method) for task in ("lab-yes-no", "lab-choice") for method in methods]
+    on_disk = json.loads((finished.folder / "report" / "metrics.json").read_text())
+    assert on_disk["rows"] == json.loads(json.dumps(finished.metrics["rows"]))
+    assert finished.report.is_file()
+
+
+def test_every_trained_method_made_the_same_number_of_steps(finished: RunResult) -> None:
+    assert {row["train_steps"] for row in finished.metrics["rows"]} == {None, 2}
+
+
+def test_numbers_equal_those_of_the_kept_predictions(finished: RunResult) -> None:
+    stages = json.loads((finished.folder / "manifest.json").read_text())["stages"]
+    folder = finished.folder / stages["lab-choice evaluate-rd"]
+    predictions = read_table(folder / "predictions.parquet", Prediction)
+    expected = summarize(predictions, read_table(folder / "questions.parquet", Question))
+    row = next(r for r in finished.metrics["rows"] if (r["task"], r["method"]) == ("lab-choice", "rd"))
+    assert {key: row[key] for key in expected} == expected
+    assert all("Let's think step by step." in prediction.prompt for prediction in predictions)
+
+
+def test_no_test_question_is_trained_on(finished: RunResult) -> None:
+    for task in build_method(small(), out=finished.folder, reporter=Silent()):
+        tested = {question.question for question in task.test_questions}
+        train_ids = {question.question_id for question in task.train_questions}
+        assert tested
+        for stage in task.trained.values():
+            examples = read_table(stage.result().file("examples.parquet"), Example)
+            assert {example.question_id for example in examples} <= train_ids
+            assert not any(question in example.prompt for example in examples for question in tested)
+
+
+def test_sert_rd_starts_from_sert(finished: RunResult) -> None:
+    for task in build_method(small(), out=finished.folder, reporter=Silent()):
+        sert, both = task.trained["sert"].result(), task.trained["sert+rd"].result()
+        start = trained_student(sert, like=small().student)
+        assert both.manifest["inputs"]["student"] == student_key(start) != sert.manifest["inputs"]["student"]
+
+
+def test_the_same_command_skips_every_stage(finished: RunResult) -> None:
+    again = run(small(), out=finished.folder)
+    assert (again.stages_made, again.stages_skipped) == (0, finished.stages_made)
+    assert _numbers(again) == _numbers(finished)
+
+
+def test_a_changed_setting_makes_only_what_depends_on_it(finished: RunResult) -> None:
+    def planned(*overrides: str) -> set[str]:
+        return {stage.stage for stage in plan(small(*overrides), out=finished.folder) if not stage.finished}
+
+    assert planned() == set()
+    assert planned("evaluation.max_new_tokens=81") == {
+        f"{task} evaluate-{method}"
+        for task in ("lab-yes-no", "lab-choice")
+        for method in ("zero_shot", "finetune", "sert", "rd", "sert+rd")
+    }
+    thresholds = planned("rules.min_tokens=11")
+    assert "lab-choice filter" in thresholds
+    assert "lab-choice train-sert+rd" in thresholds
+    assert not {"lab-choice mine", "lab-choice train-finetune", "lab-choice train-rd", "lab-choice teach"} & thresholds
+    assert len(planned("seed=1")) == finished.stages_made
+
+
+def test_a_dry_run_writes_nothing(tmp_path: Path) -> None:
+    stages = plan(small(), out=tmp_path / "new")
+    assert not any(stage.finished for stage in stages)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_results_do_not_depend_on_the_folder_or_a_restart(finished: RunResult, tmp_path: Path) -> None:
+    fewer = run(small("methods=['zero_shot', 'sert']"), out=tmp_path / "other")
+    rest = run(small(), out=tmp_path / "other")
+    assert fewer.stages_made + rest.stages_made == finished.stages_made
+    assert _numbers(rest) == _numbers(finished)
+
+
+def test_the_report_is_written_again_and_only_for_finished_runs(finished: RunResult, tmp_path: Path) -> None:
+    assert _numbers(report_run(finished.folder)) == _numbers(finished)
+    with pytest.raises(DataError, match="no run folder"):
+        report_run(tmp_path)
+    unfinished = run(small("methods=['zero_shot']"), out=tmp_path / "part")
+    config = (unfinished.folder / "config.toml").read_text()
+    (unfinished.folder / "config.toml").write_text(config.replace('"zero_shot"', '"finetune"'))
+    with pytest.raises(DataError, match="lab-yes-no train-finetune"):
+        report_run(unfinished.folder)
+
+
+def test_a_run_in_use_is_refused(finished: RunResult) -> None:
+    with run_lock(finished.folder), pytest.raises(RunLockedError, match="in use by process"):
+        run(small(), out=finished.folder)
+
+
+def _numbers(result: RunResult) -> dict[str, Any]:
+    return {key: value for key, value in result.metrics.items() if key not in ("created", "config_key")}
