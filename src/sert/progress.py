@@ -13,9 +13,9 @@ PLAIN_SECONDS = 5.0
 
 
 class Advance(Protocol):
-    """Called with the number of units that were finished, and a note such as the current loss."""
+    """Called with the units that were finished (parts of one count), and a note such as the current loss."""
 
-    def __call__(self, units: int, note: str = "") -> None:
+    def __call__(self, units: float, note: str = "") -> None:
         """Count finished units."""
 
 
@@ -73,21 +73,21 @@ class Terminal:
         )
         with Progress(*columns, console=self._console, transient=True) as bar:
             task = bar.add_task(label, total=total, rate="", note="")
-            done, start = 0, self._clock()
+            done, start = 0.0, self._clock()
 
-            def advance(units: int, note: str = "") -> None:
+            def advance(units: float, note: str = "") -> None:
                 nonlocal done
                 done += units
-                bar.update(task, completed=done, rate=self._rate(done, start, unit), note=note)
+                bar.update(task, completed=round(done), rate=self._rate(done, start, unit), note=note)
 
             yield advance
-        self.say(f"{label}: {done} {unit}, {self._rate(done, start, unit)}")
+        self.say(f"{label}: {done:.0f} {unit}, {self._rate(done, start, unit)}")
 
     def _lines(self, label: str, total: int, unit: str) -> Iterator[Advance]:
-        done, start = 0, self._clock()
+        done, start = 0.0, self._clock()
         last = start
 
-        def advance(units: int, note: str = "") -> None:
+        def advance(units: float, note: str = "") -> None:
             nonlocal done, last
             done += units
             now = self._clock()
@@ -95,12 +95,14 @@ class Terminal:
                 last = now
                 left = (now - start) / max(done, 1) * (total - done)
                 tail = f", {note}" if note else ""
-                self.say(f"{label}: {done}/{total} {unit}, {self._rate(done, start, unit)}, {left:.0f} s left{tail}")
+                self.say(
+                    f"{label}: {done:.0f}/{total} {unit}, {self._rate(done, start, unit)}, {left:.0f} s left{tail}"
+                )
 
         yield advance
-        self.say(f"{label}: {done} {unit} in {self._clock() - start:.1f} s, {self._rate(done, start, unit)}")
+        self.say(f"{label}: {done:.0f} {unit} in {self._clock() - start:.1f} s, {self._rate(done, start, unit)}")
 
-    def _rate(self, done: int, start: float, unit: str) -> str:
+    def _rate(self, done: float, start: float, unit: str) -> str:
         return f"{done / max(self._clock() - start, 1e-9):,.1f} {unit}/s"
 
 

@@ -149,3 +149,10 @@ def test_too_long_a_prompt_is_refused_before_any_work(student: Student) -> None:
 def test_an_empty_prompt_is_refused(student: Student) -> None:
     with pytest.raises(StudentError, match="no tokens"):
         list(decode(student, [DecodingPrompt("empty", [])], SAMPLED))
+
+
+def test_progress_sums_to_the_lanes(student: Student) -> None:
+    seen: list[float] = []
+    run(student, TEXTS, SAMPLED, progress=seen.append)
+    assert sum(seen) == pytest.approx(len(TEXTS) * 12)
+    assert len(seen) > 24

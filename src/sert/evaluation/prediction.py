@@ -84,7 +84,7 @@ def _predict(
     )
     predictions: dict[int, Prediction] = {}
     with reporter.track(label, len(questions), "questions") as advance:
-        for wave in decode(student, prompts, decoding):
+        for wave in decode(student, prompts, decoding, progress=advance):
             for index, (continuation,) in wave:
                 completion = student.decode(continuation.token_ids)
                 predictions[index] = grade(
@@ -97,5 +97,4 @@ def _predict(
                     rules=rules,
                     evaluation=config,
                 )
-            advance(len(wave))
     return [predictions[index] for index in range(len(questions))]

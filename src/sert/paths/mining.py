@@ -109,7 +109,7 @@ def _sample_paths(
 
     paths: list[list[Path]] = [[] for _ in questions]
     with reporter.track(label, len(questions) * decoding.lanes_per_question, "paths") as advance:
-        for wave in decode(student, prompts, decoding, reject=None if config.keep_all else reject):
+        for wave in decode(student, prompts, decoding, reject=None if config.keep_all else reject, progress=advance):
             for index, continuations in wave:
                 paths[index] = [
                     _path(
@@ -117,7 +117,6 @@ def _sample_paths(
                     )
                     for item in continuations
                 ]
-                advance(len(continuations))
     return [path for of_question in paths for path in of_question]
 
 

@@ -78,6 +78,7 @@ def decode(
     decoding: Decoding,
     *,
     reject: Reject | None = None,
+    progress: Callable[[float], None] | None = None,
 ) -> Iterator[list[tuple[int, list[Continuation]]]]:
     """Continue every prompt, wave by wave.
 
@@ -86,6 +87,7 @@ def decode(
         prompts: What to continue; any order and length.
         decoding: Branches, samples, sampling and limits.
         reject: Says of a lane's tokens so far whether the lane may stop (its `finish` is then `rejected`).
+        progress: Called at every step with the lanes' worth of work that was done; a wave sums to its lanes.
 
     Yields:
         For each wave a list of (index into `prompts`, its continuations by branch and sample).
@@ -101,7 +103,7 @@ def decode(
             indices = order[start : start + per_wave]
             wave = [prompts[index] for index in indices]
             stepper = stepper_type(student, [prompt.token_ids for prompt in wave])
-            lanes = _Wave(student, stepper, wave, decoding, reject).run()
+            lanes = _Wave(student, stepper, wave, decoding, reject, progress).run()
             yield list(zip(indices, lanes, strict=True))
 
 
@@ -128,8 +130,10 @@ class _Wave:
         prompts: Sequence[DecodingPrompt],
         decoding: Decoding,
         reject: Reject | None,
+        progress: Callable[[float], None] | None,
     ) -> None:
         self._stepper, self._decoding, self._reject = stepper, decoding, reject
+        self._progress = progress or (lambda lanes: None)
         self._device = student.device
         self._eos = torch.tensor(student.eos_ids, device=self._device)
         self._skip_ids = student.eos_ids if decoding.eos_branch == "skip" else ()
@@ -157,8 +161,11 @@ class _Wave:
         logits_BV = self._stepper.prefill()
         self._stepper.fork(self._decoding.lanes_per_question, max_steps=self._decoding.max_new_tokens)
         tokens_B = self._first_tokens(logits_BV)
-        for step in range(1, self._decoding.max_new_tokens):
+        lanes, steps = self._questions * self._decoding.lanes_per_question, self._decoding.max_new_tokens
+        self._progress(lanes / steps)
+        for step in range(1, steps):
             if not bool(self._alive_QS().any()):
+                self._progress(lanes * (steps - step) / steps)
                 break
             tokens_B = self._compact(tokens_B)
             sampled = self._sample(self._stepper.step(tokens_B), step)
@@ -166,6 +173,7 @@ class _Wave:
             tokens_B = sampled.tokens_B
             if self._reject is not None and (step + 1) % REJECT_EVERY == 0:
                 self._reject_lanes(self._reject)
+            self._progress(lanes / steps)
         return self._collect()
 
     def _first_tokens(self, logits_QV: Tensor) -> Tensor:

@@ -1,0 +1,30 @@
+from itertools import count
+
+import pytest
+
+from sert.progress import Silent, Terminal, printable
+
+
+def test_lines_tell_done_rate_and_time_left(capsys: pytest.CaptureFixture[str]) -> None:
+    seconds = count(0, 3)  # the clock moves three seconds each time it is read
+    reporter = Terminal(clock=lambda: float(next(seconds)))
+    with reporter.track("mine", 10, "paths") as advance:
+        advance(1.5)
+        advance(2.5, "loss 1.2")
+        advance(6)
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0] == "mine: 4/10 paths, 0.4 paths/s, 9 s left, loss 1.2"
+    assert lines[-1].startswith("mine: 10 paths in ")
+
+
+def test_nothing_drives_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    Terminal().say("a\x1b[31mb\x07c\r\u202ed")
+    assert capsys.readouterr().err == "a\\x1b[31mb\\x07c\\r\\u202ed\n"
+    assert printable("plain\ttext\n") == "plain\ttext\n"
+
+
+def test_silence(capsys: pytest.CaptureFixture[str]) -> None:
+    with Silent().track("x", 1, "y") as advance:
+        advance(1)
+    Silent().say("x")
+    assert capsys.readouterr() == ("", "")
