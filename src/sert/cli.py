@@ -409,9 +409,10 @@ def _questions_of(config: "Config", split: str) -> list[Any]:
 
 
 def _terminal() -> "Reporter":
-    from sert.progress import Terminal
+    from sert.progress import Silent, Terminal
+    from sert.student.stage import process_rank
 
-    return Terminal()
+    return Terminal() if process_rank() == 0 else Silent()
 
 
 def _print_plan(out: Path, as_json: bool, **work: Any) -> None:
@@ -422,6 +423,10 @@ def _print_plan(out: Path, as_json: bool, **work: Any) -> None:
 
 
 def _print_artifact(artifact: "Artifact", as_json: bool, **extra: Any) -> None:
+    from sert.student.stage import process_rank
+
+    if process_rank() > 0:
+        return
     if as_json:
         return _print_json({"folder": str(artifact.folder), "key": artifact.key, **artifact.counts, **extra})
     for name, value in {**artifact.counts, **extra}.items():

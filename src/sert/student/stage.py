@@ -4,7 +4,9 @@ A trained folder holds `model/` (loads with `from_pretrained`; weights, tokenize
 `loss.jsonl` (one line a step).
 """
 
-from collections.abc import Mapping, Sequence
+import os
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ from sert.config import StudentConfig, TrainingConfig
 from sert.errors import DataError
 from sert.progress import Reporter
 from sert.records import Example
-from sert.store.artifacts import Artifact, commit
+from sert.store.artifacts import MANIFEST, Artifact, commit, open_artifact
 from sert.store.tables import records_key, write_table
 from sert.student.card import write_model_card
 from sert.student.load import load_student, student_key
@@ -29,6 +31,9 @@ def train(
     reporter: Reporter | None = None,
 ) -> Artifact:
     """Train a student on examples and save it.
+
+    Works unchanged under `accelerate launch` and `torchrun`: the processes share each step's micro-batches, the first
+    one writes.
 
     Args:
         examples: What it is trained on, in any order; the order of training is a function of the seed.
@@ -70,7 +75,33 @@ def train(
 
     settings = {"training": config.model_dump(), "label": label}
     inputs = {"examples": records_key(examples), "student": student_key(student)}
-    return commit(out, fill, stage="train", config=settings, inputs=inputs, seed=seed)
+    if process_rank() > 0:
+        return _take_part(fill, out)
+    artifact = commit(out, fill, stage="train", config=settings, inputs=inputs, seed=seed)
+    _meet()
+    return artifact
+
+
+def process_rank() -> int:
+    """Tell which process of a distributed training this is (0 = the one that writes), as the launchers say."""
+    return int(os.environ.get("RANK", "0"))
+
+
+def _take_part(fill: Callable[[Path], Any], out: Path) -> Artifact:
+    """Train along with the first process and leave the writing to it."""
+    if not (out / MANIFEST).is_file():
+        with tempfile.TemporaryDirectory() as scratch:
+            fill(Path(scratch))
+        _meet()
+    return open_artifact(out)
+
+
+def _meet() -> None:
+    """Wait until the result of a distributed training is written."""
+    import torch.distributed
+
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        torch.distributed.barrier()
 
 
 def trained_student(trained: Artifact, *, like: StudentConfig) -> StudentConfig:
