@@ -119,6 +119,15 @@ def test_the_report_is_written_again_and_only_for_finished_runs(finished: RunRes
         report_run(unfinished.folder)
 
 
+def test_without_a_surviving_path_the_run_ends_and_says_so(tmp_path: Path) -> None:
+    config = small("rules.min_perplexity=1000", "methods=['zero_shot', 'sert']")
+    metrics = run(config, out=tmp_path / "none").metrics
+    rows = {(row["task"], row["method"]): row for row in metrics["rows"]}
+    assert rows["lab-choice", "sert"]["train_steps"] == 0
+    assert rows["lab-choice", "sert"]["correct"] == rows["lab-choice", "zero_shot"]["correct"]
+    assert any("lab-choice: sert was not trained" in warning for warning in metrics["warnings"])
+
+
 def test_a_run_in_use_is_refused(finished: RunResult) -> None:
     with run_lock(finished.folder), pytest.raises(RunLockedError, match="in use by process"):
         run(small(), out=finished.folder)

@@ -27,7 +27,7 @@ from sert.records import Path as MinedPath
 from sert.store.artifacts import MANIFEST, Artifact, content_key, file_hash, open_artifact
 from sert.store.tables import read_table, records_key
 from sert.student.load import student_key
-from sert.student.stage import train, trained_student
+from sert.student.stage import keep_untrained, train, trained_student
 from sert.tasks.base import TaskData, load_task
 from sert.tasks.prompts import label_example, teacher_prompt
 from sert.teacher.rationales import teach
@@ -164,19 +164,25 @@ class TaskMethod:
             depends=[training, self._settings.prompts],
             inputs=[source_key, start.key if start else self._student_key],
             work=f"{length} of {training.batch_size} examples",
-            make=lambda folder, label: train(
-                examples(),
-                self._student_of(start),
-                out=folder,
-                config=training,
-                seed=self.config.seed,
-                label=label,
-                reporter=self._reporter,
-            ),
+            make=lambda folder, label: self._train(examples(), start, folder=folder, label=label),
         )
         self.trained[method] = stage
         if method in self.config.methods:
             self.evaluated[method] = self._evaluate(method, stage)
+
+    def _train(self, examples: list[Example], start: Stage | None, *, folder: Path, label: str) -> Artifact:
+        student = self._student_of(start)
+        if not examples:
+            return keep_untrained(student, out=folder, label=label, reporter=self._reporter)
+        return train(
+            examples,
+            student,
+            out=folder,
+            config=self.config.training,
+            seed=self.config.seed,
+            label=label,
+            reporter=self._reporter,
+        )
 
     def _evaluate(self, method: Method, trained: Stage | None) -> Stage:
         config = self.config

@@ -142,6 +142,10 @@ def _warnings(result: TaskResults) -> list[str]:
     if result.verdicts and without:
         warnings.append(f"{result.task}: {without} train questions have no surviving path and train nothing")
     for method, counts in result.training.items():
+        if counts["steps"] == 0:
+            warnings.append(
+                f"{result.task}: {method} was not trained, there were no examples; it is the student it started from"
+            )
         if counts["too_long"]:
             warnings.append(f"{result.task}: {counts['too_long']} examples of {method} exceed max_length, left out")
     return warnings

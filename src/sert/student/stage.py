@@ -12,7 +12,7 @@ from typing import Any
 
 from sert.config import StudentConfig, TrainingConfig
 from sert.errors import DataError
-from sert.progress import Reporter
+from sert.progress import Reporter, Silent
 from sert.records import Example
 from sert.store.artifacts import MANIFEST, Artifact, commit, open_artifact
 from sert.store.tables import records_key, write_table
@@ -80,6 +80,24 @@ def train(
     artifact = commit(out, fill, stage="train", config=settings, inputs=inputs, seed=seed)
     _meet()
     return artifact
+
+
+def keep_untrained(student: StudentConfig, *, out: Path, label: str, reporter: Reporter | None = None) -> Artifact:
+    """Save the student as it is: what a training on no examples comes to.
+
+    A run in which no path survives the rules still compares all methods; its report says that this one was not trained.
+    """
+    (reporter or Silent()).say(f"warning: {label}: there are no examples, the student stays as it is")
+
+    def fill(folder: Path) -> Mapping[str, Any]:
+        loaded = load_student(student.model_copy(update={"dtype": "float32"}))
+        write_table(folder / "examples.parquet", [], Example)
+        loaded.model.save_pretrained(folder / "model")
+        loaded.tokenizer.save_pretrained(folder / "model")
+        return {"steps": 0, "examples": 0, "too_long": 0}
+
+    inputs = {"student": student_key(student)}
+    return commit(out, fill, stage="train", config={"label": label}, inputs=inputs, seed=0)
 
 
 def process_rank() -> int:
