@@ -95,6 +95,8 @@ class StudentConfig(Section):
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
     device: str = "auto"
     """`auto` takes the accelerator if there is one."""
+    num_threads: PositiveInt | None = None
+    """CPU threads of the whole process; None = torch's own choice. A tiny student is no faster on several."""
 
 
 class MiningConfig(Section):

@@ -1,6 +1,5 @@
 """Loading of students: a hub id, a local folder, or the lab student that ships with the package."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -103,17 +102,20 @@ def load_student(config: StudentConfig) -> Student:
     """
     resolved = resolve_student(config)
     import torch
+    from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM, AutoTokenizer
     from transformers.utils.logging import disable_progress_bar
 
     disable_progress_bar()  # its bars for each file read or written would tear our own
+    if config.num_threads is not None:
+        torch.set_num_threads(config.num_threads)
     where = {"revision": config.revision, "trust_remote_code": False}
     try:
         tokenizer = AutoTokenizer.from_pretrained(resolved, **where)
         model = AutoModelForCausalLM.from_pretrained(
             resolved, dtype=getattr(torch, config.dtype), use_safetensors=True, **where
         )
-    except (OSError, ValueError, KeyError, json.JSONDecodeError) as error:
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise StudentError(
             f"The student {config.path!r} cannot be loaded: {reason} "

@@ -1,0 +1,86 @@
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from tests_support import make_tokenizer, tiny_gpt2
+
+from sert.config import StudentConfig
+from sert.errors import StudentError
+from sert.student.load import load_student, make_student, resolve_student, student_key
+
+
+@pytest.fixture
+def copy(student_folder: Path, tmp_path: Path) -> Path:
+    shutil.copytree(student_folder, tmp_path / "copy")
+    return tmp_path / "copy"
+
+
+def test_a_folder_loads(student_folder: Path) -> None:
+    student = load_student(StudentConfig(path=str(student_folder), device="cpu", dtype="bfloat16"))
+    assert student.model.dtype == torch.bfloat16
+    assert (student.eos_ids, student.max_positions) == ((0,), 192)
+    assert not student.model.training
+    assert student.decode(student.encode_prompt(" a  b .")) == " a  b ."
+
+
+def test_threads_can_be_set(student_folder: Path) -> None:
+    before = torch.get_num_threads()
+    try:
+        load_student(StudentConfig(path=str(student_folder), device="cpu", num_threads=before + 1))
+        assert torch.get_num_threads() == before + 1
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_a_key_names_content_and_not_place(student_folder: Path, copy: Path) -> None:
+    def key(folder: Path, dtype: str = "float32") -> str:
+        return student_key(StudentConfig.model_validate({"path": str(folder), "dtype": dtype}))
+
+    assert key(copy) == key(student_folder) != key(copy, "bfloat16")
+    (copy / "config.json").write_text((copy / "config.json").read_text() + " ")
+    assert key(copy) != key(student_folder)
+
+
+@pytest.mark.parametrize("name", ["no/such/student", "./nobody", "/nobody"])
+def test_a_missing_folder_is_named(name: str) -> None:
+    with pytest.raises(StudentError, match="There is no student folder"):
+        resolve_student(StudentConfig(path=name))
+
+
+@pytest.mark.parametrize(
+    ("missing", "says"),
+    [("config.json", "no config.json"), ("tokenizer.json", "no tokenizer"), ("model.safetensors", "safetensors")],
+)
+def test_an_incomplete_folder_is_refused_before_loading(copy: Path, missing: str, says: str) -> None:
+    (copy / missing).unlink()
+    with pytest.raises(StudentError, match=says):
+        resolve_student(StudentConfig(path=str(copy)))
+
+
+def test_pickled_weights_are_never_loaded(copy: Path) -> None:
+    (copy / "model.safetensors").rename(copy / "pytorch_model.bin")
+    with pytest.raises(StudentError, match="Pickled checkpoints are not loaded"):
+        load_student(StudentConfig(path=str(copy)))
+
+
+def test_a_folder_that_asks_for_remote_code_is_refused(copy: Path) -> None:
+    config = json.loads((copy / "config.json").read_text())
+    config |= {"model_type": "own", "auto_map": {"AutoModelForCausalLM": "evil.Model", "AutoConfig": "evil.Config"}}
+    (copy / "config.json").write_text(json.dumps(config))
+    (copy / "evil.py").write_text("raise SystemExit('executed')")
+    with pytest.raises(StudentError, match="cannot be loaded"):
+        load_student(StudentConfig(path=str(copy)))
+
+
+def test_a_broken_weights_file_is_one_clear_error(copy: Path) -> None:
+    whole = (copy / "model.safetensors").read_bytes()
+    (copy / "model.safetensors").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(StudentError, match="cannot be loaded"):
+        load_student(StudentConfig(path=str(copy)))
+
+
+def test_a_tokenizer_larger_than_the_model_is_refused() -> None:
+    with pytest.raises(StudentError, match="do not belong together"):
+        make_student(tiny_gpt2(100), make_tokenizer(), name="x")
