@@ -204,3 +204,20 @@ def test_signals_end_the_run_with_their_code_and_leave_nothing_half_written(
     _, errors = process.communicate(timeout=60)
     assert process.returncode == code, errors
     assert list(tmp_path.iterdir()) == []
+
+
+def test_settings_are_never_given_in_vain(tmp_path: Path) -> None:
+    mine = ["mine", "--task", "lab_choice", "--limit", "2", "--max-new-tokens", "8", "--out", "m"]
+    refuse(sert(*mine, "--set", "training.max_steps=5", cwd=tmp_path), code=3, says="reads only tasks, student")
+    refuse(sert(*mine, "--set", "tasks.foo.kind=lab_choice", cwd=tmp_path), code=3, says="'foo'")
+    refuse(
+        sert("filter", "m", "--set", "mining.samples=9", "--out", "f", cwd=tmp_path), code=3, says="reads only rules"
+    )
+    assert sert(*mine, "--set", "seed=7", cwd=tmp_path).returncode == 0
+    assert json.loads((tmp_path / "m" / "manifest.json").read_text())["seed"] == 7
+
+
+def test_an_empty_split_is_never_replaced_by_another(tmp_path: Path) -> None:
+    questions(tmp_path, {"question": "Is ice cold?", "answer": "yes"})
+    evaluate = ["evaluate", "--task", "table", "--data", "own.jsonl", "--out", "e"]
+    refuse(sert(*evaluate, cwd=tmp_path), code=4, says="no test questions")

@@ -173,7 +173,8 @@ def mine_command(
         --limit 8 --branches 5 --samples 5 --keep-all --out mined
     """
     mining = {"branches": branches, "samples": samples, "max_new_tokens": max_new_tokens, "keep_all": keep_all or None}
-    config = _config_of(options, overrides, seed=seed, mining=_given(mining))
+    reads = ("tasks", "student", "mining", "rules", "seed")
+    config = _config_of(options, overrides, reads=reads, seed=seed, mining=_given(mining))
     questions = _questions_of(config, options["split"] or "train")
     if dry_run:
         paths = len(questions) * (config.mining.branches or 1) * config.mining.samples
@@ -188,7 +189,7 @@ def mine_command(
         config=config.mining,
         rules=config.rules,
         prompts=_only_task(config).prompts,
-        seed=seed,
+        seed=config.seed,
         reporter=_terminal(),
     )
     _print_artifact(mined, as_json)
@@ -207,7 +208,7 @@ def filter_command(mined: Path, out: Path, overrides: tuple[str, ...], as_json: 
     from sert.paths.selection import filter_paths
     from sert.store.artifacts import open_artifact
 
-    config = _config_of({"task": "lab_yes_no"}, overrides)
+    config = _config_of({"task": "lab_yes_no"}, overrides, reads=("rules",))
     _print_artifact(filter_paths(open_artifact(mined), rules=config.rules, out=out, reporter=_terminal()), as_json)
 
 
@@ -233,14 +234,15 @@ def train_command(
     """
     from sert.student.examples import read_examples
 
-    config = _config_of({"task": "lab_yes_no", **options}, overrides, seed=seed)
+    reads = ("student", "training", "seed")
+    config = _config_of({"task": "lab_yes_no", **options}, overrides, reads=reads, seed=seed)
     found = read_examples(examples)
     if dry_run:
         steps = config.training.num_steps(len(found))
         return _print_plan(out, as_json, examples=len(found), steps=steps, batch_size=config.training.batch_size)
     from sert.student.stage import train
 
-    trained = train(found, config.student, out=out, config=config.training, seed=seed, reporter=_terminal())
+    trained = train(found, config.student, out=out, config=config.training, seed=config.seed, reporter=_terminal())
     _print_artifact(trained, as_json)
 
 
@@ -259,7 +261,7 @@ def teach_command(
         --recorded strategyqa_zero_shot_cot.log --out taught
     """
     kind = "recorded" if recorded else "lab"
-    config = _config_of(options, overrides, teacher={"kind": kind})
+    config = _config_of(options, overrides, reads=("tasks", "teacher"), teacher={"kind": kind})
     questions = _questions_of(config, options["split"] or "train")
     if dry_run:
         return _print_plan(out, as_json, questions=len(questions), teacher=kind)
@@ -269,7 +271,7 @@ def teach_command(
         questions,
         out=out,
         teacher=config.teacher,
-        recorded=recorded,
+        recorded=recorded or _only_task(config).rationales,
         prompts=_only_task(config).prompts,
         reporter=_terminal(),
     )
@@ -301,7 +303,9 @@ def evaluate_command(
     \b
     sert evaluate --task lab_choice --student lab --max-new-tokens 64 --out evaluated
     """
-    config = _config_of(options, overrides, evaluation=_given({"max_new_tokens": max_new_tokens}))
+    reads = ("tasks", "student", "evaluation", "rules")
+    evaluation = _given({"max_new_tokens": max_new_tokens})
+    config = _config_of(options, overrides, reads=reads, evaluation=evaluation)
     questions = _questions_of(config, options["split"] or "test")
     if prompt == "teacher":
         from sert.evaluation.prediction import with_prompt
@@ -378,14 +382,15 @@ def lab_build(out: Path, seed: int, steps: int | None, dry_run: bool, as_json: b
     _print_artifact(built, as_json, **compare_with_shipped(built))
 
 
-def _config_of(options: Mapping[str, Any], overrides: tuple[str, ...], **sections: Any) -> "Config":
-    """Build the configuration of a single stage from its options; `--set` comes last and wins."""
-    from sert.config import Config, apply_overrides, validate
+def _config_of(
+    options: Mapping[str, Any], overrides: tuple[str, ...], *, reads: tuple[str, ...], **sections: Any
+) -> "Config":
+    from sert.config import stage_config
 
     task = _given({"kind": options["task"], "data": options.get("data"), "limit": options.get("limit")})
     student = _given({"path": options.get("student"), "dtype": options.get("dtype")})
-    tree = {"name": "stage", "tasks": {options["task"]: task}, "student": student, **sections}
-    return validate(Config, apply_overrides(tree, overrides), source="The command line")
+    tree = {"tasks": {options["task"]: task}, "student": student, **sections}
+    return stage_config(tree, overrides=overrides, reads=reads)
 
 
 def _given(options: Mapping[str, Any]) -> dict[str, Any]:
@@ -401,10 +406,11 @@ def _questions_of(config: "Config", split: str) -> list[Any]:
     from sert.tasks.base import load_task
 
     name, settings = next(iter(config.tasks.items()))
-    data = load_task(name, settings)
-    questions = list(data.split(split)) or list(data.questions)
+    questions = list(load_task(name, settings).split(split))
     if not questions:
-        raise DataError(f"{name} has no questions.")
+        raise DataError(
+            f"{name} has no {split} questions; choose another --split, or give the task's test data by --set."
+        )
     return questions
 
 

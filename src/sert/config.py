@@ -151,7 +151,7 @@ class TrainingConfig(Section):
     batch_size: PositiveInt = 8
     """Examples an optimizer step. Paper: 8."""
     micro_batch_size: PositiveInt | None = None
-    """Examples a forward pass; None = the whole batch. Does not change the result."""
+    """Examples a forward pass; None = a process's whole share. Changes only rounding and where dropout falls."""
     learning_rate: Annotated[float, Field(gt=0)] = 3e-4
     """Paper: 3e-4, Adam."""
     epochs: Annotated[float, Field(gt=0)] = 20
@@ -240,6 +240,30 @@ def load_config(path: Path, *, overrides: Iterable[str] = (), limit: int | None 
         for task in tree.get("tasks", {}).values():
             task["limit"] = limit
     return validate(Config, tree, source=str(path))
+
+
+def stage_config(tree: Mapping[str, Any], *, overrides: Iterable[str], reads: Iterable[str]) -> Config:
+    """Build the configuration of a single stage; overrides come last and win.
+
+    Only the sections that the stage reads can be overridden, so that no setting is given in vain.
+
+    Args:
+        tree: Sections as the command's options give them, with one task.
+        overrides: `a.b=c` strings.
+        reads: The sections that the stage reads.
+
+    Raises:
+        ConfigError: If a setting is not allowed, or an override names a section that is not read or another task.
+    """
+    overrides, reads = list(overrides), list(reads)
+    for override in overrides:
+        if override.partition("=")[0].split(".")[0].strip() not in reads:
+            raise ConfigError(f"--set {override}: this command reads only {', '.join(reads)}.")
+    config = validate(Config, apply_overrides({"name": "stage", **tree}, overrides), source="The command line")
+    others = set(config.tasks) - set(tree["tasks"])
+    if others:
+        raise ConfigError(f"--set names the task {others.pop()!r}, but --task is {', '.join(tree['tasks'])!r}.")
+    return config
 
 
 def apply_overrides(tree: Mapping[str, Any], overrides: Iterable[str]) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from sert.paths.selection import filter_paths
 from sert.progress import Reporter
 from sert.records import Example, Prediction, Question, Verdict
 from sert.records import Path as MinedPath
-from sert.store.artifacts import MANIFEST, Artifact, content_key, file_hash, open_artifact
+from sert.store.artifacts import MANIFEST, Artifact, artifact_key, file_hash, open_artifact
 from sert.store.tables import read_table, records_key
 from sert.student.load import student_key
 from sert.student.stage import keep_untrained, train, trained_student
@@ -275,8 +275,8 @@ class TaskMethod:
         work: str,
         make: Callable[[Path, str], Artifact],
     ) -> Stage:
-        settings = [part.model_dump(mode="json") if part is not None else None for part in depends]
-        key = content_key([stage, settings, inputs, self.config.seed])
+        settings = {type(part).__name__: part.model_dump(mode="json") for part in depends if part is not None}
+        key = artifact_key(stage, config=settings, inputs=dict(enumerate(inputs)), seed=self.config.seed)
         folder = self._out / f"{self.task}-{stage}-{key}"
         label = f"{self.task} {stage}"
         return Stage(label, folder, work, lambda: make(folder, label))
@@ -303,14 +303,15 @@ def _check_task(task: str, data: TaskData, config: Config) -> None:
                 f"{task}: the {split} split is empty. A run trains and tests: "
                 f"give tasks.{task}.test_data, split_file, test_share or test_split."
             )
+    if settings.rationales is not None and not settings.rationales.is_file():
+        raise TeacherError(f"{task}: there is no file of recorded rationales {settings.rationales}.")
     if "rd" not in config.methods and "sert+rd" not in config.methods:
         return
     if config.teacher.kind == "lab" and settings.kind not in LAB_KINDS:
         raise ConfigError(f'{task}: the lab\'s oracle knows only the lab; set teacher.kind = "recorded".')
-    if config.teacher.kind == "recorded" and (settings.rationales is None or not settings.rationales.is_file()):
-        given = "none is given" if settings.rationales is None else f"there is no file {settings.rationales}"
+    if config.teacher.kind == "recorded" and settings.rationales is None:
         raise TeacherError(
-            f"{task}: the methods rd and sert+rd need recorded rationales, but {given}. "
+            f"{task}: the methods rd and sert+rd need recorded rationales, but none are given. "
             f"Set tasks.{task}.rationales, or leave these methods out of `methods`."
         )
 

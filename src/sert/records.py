@@ -53,7 +53,7 @@ class Path:
     Attributes:
         branch: Rank of the first token, 0 = the student's most probable; also 0 for raw sampling.
         sample: Index of the continuation within its branch.
-        first_token_logprob: Log-probability of the first token, in nats.
+        first_token_logprob: Log-probability of the first token, in nats; None for a path that ended at once.
         token_ids: Sampled tokens, the branch token first, end-of-text excluded.
         logprobs: Log-probability of each token of `token_ids`, in nats.
         text: The decoded tokens; ids are the truth, text is for people.
@@ -66,7 +66,7 @@ class Path:
     branch: int
     sample: int
     first_token_id: int
-    first_token_logprob: float
+    first_token_logprob: float | None
     token_ids: tuple[int, ...]
     logprobs: tuple[float, ...]
     text: str

@@ -82,6 +82,30 @@ def test_nothing_is_left_behind_when_making_fails(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_full_disk_is_known_in_its_wrapping(tmp_path: Path) -> None:
+    def fail(folder: Path) -> dict[str, int]:
+        raise RuntimeError("Error while serializing: I/O error: No space left on device (os error 28)")
+
+    with pytest.raises(DiskFullError):
+        commit(tmp_path / "out", fail, stage="test", config={}, inputs={}, seed=0)
+
+
+def test_whoever_comes_second_takes_the_result_of_the_first(tmp_path: Path) -> None:
+    def overtaken(folder: Path) -> dict[str, int]:
+        make(tmp_path / "out")
+        return write("abc")(folder)  # type: ignore[no-any-return]
+
+    late = commit(tmp_path / "out", overtaken, stage="test", config={"text": "abc"}, inputs={"x": "1"}, seed=0)
+    assert late.counts == {"characters": 3}
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_a_path_through_a_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(DataError, match="is a file"):
+        make(tmp_path / "file" / "out")
+
+
 def test_an_unfinished_folder_is_no_artifact(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="does not exist"):
         open_artifact(tmp_path / "no")

@@ -156,3 +156,25 @@ def test_progress_sums_to_the_lanes(student: Student) -> None:
     run(student, TEXTS, SAMPLED, progress=seen.append)
     assert sum(seen) == pytest.approx(len(TEXTS) * 12)
     assert len(seen) > 24
+
+
+def test_more_branches_than_tokens_are_refused(student: Student) -> None:
+    with pytest.raises(StudentError, match="300 branches"):
+        run(student, TEXTS, Decoding(branches=300, samples=1, max_new_tokens=4))
+
+
+@pytest.mark.parametrize("shift", [0.0, -100.0])
+def test_a_wrong_attention_is_found_whatever_the_scale_of_the_logits(
+    any_student: Student, shift: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from sert.student.stepping import _LaneLayer
+
+    exact = _LaneLayer.attend
+    monkeypatch.setattr(_LaneLayer, "attend", lambda self, *args, **kwargs: exact(self, *args, **kwargs) * 0.5)
+    head = any_student.model.get_output_embeddings()
+    hook = head.register_forward_hook(lambda module, inputs, output: output + shift)
+    try:
+        with stepping(any_student) as stepper:
+            assert stepper is PlainStepper
+    finally:
+        hook.remove()

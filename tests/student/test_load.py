@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from tests_support import make_tokenizer, tiny_gpt2
 
 from sert.config import StudentConfig
 from sert.errors import StudentError
 from sert.student.load import load_student, make_student, resolve_student, student_key
+from tests_support import make_tokenizer, tiny_gpt2
 
 
 @pytest.fixture
@@ -84,3 +84,26 @@ def test_a_broken_weights_file_is_one_clear_error(copy: Path) -> None:
 def test_a_tokenizer_larger_than_the_model_is_refused() -> None:
     with pytest.raises(StudentError, match="do not belong together"):
         make_student(tiny_gpt2(100), make_tokenizer(), name="x")
+
+
+def test_weights_that_lack_a_tensor_are_refused(copy: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    tensors = load_file(copy / "model.safetensors")
+    del tensors["transformer.h.0.mlp.c_fc.weight"]
+    save_file(tensors, copy / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(StudentError, match=r"incomplete: transformer\.h\.0\.mlp\.c_fc\.weight"):
+        load_student(StudentConfig(path=str(copy), device="cpu"))
+
+
+def test_weights_of_another_shape_are_refused(copy: Path) -> None:
+    config = json.loads((copy / "config.json").read_text())
+    (copy / "config.json").write_text(json.dumps(config | {"n_embd": 64}))
+    with pytest.raises(StudentError, match="cannot be loaded"):
+        load_student(StudentConfig(path=str(copy), device="cpu"))
+
+
+def test_a_device_that_is_not_there_is_refused(student_folder: Path) -> None:
+    for name in ("nonsense", "cuda:99"):
+        with pytest.raises(StudentError, match=name):
+            load_student(StudentConfig(path=str(student_folder), device=name))

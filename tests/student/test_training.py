@@ -109,6 +109,15 @@ def test_dropout_repeats_itself(tmp_path: Path) -> None:
     assert curve() == curve()
 
 
+def test_warm_up_works_with_every_schedule(tmp_path: Path) -> None:
+    file = tmp_path / "loss.jsonl"
+    for schedule in ("constant", "linear", "cosine"):
+        config = TrainingConfig(max_steps=4, warmup_steps=2, learning_rate=1e-3, schedule=schedule)
+        train_student(fresh(), EXAMPLES, config, seed=0, loss_file=file)
+        rates = [json.loads(line)["lr"] for line in file.read_text().splitlines()]
+        assert rates[:3] == pytest.approx([0.0, 5e-4, 1e-3])
+
+
 def test_a_step_that_is_not_finite_is_not_applied() -> None:
     student = fresh()
     with torch.no_grad():

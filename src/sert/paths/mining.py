@@ -134,7 +134,7 @@ def _path(
         branch=branch,
         sample=sample,
         first_token_id=token_ids[0] if token_ids else student.eos_ids[0],
-        first_token_logprob=logprobs[0] if logprobs else 0.0,
+        first_token_logprob=logprobs[0] if logprobs else None,
         token_ids=tuple(token_ids),
         logprobs=tuple(logprobs),
         text=student.decode(token_ids),

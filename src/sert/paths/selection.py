@@ -127,6 +127,11 @@ def filter_paths(
         paths = read_table(mined.file("paths.parquet"), Path)
         verdicts = select(_judge_all(paths, questions, rules=rules, reporter=teller, source=mined.folder))
         _warn(implausible_rules(verdicts, rules), paths, teller)
+        if cut_short := sum(verdict.reason == REJECTED for verdict in verdicts):
+            teller.say(
+                f"warning: {cut_short} paths were cut short while mining, under stricter rules, and cannot be judged "
+                "by these; mine with keep_all to compare thresholds"
+            )
         write_table(folder / "verdicts.parquet", verdicts, Verdict)
         write_table(folder / "examples.parquet", _examples(paths, verdicts, questions, prompts), Example)
         write_table(folder / "questions.parquet", questions, Question)

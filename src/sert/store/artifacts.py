@@ -119,11 +119,11 @@ def commit(
     """
     key = artifact_key(stage, config=config, inputs=inputs, seed=seed)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        found = open_artifact(folder) if folder.is_dir() else None
-        if found is None or found.key != key:
-            raise DataError(f"{folder} already holds another result; choose a new --out or remove it.")
-        return found
-    folder.parent.mkdir(parents=True, exist_ok=True)
+        return _made_by_another(folder, key)
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError):
+        raise DataError(f"{folder} cannot be made: a part of its path is a file.") from None
     scratch = folder.parent / f".{folder.name}.tmp-{uuid.uuid4().hex[:8]}"
     started = time.monotonic()
     try:
@@ -146,16 +146,33 @@ def commit(
         if folder.exists():
             folder.rmdir()
         scratch.rename(folder)
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+    except Exception as error:
+        if _is_disk_full(error):
             raise DiskFullError(f"The disk of {folder.parent} is full; free some room and run again.") from None
+        if isinstance(error, OSError) and error.errno in (errno.ENOTEMPTY, errno.EEXIST):
+            return _made_by_another(folder, key)
         raise
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     return open_artifact(folder)
 
 
-def artifact_key(stage: str, *, config: Mapping[str, Any], inputs: Mapping[str, str], seed: int) -> str:
+def _made_by_another(folder: Path, key: str) -> Artifact:
+    found = open_artifact(folder) if folder.is_dir() else None
+    if found is None or found.key != key:
+        raise DataError(f"{folder} already holds another result; choose a new --out or remove it.")
+    return found
+
+
+def _is_disk_full(error: Exception) -> bool:
+    """Know a full disk in whatever it comes wrapped in; safetensors only says `os error 28`."""
+    full = (errno.ENOSPC, errno.EDQUOT)
+    return (isinstance(error, OSError) and error.errno in full) or any(
+        f"os error {code})" in str(error) for code in full
+    )
+
+
+def artifact_key(stage: str, *, config: Mapping[str, Any], inputs: Mapping[Any, str], seed: int) -> str:
     """Hash everything that the content of an artifact depends on."""
     return content_key([SCHEMA_VERSION, stage, dict(config), dict(inputs), seed])
 

@@ -108,6 +108,9 @@ def decode(
 
 
 def _check_lengths(student: Student, prompts: Sequence[DecodingPrompt], decoding: Decoding) -> None:
+    rows = student.model.get_output_embeddings().weight.shape[0]
+    if decoding.branches is not None and decoding.branches + len(student.eos_ids) > rows:
+        raise StudentError(f"{decoding.branches} branches are more than the {rows} tokens of {student.name!r} allow.")
     for prompt in prompts:
         total = len(prompt.token_ids) + decoding.max_new_tokens
         if not prompt.token_ids:

@@ -40,8 +40,9 @@ class Student:
         return device
 
     def encode_prompt(self, prompt: str) -> list[int]:
-        """Tokenize a prompt, with the special tokens that the tokenizer puts in front."""
-        return list(self.tokenizer(prompt, verbose=False)["input_ids"])
+        """Tokenize a prompt, with the special tokens that the tokenizer puts in front and none that end it."""
+        token_ids = list(self.tokenizer(prompt, verbose=False)["input_ids"])
+        return token_ids[:-1] if len(token_ids) > 1 and token_ids[-1] in self.eos_ids else token_ids
 
     def encode_completion(self, completion: str) -> list[int]:
         """Tokenize what follows a prompt, without special tokens."""
@@ -87,7 +88,7 @@ def student_key(config: StudentConfig) -> str:
     identity: dict[str, Any] = {"dtype": config.dtype}
     folder = Path(resolved)
     if folder.is_dir():
-        names = sorted(file for file in folder.iterdir() if file.suffix in (".json", ".safetensors", ".txt"))
+        names = sorted(file for file in folder.iterdir() if file.suffix in (".json", ".safetensors", ".txt", ".model"))
         identity["files"] = {file.name: file_hash(file) for file in names}
     else:
         identity["hub"] = [resolved, config.revision]
@@ -112,8 +113,8 @@ def load_student(config: StudentConfig) -> Student:
     where = {"revision": config.revision, "trust_remote_code": False}
     try:
         tokenizer = AutoTokenizer.from_pretrained(resolved, **where)
-        model = AutoModelForCausalLM.from_pretrained(
-            resolved, dtype=getattr(torch, config.dtype), use_safetensors=True, **where
+        model, loading = AutoModelForCausalLM.from_pretrained(
+            resolved, dtype=getattr(torch, config.dtype), use_safetensors=True, output_loading_info=True, **where
         )
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
@@ -121,8 +122,14 @@ def load_student(config: StudentConfig) -> Student:
             f"The student {config.path!r} cannot be loaded: {reason} "
             "Give a folder with config.json, safetensors weights and a tokenizer, or a hub id that can be reached."
         ) from None
-    device = _device(config.device)
-    return make_student(model.to(device), tokenizer, name=config.path)
+    if loading["missing_keys"]:
+        missing = ", ".join(sorted(loading["missing_keys"])[:3])
+        raise StudentError(f"The weights of {config.path!r} are incomplete: {missing} and so on would be random.")
+    try:
+        model = model.to(_device(config.device))
+    except (RuntimeError, AssertionError) as error:
+        raise StudentError(f"The device {config.device!r} cannot be used here: {error} Use auto or cpu.") from None
+    return make_student(model, tokenizer, name=config.path)
 
 
 def make_student(model: Any, tokenizer: Any, *, name: str) -> Student:

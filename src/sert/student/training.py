@@ -1,7 +1,7 @@
 """The one training loop. Finetune, SERT, RD and SERT+RD differ only in the examples they pass.
 
 The loss is the next-token cross-entropy over the supervised tokens of the whole optimizer step, so micro-batches and
-processes change nothing but rounding.
+processes change nothing but rounding and, for students with dropout, where the dropout falls.
 """
 
 import json
@@ -95,16 +95,20 @@ def train_student(
     optimizer = torch.optim.AdamW(
         student.model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay, betas=config.adam_betas
     )
-    schedule = get_scheduler(config.schedule, optimizer, num_warmup_steps=config.warmup_steps, num_training_steps=steps)
-    model, optimizer = accelerator.prepare(student.model, optimizer)
+    schedule = get_scheduler(
+        _schedule_name(config), optimizer, num_warmup_steps=config.warmup_steps, num_training_steps=steps
+    )
+    # One process trains where the student is; several go where the launcher puts them.
+    placed = accelerator.num_processes > 1
+    model, optimizer = accelerator.prepare(student.model, optimizer, device_placement=[placed, placed])
+    device = accelerator.device if placed else student.device
     model.train()
     order = batch_order(len(usable), batch_size=config.batch_size, seed=seed)
     tokens_seen, losses = 0, []
     with (reporter or Silent()).track(label, steps, "steps") as advance:
         for step in range(steps):
             batch = [usable[index] for index in next(order)]
-            torch.manual_seed(derive_seed(seed, "dropout", step) % 2**63)
-            loss = _accumulate_gradients(accelerator, model, batch, config)
+            loss = _accumulate_gradients(accelerator, model, batch, config, device=device, seed=(seed, step))
             grad_norm = _gradient_norm(accelerator, model, config)
             if not (math.isfinite(loss) and math.isfinite(grad_norm)):
                 raise NonFiniteError(
@@ -124,21 +128,32 @@ def train_student(
 
 
 def _accumulate_gradients(
-    accelerator: Any, model: Any, batch: Sequence[EncodedExample], config: TrainingConfig
+    accelerator: Any,
+    model: Any,
+    batch: Sequence[EncodedExample],
+    config: TrainingConfig,
+    *,
+    device: torch.device,
+    seed: tuple[int, int],
 ) -> float:
     """Leave the gradients of the step's mean loss in the model and return that loss, over all processes."""
     supervised = sum(example.num_supervised for example in batch)
-    parts = micro_batches(batch, size=config.micro_batch_size or len(batch))
-    mine = parts[accelerator.process_index :: accelerator.num_processes]
-    total = torch.zeros((), device=accelerator.device)
+    parts = micro_batches(batch, size=config.micro_batch_size or math.ceil(len(batch) / accelerator.num_processes))
+    mine = list(enumerate(parts))[accelerator.process_index :: accelerator.num_processes]
+    total = torch.zeros((), device=device)
     # Every process runs equally many passes, since each backward pass synchronises; the surplus weighs nothing.
     for index in range(math.ceil(len(parts) / accelerator.num_processes)):
-        part, weight = (mine[index], 1.0) if index < len(mine) else (parts[0], 0.0)
-        with _autocast(accelerator.device, config):
-            loss = loss_sum(model, collate(part, device=accelerator.device)) * (weight / supervised)
+        (number, part), weight = (mine[index], 1.0) if index < len(mine) else ((0, parts[0]), 0.0)
+        torch.manual_seed(derive_seed(seed[0], "dropout", seed[1], number) % 2**63)
+        with _autocast(device, config):
+            loss = loss_sum(model, collate(part, device=device)) * (weight / supervised)
         accelerator.backward(loss * accelerator.num_processes)
         total += loss.detach()
     return float(accelerator.reduce(total, reduction="sum"))
+
+
+def _schedule_name(config: TrainingConfig) -> str:
+    return "constant_with_warmup" if config.schedule == "constant" and config.warmup_steps else config.schedule
 
 
 def _autocast(device: torch.device, config: TrainingConfig) -> AbstractContextManager[Any]:
