@@ -1,4 +1,4 @@
-"""Every stage is one function; each leaves one folder. Runs on the embedded lab in about a minute."""
+"""Every stage is one function; each leaves one folder. Runs on the embedded lab in seconds."""
 
 from pathlib import Path
 

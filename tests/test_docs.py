@@ -31,6 +31,18 @@ def make_data(folder: Path) -> None:
     (folder / "data/teacher").mkdir()
     (folder / "data/teacher/strategyqa_zero_shot_cot.log").write_text("")
     (folder / "configs").symlink_to(ROOT / "configs")
+    _write_own_questions(folder)
+
+
+def _write_own_questions(folder: Path) -> None:
+    """The files of docs/questions.md: its configuration, its rationale, and its two questions in both splits' words."""
+    text = (ROOT / "docs/questions.md").read_text(encoding="utf-8")
+    rows = re.findall(r'^\{"id".*\}$', text, re.MULTILINE)
+    assert len(rows) == 2
+    (folder / "train.jsonl").write_text(rows[1] + "\n")
+    (folder / "test.jsonl").write_text(rows[1].replace('"2"', '"3"').replace("What barks?", "Who barks?") + "\n")
+    (folder / "rationales.jsonl").write_text("\n".join(re.findall(r'^\{"question_id".*\}$', text, re.MULTILINE)) + "\n")
+    (folder / "own.toml").write_text(re.search(r"^```toml\n(.*?)^```", text, re.MULTILINE | re.DOTALL)[1])  # type: ignore[index]
 
 
 @pytest.mark.parametrize("document", [document for document in DOCUMENTS if commands_of(document)])

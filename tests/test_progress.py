@@ -2,7 +2,7 @@ from itertools import count
 
 import pytest
 
-from sert.progress import Silent, Terminal, printable
+from sert.progress import Silent, Terminal, printable, readable
 
 
 def test_lines_tell_done_rate_and_time_left(capsys: pytest.CaptureFixture[str]) -> None:
@@ -28,3 +28,9 @@ def test_silence(capsys: pytest.CaptureFixture[str]) -> None:
         advance(1)
     Silent().say("x")
     assert capsys.readouterr() == ("", "")
+
+
+def test_counts_are_written_for_people() -> None:
+    assert readable({"eos": 3, "length": 4}) == "eos 3, length 4"
+    assert readable([0.7638688, 1.0]) == "0.7639 to 1"
+    assert readable(1234567) == "1234567"

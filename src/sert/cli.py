@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from sert.errors import SertError
-from sert.progress import printable
+from sert.progress import printable, readable
 
 if TYPE_CHECKING:
     from sert.config import Config
@@ -34,7 +34,9 @@ def main() -> NoReturn:
         error.show()
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt):
-        click.echo("Interrupted; finished stages are kept, the same command continues.", err=True)
+        click.echo(
+            "Interrupted; finished stages are kept, the same command goes on with the first unfinished one.", err=True
+        )
         sys.exit(130)
     except SertError as error:
         click.echo(f"Error: {printable(str(error))}", err=True)
@@ -81,10 +83,10 @@ _STUDENT = _options(
 _TASK = _options(
     click.option("--task", required=True, help="Kind of question set; see `sert tasks`."),
     click.option("--data", type=click.Path(path_type=Path), help="File with the questions."),
-    click.option(
-        "--split", type=click.Choice(["train", "test"]), help="Which split; the default depends on the command."
-    ),
     _LIMIT,
+)
+_SPLIT = click.option(
+    "--split", type=click.Choice(["train", "test"]), help="Which split; `mine` takes train, `evaluate` test by default."
 )
 
 
@@ -145,7 +147,7 @@ def _run(
 
 
 @cli.command("mine")
-@_options(_TASK, _STUDENT, _OUT, _SEED)
+@_options(_TASK, _SPLIT, _STUDENT, _OUT, _SEED)
 @click.option(
     "--branches", type=click.IntRange(min=0), help="First tokens to branch on; 0 = raw sampling.  [default: 5]"
 )
@@ -169,7 +171,7 @@ def mine_command(
 
     \b
     sert mine --task lab_yes_no --limit 20 --max-new-tokens 48 --out mined
-    sert mine --task commonsenseqa --data dev_rand_split.jsonl --student gpt2 \\
+    sert mine --task commonsenseqa --data train_rand_split.jsonl --student gpt2 \\
         --limit 8 --branches 5 --samples 5 --keep-all --out mined
     """
     mining = {"branches": branches, "samples": samples, "max_new_tokens": max_new_tokens, "keep_all": keep_all or None}
@@ -202,8 +204,8 @@ def filter_command(mined: Path, out: Path, overrides: tuple[str, ...], as_json: 
     """Apply the rules to mined paths and select one path a question. Loads no model.
 
     \b
-    sert filter mined --out filtered
-    sert filter mined --set rules.min_tokens=10 --set rules.min_perplexity=1.2 --out filtered-10
+    sert filter mined --set rules.min_tokens=12 --set rules.min_perplexity=1.2 --out filtered
+    sert filter mined --set rules.min_tokens=10 --set rules.max_rep_2=0.3 --out filtered-10
     """
     from sert.paths.selection import filter_paths
     from sert.store.artifacts import open_artifact
@@ -253,7 +255,7 @@ def train_command(
 def teach_command(
     out: Path, recorded: Path | None, overrides: tuple[str, ...], dry_run: bool, as_json: bool, **options: Any
 ) -> None:
-    """Get a teacher's rationales: from recorded answers, or for the lab's questions from its oracle.
+    """Get a teacher's rationales for the train questions: from recorded answers, or in the lab from its oracle.
 
     \b
     sert teach --task lab_choice --out taught
@@ -262,7 +264,7 @@ def teach_command(
     """
     kind = "recorded" if recorded else "lab"
     config = _config_of(options, overrides, reads=("tasks", "teacher"), teacher={"kind": kind})
-    questions = _questions_of(config, options["split"] or "train")
+    questions = _questions_of(config, "train")
     if dry_run:
         return _print_plan(out, as_json, questions=len(questions), teacher=kind)
     from sert.teacher.rationales import teach
@@ -279,7 +281,7 @@ def teach_command(
 
 
 @cli.command("evaluate")
-@_options(_TASK, _STUDENT, _OUT)
+@_options(_TASK, _SPLIT, _STUDENT, _OUT)
 @click.option(
     "--prompt",
     type=click.Choice(["student", "teacher"]),
@@ -301,7 +303,7 @@ def evaluate_command(
     """Ask a student the test questions greedily and grade its outputs.
 
     \b
-    sert evaluate --task lab_choice --student lab --max-new-tokens 64 --out evaluated
+    sert evaluate --task lab_choice --student lab --max-new-tokens 64 --set rules.min_tokens=12 --out evaluated
     """
     reads = ("tasks", "student", "evaluation", "rules")
     evaluation = _given({"max_new_tokens": max_new_tokens})
@@ -436,8 +438,7 @@ def _print_artifact(artifact: "Artifact", as_json: bool, **extra: Any) -> None:
     if as_json:
         return _print_json({"folder": str(artifact.folder), "key": artifact.key, **artifact.counts, **extra})
     for name, value in {**artifact.counts, **extra}.items():
-        shown = f"{value:.4g}" if isinstance(value, float) else value
-        click.echo(f"{name.replace('_', ' ')}: {printable(str(shown))}")
+        click.echo(f"{name.replace('_', ' ')}: {printable(readable(value))}")
     click.echo(f"Written to {artifact.folder}")
 
 

@@ -204,7 +204,7 @@ class Config(Section):
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
     seed: Annotated[int, Field(ge=0)] = 0
-    methods: tuple[Method, ...] = METHODS
+    methods: tuple[Method, ...] = Field(default=METHODS, min_length=1)
     student: StudentConfig = StudentConfig()
     tasks: dict[Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")], TaskConfig] = Field(min_length=1)
     mining: MiningConfig = MiningConfig()
@@ -237,8 +237,8 @@ def load_config(path: Path, *, overrides: Iterable[str] = (), limit: int | None 
         raise ConfigError(f"{path} is not a TOML file: {error}") from None
     tree = apply_overrides(tree, overrides)
     if limit is not None:
-        for task in tree.get("tasks", {}).values():
-            task["limit"] = limit
+        config = validate(Config, tree, source=str(path))
+        tree = apply_overrides(tree, [f"tasks.{name}.limit={limit}" for name in config.tasks])
     return validate(Config, tree, source=str(path))
 
 

@@ -132,7 +132,7 @@ class TaskMethod:
             inputs=[mined.key],
             work="six rules, then the lowest rep-2 of each question",
             make=lambda folder, label: filter_paths(
-                mined.result(), rules=self.config.rules, out=folder, reporter=self._reporter
+                mined.result(), rules=self.config.rules, out=folder, label=label, reporter=self._reporter
             ),
         )
 
@@ -254,6 +254,7 @@ class TaskMethod:
             left_out=self.data.left_out,
             paths=paths,
             verdicts=verdicts,
+            rationales=int(self.taught.result().counts["rationales"]) if self.taught else None,
             predictions={
                 method: read_table(stage.result().file("predictions.parquet"), Prediction)
                 for method, stage in self.evaluated.items()
@@ -301,7 +302,7 @@ def _check_task(task: str, data: TaskData, config: Config) -> None:
         if not data.split(split):
             raise DataError(
                 f"{task}: the {split} split is empty. A run trains and tests: "
-                f"give tasks.{task}.test_data, split_file, test_share or test_split."
+                f"give tasks.{task}.test_data, split_file or test_share (for a hub set test_split)."
             )
     if settings.rationales is not None and not settings.rationales.is_file():
         raise TeacherError(f"{task}: there is no file of recorded rationales {settings.rationales}.")

@@ -111,3 +111,12 @@ def printable(text: str) -> str:
     return "".join(
         character if character.isprintable() or character in "\n\t" else repr(character)[1:-1] for character in text
     )
+
+
+def readable(value: object) -> str:
+    """Write a count, a share, an interval or a table of counts as people read them."""
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {readable(part)}" for name, part in value.items())
+    if isinstance(value, list):
+        return " to ".join(readable(part) for part in value)
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

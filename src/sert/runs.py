@@ -75,6 +75,8 @@ def run(config: Config, *, out: Path | None = None, reporter: Reporter | None = 
     tasks = build_method(config, out=out, reporter=reporter)
     made = skipped = 0
     with run_lock(out):
+        for leftover in out.glob(".*.tmp-*"):  # of a run that was killed; the lock says that nobody writes there
+            shutil.rmtree(leftover)
         (out / CONFIG).write_text(tomli_w.dumps(config.model_dump(mode="json", exclude_none=True)), encoding="utf-8")
         for task in tasks:
             for stage in task.stages:
@@ -141,6 +143,9 @@ def _warnings(result: TaskResults) -> list[str]:
     without = len(result.train) - sum(verdict.selected for verdict in result.verdicts)
     if result.verdicts and without:
         warnings.append(f"{result.task}: {without} train questions have no surviving path and train nothing")
+    if result.rationales is not None and result.rationales < len(result.train):
+        missing = len(result.train) - result.rationales
+        warnings.append(f"{result.task}: {missing} of {len(result.train)} train questions have no rationale")
     for method, counts in result.training.items():
         if counts["steps"] == 0:
             warnings.append(

@@ -227,7 +227,10 @@ def test_an_implausible_rule_is_told_on_one_line_an_example(tmp_path):
     paths = [make_path("q1", 0, number, text=f" yes\nyes {'x' * 200}") for number in range(4)]
     rules = RulesConfig(min_tokens=99)
     filter_paths(make_mined(tmp_path / "mined", paths), rules=rules, out=tmp_path / "out", reporter=listener)
-    assert len(listener.lines) == 4
+    assert len(listener.lines) == 5
+    assert listener.lines[-1] == (
+        "warning: filter: no path is kept, there is nothing to train on; dropped: direct_response 4"
+    )
     assert "direct_response dropped 4 of the 4 paths" in listener.lines[0]
     assert listener.lines[1].startswith("  q1, branch 0, sample 0: yes yes xxx")
     assert all("\n" not in line and len(line) < 140 for line in listener.lines[1:])

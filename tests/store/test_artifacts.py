@@ -54,7 +54,7 @@ def test_another_result_is_never_overwritten(tmp_path: Path, change: dict[str, A
 def test_foreign_files_are_never_overwritten(tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "mine.txt").write_text("keep")
-    with pytest.raises(DataError, match="not a finished result"):
+    with pytest.raises(DataError, match="already holds other files"):
         make(tmp_path / "out")
     (tmp_path / "file").write_text("keep")
     with pytest.raises(DataError):

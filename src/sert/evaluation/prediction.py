@@ -93,7 +93,9 @@ def _predict(
                     completion=completion,
                     finish=continuation.finish,
                     token_ids=continuation.token_ids,
-                    reasoning_tokens=len(student.encode_completion(reasoning_of(completion).rstrip())),
+                    reasoning_tokens=min(
+                        len(student.encode_completion(reasoning_of(completion).rstrip())), len(continuation.token_ids)
+                    ),
                     rules=rules,
                     evaluation=config,
                 )

@@ -31,6 +31,7 @@ class TaskResults:
     Attributes:
         left_out: Reason -> questions that were left out on loading.
         paths: Mined paths of the train questions, with their verdicts.
+        rationales: Train questions that the teacher answered, None when it was not asked.
         predictions: Method -> predictions on the test questions.
         training: Method -> counts of its training.
         probes: Decoding -> paths of the test questions, `probe_samples` a question.
@@ -43,6 +44,7 @@ class TaskResults:
     left_out: Mapping[str, int]
     paths: Sequence[Path] = ()
     verdicts: Sequence[Verdict] = ()
+    rationales: int | None = None
     predictions: Mapping[Method, Sequence[Prediction]] = field(default_factory=dict)
     training: Mapping[Method, Mapping[str, Any]] = field(default_factory=dict)
     probes: Mapping[str, Sequence[Path]] = field(default_factory=dict)

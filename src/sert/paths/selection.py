@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from sert.config import PromptTemplates, RulesConfig
 from sert.errors import DataError
 from sert.paths.rules import REJECTED, RULES, judge
-from sert.progress import Reporter, Silent
+from sert.progress import Advance, Reporter, Silent
 from sert.records import Example, Path, Question, Verdict
 from sert.store.artifacts import Artifact, commit, write_json
 from sert.store.tables import read_table, write_table
@@ -98,7 +98,12 @@ def implausible_rules(verdicts: Sequence[Verdict], config: RulesConfig) -> list[
 
 
 def filter_paths(
-    mined: Artifact, *, rules: RulesConfig, out: pathlib.Path, reporter: Reporter | None = None
+    mined: Artifact,
+    *,
+    rules: RulesConfig,
+    out: pathlib.Path,
+    label: str = "filter",
+    reporter: Reporter | None = None,
 ) -> Artifact:
     """Judge every mined path and select the ones to train on.
 
@@ -109,6 +114,7 @@ def filter_paths(
         mined: What the mining stage made; its prompts are used again.
         rules: The filter.
         out: Folder of the new artifact.
+        label: What the progress is called.
         reporter: Told of progress and warnings.
 
     Raises:
@@ -125,8 +131,13 @@ def filter_paths(
     def fill(folder: pathlib.Path) -> Mapping[str, Any]:
         questions = read_table(mined.file("questions.parquet"), Question)
         paths = read_table(mined.file("paths.parquet"), Path)
-        verdicts = select(_judge_all(paths, questions, rules=rules, reporter=teller, source=mined.folder))
+        with teller.track(label, len(paths), "paths") as advance:
+            judged = _judge_all(paths, questions, rules=rules, advance=advance, source=mined.folder)
+        verdicts = select(judged)
         _warn(implausible_rules(verdicts, rules), paths, teller)
+        if not any(verdict.selected for verdict in verdicts):
+            dropped = ", ".join(f"{row.rule} {row.dropped}" for row in funnel(verdicts) if row.dropped)
+            teller.say(f"warning: {label}: no path is kept, there is nothing to train on; dropped: {dropped}")
         if cut_short := sum(verdict.reason == REJECTED for verdict in verdicts):
             teller.say(
                 f"warning: {cut_short} paths were cut short while mining, under stricter rules, and cannot be judged "
@@ -157,21 +168,20 @@ def _row(rule: str, remaining: int, total: int, dropped: int) -> FunnelRow:
 
 
 def _judge_all(
-    paths: list[Path], questions: list[Question], *, rules: RulesConfig, reporter: Reporter, source: pathlib.Path
+    paths: list[Path], questions: list[Question], *, rules: RulesConfig, advance: Advance, source: pathlib.Path
 ) -> list[Verdict]:
     by_id = {question.question_id: question for question in questions}
     verdicts: list[Verdict] = []
-    with reporter.track("filter", len(paths), "paths") as advance:
-        for path in paths:
-            if path.question_id not in by_id:
-                raise DataError(
-                    f"{source / 'paths.parquet'} holds a path of question {path.question_id!r}, which is not in its "
-                    "questions.parquet; the folder is damaged, mine again."
-                )
-            verdicts.append(judge(path, by_id[path.question_id], rules))
-            if len(verdicts) % REPORT_EVERY == 0:
-                advance(REPORT_EVERY)
-        advance(len(verdicts) % REPORT_EVERY)
+    for path in paths:
+        if path.question_id not in by_id:
+            raise DataError(
+                f"{source / 'paths.parquet'} holds a path of question {path.question_id!r}, which is not in its "
+                "questions.parquet; the folder is damaged, mine again."
+            )
+        verdicts.append(judge(path, by_id[path.question_id], rules))
+        if len(verdicts) % REPORT_EVERY == 0:
+            advance(REPORT_EVERY)
+    advance(len(verdicts) % REPORT_EVERY)
     return verdicts
 
 

@@ -158,8 +158,10 @@ def commit(
 
 
 def _made_by_another(folder: Path, key: str) -> Artifact:
-    found = open_artifact(folder) if folder.is_dir() else None
-    if found is None or found.key != key:
+    if not (folder / MANIFEST).is_file():
+        raise DataError(f"{folder} already holds other files; choose a new --out.")
+    found = open_artifact(folder)
+    if found.key != key:
         raise DataError(f"{folder} already holds another result; choose a new --out or remove it.")
     return found
 
