@@ -1,0 +1,76 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from sert.config import PromptTemplates, TaskConfig, TeacherConfig
+from sert.errors import TeacherError
+from sert.lab.verifier import verify
+from sert.lab.world import lab_world
+from sert.records import Example, Question, Rationale
+from sert.store.tables import read_table
+from sert.tasks.base import load_task
+from sert.teacher.rationales import rationale_examples, teach
+
+RECORDED = TeacherConfig(kind="recorded")
+
+
+def record(tmp_path: Path, *rows: dict[str, str]) -> Path:
+    file = tmp_path / "answers.jsonl"
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return file
+
+
+def test_the_oracle_teaches_the_lab(tmp_path: Path) -> None:
+    questions = load_task("lab", TaskConfig(kind="lab_choice", limit=5)).split("train")
+    taught = teach(questions, out=tmp_path / "t", teacher=TeacherConfig(kind="lab"))
+    assert taught.counts == {"questions": 5, "rationales": 5, "correct": 5}
+    by_id = {question.question_id: question for question in questions}
+    for example in read_table(taught.file("examples.parquet"), Example):
+        question = by_id[example.question_id]
+        assert example.prompt.endswith("\nAnswer: Let's think step by step.")
+        assert example.completion.endswith(f" So the answer is {question.answer}.")
+        assert verify(lab_world(), question, example.completion).true
+
+
+def test_recorded_rationales_reach_only_the_questions_handed_in(questions: list[Question], tmp_path: Path) -> None:
+    file = record(
+        tmp_path,
+        {"question_id": "q0", "text": "It freezes.", "answer": "yes"},
+        {"question_id": "q3", "text": "It has wings.", "answer": "yes"},
+    )
+    taught = teach(questions[:2], out=tmp_path / "t", teacher=RECORDED, recorded=file)
+    assert [r.question_id for r in read_table(taught.file("rationales.parquet"), Rationale)] == ["q0"]
+    assert (taught.counts["rationales"], taught.counts["missing"], taught.counts["unmatched"]) == (1, 1, 1)
+
+
+@pytest.mark.parametrize(("only_correct", "expected"), [(False, ["q0", "q1"]), (True, ["q0"])])
+def test_wrong_rationales_are_kept_unless_asked(
+    questions: list[Question], tmp_path: Path, only_correct: bool, expected: list[str]
+) -> None:
+    file = record(
+        tmp_path,
+        {"question_id": "q0", "text": "It freezes.", "answer": "yes"},
+        {"question_id": "q1", "text": "Sand is wet.", "answer": "yes"},
+    )
+    teacher = TeacherConfig(kind="recorded", only_correct=only_correct)
+    taught = teach(questions[:2], out=tmp_path / "t", teacher=teacher, recorded=file)
+    examples = read_table(taught.file("examples.parquet"), Example)
+    assert [example.question_id for example in examples] == expected
+    assert examples[0].completion == " It freezes. So the answer is yes."
+
+
+def test_an_empty_rationale_teaches_nothing(questions: list[Question]) -> None:
+    empty = Rationale("q0", "m", "p", "  ", "", None, False, None, None, "file")
+    assert rationale_examples(questions, [empty], prompts=PromptTemplates(), only_correct=False) == []
+
+
+def test_without_rationales_nothing_is_left_behind(questions: list[Question], tmp_path: Path) -> None:
+    file = record(tmp_path, {"question_id": "other", "text": "x"})
+    with pytest.raises(TeacherError, match="no rationale for any of 4 questions"):
+        teach(questions, out=tmp_path / "t", teacher=RECORDED, recorded=file)
+    with pytest.raises(TeacherError, match="needs a file"):
+        teach(questions, out=tmp_path / "t", teacher=RECORDED)
+    with pytest.raises(TeacherError, match="no file"):
+        teach(questions, out=tmp_path / "t", teacher=RECORDED, recorded=tmp_path / "nothing.jsonl")
+    assert [path.name for path in tmp_path.iterdir()] == ["answers.jsonl"]
