@@ -18,6 +18,7 @@ LAYERS = {
     "sert.records": 0,
     "sert.seeds": 0,
     "sert.progress": 0,
+    "sert.signals": 0,
     "sert.lab": 0,  # where its demo configuration lies
     "sert.lab.world": 0,  # leaves: tasks ask about this world
     "sert.lab.corpus": 0,

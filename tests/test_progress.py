@@ -34,3 +34,11 @@ def test_counts_are_written_for_people() -> None:
     assert readable({"eos": 3, "length": 4}) == "eos 3, length 4"
     assert readable([0.7638688, 1.0]) == "0.7639 to 1"
     assert readable(1234567) == "1234567"
+
+
+def test_a_pending_stop_ends_the_work() -> None:
+    def stop() -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt), Terminal(check=stop).track("x", 2, "units") as advance:
+        advance(1)

@@ -1,15 +1,14 @@
 """The commands. No logic: each one reads its options, calls one function, and prints what came back."""
 
 import json
-import signal
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
+from sert import signals
 from sert.errors import SertError
 from sert.progress import printable, readable
 
@@ -26,7 +25,7 @@ Exit codes: 0 done, 2 wrong command line, 3 configuration, 4 data, 5 student,
 
 def main() -> NoReturn:
     """Run the command line and exit with the documented code."""
-    signal.signal(signal.SIGTERM, _terminate)
+    signals.watch()
     try:
         result = cli(standalone_mode=False)
         sys.exit(result if isinstance(result, int) else 0)
@@ -34,17 +33,11 @@ def main() -> NoReturn:
         error.show()
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt):
-        click.echo(
-            "Interrupted; finished stages are kept, the same command goes on with the first unfinished one.", err=True
-        )
-        sys.exit(130)
+        click.echo("Interrupted; finished stages are kept, the same command goes on with the rest.", err=True)
+        signals.exit_interrupted()
     except SertError as error:
         click.echo(f"Error: {printable(str(error))}", err=True)
         sys.exit(error.exit_code)
-
-
-def _terminate(number: int, frame: FrameType | None) -> NoReturn:
-    sys.exit(128 + number)
 
 
 @click.group(epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -420,7 +413,7 @@ def _terminal() -> "Reporter":
     from sert.progress import Silent, Terminal
     from sert.student.stage import process_rank
 
-    return Terminal() if process_rank() == 0 else Silent()
+    return Terminal(check=signals.raise_arrived) if process_rank() == 0 else Silent()
 
 
 def _print_plan(out: Path, as_json: bool, **work: Any) -> None:

@@ -46,9 +46,13 @@ class Silent:
 class Terminal:
     """A bar with rate and time left on a terminal; elsewhere a plain line every few seconds."""
 
-    def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, *, clock: Callable[[], float] = time.monotonic, check: Callable[[], None] = lambda: None
+    ) -> None:
+        """Take a clock, and a check that is made whenever work advances and may raise to stop it."""
         self._console = Console(stderr=True, highlight=False, markup=False)
         self._clock = clock
+        self._check = check
 
     def say(self, line: str) -> None:
         """Print one line. Control characters (from model text, say) are made visible, never sent to the terminal."""
@@ -77,6 +81,7 @@ class Terminal:
 
             def advance(units: float, note: str = "") -> None:
                 nonlocal done
+                self._check()
                 done += units
                 bar.update(task, completed=round(done), rate=self._rate(done, start, unit), note=note)
 
@@ -89,6 +94,7 @@ class Terminal:
 
         def advance(units: float, note: str = "") -> None:
             nonlocal done, last
+            self._check()
             done += units
             now = self._clock()
             if now - last >= PLAIN_SECONDS and done < total:
