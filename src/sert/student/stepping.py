@@ -180,7 +180,9 @@ class CachedStepper:
         padded = [[*prompt, *[0] * (longest - len(prompt))] for prompt in self._prompts]
         last, column = torch.unique(self._lengths - 1, return_inverse=True)
         position_ids = torch.arange(longest, device=self._device).expand(len(padded), longest)
-        logits = self._forward(torch.tensor(padded, device=self._device), position_ids, logits_to_keep=last)
+        takes_last = "logits_to_keep" in inspect.signature(self._model.forward).parameters
+        only_last = {"logits_to_keep": last} if takes_last else {}
+        logits = self._forward(torch.tensor(padded, device=self._device), position_ids, **only_last)
         self.prefilling = False
         rows = torch.arange(len(padded), device=self._device)
         return logits[rows, column if logits.shape[1] == len(last) else self._lengths - 1]
@@ -204,8 +206,6 @@ class CachedStepper:
             layer.keep(questions, lanes_QS.flatten())
 
     def _forward(self, input_ids: Tensor, position_ids: Tensor, **kwargs: Any) -> Tensor:
-        if "logits_to_keep" not in inspect.signature(self._model.forward).parameters:
-            kwargs.pop("logits_to_keep", None)
         output = self._model(
             input_ids=input_ids,
             position_ids=position_ids,
