@@ -59,7 +59,10 @@ LAB_DOORS = {
 }
 
 HEAVY = {"torch", "transformers", "accelerate", "tokenizers", "datasets"}
-TORCH_MODULES = {f"sert.student.{name}" for name in ("batching", "decoding", "sampling", "stepping", "training")}
+TORCH_MODULES = {
+    f"sert.student.{name}"
+    for name in ("batching", "decoding", "fastmath", "quantized", "sampling", "stepping", "training")
+}
 
 UNSAFE_IMPORTS = {"pickle", "marshal", "shelve", "dill", "cloudpickle", "joblib"}
 UNSAFE_CALLS = {"eval", "exec", "torch.load", "pickle.load", "pickle.loads"}

@@ -4,7 +4,17 @@ from typing import Any
 
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
-from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from transformers import (
+    GPT2Config,
+    GPT2LMHeadModel,
+    GraniteConfig,
+    GraniteForCausalLM,
+    LlamaConfig,
+    LlamaForCausalLM,
+    PreTrainedTokenizerFast,
+    Qwen3Config,
+    Qwen3ForCausalLM,
+)
 
 
 def make_tokenizer() -> Any:
@@ -36,20 +46,33 @@ def tiny_gpt2(vocabulary: int, *, scale: float = 0.4) -> GPT2LMHeadModel:
     return GPT2LMHeadModel(config).eval()
 
 
+_TINY: dict[str, Any] = {
+    "hidden_size": 32,
+    "intermediate_size": 48,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "max_position_embeddings": 192,
+    "initializer_range": 0.4,
+    "bos_token_id": 0,
+    "eos_token_id": 0,
+    "pad_token_id": 0,
+}
+
+
 def tiny_llama(vocabulary: int) -> LlamaForCausalLM:
     """A Llama with grouped-query attention: four query heads, two key-value heads."""
     torch.manual_seed(0)
-    config = LlamaConfig(
-        vocab_size=vocabulary,
-        hidden_size=32,
-        intermediate_size=48,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        max_position_embeddings=192,
-        initializer_range=0.4,
-        bos_token_id=0,
-        eos_token_id=0,
-        pad_token_id=0,
-    )
-    return LlamaForCausalLM(config).eval()
+    return LlamaForCausalLM(LlamaConfig(vocab_size=vocabulary, **_TINY)).eval()
+
+
+def tiny_qwen(vocabulary: int) -> Qwen3ForCausalLM:
+    """A Qwen 3, which norms its queries and keys."""
+    torch.manual_seed(0)
+    return Qwen3ForCausalLM(Qwen3Config(vocab_size=vocabulary, head_dim=8, **_TINY)).eval()
+
+
+def tiny_granite(vocabulary: int) -> GraniteForCausalLM:
+    """A Granite, which divides the logits that come out of its head."""
+    torch.manual_seed(0)
+    return GraniteForCausalLM(GraniteConfig(vocab_size=vocabulary, logits_scaling=4.0, **_TINY)).eval()

@@ -70,7 +70,7 @@ _SEED = click.option("--seed", type=click.IntRange(min=0), default=0, show_defau
 _STUDENT = _options(
     click.option("--student", default="lab", show_default=True, help="Hub id, local folder, or `lab`."),
     click.option(
-        "--dtype", type=click.Choice(["float32", "bfloat16", "float16"]), default="float32", show_default=True
+        "--dtype", type=click.Choice(["float32", "bfloat16", "float16", "int8"]), default="float32", show_default=True
     ),
 )
 _TASK = _options(

@@ -92,7 +92,7 @@ class StudentConfig(Section):
 
     path: str = "gpt2"
     revision: str | None = None
-    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+    dtype: Literal["float32", "bfloat16", "float16", "int8"] = "float32"
     device: str = "auto"
     """`auto` takes the accelerator if there is one."""
     num_threads: PositiveInt | None = None
@@ -117,7 +117,7 @@ class MiningConfig(Section):
     eos_branch: Literal["skip", "continue"] = "skip"
     """End-of-text among the top first tokens: take the next token instead, or keep it as a branch."""
     keep_all: bool = False
-    """Decode every lane to its end, also when a rule is certain to drop it."""
+    """Decode every lane to its end, also when it cannot be selected any more."""
     max_lanes: PositiveInt = 400
     """Lanes that decode together. Bounds memory."""
 
@@ -151,7 +151,7 @@ class TrainingConfig(Section):
     batch_size: PositiveInt = 8
     """Examples an optimizer step. Paper: 8."""
     micro_batch_size: PositiveInt | None = None
-    """Examples a forward pass; None = a process's whole share. Changes only rounding and where dropout falls."""
+    """Most examples a forward pass; None = no limit. Changes only rounding and where dropout falls."""
     learning_rate: Annotated[float, Field(gt=0)] = 3e-4
     """Paper: 3e-4, Adam."""
     epochs: Annotated[float, Field(gt=0)] = 20

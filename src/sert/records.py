@@ -57,7 +57,8 @@ class Path:
         token_ids: Sampled tokens, the branch token first, end-of-text excluded.
         logprobs: Log-probability of each token of `token_ids`, in nats.
         text: The decoded tokens; ids are the truth, text is for people.
-        finish: `eos`, `length` (the limit was reached) or `rejected` (a rule was certain to drop it).
+        finish: `eos`, `length` (the limit was reached) `rejected` (a rule was certain to drop
+            it) or `outrun` (another path of its question was certain to be preferred).
         perplexity: exp of the mean negative log-probability of the tokens; infinite for an empty path.
         rep_2: 1 - distinct bigrams / bigrams of the tokens, 0 when there are none.
     """

@@ -56,8 +56,10 @@ def test_stopping_early_selects_the_same_paths(
         mined = mine(questions, folder, out=tmp_path / f"mined-{keep_all}", config=config, rules=RULES)
         filtered = filter_paths(mined, rules=RULES, out=tmp_path / f"filtered-{keep_all}")
         examples[keep_all] = read_table(filtered.file("examples.parquet"), Example)
-        rejected = mined.counts["finish"].get("rejected", 0)
-        assert (rejected == 0) is keep_all
+        for finish in ("rejected", "outrun"):
+            assert (mined.counts["finish"].get(finish, 0) == 0) is keep_all
+        stopped = sum(counts["paths"] for counts in mined.counts["stopped_early"].values())
+        assert stopped == mined.counts["finish"].get("rejected", 0) + mined.counts["finish"].get("outrun", 0)
         assert filtered.counts["dropped"]["repetition"] > 0
     assert examples[True] == examples[False]
     assert len(examples[True]) > 0

@@ -8,7 +8,7 @@ from sert.config import RulesConfig
 from sert.paths.rules import (
     REJECTED,
     RULES,
-    certainly_dropped,
+    certain_reason,
     imitates_format,
     is_reasoned,
     judge,
@@ -391,9 +391,7 @@ def test_what_is_stopped_early_is_dropped_in_full_and_as_it_stands(config):
             (
                 length
                 for length in range(1, len(token_ids) + 1)
-                if certainly_dropped(
-                    decode(token_ids[:length]), token_ids[:length], config, max_new_tokens=MAX_NEW_TOKENS
-                )
+                if certain_reason(decode(token_ids[:length]), token_ids[:length], config, max_new_tokens=MAX_NEW_TOKENS)
             ),
             None,
         )
@@ -406,7 +404,7 @@ def test_what_is_stopped_early_is_dropped_in_full_and_as_it_stands(config):
         continuations = [token_ids[stop:], [rng.randrange(10**6) for _ in range(MAX_NEW_TOKENS - stop)]]
         for continuation in continuations:
             full = [*token_ids[:stop], *continuation]
-            assert certainly_dropped(decode(full), full, config, max_new_tokens=MAX_NEW_TOKENS)
+            assert certain_reason(decode(full), full, config, max_new_tokens=MAX_NEW_TOKENS)
             assert reason_of(make_path(decode(full), token_ids=tuple(full)), **config.model_dump()) in RULES
     assert flagged > 50
     assert unflagged > 50
@@ -415,21 +413,21 @@ def test_what_is_stopped_early_is_dropped_in_full_and_as_it_stands(config):
 def test_repeats_stop_a_path_as_soon_as_none_can_outweigh_them():
     # 60 tokens have 59 bigrams; 20 % of them are 11.8, so that the twelfth repeat is one too many.
     config = RulesConfig(min_tokens=0)
-    assert not certainly_dropped("", (0,) * 13, config, max_new_tokens=60)  # 12 bigrams, 11 repeats
-    assert certainly_dropped("", (0,) * 14, config, max_new_tokens=60)
-    assert not certainly_dropped("", (0,) * 14, config, max_new_tokens=61)  # 12 of 60 are exactly 20 %
+    assert not certain_reason("", (0,) * 13, config, max_new_tokens=60)  # 12 bigrams, 11 repeats
+    assert certain_reason("", (0,) * 14, config, max_new_tokens=60)
+    assert not certain_reason("", (0,) * 14, config, max_new_tokens=61)  # 12 of 60 are exactly 20 %
 
 
 def test_a_path_is_not_stopped_before_it_is_long_enough():
-    assert not certainly_dropped("", (0,) * 24, RulesConfig(), max_new_tokens=60)
-    assert certainly_dropped("", (0,) * 25, RulesConfig(), max_new_tokens=60)
+    assert not certain_reason("", (0,) * 24, RulesConfig(), max_new_tokens=60)
+    assert certain_reason("", (0,) * 25, RulesConfig(), max_new_tokens=60)
 
 
 def test_rules_that_are_off_stop_nothing():
     imitation, repeats = PATTERNS["imitation"], (0,) * 60
-    assert certainly_dropped(imitation, (1, 2), RulesConfig(), max_new_tokens=60)
-    assert not certainly_dropped(imitation, (1, 2), RulesConfig(imitation=False), max_new_tokens=60)
-    assert certainly_dropped("", repeats, RulesConfig(), max_new_tokens=60)
-    assert not certainly_dropped("", repeats, RulesConfig(max_rep_2=1), max_new_tokens=60)
-    assert not certainly_dropped("", repeats, RulesConfig(unit="words"), max_new_tokens=60)
-    assert not certainly_dropped("", (0,), RulesConfig(min_tokens=0), max_new_tokens=1)
+    assert certain_reason(imitation, (1, 2), RulesConfig(), max_new_tokens=60)
+    assert not certain_reason(imitation, (1, 2), RulesConfig(imitation=False), max_new_tokens=60)
+    assert certain_reason("", repeats, RulesConfig(), max_new_tokens=60)
+    assert not certain_reason("", repeats, RulesConfig(max_rep_2=1), max_new_tokens=60)
+    assert not certain_reason("", repeats, RulesConfig(unit="words"), max_new_tokens=60)
+    assert not certain_reason("", (0,), RulesConfig(min_tokens=0), max_new_tokens=1)

@@ -5,7 +5,7 @@ import torch
 from scipy import stats
 from transformers import TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWarper
 
-from sert.student.sampling import branch_first_tokens, lane_uniforms, sample_next
+from sert.student.sampling import branch_first_tokens, lane_uniforms, sample_next, top_logits
 
 
 def test_branches_keep_exactly_k_of_tied_tokens() -> None:
@@ -63,3 +63,22 @@ def test_uniforms_are_uniform_and_independent_of_the_batch() -> None:
     assert stats.kstest(uniforms.flatten().numpy(), "uniform").pvalue > 0.01
     assert torch.equal(lane_uniforms([3], num_steps=5000)[0], uniforms[2])
     assert abs(float(torch.corrcoef(uniforms)[0, 1])) < 0.05
+
+
+@pytest.mark.parametrize("vocabulary", [50, 5_120, 50_257])
+@pytest.mark.parametrize("k", [1, 3, 10])
+def test_the_top_logits_are_those_of_topk(vocabulary: int, k: int) -> None:
+    torch.manual_seed(5)
+    logits = torch.randn(7, vocabulary)
+    logits[0, :10] += 50  # all in one block
+    logits[1, -10:] += 50  # all behind the last whole block
+    values, tokens = top_logits(logits, k)
+    expected = logits.topk(k, dim=1)
+    assert torch.equal(values, expected.values)
+    assert torch.equal(tokens, expected.indices)
+
+
+def test_tied_top_logits_name_distinct_tokens() -> None:
+    values, tokens = top_logits(torch.zeros(2, 50_257), 10)
+    assert values.unique().tolist() == [0.0]
+    assert all(len(set(row)) == 10 for row in tokens.tolist())

@@ -10,10 +10,10 @@ from sert.config import StudentConfig, TrainingConfig
 from sert.errors import DataError, NonFiniteError
 from sert.records import Example
 from sert.store.artifacts import Artifact
-from sert.student.batching import IGNORE_INDEX, batch_order, collate, encode_example
+from sert.student.batching import EncodedExample, batch_order, collate, encode_example, micro_batches
 from sert.student.load import Student, load_student, make_student
 from sert.student.stage import train, trained_student
-from sert.student.training import loss_sum, train_student
+from sert.student.training import READ_EVERY, _Curve, loss_sum, train_student
 from tests_support import make_tokenizer, tiny_gpt2
 
 EXAMPLES = [
@@ -69,12 +69,33 @@ def test_padding_and_neighbours_do_not_change_a_loss() -> None:
 def test_prompt_is_masked_and_end_of_text_is_trained() -> None:
     student = fresh()
     encoded = encode_example(student, Example("q", "ab", "cd", "label"), loss_on_prompt=False)
-    labels = collate([encoded], device=torch.device("cpu")).labels_BT[0].tolist()
-    assert labels == [IGNORE_INDEX, IGNORE_INDEX, *student.encode_completion("cd"), 0]
+    batch = collate([encoded], device=torch.device("cpu"))
+    assert batch.targets_N.tolist() == [*student.encode_completion("cd"), 0] and batch.rows_N.tolist() == [1, 2, 3]
     everything = encode_example(student, Example("q", "ab", "cd", "label"), loss_on_prompt=True)
-    labels = collate([everything], device=torch.device("cpu")).labels_BT[0].tolist()
-    assert labels == [IGNORE_INDEX, *student.encode_completion("bcd"), 0]
+    batch = collate([everything, encoded], device=torch.device("cpu"))
+    assert batch.targets_N.tolist() == [*student.encode_completion("bcd"), 0, *student.encode_completion("cd"), 0]
+    assert batch.rows_N.tolist() == [0, 1, 2, 3, 6, 7, 8]
     assert everything.num_supervised == 4 and encoded.num_supervised == 3
+
+
+def of_length(length: int) -> EncodedExample:
+    return EncodedExample([7] * length, 2)
+
+
+@pytest.mark.parametrize(
+    ("lengths", "max_size", "pass_tokens", "parts"),
+    [
+        ([10, 30, 11], 3, 5, [[10, 11], [30]]),  # 22 + 30 + two passes = 62; one pass: 90 + 5
+        ([10, 30, 11], 3, 40, [[10, 11, 30]]),  # two passes: 52 + 80; one: 90 + 40
+        ([10, 10, 10], 2, 0, [[10], [10, 10]]),
+        ([10, 30, 11], 2, None, [[10, 11], [30]]),
+        ([10, 30, 31], 2, None, [[10], [30, 31]]),
+        ([10, 30, 90], 3, None, [[10, 30, 90]]),
+    ],
+)
+def test_micro_batches_are_the_cheapest(lengths, max_size, pass_tokens, parts) -> None:
+    made = micro_batches([of_length(length) for length in lengths], max_size=max_size, pass_tokens=pass_tokens)
+    assert [[len(example.token_ids) for example in part] for part in made] == parts
 
 
 def test_order_is_a_function_of_seed_and_epoch() -> None:
@@ -127,6 +148,56 @@ def test_a_step_that_is_not_finite_is_not_applied() -> None:
         train_student(student, EXAMPLES, TrainingConfig(max_steps=3), seed=0)
     after = student.model.state_dict()
     assert all(torch.equal(before[name], after[name]) or "c_fc" in name for name in before)
+
+
+class GrowsBad(torch.nn.Module):
+    """A head that turns the scores into `nan` at its `after`-th use."""
+
+    def __init__(self, head: torch.nn.Module, *, after: int) -> None:
+        super().__init__()
+        self.head, self.uses, self.after = head, 0, after
+
+    def forward(self, hidden: torch.Tensor) -> torch.Tensor:
+        self.uses += 1
+        return self.head(hidden) * (math.nan if self.uses == self.after else 1.0)
+
+
+def test_a_later_step_that_is_not_finite_is_named_and_leaves_the_weights_as_they_were() -> None:
+    good, bad = fresh(), fresh()
+    train_student(good, EXAMPLES, TrainingConfig(max_steps=2, batch_size=1), seed=0)
+    head = bad.model.lm_head
+    bad.model.lm_head = GrowsBad(head, after=3)
+    with pytest.raises(NonFiniteError, match="at step 3"):
+        train_student(bad, EXAMPLES, TrainingConfig(max_steps=5, batch_size=1), seed=0)
+    bad.model.lm_head = head
+    for name, value in good.model.state_dict().items():
+        torch.testing.assert_close(bad.model.state_dict()[name], value)
+
+
+def test_a_broken_step_and_what_follows_is_left_out_by_the_optimizer_itself() -> None:
+    weight = torch.nn.Parameter(torch.ones(3))
+    optimizer = torch.optim.AdamW([weight], lr=0.1, fused=True)
+    for found_inf, expected in ((0.0, 0.9), (1.0, 0.9)):
+        optimizer.found_inf = torch.tensor(found_inf)
+        weight.grad = torch.full((3,), math.nan if found_inf else 1.0)
+        optimizer.step()
+        assert weight.tolist() == pytest.approx([expected] * 3, abs=2e-3)
+
+
+def test_a_curve_is_read_now_and_then_and_at_the_end() -> None:
+    curve = _Curve("train", read_every=READ_EVERY)
+    read = [curve.add(torch.tensor(i), torch.tensor(1.0), 0.1, last=i == READ_EVERY + 1) for i in range(READ_EVERY + 2)]
+    assert [count for count in read if count] == [READ_EVERY, 2]
+    assert [line["loss"] for line in curve.lines] == list(range(READ_EVERY + 2))
+    assert [line["step"] for line in curve.lines] == list(range(1, READ_EVERY + 3))
+
+
+def test_a_curve_names_the_first_step_that_is_not_finite() -> None:
+    curve = _Curve("train", read_every=3)
+    curve.add(torch.tensor(1.0), torch.tensor(1.0), 0.1, last=False)
+    curve.add(torch.tensor(1.0), torch.tensor(math.inf), 0.1, last=False)
+    with pytest.raises(NonFiniteError, match=r"norm inf at step 2"):
+        curve.add(torch.tensor(math.nan), torch.tensor(1.0), 0.1, last=False)
 
 
 def test_too_long_examples_are_counted_and_only_such_are_refused() -> None:

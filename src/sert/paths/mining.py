@@ -12,7 +12,8 @@ from typing import Any
 
 from sert.config import MiningConfig, PromptTemplates, RulesConfig, StudentConfig
 from sert.errors import DataError
-from sert.paths.rules import certainly_dropped, perplexity, rep_n
+from sert.paths.rules import certain_reason, judge, least_rep_2, perplexity, rep_n
+from sert.paths.selection import preference
 from sert.progress import Reporter, Silent
 from sert.records import Path, Question
 from sert.store.artifacts import Artifact, commit
@@ -34,8 +35,9 @@ def mine(
 ) -> Artifact:
     """Sample `branches` x `samples` paths of every question.
 
-    What is sampled depends on (seed, question id, branch, sample) alone. Unless `config.keep_all`, a path that a rule
-    is certain to drop is stopped early (`finish = "rejected"`); which path gets selected does not change.
+    What is sampled depends on (seed, question id, branch, sample) alone. Unless `config.keep_all`, a path is stopped
+    early when a rule is certain to drop it (`finish = "rejected"`) or when another path of its question is certain to
+    be preferred (`finish = "outrun"`); which path gets selected does not change.
 
     Args:
         questions: What the student is asked.
@@ -58,7 +60,7 @@ def mine(
 
     def fill(folder: FilePath) -> Mapping[str, Any]:
         started = time.monotonic()
-        paths = _sample_paths(questions, student, config, rules, seed, label, reporter or Silent())
+        paths, stopped = _sample_paths(questions, student, config, rules, seed, label, reporter or Silent())
         write_table(folder / "questions.parquet", questions, Question)
         write_table(folder / "paths.parquet", paths, Path)
         tokens = sum(path.num_tokens for path in paths)
@@ -68,6 +70,7 @@ def mine(
             "paths": len(paths),
             "tokens": tokens,
             "finish": dict(sorted(Counter(path.finish for path in paths).items())),
+            "stopped_early": stopped,
             "tokens_per_second": round(tokens / seconds, 1),
         }
 
@@ -86,7 +89,8 @@ def _sample_paths(
     seed: int,
     label: str,
     reporter: Reporter,
-) -> list[Path]:
+) -> tuple[list[Path], dict[str, dict[str, int]]]:
+    """Return the paths, and per reason how many were stopped early and the tokens that this can have saved at most."""
     from sert.student.decoding import Decoding, DecodingPrompt, decode
 
     student = load_student(student_config)
@@ -103,42 +107,63 @@ def _sample_paths(
         seed=seed,
     )
 
-    def reject(token_ids: list[int]) -> bool:
-        text = student.decode(token_ids)
-        return certainly_dropped(text, token_ids, rules, max_new_tokens=config.max_new_tokens)
-
+    referee = None if config.keep_all else _Referee(questions, student, config, rules)
     paths: list[list[Path]] = [[] for _ in questions]
     with reporter.track(label, len(questions) * decoding.lanes_per_question, "paths") as advance:
-        for wave in decode(student, prompts, decoding, reject=None if config.keep_all else reject, progress=advance):
+        for wave in decode(student, prompts, decoding, referee=referee, progress=advance):
             for index, continuations in wave:
-                paths[index] = [
-                    _path(
-                        questions[index], item.branch, item.sample, item.token_ids, item.logprobs, item.finish, student
-                    )
-                    for item in continuations
-                ]
-    return [path for of_question in paths for path in of_question]
+                paths[index] = [_path(questions[index], item, student) for item in continuations]
+    return [path for of_question in paths for path in of_question], referee.stopped if referee else {}
 
 
-def _path(
-    question: Question,
-    branch: int,
-    sample: int,
-    token_ids: list[int],
-    logprobs: list[float],
-    finish: str,
-    student: Any,
-) -> Path:
+class _Referee:
+    """Stops the lanes that cannot be selected: a rule is certain to drop them, or a better path is there already."""
+
+    def __init__(self, questions: Sequence[Question], student: Any, config: MiningConfig, rules: RulesConfig) -> None:
+        self.stopped: dict[str, dict[str, int]] = {}
+        self._questions, self._student, self._rules = questions, student, rules
+        self._max_new_tokens = config.max_new_tokens
+        self._best: dict[int, tuple[float, int, int]] = {}
+
+    def ended(self, prompt: int, lane: Any) -> None:
+        """Remember the most preferred path that is kept of each question."""
+        question = self._questions[prompt]
+        verdict = judge(_path(question, lane, self._student), question, self._rules)
+        if verdict.reason is None:
+            self._best[prompt] = min(self._best.get(prompt, preference(verdict)), preference(verdict))
+
+    def stops(self, prompt: int, lane: Any) -> str | None:
+        """Tell a lane that loses whatever follows: its preference can only get worse than this bound."""
+        bound = (
+            least_rep_2(lane.token_ids, self._rules, max_new_tokens=self._max_new_tokens),
+            lane.branch,
+            lane.sample,
+        )
+        if prompt in self._best and bound > self._best[prompt]:
+            return self._count("outrun", "outrun", lane)
+        text = self._student.decode(lane.token_ids)
+        reason = certain_reason(text, lane.token_ids, self._rules, max_new_tokens=self._max_new_tokens)
+        return None if reason is None else self._count(reason, "rejected", lane)
+
+    def _count(self, reason: str, finish: str, lane: Any) -> str:
+        counts = self.stopped.setdefault(reason, {"paths": 0, "tokens_saved_at_most": 0})
+        counts["paths"] += 1
+        counts["tokens_saved_at_most"] += self._max_new_tokens - len(lane.token_ids)
+        return finish
+
+
+def _path(question: Question, lane: Any, student: Any) -> Path:
+    token_ids, logprobs = lane.token_ids, lane.logprobs
     return Path(
         question_id=question.question_id,
-        branch=branch,
-        sample=sample,
+        branch=lane.branch,
+        sample=lane.sample,
         first_token_id=token_ids[0] if token_ids else student.eos_ids[0],
         first_token_logprob=logprobs[0] if logprobs else None,
         token_ids=tuple(token_ids),
         logprobs=tuple(logprobs),
         text=student.decode(token_ids),
-        finish=finish,
+        finish=lane.finish,
         num_tokens=len(token_ids),
         perplexity=perplexity(logprobs),
         rep_2=rep_n(token_ids, 2),

@@ -20,6 +20,9 @@ RULES = ("imitation", "option_repetition", "direct_response", "length", "repetit
 REJECTED = "rejected"
 """Reason of a path that was cut short while mining and that no rule drops: it was mined under stricter rules."""
 
+OUTRUN = "outrun"
+"""Reason of a path that was cut short while mining because another path of its question was certain to be preferred."""
+
 MIN_OWN_WORDS = 3
 """A text with fewer words of its own (answers and options taken away) does not reason."""
 
@@ -168,10 +171,11 @@ def find_reason(measures: Measures, config: RulesConfig) -> str | None:
 def judge(path: Path, question: Question, config: RulesConfig) -> Verdict:
     """Ask the rules in order. Nothing is selected yet.
 
-    A path with `finish == "rejected"` is never kept: when no rule drops it, its reason is `REJECTED`.
+    A path that was cut short is never kept: with `finish == "rejected"` its reason is `REJECTED` when no rule drops it,
+    with `finish == "outrun"` it is `OUTRUN`, since a rule that drops the stump says nothing of the path.
     """
     measures = measure(path, question, config)
-    reason = find_reason(measures, config)
+    reason = OUTRUN if path.finish == "outrun" else find_reason(measures, config)
     if reason is None and path.finish == "rejected":
         reason = REJECTED
     conclusion = extract_strict(path.text, question)
@@ -200,20 +204,31 @@ def is_reasoned(text: str, num_tokens: int, question: Question, config: RulesCon
     return length >= config.min_tokens and not imitates_format(text) and not direct
 
 
-def certainly_dropped(text: str, token_ids: Sequence[int], config: RulesConfig, *, max_new_tokens: int) -> bool:
-    """Tell whether an unfinished path will be dropped whatever follows; False only means not yet certain.
+def certain_reason(text: str, token_ids: Sequence[int], config: RulesConfig, *, max_new_tokens: int) -> str | None:
+    """Name a rule that will drop an unfinished path whatever follows; None only means that none is certain yet.
 
     Certain are: an imitation that was seen, and more repeated bigrams than `max_rep_2` allows a path of
     `max_new_tokens` tokens, branch token included (with `unit = "tokens"` and once the path is long enough for the
-    length rule). Continuing only adds repeats, and no path has more bigrams. Such a path is dropped as it stands as
-    well.
+    length rule). Such a path is dropped as it stands as well.
     """
     if config.imitation and imitates_format(text):
-        return True
-    if config.unit != "tokens" or len(token_ids) < max(2, config.min_tokens):
-        return False
+        return "imitation"
+    if len(token_ids) < max(2, config.min_tokens):
+        return None
+    repeats = least_rep_2(token_ids, config, max_new_tokens=max_new_tokens) > config.max_rep_2
+    return "repetition" if repeats else None
+
+
+def least_rep_2(token_ids: Sequence[int], config: RulesConfig, *, max_new_tokens: int) -> float:
+    """Bound from below the rep-2 that an unfinished path will have at its end, in `RulesConfig.unit`.
+
+    Continuing only adds repeats, and no path has more bigrams than `max_new_tokens` tokens have. Words are not known
+    before the end, so nothing is known of their repeats.
+    """
+    if config.unit != "tokens" or len(token_ids) < 2:
+        return 0.0
     # The same division as in rep_n: rounding is monotone, so this can never exceed the rep-2 of the full path.
-    return _num_repeated(token_ids, 2) / (max_new_tokens - 1) > config.max_rep_2
+    return _num_repeated(token_ids, 2) / (max_new_tokens - 1)
 
 
 def _num_repeated(items: Sequence[Hashable], n: int) -> int:

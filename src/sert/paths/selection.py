@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from sert.config import PromptTemplates, RulesConfig
 from sert.errors import DataError
-from sert.paths.rules import REJECTED, RULES, judge
+from sert.paths.rules import OUTRUN, REJECTED, RULES, judge
 from sert.progress import Advance, Reporter, Silent
 from sert.records import Example, Path, Question, Verdict
 from sert.store.artifacts import Artifact, commit, write_json
@@ -57,7 +57,7 @@ def select(verdicts: Iterable[Verdict]) -> list[Verdict]:
     for verdict in verdicts:
         if verdict.reason is None:
             rival = best.setdefault(verdict.question_id, verdict)
-            best[verdict.question_id] = min(rival, verdict, key=_preference)
+            best[verdict.question_id] = min(rival, verdict, key=preference)
     return [
         replace(verdict, selected=True) if best.get(verdict.question_id) is verdict else verdict for verdict in verdicts
     ]
@@ -66,14 +66,14 @@ def select(verdicts: Iterable[Verdict]) -> list[Verdict]:
 def funnel(verdicts: Iterable[Verdict]) -> list[FunnelRow]:
     """Count what is left after each rule: first `mined`, then the rules in order, last `selected`.
 
-    A row `rejected` comes before the last when paths were cut short under stricter rules than these. Shares are 0 when
-    nothing was mined.
+    Rows `outrun` and `rejected` come before the last when paths were cut short while mining: because they could not be
+    selected any more, or under stricter rules than these. Shares are 0 when nothing was mined.
     """
     verdicts = list(verdicts)
     dropped = Counter(verdict.reason for verdict in verdicts if verdict.reason)
     total = remaining = len(verdicts)
     rows = [_row("mined", total, total, 0)]
-    for rule in (*RULES, *([REJECTED] if dropped[REJECTED] else [])):
+    for rule in (*RULES, *(cut for cut in (OUTRUN, REJECTED) if dropped[cut])):
         remaining -= dropped[rule]
         rows.append(_row(rule, remaining, total, dropped[rule]))
     selected = sum(verdict.selected for verdict in verdicts)
@@ -127,6 +127,7 @@ def filter_paths(
         )
     prompts = PromptTemplates.model_validate(mined.manifest["config"]["prompts"])
     teller = reporter or Silent()
+    settings = rules.model_dump(mode="json")
 
     def fill(folder: pathlib.Path) -> Mapping[str, Any]:
         questions = read_table(mined.file("questions.parquet"), Question)
@@ -138,9 +139,12 @@ def filter_paths(
         if not any(verdict.selected for verdict in verdicts):
             dropped = ", ".join(f"{row.rule} {row.dropped}" for row in funnel(verdicts) if row.dropped)
             teller.say(f"warning: {label}: no path is kept, there is nothing to train on; dropped: {dropped}")
-        if cut_short := sum(verdict.reason == REJECTED for verdict in verdicts):
+        cut_short = sum(verdict.reason == REJECTED for verdict in verdicts)
+        if mined.manifest["config"].get("rules", settings) != settings:
+            cut_short += sum(verdict.reason == OUTRUN for verdict in verdicts)
+        if cut_short:
             teller.say(
-                f"warning: {cut_short} paths were cut short while mining, under stricter rules, and cannot be judged "
+                f"warning: {cut_short} paths were cut short while mining, under other rules, and cannot be judged "
                 "by these; mine with keep_all to compare thresholds"
             )
         write_table(folder / "verdicts.parquet", verdicts, Verdict)
@@ -153,13 +157,14 @@ def filter_paths(
         out,
         fill,
         stage=STAGE,
-        config={"rules": rules.model_dump(mode="json"), "prompts": prompts.model_dump(mode="json")},
+        config={"rules": settings, "prompts": prompts.model_dump(mode="json")},
         inputs={"mine": mined.key},
         seed=mined.manifest["seed"],
     )
 
 
-def _preference(verdict: Verdict) -> tuple[float, int, int]:
+def preference(verdict: Verdict) -> tuple[float, int, int]:
+    """Order the kept paths of a question; the least is selected: rep-2, branch, sample."""
     return (verdict.rep_2, verdict.branch, verdict.sample)
 
 

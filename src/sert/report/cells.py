@@ -21,6 +21,7 @@ RULES = {
     "length": "too short",
     "repetition": "too repetitive",
     "perplexity": "perplexity too low",
+    "outrun": "stopped: another path was better",
     "rejected": "cut short while mining",
     "selected": "selected",
 }

@@ -1,6 +1,6 @@
 """Examples as tokens, and tokens as padded batches.
 
-Shapes: B examples, T tokens.
+Shapes: B examples, T tokens, N supervised tokens.
 """
 
 from collections.abc import Iterator, Sequence
@@ -13,8 +13,6 @@ from torch import Tensor
 from sert.records import Example
 from sert.seeds import derive_seed
 from sert.student.load import Student
-
-IGNORE_INDEX = -100
 
 
 class EncodedExample(NamedTuple):
@@ -30,10 +28,14 @@ class EncodedExample(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """Token ids (B, T), padded on the right, and labels (B, T) with `IGNORE_INDEX` where nothing is supervised."""
+    """Token ids (B, T), padded on the right, with the tokens that the loss counts and where they are predicted.
+
+    `rows_N` are the positions that predict `targets_N`, as indices into the B * T positions counted row by row.
+    """
 
     input_ids_BT: Tensor
-    labels_BT: Tensor
+    rows_N: Tensor
+    targets_N: Tensor
 
 
 def encode_example(student: Student, example: Example, *, loss_on_prompt: bool) -> EncodedExample:
@@ -45,16 +47,16 @@ def encode_example(student: Student, example: Example, *, loss_on_prompt: bool) 
 
 
 def collate(encoded: Sequence[EncodedExample], *, device: torch.device) -> Batch:
-    """Pad on the right; causal attention never looks there, and the loss ignores it."""
+    """Pad on the right; causal attention never looks there, and no target lies there."""
     longest = max(len(example.token_ids) for example in encoded)
     input_ids = torch.zeros((len(encoded), longest), dtype=torch.long)
-    labels = torch.full((len(encoded), longest), IGNORE_INDEX, dtype=torch.long)
+    rows, targets = [], []
     for row, example in enumerate(encoded):
-        tokens = torch.tensor(example.token_ids)
-        input_ids[row, : len(tokens)] = tokens
-        labels[row, example.num_masked : len(tokens)] = tokens[example.num_masked :]
-    labels[:, 0] = IGNORE_INDEX
-    return Batch(input_ids.to(device), labels.to(device))
+        input_ids[row, : len(example.token_ids)] = torch.tensor(example.token_ids)
+        first = max(example.num_masked, 1)
+        rows.append(torch.arange(first - 1, len(example.token_ids) - 1) + row * longest)
+        targets.append(torch.tensor(example.token_ids[first:], dtype=torch.long))
+    return Batch(input_ids.to(device), torch.cat(rows).to(device), torch.cat(targets).to(device))
 
 
 def batch_order(num_examples: int, *, batch_size: int, seed: int) -> Iterator[list[int]]:
@@ -68,7 +70,29 @@ def batch_order(num_examples: int, *, batch_size: int, seed: int) -> Iterator[li
         epoch += 1
 
 
-def micro_batches(encoded: Sequence[EncodedExample], *, size: int) -> list[list[EncodedExample]]:
-    """Split one step's examples by length, so that little is padded; the sum of the losses does not change."""
+def micro_batches(
+    encoded: Sequence[EncodedExample], *, max_size: int, pass_tokens: int | None
+) -> list[list[EncodedExample]]:
+    """Split one step's examples by length, so that little is padded; the sum of the losses does not change.
+
+    Args:
+        encoded: The examples of the step.
+        max_size: Most examples of a micro-batch.
+        pass_tokens: What a pass costs besides its tokens, in tokens: the split has the least tokens, padding counted,
+            plus this for each pass. None = as few passes as `max_size` allows, and among those the least padding.
+    """
     ordered = sorted(encoded, key=lambda example: len(example.token_ids))
-    return [ordered[start : start + size] for start in range(0, len(ordered), size)]
+    lengths = [len(example.token_ids) for example in ordered]
+    each = pass_tokens if pass_tokens is not None else len(lengths) * max(lengths)
+    # Dynamic programming: the cheapest split of the first `end` examples and where its last micro-batch starts.
+    best = [(0, 0)]
+    for end in range(1, len(ordered) + 1):
+        starts = range(max(0, end - max_size), end)
+        best.append(min((best[start][0] + (end - start) * lengths[end - 1] + each, start) for start in starts))
+    parts: list[list[EncodedExample]] = []
+    end = len(ordered)
+    while end:
+        start = best[end][1]
+        parts.append(ordered[start:end])
+        end = start
+    return parts[::-1]

@@ -9,7 +9,7 @@ Shapes: Q questions, S lane slots a question, B = Q * S lanes, T steps, V vocabu
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -21,9 +21,10 @@ from sert.student.sampling import Sampled, branch_first_tokens, lane_uniforms, s
 from sert.student.stepping import Stepper, stepping
 
 COMPACT_BELOW = 0.75
-REJECT_EVERY = 16
-
-Reject = Callable[[list[int]], bool]
+LOOK_EVERY = 8
+"""Steps between the referee's looks at the lanes."""
+HEAD_LOGITS = 5 * 2**20
+"""Logits a CPU makes at a time: few enough to be sampled from while they are in its cache."""
 
 
 class DecodingPrompt(NamedTuple):
@@ -72,12 +73,22 @@ class Continuation:
     finish: str
 
 
+class Referee(Protocol):
+    """Stops lanes whose end does not matter any more. What it says may not depend on when it is asked."""
+
+    def ended(self, prompt: int, lane: Continuation) -> None:
+        """Learn of a finished lane of a prompt (its index)."""
+
+    def stops(self, prompt: int, lane: Continuation) -> str | None:
+        """Say how an unfinished lane finishes if it may stop here, None if it goes on."""
+
+
 def decode(
     student: Student,
     prompts: Sequence[DecodingPrompt],
     decoding: Decoding,
     *,
-    reject: Reject | None = None,
+    referee: Referee | None = None,
     progress: Callable[[float], None] | None = None,
 ) -> Iterator[list[tuple[int, list[Continuation]]]]:
     """Continue every prompt, wave by wave.
@@ -86,7 +97,7 @@ def decode(
         student: The model, which stays in evaluation mode.
         prompts: What to continue; any order and length.
         decoding: Branches, samples, sampling and limits.
-        reject: Says of a lane's tokens so far whether the lane may stop (its `finish` is then `rejected`).
+        referee: Stops lanes early; it sees the lanes every few steps.
         progress: Called at every step with the lanes' worth of work that was done; a wave sums to its lanes.
 
     Yields:
@@ -103,12 +114,12 @@ def decode(
             indices = order[start : start + per_wave]
             wave = [prompts[index] for index in indices]
             stepper = stepper_type(student, [prompt.token_ids for prompt in wave])
-            lanes = _Wave(student, stepper, wave, decoding, reject, progress).run()
+            lanes = _Wave(student, stepper, wave, decoding, progress).run(referee, indices)
             yield list(zip(indices, lanes, strict=True))
 
 
 def _check_lengths(student: Student, prompts: Sequence[DecodingPrompt], decoding: Decoding) -> None:
-    rows = student.model.get_output_embeddings().weight.shape[0]
+    rows = student.model.get_input_embeddings().weight.shape[0]
     if decoding.branches is not None and decoding.branches + len(student.eos_ids) > rows:
         raise StudentError(f"{decoding.branches} branches are more than the {rows} tokens of {student.name!r} allow.")
     for prompt in prompts:
@@ -132,10 +143,9 @@ class _Wave:
         stepper: Stepper,
         prompts: Sequence[DecodingPrompt],
         decoding: Decoding,
-        reject: Reject | None,
         progress: Callable[[float], None] | None,
     ) -> None:
-        self._stepper, self._decoding, self._reject = stepper, decoding, reject
+        self._stepper, self._decoding = stepper, decoding
         self._progress = progress or (lambda lanes: None)
         self._device = student.device
         self._eos = torch.tensor(student.eos_ids, device=self._device)
@@ -153,17 +163,20 @@ class _Wave:
         self._tokens = torch.zeros((total, decoding.max_new_tokens), dtype=torch.long, device=self._device)
         self._logprobs = torch.zeros((total, decoding.max_new_tokens), dtype=torch.float32, device=self._device)
         self._lengths = torch.zeros(total, dtype=torch.long, device=self._device)
-        self._rejected = torch.zeros(total, dtype=torch.bool, device=self._device)
+        self._stopped = torch.zeros(total, dtype=torch.bool, device=self._device)
+        self._finishes: dict[int, str] = {}
+        self._announced: set[int] = set()
         self._ended = torch.zeros(total, dtype=torch.bool, device=self._device)
         # Which lane each slot of the grid decodes; a slot whose lane is over repeats it until the grid is compacted.
         self._lanes_QS = torch.arange(total, device=self._device).view(questions, slots)
         self._questions = questions
 
-    def run(self) -> list[list[Continuation]]:
-        """Decode to the end and return the continuations of each prompt."""
-        logits_BV = self._stepper.prefill()
+    def run(self, referee: Referee | None, indices: Sequence[int]) -> list[list[Continuation]]:
+        """Decode to the end and return the continuations of each prompt; `indices` name the prompts to the referee."""
+        logits_QV = self._stepper.prefill()
+        self._vocabulary = logits_QV.shape[1]
         self._stepper.fork(self._decoding.lanes_per_question, max_steps=self._decoding.max_new_tokens)
-        tokens_B = self._first_tokens(logits_BV)
+        tokens_B = self._first_tokens(logits_QV)
         lanes, steps = self._questions * self._decoding.lanes_per_question, self._decoding.max_new_tokens
         self._progress(lanes / steps)
         for step in range(1, steps):
@@ -174,15 +187,15 @@ class _Wave:
             sampled = self._sample(self._stepper.step(tokens_B), step)
             self._record(sampled, step, first=False)
             tokens_B = sampled.tokens_B
-            if self._reject is not None and (step + 1) % REJECT_EVERY == 0:
-                self._reject_lanes(self._reject)
+            if referee is not None and (step + 1) % LOOK_EVERY == 0 and step + 1 < steps:
+                self._ask(referee, indices)
             self._progress(lanes / steps)
         return self._collect()
 
     def _first_tokens(self, logits_QV: Tensor) -> Tensor:
         decoding = self._decoding
         if decoding.branches is None:
-            sampled = self._sample(logits_QV.repeat_interleave(decoding.samples, dim=0), 0)
+            sampled = self._draw(logits_QV.repeat_interleave(decoding.samples, dim=0), self._uniforms[:, 0])
         else:
             branches = branch_first_tokens(logits_QV, num_branches=decoding.branches, skip_ids=self._skip_ids)
             sampled = Sampled(
@@ -192,17 +205,24 @@ class _Wave:
         self._record(sampled, 0, first=decoding.branches is not None)
         return sampled.tokens_B
 
-    def _sample(self, logits_BV: Tensor, step: int) -> Sampled:
+    def _sample(self, states_B: Tensor, step: int) -> Sampled:
+        """Draw the next tokens of all lanes, a group of lanes at a time."""
+        uniforms_B = self._uniforms[self._lanes_QS.flatten(), step]
+        group = max(1, HEAD_LOGITS // self._vocabulary) if self._device.type == "cpu" else len(states_B)
+        parts = [
+            self._draw(self._stepper.logits(states), uniforms)
+            for states, uniforms in zip(torch.split(states_B, group), torch.split(uniforms_B, group), strict=True)
+        ]
+        return Sampled(*(torch.cat(part) for part in zip(*parts, strict=True)))
+
+    def _draw(self, logits_BV: Tensor, uniforms_B: Tensor) -> Sampled:
+        decoding = self._decoding
         return sample_next(
-            logits_BV,
-            self._uniforms[self._lanes_QS.flatten(), step],
-            top_k=self._decoding.top_k,
-            top_p=self._decoding.top_p,
-            temperature=self._decoding.temperature,
+            logits_BV, uniforms_B, top_k=decoding.top_k, top_p=decoding.top_p, temperature=decoding.temperature
         )
 
     def _over(self) -> Tensor:
-        return self._ended | self._rejected
+        return self._ended | self._stopped
 
     def _alive_QS(self) -> Tensor:
         return ~self._over()[self._lanes_QS]
@@ -231,24 +251,36 @@ class _Wave:
         self._lanes_QS = self._lanes_QS.flatten()[kept_QS]
         return tokens_B[kept_QS.flatten()]
 
-    def _reject_lanes(self, reject: Reject) -> None:
-        over = self._over().tolist()
-        for lane in self._lanes_QS.flatten().tolist():
-            if not over[lane] and reject(self._tokens[lane, : int(self._lengths[lane])].tolist()):
-                self._rejected[lane] = True
+    def _ask(self, referee: Referee, indices: Sequence[int]) -> None:
+        """Tell the referee of the lanes that have ended, then ask it about those that go on."""
+        ended, stopped = self._ended.tolist(), self._stopped.tolist()
+        slots = self._decoding.lanes_per_question
+        for lane in range(len(ended)):
+            if ended[lane] and lane not in self._announced:
+                self._announced.add(lane)
+                referee.ended(indices[lane // slots], self._continuation(lane, "eos"))
+        for lane in sorted(set(self._lanes_QS.flatten().tolist())):
+            if ended[lane] or stopped[lane]:
+                continue
+            finish = referee.stops(indices[lane // slots], self._continuation(lane, "length"))
+            if finish is not None:
+                self._stopped[lane] = True
+                self._finishes[lane] = finish
+
+    def _continuation(self, lane: int, finish: str) -> Continuation:
+        slots, samples, length = self._decoding.lanes_per_question, self._decoding.samples, int(self._lengths[lane])
+        return Continuation(
+            branch=lane % slots // samples,
+            sample=lane % slots % samples,
+            token_ids=self._tokens[lane, :length].tolist(),
+            logprobs=self._logprobs[lane, :length].tolist(),
+            finish=finish,
+        )
 
     def _collect(self) -> list[list[Continuation]]:
-        slots, samples = self._decoding.lanes_per_question, self._decoding.samples
-        tokens, logprobs = self._tokens.tolist(), self._logprobs.tolist()
-        lengths, ended, rejected = self._lengths.tolist(), self._ended.tolist(), self._rejected.tolist()
+        slots, ended = self._decoding.lanes_per_question, self._ended.tolist()
         continuations = [
-            Continuation(
-                branch=lane % slots // samples,
-                sample=lane % slots % samples,
-                token_ids=tokens[lane][: lengths[lane]],
-                logprobs=logprobs[lane][: lengths[lane]],
-                finish="rejected" if rejected[lane] else "eos" if ended[lane] else "length",
-            )
+            self._continuation(lane, "eos" if ended[lane] else self._finishes.get(lane, "length"))
             for lane in range(self._questions * slots)
         ]
         return [continuations[start : start + slots] for start in range(0, len(continuations), slots)]

@@ -114,7 +114,7 @@ def load_student(config: StudentConfig) -> Student:
     try:
         tokenizer = AutoTokenizer.from_pretrained(resolved, **where)
         model, loading = AutoModelForCausalLM.from_pretrained(
-            resolved, dtype=getattr(torch, config.dtype), use_safetensors=True, output_loading_info=True, **where
+            resolved, dtype=_weights_dtype(config), use_safetensors=True, output_loading_info=True, **where
         )
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
@@ -129,7 +129,17 @@ def load_student(config: StudentConfig) -> Student:
         model = model.to(_device(config.device))
     except (RuntimeError, AssertionError) as error:
         raise StudentError(f"The device {config.device!r} cannot be used here: {error} Use auto or cpu.") from None
+    if config.dtype == "int8":
+        from sert.student.quantized import quantize_student
+
+        quantize_student(model)
     return make_student(model, tokenizer, name=config.path)
+
+
+def _weights_dtype(config: StudentConfig) -> Any:
+    import torch
+
+    return torch.float32 if config.dtype == "int8" else getattr(torch, config.dtype)
 
 
 def make_student(model: Any, tokenizer: Any, *, name: str) -> Student:

@@ -6,10 +6,9 @@ into a buffer that is allocated once. `PlainStepper` repeats the whole forward p
 any causal model; it serves students whose attention cannot be replaced.
 
 Shapes: Q questions, S lane slots a question, B = Q * S lanes, H key-value heads, G query heads a key-value head,
-P prompt positions, T decoding steps, D head width, V vocabulary.
+P prompt positions, T decoding steps, D head width, E hidden width, V vocabulary.
 """
 
-import inspect
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol
@@ -19,7 +18,9 @@ from torch import Tensor
 from transformers import AttentionInterface
 from transformers.cache_utils import Cache, CacheLayerMixin
 
+from sert.student.fastmath import fast_activations, freed_memory_kept
 from sert.student.load import Student
+from sert.student.quantized import is_quantized
 
 ATTENTION_NAME = "sert_lanes"
 PROBE_TOLERANCE = 1e-3
@@ -36,7 +37,10 @@ class Stepper(Protocol):
         """Give each question `slots` lanes of at most `max_steps` tokens."""
 
     def step(self, tokens_B: Tensor) -> Tensor:
-        """Append one token to each lane; return the logits behind it, (B, V)."""
+        """Append one token to each lane; return its state, what `logits` wants: (B, E), or (B, V)."""
+
+    def logits(self, states_B: Tensor) -> Tensor:
+        """Turn the states of any lanes into their logits, (B, V)."""
 
     def keep(self, questions: Tensor, lanes_QS: Tensor) -> None:
         """Go on with these questions and, for each, these lanes (indices into the present B)."""
@@ -178,14 +182,10 @@ class CachedStepper:
         """Read the prompts, padded on the right, where causal attention never looks."""
         longest = int(self._lengths.max())
         padded = [[*prompt, *[0] * (longest - len(prompt))] for prompt in self._prompts]
-        last, column = torch.unique(self._lengths - 1, return_inverse=True)
         position_ids = torch.arange(longest, device=self._device).expand(len(padded), longest)
-        takes_last = "logits_to_keep" in inspect.signature(self._model.forward).parameters
-        only_last = {"logits_to_keep": last} if takes_last else {}
-        logits = self._forward(torch.tensor(padded, device=self._device), position_ids, **only_last)
+        states_QPE = self._forward(torch.tensor(padded, device=self._device), position_ids)
         self.prefilling = False
-        rows = torch.arange(len(padded), device=self._device)
-        return logits[rows, column if logits.shape[1] == len(last) else self._lengths - 1]
+        return self.logits(states_QPE[torch.arange(len(padded), device=self._device), self._lengths - 1])
 
     def fork(self, slots: int, *, max_steps: int) -> None:
         """Allocate the lanes' buffers, once for all steps."""
@@ -205,16 +205,30 @@ class CachedStepper:
         for layer in self.layers:
             layer.keep(questions, lanes_QS.flatten())
 
-    def _forward(self, input_ids: Tensor, position_ids: Tensor, **kwargs: Any) -> Tensor:
-        output = self._model(
-            input_ids=input_ids,
-            position_ids=position_ids,
-            past_key_values=self._cache,
-            use_cache=True,
-            lanes=self,
-            **kwargs,
+    def logits(self, states_B: Tensor) -> Tensor:
+        """Apply the language-model head."""
+        logits: Tensor = self._model.get_output_embeddings()(states_B)
+        return logits
+
+    def _forward(self, input_ids: Tensor, position_ids: Tensor) -> Tensor:
+        states: Tensor = self._call(self._model.base_model, input_ids, position_ids).last_hidden_state
+        return states
+
+    def _call(self, module: Any, input_ids: Tensor, position_ids: Tensor) -> Any:
+        return module(
+            input_ids=input_ids, position_ids=position_ids, past_key_values=self._cache, use_cache=True, lanes=self
         )
-        logits: Tensor = output.logits
+
+
+class WholeStepper(CachedStepper):
+    """Lets the model make the logits itself, for those that scale or cap what their head gives."""
+
+    def logits(self, states_B: Tensor) -> Tensor:
+        """Nothing is left to do."""
+        return states_B
+
+    def _forward(self, input_ids: Tensor, position_ids: Tensor) -> Tensor:
+        logits: Tensor = self._call(self._model, input_ids, position_ids).logits
         return logits
 
 
@@ -240,6 +254,10 @@ class PlainStepper:
             text.append(token)
         return self._last_logits()
 
+    def logits(self, states_B: Tensor) -> Tensor:
+        """The states are the logits already."""
+        return states_B
+
     def keep(self, questions: Tensor, lanes_QS: Tensor) -> None:
         """Go on with some of the texts."""
         self._texts = [list(self._texts[lane]) for lane in lanes_QS.flatten().tolist()]
@@ -258,11 +276,14 @@ class PlainStepper:
         return logits
 
 
+StepperType = type[CachedStepper] | type[PlainStepper]
+
+
 @contextmanager
-def stepping(student: Student) -> Iterator[type[CachedStepper] | type[PlainStepper]]:
+def stepping(student: Student) -> Iterator[StepperType]:
     """Choose the stepper for a student and lend the model our attention while the engine runs.
 
-    The cached stepper is used where it proves itself: on a short probe its logits must equal those of plain forward
+    The first stepper that proves itself is taken: on a short probe its logits must equal those of plain forward
     passes. Models with a sliding window or other layers than full attention take the plain stepper.
     """
     config = student.model.config
@@ -275,27 +296,35 @@ def stepping(student: Student) -> Iterator[type[CachedStepper] | type[PlainStepp
     plain = _probe(student, PlainStepper)
     student.model.set_attn_implementation(ATTENTION_NAME)
     try:
-        if not _agree(plain, _probe(student, CachedStepper)):
-            student.model.set_attn_implementation(before)
-            yield PlainStepper
-        else:
-            yield CachedStepper
+        with fast_activations(student.model), freed_memory_kept():
+            tolerance = _tolerance(student)
+            for stepper_type in (CachedStepper, WholeStepper):
+                if _agree(plain, _probe(student, stepper_type), tolerance):
+                    yield stepper_type
+                    return
+        student.model.set_attn_implementation(before)
+        yield PlainStepper
     finally:
         student.model.set_attn_implementation(before)
 
 
-def _agree(plain: Tensor | None, cached: Tensor | None) -> bool:
-    """Compare log-probabilities of the likely tokens; 16-bit students round a hundred times more coarsely."""
-    if plain is None or cached is None:
+def _tolerance(student: Student) -> float:
+    """How far log-probabilities may lie apart; coarser students round a hundred times more coarsely."""
+    exact = student.model.dtype == torch.float32 and not is_quantized(student.model)
+    return PROBE_TOLERANCE if exact else 100 * PROBE_TOLERANCE
+
+
+def _agree(plain: Tensor | None, cached: Tensor | None, tolerance: float) -> bool:
+    """Compare the log-probabilities of the likely tokens."""
+    if plain is None or cached is None or plain.shape != cached.shape:
         return False
-    tolerance = PROBE_TOLERANCE if plain.dtype == torch.float32 else 100 * PROBE_TOLERANCE
     expected, found = plain.float().log_softmax(dim=-1), cached.float().log_softmax(dim=-1)
     likely = expected.topk(min(PROBE_TOKENS, expected.shape[-1]), dim=-1).indices
     return float((found.gather(-1, likely) - expected.gather(-1, likely)).abs().max()) <= tolerance
 
 
 @torch.no_grad()
-def _probe(student: Student, stepper_type: type[CachedStepper] | type[PlainStepper]) -> Tensor | None:
+def _probe(student: Student, stepper_type: StepperType) -> Tensor | None:
     """Run two prompts of unequal length for two steps; None if the model cannot be driven like that."""
     token = student.eos_ids[0]
     prompts = [[token, 1, 2], [token, 3, 4, 5, 6]]
@@ -304,7 +333,8 @@ def _probe(student: Student, stepper_type: type[CachedStepper] | type[PlainStepp
         logits = [stepper.prefill()]
         stepper.fork(2, max_steps=2)
         for step in range(2):
-            logits.append(stepper.step(torch.tensor([7, 8, 9, 10], device=student.device) + step))
+            tokens = torch.tensor([7, 8, 9, 10], device=student.device) + step
+            logits.append(stepper.logits(stepper.step(tokens)))
     except (TypeError, AttributeError, RuntimeError, IndexError):
         return None
     return torch.cat(logits)

@@ -7,12 +7,12 @@ processes change nothing but rounding and, for students with dropout, where the 
 import json
 import math
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from sert.config import TrainingConfig
@@ -21,7 +21,6 @@ from sert.progress import Reporter, Silent
 from sert.records import Example
 from sert.seeds import derive_seed
 from sert.student.batching import (
-    IGNORE_INDEX,
     Batch,
     EncodedExample,
     batch_order,
@@ -29,7 +28,14 @@ from sert.student.batching import (
     encode_example,
     micro_batches,
 )
+from sert.student.fastmath import fast_activations, freed_memory_kept, head_on_rows
 from sert.student.load import Student
+
+PASS_TOKENS = 48
+"""What a pass costs on a CPU besides its tokens, in tokens: gradients of all weights are added up once more."""
+
+READ_EVERY = 16
+"""Steps between readings of loss and gradient norm from an accelerator, which must not wait for its host."""
 
 
 class TrainingResult(NamedTuple):
@@ -42,15 +48,21 @@ class TrainingResult(NamedTuple):
     last_loss: float
 
 
-def loss_sum(model: Any, batch: Batch) -> Tensor:
-    """Sum the next-token cross-entropy over the supervised tokens: -sum_t log p(x_t | x_<t), in nats."""
-    logits_BTV = model(input_ids=batch.input_ids_BT, use_cache=False).logits
-    return cross_entropy(
-        logits_BTV[:, :-1].flatten(0, 1).float(),
-        batch.labels_BT[:, 1:].flatten(),
-        ignore_index=IGNORE_INDEX,
-        reduction="sum",
-    )
+def loss_sum(model: Any, batch: Batch, *, head: nn.Module | None = None) -> Tensor:
+    """Sum the next-token cross-entropy over the supervised tokens: -sum_t log p(x_t | x_<t), in nats.
+
+    Args:
+        model: The language model, or what wraps it for several processes.
+        batch: What it reads and what it is to predict.
+        head: The model's output embeddings, to be applied where a supervised token is predicted and nowhere else.
+    """
+    examples, tokens = batch.input_ids_BT.shape
+    with head_on_rows(head, batch.rows_N, shape=(examples, tokens)):
+        logits = model(input_ids=batch.input_ids_BT, use_cache=False).logits
+    logits_NV = logits.flatten(0, -2)
+    if len(logits_NV) == examples * tokens:  # of every position; the last one of a text is never supervised
+        logits_NV = logits_NV.index_select(0, batch.rows_N)
+    return cross_entropy(logits_NV.float(), batch.targets_N, reduction="sum")
 
 
 def train_student(
@@ -92,39 +104,82 @@ def train_student(
         )
     accelerator = Accelerator()
     steps = config.num_steps(len(usable))
-    optimizer = torch.optim.AdamW(
-        student.model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay, betas=config.adam_betas
+    adamw = torch.optim.AdamW(
+        student.model.parameters(),
+        lr=config.learning_rate,
+        weight_decay=config.weight_decay,
+        betas=config.adam_betas,
+        fused=True,
     )
     schedule = get_scheduler(
-        _schedule_name(config), optimizer, num_warmup_steps=config.warmup_steps, num_training_steps=steps
+        _schedule_name(config), adamw, num_warmup_steps=config.warmup_steps, num_training_steps=steps
     )
     # One process trains where the student is; several go where the launcher puts them.
     placed = accelerator.num_processes > 1
-    model, optimizer = accelerator.prepare(student.model, optimizer, device_placement=[placed, placed])
+    model, optimizer = accelerator.prepare(student.model, adamw, device_placement=[placed, placed])
     device = accelerator.device if placed else student.device
+    head = student.model.get_output_embeddings()
     model.train()
     order = batch_order(len(usable), batch_size=config.batch_size, seed=seed)
-    tokens_seen, losses = 0, []
-    with (reporter or Silent()).track(label, steps, "steps") as advance:
+    curve = _Curve(label, read_every=1 if device.type == "cpu" else READ_EVERY)
+    tokens_seen, broken = 0, torch.zeros((), device=device)
+    with ExitStack() as stack:
+        stack.enter_context(fast_activations(student.model))
+        stack.enter_context(freed_memory_kept())
+        advance = stack.enter_context((reporter or Silent()).track(label, steps, "steps"))
         for step in range(steps):
             batch = [usable[index] for index in next(order)]
-            loss = _accumulate_gradients(accelerator, model, batch, config, device=device, seed=(seed, step))
+            loss = _accumulate_gradients(accelerator, model, batch, config, head=head, device=device, seed=(seed, step))
             grad_norm = _gradient_norm(accelerator, model, config)
-            if not (math.isfinite(loss) and math.isfinite(grad_norm)):
-                raise NonFiniteError(
-                    f"{label}: loss {loss}, gradient norm {grad_norm} at step {step + 1}; the step was not applied. "
-                    "Lower training.learning_rate or set training.max_grad_norm."
-                )
+            # The optimizer itself leaves out a step that is not finite, and all that follow until the host learns of
+            # it: `found_inf` is how torch's gradient scaler tells a fused optimizer.
+            broken = torch.maximum(broken, (~(loss.isfinite() & grad_norm.isfinite())).float())
+            adamw.found_inf = broken  # type: ignore[attr-defined]
             optimizer.step()
             optimizer.zero_grad()
-            losses.append({"step": step + 1, "loss": loss, "grad_norm": grad_norm, "lr": schedule.get_last_lr()[0]})
+            read = curve.add(loss, grad_norm, schedule.get_last_lr()[0], last=step + 1 == steps)
             schedule.step()
             tokens_seen += sum(example.num_supervised for example in batch)
-            advance(1, f"loss {loss:.4f}")
+            if read:
+                advance(read, f"loss {curve.lines[-1]['loss']:.4f}")
     student.model.eval()
     if loss_file is not None and accelerator.is_main_process:
-        loss_file.write_text("".join(json.dumps(line) + "\n" for line in losses), encoding="utf-8")
-    return TrainingResult(steps, len(usable), len(encoded) - len(usable), tokens_seen, losses[-1]["loss"])
+        loss_file.write_text("".join(json.dumps(line) + "\n" for line in curve.lines), encoding="utf-8")
+    return TrainingResult(steps, len(usable), len(encoded) - len(usable), tokens_seen, curve.lines[-1]["loss"])
+
+
+class _Curve:
+    """Loss and gradient norm of each step: tensors first, numbers once they are read."""
+
+    def __init__(self, label: str, *, read_every: int) -> None:
+        self.lines: list[dict[str, float]] = []
+        self._label = label
+        self._read_every = read_every
+        self._unread: list[tuple[Tensor, Tensor, float]] = []
+
+    def add(self, loss: Tensor, grad_norm: Tensor, rate: float, *, last: bool) -> int:
+        """Note a step, and read what is unread when it is time.
+
+        Returns:
+            How many steps were read.
+
+        Raises:
+            NonFiniteError: Naming the first of them that is not finite.
+        """
+        self._unread.append((loss, grad_norm, rate))
+        if len(self._unread) < self._read_every and not last:
+            return 0
+        values = torch.stack([torch.stack([loss, norm.to(loss)]) for loss, norm, _ in self._unread]).tolist()
+        for (loss_value, norm_value), (_, _, rate_value) in zip(values, self._unread, strict=True):
+            step = len(self.lines) + 1
+            if not (math.isfinite(loss_value) and math.isfinite(norm_value)):
+                raise NonFiniteError(
+                    f"{self._label}: loss {loss_value}, gradient norm {norm_value} at step {step}; the step was not "
+                    "applied. Lower training.learning_rate or set training.max_grad_norm."
+                )
+            self.lines.append({"step": step, "loss": loss_value, "grad_norm": norm_value, "lr": rate_value})
+        self._unread.clear()
+        return len(values)
 
 
 def _accumulate_gradients(
@@ -133,12 +188,18 @@ def _accumulate_gradients(
     batch: Sequence[EncodedExample],
     config: TrainingConfig,
     *,
+    head: nn.Module | None,
     device: torch.device,
     seed: tuple[int, int],
-) -> float:
+) -> Tensor:
     """Leave the gradients of the step's mean loss in the model and return that loss, over all processes."""
     supervised = sum(example.num_supervised for example in batch)
-    parts = micro_batches(batch, size=config.micro_batch_size or math.ceil(len(batch) / accelerator.num_processes))
+    alone_on_cpu = device.type == "cpu" and accelerator.num_processes == 1
+    parts = micro_batches(
+        batch,
+        max_size=config.micro_batch_size or math.ceil(len(batch) / accelerator.num_processes),
+        pass_tokens=PASS_TOKENS if alone_on_cpu else None,
+    )
     mine = list(enumerate(parts))[accelerator.process_index :: accelerator.num_processes]
     total = torch.zeros((), device=device)
     # Every process runs equally many passes, since each backward pass synchronises; the surplus weighs nothing.
@@ -146,10 +207,11 @@ def _accumulate_gradients(
         (number, part), weight = (mine[index], 1.0) if index < len(mine) else ((0, parts[0]), 0.0)
         torch.manual_seed(derive_seed(seed[0], "dropout", seed[1], number) % 2**63)
         with _autocast(device, config):
-            loss = loss_sum(model, collate(part, device=device)) * (weight / supervised)
+            loss = loss_sum(model, collate(part, device=device), head=head) * (weight / supervised)
         accelerator.backward(loss * accelerator.num_processes)
         total += loss.detach()
-    return float(accelerator.reduce(total, reduction="sum"))
+    reduced: Tensor = accelerator.reduce(total, reduction="sum")
+    return reduced
 
 
 def _schedule_name(config: TrainingConfig) -> str:
@@ -160,6 +222,8 @@ def _autocast(device: torch.device, config: TrainingConfig) -> AbstractContextMa
     return torch.autocast(device.type, dtype=torch.bfloat16) if config.autocast == "bf16" else nullcontext()
 
 
-def _gradient_norm(accelerator: Any, model: Any, config: TrainingConfig) -> float:
-    limit = config.max_grad_norm if config.max_grad_norm is not None else math.inf
-    return float(accelerator.clip_grad_norm_(model.parameters(), limit))
+def _gradient_norm(accelerator: Any, model: Any, config: TrainingConfig) -> Tensor:
+    if config.max_grad_norm is None:
+        return nn.utils.get_total_norm([weight.grad for weight in model.parameters() if weight.grad is not None])
+    norm: Tensor = accelerator.clip_grad_norm_(model.parameters(), config.max_grad_norm)
+    return norm
