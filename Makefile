@@ -3,13 +3,16 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed-$(shell cksum pyproject.toml constraints.txt | cksum | cut -d' ' -f1)
 
-.PHONY: demo test check format build-lab clean
+.PHONY: demo test bench check format build-lab clean
 
 demo: $(STAMP)-run
 	$(BIN)/sert demo
 
 test: $(STAMP)-dev
 	$(BIN)/python -m pytest
+
+bench: $(STAMP)-bench
+	$(BIN)/python -m benchmarks.run
 
 check: $(STAMP)-dev
 	$(BIN)/ruff check .
@@ -35,4 +38,8 @@ $(STAMP)-run: .venv/bin/python
 
 $(STAMP)-dev: .venv/bin/python
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	touch $@ $(STAMP)-run
+
+$(STAMP)-bench: .venv/bin/python
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
 	touch $@ $(STAMP)-run

@@ -1,0 +1,1 @@
+"""Measurements of speed against rivals; never part of the package."""
