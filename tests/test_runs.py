@@ -40,6 +40,26 @@ def test_all_methods_of_both_tasks_are_in_the_table(finished: RunResult) -> None
     assert finished.report.is_file()
 
 
+def test_stopping_early_trains_on_the_same_and_states_no_share_of_paths_that_nobody_decoded(
+    finished: RunResult, tmp_path: Path
+) -> None:
+    early = run(small("mining.keep_all=false", "methods=['sert']", "training.max_steps=1"), out=tmp_path / "early")
+    for whole, cut in zip(finished.metrics["selection"], early.metrics["selection"], strict=True):
+        assert whole["mined_true_share"] is not None and cut["mined_true_share"] is None
+        same = ("task", "with_selected", "selected_agree", "selected_true_share")
+        assert [whole[key] for key in same] == [cut[key] for key in same]
+    by_rule = {(row["task"], row["rule"]): row["true_share"] for row in early.metrics["funnel"]}
+    assert by_rule["lab-yes-no", "mined"] is by_rule["lab-yes-no", "perplexity"] is None
+    assert by_rule["lab-yes-no", "outrun"] is not None
+    assert sum("paths were stopped early" in warning for warning in early.metrics["warnings"]) == 2
+    assert not any("stopped early" in warning for warning in finished.metrics["warnings"])
+    probes = [
+        [row for row in result.metrics["latent"] if row["decoding"] in ("raw sampling", "branching")]
+        for result in (early, finished)
+    ]
+    assert len(probes[0]) == 4 and probes[0] == probes[1]  # these paths are all decoded to their end
+
+
 def test_every_trained_method_made_the_same_number_of_steps(finished: RunResult) -> None:
     assert {row["train_steps"] for row in finished.metrics["rows"]} == {None, 2}
 

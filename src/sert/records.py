@@ -76,6 +76,11 @@ class Path:
     perplexity: float
     rep_2: float
 
+    @property
+    def stopped_early(self) -> bool:
+        """Whether it was not decoded to its end, so that nobody knows what it would have become."""
+        return self.finish in ("rejected", "outrun")
+
 
 @dataclass(frozen=True, slots=True)
 class Verdict:

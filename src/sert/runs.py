@@ -143,6 +143,12 @@ def _warnings(result: TaskResults) -> list[str]:
     without = len(result.train) - sum(verdict.selected for verdict in result.verdicts)
     if result.verdicts and without:
         warnings.append(f"{result.task}: {without} train questions have no surviving path and train nothing")
+    stopped = sum(path.stopped_early for path in result.paths)
+    if stopped:
+        warnings.append(
+            f"{result.task}: {stopped} of {len(result.paths)} paths were stopped early, so the filter's counts are not "
+            "those of all paths; mine with keep_all for these"
+        )
     if result.rationales is not None and result.rationales < len(result.train):
         missing = len(result.train) - result.rationales
         warnings.append(f"{result.task}: {missing} of {len(result.train)} train questions have no rationale")

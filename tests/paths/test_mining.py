@@ -4,13 +4,14 @@ from pathlib import Path as FilePath
 import pytest
 import torch
 
-from sert.config import MiningConfig, RulesConfig, StudentConfig
+from sert.config import MiningConfig, RulesConfig, StudentConfig, TaskConfig
 from sert.errors import DataError
 from sert.paths.mining import mine
 from sert.paths.selection import filter_paths
 from sert.records import Example, Path, Question
 from sert.store.tables import read_table
 from sert.student.load import Student
+from sert.tasks.base import load_task
 
 MINING = MiningConfig(branches=3, samples=4, max_new_tokens=40, keep_all=True, max_lanes=24)
 RULES = RulesConfig(min_tokens=5, min_perplexity=0, max_rep_2=0.15, direct_response=False)
@@ -63,6 +64,51 @@ def test_stopping_early_selects_the_same_paths(
         assert filtered.counts["dropped"]["repetition"] > 0
     assert examples[True] == examples[False]
     assert len(examples[True]) > 0
+
+
+@pytest.mark.parametrize(
+    "rules",
+    [
+        RULES,
+        RulesConfig(min_tokens=0, min_perplexity=0, direct_response=False),
+        RulesConfig(min_tokens=20, min_perplexity=5, max_rep_2=0.02, direct_response=False),
+        RulesConfig(min_tokens=3, min_perplexity=0, unit="words", direct_response=False),
+    ],
+    ids=["some", "nearly all are kept", "few are kept", "words"],
+)
+@pytest.mark.parametrize("shape", [{"branches": 3, "samples": 4}, {"branches": 0, "samples": 12}], ids=["tree", "raw"])
+def test_what_is_selected_depends_neither_on_stopping_nor_on_the_lanes_together(
+    shape: dict[str, int], rules: RulesConfig, questions: list[Question], folder: StudentConfig, tmp_path: FilePath
+) -> None:
+    selected: dict[int, set[bytes]] = {}
+    for seed in range(3):
+        for max_lanes, keep_all in ((24, True), (1, False), (60, False), (4000, False)):
+            out = tmp_path / f"{seed}-{max_lanes}"
+            config = MINING.model_copy(update={**shape, "max_lanes": max_lanes, "keep_all": keep_all})
+            mined = mine(questions, folder, out=out / "mined", config=config, rules=rules, seed=seed)
+            kept = filter_paths(mined, rules=rules, out=out / "kept").file("examples.parquet")
+            selected.setdefault(seed, set()).add(kept.read_bytes())
+    assert [len(of_seed) for of_seed in selected.values()] == [1, 1, 1]
+
+
+def test_on_the_lab_stopping_early_decodes_a_small_part_of_the_tokens(tmp_path: FilePath) -> None:
+    asked = load_task("lab", TaskConfig(kind="lab_yes_no")).split("train")[:24]
+    rules, lab = RulesConfig(min_tokens=12, min_perplexity=1.2), StudentConfig(path="lab", device="cpu")
+    tokens, examples = {}, {}
+    for keep_all in (True, False):
+        config = MiningConfig(max_new_tokens=48, max_lanes=100, keep_all=keep_all)
+        mined = mine(asked, lab, out=tmp_path / f"m{keep_all}", config=config, rules=rules)
+        examples[keep_all] = filter_paths(mined, rules=rules, out=tmp_path / f"f{keep_all}").file("examples.parquet")
+        tokens[keep_all] = mined.counts["tokens"]
+        paths = read_table(mined.file("paths.parquet"), Path)
+        assert [(path.branch, path.sample) for path in paths] == [(b, s) for b in range(5) for s in range(5)] * 24
+        stopped = [path for path in paths if path.stopped_early]
+        counts = mined.counts["stopped_early"].values()
+        assert sum(count["paths"] for count in counts) == len(stopped)
+        assert sum(count["tokens_saved_at_most"] for count in counts) == sum(48 - path.num_tokens for path in stopped)
+        assert all(path.num_tokens > 0 and path.first_token_logprob is not None for path in stopped)
+    assert examples[True].read_bytes() == examples[False].read_bytes()
+    assert tokens[False] < tokens[True] / 3
 
 
 def test_raw_sampling_draws_the_first_token_too(

@@ -114,6 +114,11 @@ def test_fewer_than_three_dropped_paths_are_all_shown():
     assert [rule.examples for rule in found] == [[PathKey("q1", 0, 0), PathKey("q1", 0, 1)]]
 
 
+def test_outrun_paths_reached_no_rule():
+    verdicts = [make_verdict(reason="length"), *(make_verdict(sample=number, reason="outrun") for number in (1, 2, 3))]
+    assert implausible_rules(verdicts, RulesConfig()) == [ImplausibleRule("length", 1, 1, [PathKey("q1", 0, 0)])]
+
+
 # ---- the stage
 
 QUESTIONS = [

@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -132,7 +133,6 @@ def test_rejected_lanes_stop_and_others_are_unchanged(student: Student) -> None:
     long = Decoding(branches=3, samples=4, max_new_tokens=64, top_k=10, top_p=0.95, seed=7)
     full = run(student, TEXTS, long)
     odd = {tuple(lane.token_ids[:16]) for lanes in full.values() for lane in lanes if len(lane.token_ids) > 20}
-    full_lanes = [lane for lanes in full.values() for lane in lanes]
     chosen = set(sorted(odd)[::2])
 
     class Chooser:
@@ -144,15 +144,74 @@ def test_rejected_lanes_stop_and_others_are_unchanged(student: Student) -> None:
 
     ends: list[Continuation] = []
     cut = run(student, TEXTS, long, referee=Chooser())
-    assert ends and all(lane.finish == "eos" and lane in full_lanes for lane in ends)
     assert chosen
+    unchanged = []
     for text in TEXTS:
         for whole, lane in zip(full[text], cut[text], strict=True):
             if tuple(whole.token_ids[:16]) in chosen:
                 assert lane.finish == "rejected" and lane.token_ids == whole.token_ids[: len(lane.token_ids)]
                 assert len(lane.token_ids) < 64
             else:
-                assert lane == whole
+                assert_same(lane, whole)
+                unchanged.append(lane)
+    # Each finished lane is told once, those that reached the limit too.
+    assert sorted(ends, key=repr) == sorted(unchanged, key=repr)
+    assert {lane.finish for lane in ends} == {"eos", "length"}
+
+
+def assert_same(lane: Continuation, whole: Continuation) -> None:
+    assert replace(lane, logprobs=[]) == replace(whole, logprobs=[])
+    assert lane.logprobs == pytest.approx(whole.logprobs, abs=1e-4)
+
+
+class Spare:
+    """Wants the lanes of these places only; says which it was asked about, and after how many tokens."""
+
+    def __init__(self, wanted: set[tuple[int, int]]) -> None:
+        self.wanted = wanted
+        self.asked: list[tuple[int, int, int]] = []
+
+    def ended(self, prompt: int, lane: Continuation) -> None:
+        assert lane.finish in ("eos", "length")
+
+    def stops(self, prompt: int, lane: Continuation) -> str | None:
+        self.asked.append((lane.branch, lane.sample, len(lane.token_ids)))
+        return None if (lane.branch, lane.sample) in self.wanted else "outrun"
+
+
+@pytest.mark.parametrize("max_lanes", [1, 5, 24, 400])
+@pytest.mark.parametrize("branches", [3, None])
+def test_lanes_that_wait_have_their_first_token_and_go_on_in_later_rounds(
+    student: Student, branches: int | None, max_lanes: int
+) -> None:
+    samples = 4 if branches else 12
+    decoding = Decoding(branches, samples, max_new_tokens=64, top_k=10, top_p=0.95, max_lanes=max_lanes, seed=7)
+    full = run(student, TEXTS, decoding)
+    late = {(0, samples - 1)}
+    spare, seen = Spare(late), list[float]()
+    cut = run(student, TEXTS, decoding, referee=spare, progress=seen.append)
+    assert sum(seen) == pytest.approx(len(TEXTS) * 12)
+    stumps = 0
+    for text in TEXTS:
+        places = [(lane.branch, lane.sample) for lane in cut[text]]
+        assert places == [(lane.branch, lane.sample) for lane in full[text]]
+        for whole, lane in zip(full[text], cut[text], strict=True):
+            if lane.finish == "outrun":
+                assert lane.token_ids == whole.token_ids[: len(lane.token_ids)] and len(lane.token_ids) > 0
+                assert lane.logprobs == pytest.approx(whole.logprobs[: len(lane.token_ids)], abs=1e-4)
+                stumps += len(lane.token_ids) == 1
+            else:
+                assert_same(lane, whole)
+            if (lane.branch, lane.sample) in late:
+                assert lane.finish != "outrun"
+    if max_lanes < 400:  # where all lanes fit into one small wave, they are decoded in one
+        assert stumps >= len(TEXTS) * 5
+        assert (0, samples - 1, 1) in spare.asked
+
+
+def test_without_a_referee_there_is_one_round(student: Student) -> None:
+    waves = list(decode(student, [DecodingPrompt(text, student.encode_prompt(text)) for text in TEXTS], SAMPLED))
+    assert [len(wave) for wave in waves] == [2, 2, 1]
 
 
 def test_too_long_a_prompt_is_refused_before_any_work(student: Student) -> None:

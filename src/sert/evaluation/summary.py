@@ -35,7 +35,7 @@ class TaskResults:
         predictions: Method -> predictions on the test questions.
         training: Method -> counts of its training.
         probes: Decoding -> paths of the test questions, `probe_samples` a question.
-        verifier: Says whether a path is true; only the lab has one.
+        verifier: Says whether a path is true; only the lab has one. Of a path that was stopped early nobody knows.
     """
 
     task: str
@@ -65,9 +65,9 @@ def summarize_tasks(
         tables["comparisons"] += [{**about, **row} for row in _comparison_rows(result)]
         tables["latent"] += [{**about, **row} for row in _latent_rows(result, rules)]
         if result.verdicts:
-            true_keys = _true_paths(result)
-            tables["funnel"] += [{**about, **row} for row in _funnel_rows(result, true_keys)]
-            tables["selection"].append({**about, **_selection_row(result, true_keys)})
+            truths = _truths(result)
+            tables["funnel"] += [{**about, **row} for row in _funnel_rows(result, truths)]
+            tables["selection"].append({**about, **_selection_row(result, truths)})
     return tables
 
 
@@ -165,14 +165,15 @@ def _latent_rows(result: TaskResults, rules: RulesConfig) -> list[dict[str, Any]
     return rows
 
 
-def _true_paths(result: TaskResults) -> set[PathKey] | None:
+def _truths(result: TaskResults) -> dict[PathKey, bool]:
+    """Verify the paths that were decoded to their end; none without a verifier."""
     if result.verifier is None:
-        return None
+        return {}
     by_id = {question.question_id: question for question in result.train}
     return {
-        (path.question_id, path.branch, path.sample)
+        (path.question_id, path.branch, path.sample): result.verifier(by_id[path.question_id], path.text)
         for path in result.paths
-        if result.verifier(by_id[path.question_id], path.text)
+        if not path.stopped_early
     }
 
 
@@ -180,7 +181,7 @@ def _key(verdict: Verdict) -> PathKey:
     return verdict.question_id, verdict.branch, verdict.sample
 
 
-def _funnel_rows(result: TaskResults, true_keys: set[PathKey] | None) -> list[dict[str, Any]]:
+def _funnel_rows(result: TaskResults, truths: Mapping[PathKey, bool]) -> list[dict[str, Any]]:
     rows = []
     remaining = list(result.verdicts)
     for row in funnel(result.verdicts):
@@ -188,24 +189,25 @@ def _funnel_rows(result: TaskResults, true_keys: set[PathKey] | None) -> list[di
             remaining = [verdict for verdict in remaining if verdict.selected]
         else:
             remaining = [verdict for verdict in remaining if verdict.reason != row.rule]
-        true_share = _share([_key(verdict) in true_keys for verdict in remaining]) if true_keys is not None else None
-        rows.append({**row._asdict(), "true_share": true_share})
+        rows.append({**row._asdict(), "true_share": _true_share(remaining, truths)})
     return rows
 
 
-def _selection_row(result: TaskResults, true_keys: set[PathKey] | None) -> dict[str, Any]:
+def _selection_row(result: TaskResults, truths: Mapping[PathKey, bool]) -> dict[str, Any]:
     selected = [verdict for verdict in result.verdicts if verdict.selected]
-    row: dict[str, Any] = {
+    return {
         "questions": len(result.train),
         "with_selected": len(selected),
         "selected_agree": sum(verdict.agrees is True for verdict in selected),
-        "selected_true_share": None,
-        "mined_true_share": None,
+        "selected_true_share": _true_share(selected, truths),
+        "mined_true_share": _true_share(result.verdicts, truths),
     }
-    if true_keys is not None:
-        row["selected_true_share"] = _share([_key(verdict) in true_keys for verdict in selected])
-        row["mined_true_share"] = len(true_keys) / len(result.verdicts)
-    return row
+
+
+def _true_share(verdicts: Sequence[Verdict], truths: Mapping[PathKey, bool]) -> float | None:
+    """Share the true paths, if it is known of all."""
+    known = [truths.get(_key(verdict)) for verdict in verdicts]
+    return None if None in known else _share([is_true for is_true in known if is_true is not None])
 
 
 def _share(flags: Sequence[bool]) -> float | None:

@@ -37,7 +37,7 @@ def mine(
 
     What is sampled depends on (seed, question id, branch, sample) alone. Unless `config.keep_all`, a path is stopped
     early when a rule is certain to drop it (`finish = "rejected"`) or when another path of its question is certain to
-    be preferred (`finish = "outrun"`); which path gets selected does not change.
+    be preferred (`finish = "outrun"`), often at its first token; which path gets selected does not change.
 
     Args:
         questions: What the student is asked.
@@ -127,23 +127,27 @@ class _Referee:
 
     def ended(self, prompt: int, lane: Any) -> None:
         """Remember the most preferred path that is kept of each question."""
+        if self._is_outrun(prompt, lane):
+            return
         question = self._questions[prompt]
         verdict = judge(_path(question, lane, self._student), question, self._rules)
         if verdict.reason is None:
             self._best[prompt] = min(self._best.get(prompt, preference(verdict)), preference(verdict))
 
     def stops(self, prompt: int, lane: Any) -> str | None:
-        """Tell a lane that loses whatever follows: its preference can only get worse than this bound."""
-        bound = (
-            least_rep_2(lane.token_ids, self._rules, max_new_tokens=self._max_new_tokens),
-            lane.branch,
-            lane.sample,
-        )
-        if prompt in self._best and bound > self._best[prompt]:
+        """Tell a lane that loses whatever follows."""
+        if self._is_outrun(prompt, lane):
             return self._count("outrun", "outrun", lane)
         text = self._student.decode(lane.token_ids)
         reason = certain_reason(text, lane.token_ids, self._rules, max_new_tokens=self._max_new_tokens)
         return None if reason is None else self._count(reason, "rejected", lane)
+
+    def _is_outrun(self, prompt: int, lane: Any) -> bool:
+        """Tell whether the best that can come of the lane is worse than what is there."""
+        if prompt not in self._best:
+            return False
+        rep_2 = least_rep_2(lane.token_ids, self._rules, max_new_tokens=self._max_new_tokens)
+        return (rep_2, lane.branch, lane.sample) > self._best[prompt]
 
     def _count(self, reason: str, finish: str, lane: Any) -> str:
         counts = self.stopped.setdefault(reason, {"paths": 0, "tokens_saved_at_most": 0})

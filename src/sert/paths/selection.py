@@ -83,10 +83,10 @@ def funnel(verdicts: Iterable[Verdict]) -> list[FunnelRow]:
 def implausible_rules(verdicts: Sequence[Verdict], config: RulesConfig) -> list[ImplausibleRule]:
     """Find rules that dropped more than `max_dropped_share` of the paths that reached them.
 
-    The examples are spread evenly over the dropped paths, in their order.
+    No rule was asked about outrun paths. The examples are spread evenly over the dropped paths, in their order.
     """
     found = []
-    reached = len(verdicts)
+    reached = sum(verdict.reason != OUTRUN for verdict in verdicts)
     for rule in RULES:
         keys = [PathKey(each.question_id, each.branch, each.sample) for each in verdicts if each.reason == rule]
         if len(keys) > config.max_dropped_share * reached:

@@ -85,10 +85,8 @@ _SELECTION_COLUMNS = (
     Column("With a selected path", lambda row: cells.count(row["with_selected"])),
     Column("Its own conclusion is gold", lambda row: cells.count(row["selected_agree"])),
 )
-_SELECTION_TRUE = (
-    Column("True among selected %", lambda row: cells.percent(row["selected_true_share"])),
-    Column("True among mined %", lambda row: cells.percent(row["mined_true_share"])),
-)
+_SELECTED_TRUE = Column("True among selected %", lambda row: cells.percent(row["selected_true_share"]))
+_MINED_TRUE = Column("True among mined %", lambda row: cells.percent(row["mined_true_share"]))
 _TRAINING_COLUMNS = (
     Column("Method", lambda row: cells.method_name(row["method"])),
     Column("Student", lambda row: str(row["student"])),
@@ -141,7 +139,8 @@ def latent_table(metrics: Metrics, task: str) -> Table:
 def selection_table(metrics: Metrics) -> Table:
     """Build the table of what was selected, a row a task."""
     rows = metrics["selection"]
-    return _table(rows, (*_SELECTION_COLUMNS, *_if_measured(rows, *_SELECTION_TRUE, key="mined_true_share")))
+    selected = _if_measured(rows, _SELECTED_TRUE, key="selected_true_share")
+    return _table(rows, (*_SELECTION_COLUMNS, *selected, *_if_measured(rows, _MINED_TRUE, key="mined_true_share")))
 
 
 def training_table(metrics: Metrics, task: str) -> Table:

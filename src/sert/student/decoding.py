@@ -2,14 +2,15 @@
 
 A wave is a set of questions of like length whose lanes decode in lockstep. The first tokens of a question are the
 `branches` most probable ones (or drawn like any other, for raw sampling and greedy decoding); each gets `samples`
-lanes. What a lane samples depends on (seed, question, branch, sample, step) alone.
+lanes. What a lane samples depends on (seed, question, branch, sample, step) alone. With a referee, a wave lets a few
+lanes of each question go on and later waves the others, as far as they still matter (`rounds.py`).
 
 Shapes: Q questions, S lane slots a question, B = Q * S lanes, T steps, V vocabulary.
 """
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -17,6 +18,7 @@ from torch import Tensor
 from sert.errors import StudentError
 from sert.seeds import derive_seed
 from sert.student.load import Student
+from sert.student.rounds import WAITING, Referee, Rounds
 from sert.student.sampling import Sampled, branch_first_tokens, lane_uniforms, sample_next
 from sert.student.stepping import Stepper, stepping
 
@@ -73,16 +75,6 @@ class Continuation:
     finish: str
 
 
-class Referee(Protocol):
-    """Stops lanes whose end does not matter any more. What it says may not depend on when it is asked."""
-
-    def ended(self, prompt: int, lane: Continuation) -> None:
-        """Learn of a finished lane of a prompt (its index)."""
-
-    def stops(self, prompt: int, lane: Continuation) -> str | None:
-        """Say how an unfinished lane finishes if it may stop here, None if it goes on."""
-
-
 def decode(
     student: Student,
     prompts: Sequence[DecodingPrompt],
@@ -91,31 +83,32 @@ def decode(
     referee: Referee | None = None,
     progress: Callable[[float], None] | None = None,
 ) -> Iterator[list[tuple[int, list[Continuation]]]]:
-    """Continue every prompt, wave by wave.
+    """Continue every prompt, wave by wave. With a referee a prompt can be in several waves.
 
     Args:
         student: The model, which stays in evaluation mode.
         prompts: What to continue; any order and length.
         decoding: Branches, samples, sampling and limits.
-        referee: Stops lanes early; it sees the lanes every few steps.
-        progress: Called at every step with the lanes' worth of work that was done; a wave sums to its lanes.
+        referee: Stops lanes early; it sees the lanes every few steps, and before their wave those that wait.
+        progress: Called at every step with the lanes' worth of work that was done; the sum is the number of lanes.
 
     Yields:
-        For each wave a list of (index into `prompts`, its continuations by branch and sample).
+        Lists of (index into `prompts`, its continuations by branch and sample), after a wave that finished any.
 
     Raises:
         StudentError: If a prompt and its continuation do not fit into the student's positions.
     """
     _check_lengths(student, prompts, decoding)
-    order = sorted(range(len(prompts)), key=lambda index: len(prompts[index].token_ids))
-    per_wave = max(1, decoding.max_lanes // decoding.lanes_per_question)
+    progress = progress or (lambda lanes: None)
+    rounds = Rounds([len(prompt.token_ids) for prompt in prompts], decoding, referee=referee, progress=progress)
     with stepping(student) as stepper_type, torch.inference_mode():
-        for start in range(0, len(order), per_wave):
-            indices = order[start : start + per_wave]
+        for indices, waiting, num_lanes in rounds.waves():
             wave = [prompts[index] for index in indices]
             stepper = stepper_type(student, [prompt.token_ids for prompt in wave])
-            lanes = _Wave(student, stepper, wave, decoding, progress).run(referee, indices)
-            yield list(zip(indices, lanes, strict=True))
+            lanes = _Wave(student, stepper, wave, decoding, progress)
+            found = lanes.run(waiting, num_lanes, referee=referee, indices=indices)
+            if done := rounds.learn(indices, found):
+                yield done
 
 
 def _check_lengths(student: Student, prompts: Sequence[DecodingPrompt], decoding: Decoding) -> None:
@@ -143,45 +136,49 @@ class _Wave:
         stepper: Stepper,
         prompts: Sequence[DecodingPrompt],
         decoding: Decoding,
-        progress: Callable[[float], None] | None,
+        progress: Callable[[float], None],
     ) -> None:
-        self._stepper, self._decoding = stepper, decoding
-        self._progress = progress or (lambda lanes: None)
+        self._stepper, self._decoding, self._progress = stepper, decoding, progress
         self._device = student.device
         self._eos = torch.tensor(student.eos_ids, device=self._device)
         self._skip_ids = student.eos_ids if decoding.eos_branch == "skip" else ()
         questions, slots = len(prompts), decoding.lanes_per_question
         total = questions * slots
-        self._uniforms = lane_uniforms(
-            [
-                derive_seed(decoding.seed, "decode", prompt.item, lane // decoding.samples, lane % decoding.samples)
-                for prompt in prompts
-                for lane in range(slots)
-            ],
-            num_steps=decoding.max_new_tokens,
-        ).to(self._device)
+        self._items = [prompt.item for prompt in prompts]
+        self._uniforms = torch.zeros((total, decoding.max_new_tokens), dtype=torch.float64, device=self._device)
         self._tokens = torch.zeros((total, decoding.max_new_tokens), dtype=torch.long, device=self._device)
         self._logprobs = torch.zeros((total, decoding.max_new_tokens), dtype=torch.float32, device=self._device)
         self._lengths = torch.zeros(total, dtype=torch.long, device=self._device)
-        self._stopped = torch.zeros(total, dtype=torch.bool, device=self._device)
+        self._stopped = torch.ones(total, dtype=torch.bool, device=self._device)
         self._finishes: dict[int, str] = {}
-        self._announced: set[int] = set()
+        self._told = torch.zeros(total, dtype=torch.bool, device=self._device)
         self._ended = torch.zeros(total, dtype=torch.bool, device=self._device)
         # Which lane each slot of the grid decodes; a slot whose lane is over repeats it until the grid is compacted.
         self._lanes_QS = torch.arange(total, device=self._device).view(questions, slots)
-        self._questions = questions
 
-    def run(self, referee: Referee | None, indices: Sequence[int]) -> list[list[Continuation]]:
-        """Decode to the end and return the continuations of each prompt; `indices` name the prompts to the referee."""
+    def run(
+        self, waiting: Sequence[Sequence[int]], num_lanes: int, *, referee: Referee | None, indices: Sequence[int]
+    ) -> list[dict[int, Continuation]]:
+        """Decode to the end the first `num_lanes` of the `waiting` lanes of each prompt; the others get a first token.
+
+        `indices` name the prompts to the referee. Returns the continuations of the waiting lanes of each prompt.
+        """
+        slots, steps = self._decoding.lanes_per_question, self._decoding.max_new_tokens
+        numbers = [[question * slots + lane for lane in of_one] for question, of_one in enumerate(waiting)]
+        lanes = [lane for of_one in numbers for lane in of_one]
+        self._begin(lanes)
         logits_QV = self._stepper.prefill()
         self._vocabulary = logits_QV.shape[1]
-        self._stepper.fork(self._decoding.lanes_per_question, max_steps=self._decoding.max_new_tokens)
         tokens_B = self._first_tokens(logits_QV)
-        lanes, steps = self._questions * self._decoding.lanes_per_question, self._decoding.max_new_tokens
-        self._progress(lanes / steps)
+        self._stop({lane: WAITING for of_one in numbers for lane in of_one[num_lanes:]})
+        self._lanes_QS = self._lanes_QS.gather(1, _true_first(self._alive_QS())[:, :num_lanes])
+        self._stepper.fork(num_lanes, max_steps=steps)
+        tokens_B = tokens_B[self._lanes_QS.flatten()]
+        going = sum(min(num_lanes, len(of_one)) for of_one in numbers)
+        self._progress(going / steps)
         for step in range(1, steps):
             if not bool(self._alive_QS().any()):
-                self._progress(lanes * (steps - step) / steps)
+                self._progress(going * (steps - step) / steps)
                 break
             tokens_B = self._compact(tokens_B)
             sampled = self._sample(self._stepper.step(tokens_B), step)
@@ -189,8 +186,28 @@ class _Wave:
             tokens_B = sampled.tokens_B
             if referee is not None and (step + 1) % LOOK_EVERY == 0 and step + 1 < steps:
                 self._ask(referee, indices)
-            self._progress(lanes / steps)
-        return self._collect()
+            self._progress(going / steps)
+        if referee is not None:
+            self._tell(referee, indices, self._ended | ~self._stopped)
+        found = iter(self._continuations(lanes))
+        return [dict(zip(of_one, found, strict=False)) for of_one in waiting]
+
+    def _begin(self, lanes: list[int]) -> None:
+        """Let these lanes go on, and no others."""
+        slots, samples = self._decoding.lanes_per_question, self._decoding.samples
+        seeds = [
+            derive_seed(
+                self._decoding.seed, "decode", self._items[lane // slots], lane % slots // samples, lane % samples
+            )
+            for lane in lanes
+        ]
+        drawn = lane_uniforms(seeds, num_steps=self._decoding.max_new_tokens)
+        self._uniforms[lanes] = drawn.to(self._device)
+        self._stopped[lanes] = False
+
+    def _stop(self, finishes: dict[int, str]) -> None:
+        self._finishes.update(finishes)
+        self._stopped[list(finishes)] = True
 
     def _first_tokens(self, logits_QV: Tensor) -> Tensor:
         decoding = self._decoding
@@ -245,7 +262,7 @@ class _Wave:
         rows = alive_QS.any(dim=1).nonzero()[:, 0]
         if len(rows) * slots > COMPACT_BELOW * alive_QS.numel():
             return tokens_B
-        first_slots = alive_QS[rows].int().argsort(dim=1, descending=True, stable=True)[:, :slots]
+        first_slots = _true_first(alive_QS[rows])[:, :slots]
         kept_QS = rows[:, None] * self._lanes_QS.shape[1] + first_slots
         self._stepper.keep(rows, kept_QS)
         self._lanes_QS = self._lanes_QS.flatten()[kept_QS]
@@ -253,34 +270,40 @@ class _Wave:
 
     def _ask(self, referee: Referee, indices: Sequence[int]) -> None:
         """Tell the referee of the lanes that have ended, then ask it about those that go on."""
-        ended, stopped = self._ended.tolist(), self._stopped.tolist()
+        self._tell(referee, indices, self._ended)
         slots = self._decoding.lanes_per_question
-        for lane in range(len(ended)):
-            if ended[lane] and lane not in self._announced:
-                self._announced.add(lane)
-                referee.ended(indices[lane // slots], self._continuation(lane, "eos"))
-        for lane in sorted(set(self._lanes_QS.flatten().tolist())):
-            if ended[lane] or stopped[lane]:
-                continue
-            finish = referee.stops(indices[lane // slots], self._continuation(lane, "length"))
-            if finish is not None:
-                self._stopped[lane] = True
-                self._finishes[lane] = finish
+        lanes = self._lanes_QS[self._alive_QS()].tolist()
+        asked = zip(lanes, self._continuations(lanes), strict=True)
+        answers = {lane: referee.stops(indices[lane // slots], continuation) for lane, continuation in asked}
+        self._stop({lane: finish for lane, finish in answers.items() if finish is not None})
 
-    def _continuation(self, lane: int, finish: str) -> Continuation:
-        slots, samples, length = self._decoding.lanes_per_question, self._decoding.samples, int(self._lengths[lane])
-        return Continuation(
-            branch=lane % slots // samples,
-            sample=lane % slots % samples,
-            token_ids=self._tokens[lane, :length].tolist(),
-            logprobs=self._logprobs[lane, :length].tolist(),
-            finish=finish,
-        )
+    def _tell(self, referee: Referee, indices: Sequence[int], finished: Tensor) -> None:
+        """Tell the referee of finished lanes, of each once."""
+        lanes = (finished & ~self._told).nonzero()[:, 0].tolist()
+        self._told |= finished
+        for lane, continuation in zip(lanes, self._continuations(lanes), strict=True):
+            referee.ended(indices[lane // self._decoding.lanes_per_question], continuation)
 
-    def _collect(self) -> list[list[Continuation]]:
-        slots, ended = self._decoding.lanes_per_question, self._ended.tolist()
-        continuations = [
-            self._continuation(lane, "eos" if ended[lane] else self._finishes.get(lane, "length"))
-            for lane in range(self._questions * slots)
+    def _continuations(self, lanes: list[int]) -> list[Continuation]:
+        slots, samples = self._decoding.lanes_per_question, self._decoding.samples
+        numbers = torch.tensor(lanes, dtype=torch.long, device=self._device)
+        lengths_B, ended = self._lengths[numbers], self._ended[numbers].tolist()
+        filled_BT = torch.arange(self._decoding.max_new_tokens, device=self._device) < lengths_B[:, None]
+        # Lanes that wait have one token, so that only what is filled is worth copying.
+        tokens, logprobs = self._tokens[numbers][filled_BT].tolist(), self._logprobs[numbers][filled_BT].tolist()
+        ends = lengths_B.cumsum(0).tolist()
+        return [
+            Continuation(
+                branch=lane % slots // samples,
+                sample=lane % slots % samples,
+                token_ids=tokens[start:end],
+                logprobs=logprobs[start:end],
+                finish="eos" if is_ended else self._finishes.get(lane, "length"),
+            )
+            for lane, start, end, is_ended in zip(lanes, [0, *ends], ends, ended, strict=False)
         ]
-        return [continuations[start : start + slots] for start in range(0, len(continuations), slots)]
+
+
+def _true_first(flags_QS: Tensor) -> Tensor:
+    """Order the columns of each row: first those that are true, (Q, S)."""
+    return flags_QS.int().argsort(dim=1, descending=True, stable=True)
