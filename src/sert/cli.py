@@ -146,7 +146,7 @@ def _run(
 )
 @click.option("--samples", type=click.IntRange(min=1), help="Continuations a branch.  [default: 5]")
 @click.option("--max-new-tokens", type=click.IntRange(min=1), help="Longest path.  [default: 128]")
-@click.option("--keep-all", is_flag=True, help="Decode every path to its end. Otherwise those that cannot be selected stop early, most at one token.")
+@click.option("--keep-all", is_flag=True, help="Decode every path to its end, also one that cannot be selected.")
 @_options(_SET, _DRY_RUN, _JSON)
 def mine_command(
     out: Path,

@@ -117,7 +117,7 @@ class MiningConfig(Section):
     eos_branch: Literal["skip", "continue"] = "skip"
     """End-of-text among the top first tokens: take the next token instead, or keep it as a branch."""
     keep_all: bool = False
-    """Decode every lane to its end, also when it cannot be selected any more. Most stop at their first token otherwise."""
+    """Decode every lane to its end, also when it cannot be selected any more. Otherwise most stop at one token."""
     max_lanes: PositiveInt = 400
     """Lanes that decode together. Bounds memory."""
 
