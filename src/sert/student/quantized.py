@@ -14,8 +14,11 @@ from torch import Tensor
 from transformers.pytorch_utils import Conv1D
 
 from sert.errors import StudentError
+from sert.student.kernels import compiled
 
 LARGEST = 127
+LARGE_LAYER = 2**18
+"""Weights of a layer from which on compiled loops are worth their compilation."""
 
 
 class Int8Linear(torch.nn.Module):
@@ -34,10 +37,17 @@ class Int8Linear(torch.nn.Module):
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Apply the layer to (..., I)."""
-        quantized_BI, scale_B1 = quantize_rows(inputs.flatten(0, -2))
-        outputs_BO = (torch._int_mm(quantized_BI, self.weight) * scale_B1).mul_(self.scale)
-        if self.bias is not None:
-            outputs_BO.add_(self.bias)
+        inputs_BI = inputs.flatten(0, -2)
+        kernels = compiled() if self.weight.numel() >= LARGE_LAYER else None
+        if kernels is not None:
+            quantized_BI, steps_B1 = kernels.quantize_rows(inputs_BI)
+            sums_BO = torch._int_mm(quantized_BI, self.weight)
+            outputs_BO = kernels.scale_sums(sums_BO, steps_B1, self.scale, self.bias)
+        else:
+            quantized_BI, steps_B1 = quantize_rows(inputs_BI)
+            outputs_BO = (torch._int_mm(quantized_BI, self.weight) * steps_B1).mul_(self.scale)
+            if self.bias is not None:
+                outputs_BO.add_(self.bias)
         return outputs_BO.view(*inputs.shape[:-1], -1)
 
 

@@ -9,7 +9,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sert.student.kernels import compiled
+
 BLOCK = 128
+LARGE_VOCABULARY = 2**14
+"""Logits of a lane from which on compiled loops are worth their compilation."""
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _MIX_1 = np.uint64(0xBF58476D1CE4E5B9)
@@ -65,27 +69,37 @@ def branch_first_tokens(logits_BV: Tensor, *, num_branches: int, skip_ids: tuple
     return Branches(tokens_BK, values_BK - log_total_B1)
 
 
-def top_logits(logits_BV: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """Find the k largest logits (B, K), largest first, and their tokens (B, K).
+def top_logits(logits_BV: Tensor, k: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Find the k largest logits (B, K), largest first, their tokens (B, K), and the log-sum-exp of all (B, 1).
 
     The vocabulary is cut into blocks, and only the k blocks with the largest maxima are sorted: no other can hold one
     of the k largest. Several times faster than `topk` over a large vocabulary.
     """
+    vocabulary = logits_BV.shape[1]
+    num_blocks = vocabulary // BLOCK
+    kernels = compiled() if logits_BV.device.type == "cpu" and vocabulary >= LARGE_VOCABULARY else None
+    maxima_BN = log_totals_B1 = None
+    if kernels is not None:
+        maxima_BN, log_totals_B1 = kernels.block_maxima(logits_BV, block=BLOCK)
     if k == 1:
-        tokens_B1 = logits_BV.argmax(dim=1, keepdim=True)
-        return logits_BV.gather(1, tokens_B1), tokens_B1
-    num_blocks = logits_BV.shape[1] // BLOCK
-    if num_blocks < 4 * k:
+        tokens_BK = logits_BV.argmax(dim=1, keepdim=True)
+        values_BK = logits_BV.gather(1, tokens_BK)
+    elif num_blocks < 4 * k:
         values_BK, tokens_BK = logits_BV.topk(k, dim=1)
-        return values_BK, tokens_BK
-    covered = num_blocks * BLOCK
-    blocks_BNS = logits_BV[:, :covered].view(-1, num_blocks, BLOCK)
-    chosen_BK1 = blocks_BNS.amax(dim=2).topk(k, dim=1).indices[:, :, None]
-    values_BC = blocks_BNS.gather(1, chosen_BK1.expand(-1, -1, BLOCK)).flatten(1)
-    tokens_BC = (chosen_BK1 * BLOCK + torch.arange(BLOCK, device=logits_BV.device)).flatten(1)
-    rest = torch.arange(covered, logits_BV.shape[1], device=logits_BV.device)
-    values_BK, places_BK = torch.cat([values_BC, logits_BV[:, covered:]], dim=1).topk(k, dim=1)
-    return values_BK, torch.cat([tokens_BC, rest.expand(len(logits_BV), -1)], dim=1).gather(1, places_BK)
+    else:
+        covered = num_blocks * BLOCK
+        blocks_BNS = logits_BV[:, :covered].view(-1, num_blocks, BLOCK)
+        maxima_BN = blocks_BNS.amax(dim=2) if maxima_BN is None else maxima_BN
+        chosen_BK1 = maxima_BN.topk(k, dim=1).indices[:, :, None]
+        values_BC = blocks_BNS.gather(1, chosen_BK1.expand(-1, -1, BLOCK)).flatten(1)
+        tokens_BC = (chosen_BK1 * BLOCK + torch.arange(BLOCK, device=logits_BV.device)).flatten(1)
+        rest = torch.arange(covered, vocabulary, device=logits_BV.device)
+        values_BK, places_BK = torch.cat([values_BC, logits_BV[:, covered:]], dim=1).topk(k, dim=1)
+        tokens_BK = torch.cat([tokens_BC, rest.expand(len(logits_BV), -1)], dim=1).gather(1, places_BK)
+    if log_totals_B1 is None:
+        # The largest logit is known already, so one pass of logsumexp can be left out.
+        log_totals_B1 = (logits_BV - values_BK[:, :1]).exp_().sum(dim=1, keepdim=True).log_() + values_BK[:, :1]
+    return values_BK, tokens_BK, log_totals_B1
 
 
 def sample_next(logits_BV: Tensor, uniforms_B: Tensor, *, top_k: int, top_p: float, temperature: float) -> Sampled:
@@ -95,7 +109,7 @@ def sample_next(logits_BV: Tensor, uniforms_B: Tensor, *, top_k: int, top_p: flo
     `transformers` does. `top_k=1` is greedy decoding.
     """
     logits_BV = logits_BV.float()
-    values_BK, tokens_BK = top_logits(logits_BV, min(top_k, logits_BV.shape[1]))
+    values_BK, tokens_BK, log_totals_B1 = top_logits(logits_BV, min(top_k, logits_BV.shape[1]))
     shares_BK = torch.softmax(values_BK.double() / temperature, dim=1)
     before_BK = shares_BK.cumsum(dim=1) - shares_BK
     shares_BK = shares_BK * (before_BK < top_p)
@@ -103,7 +117,5 @@ def sample_next(logits_BV: Tensor, uniforms_B: Tensor, *, top_k: int, top_p: flo
     picked_B1 = (cdf_BK <= uniforms_B[:, None] * cdf_BK[:, -1:]).sum(dim=1, keepdim=True)
     kept_B1 = (shares_BK > 0).sum(dim=1, keepdim=True)
     picked_B1 = torch.minimum(picked_B1, kept_B1 - 1)
-    # The largest logit is known already, so one pass of logsumexp can be left out.
-    log_total_B1 = (logits_BV - values_BK[:, :1]).exp_().sum(dim=1, keepdim=True).log_() + values_BK[:, :1]
-    logprobs_B = (values_BK.gather(1, picked_B1) - log_total_B1)[:, 0]
+    logprobs_B = (values_BK.gather(1, picked_B1) - log_totals_B1)[:, 0]
     return Sampled(tokens_BK.gather(1, picked_B1)[:, 0], logprobs_B)

@@ -19,10 +19,13 @@ from transformers import AttentionInterface
 from transformers.cache_utils import Cache, CacheLayerMixin
 
 from sert.student.fastmath import fast_activations, freed_memory_kept
+from sert.student.kernels import Kernels, compiled, serves_width
 from sert.student.load import Student
 from sert.student.quantized import is_quantized
 
 ATTENTION_NAME = "sert_lanes"
+LARGE_STUDENT = 10_000_000
+"""Weights of a student from which on compiled loops are worth their compilation."""
 PROBE_TOLERANCE = 1e-3
 PROBE_TOKENS = 20
 
@@ -60,13 +63,14 @@ class _LaneLayer(CacheLayerMixin):  # type: ignore[misc]  # transformers has no 
         self.keys, self.values = key_states, value_states
         self.is_initialized = True
 
-    def allocate(self, slots: int, *, max_steps: int) -> None:
+    def allocate(self, slots: int, *, max_steps: int, dtype: torch.dtype) -> None:
         """Make room for the lanes."""
-        assert self.keys is not None
+        assert self.keys is not None and self.values is not None
+        self.keys, self.values = self.keys.contiguous(), self.values.contiguous()
         questions, heads, _, width = self.keys.shape
         shape = (questions * slots, heads, max_steps, width)
-        self.lane_keys = self.keys.new_empty(shape)
-        self.lane_values = self.keys.new_empty(shape)
+        self.lane_keys = self.keys.new_empty(shape, dtype=dtype)
+        self.lane_values = self.keys.new_empty(shape, dtype=dtype)
 
     def update(self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
         """Store the keys and values of the prefill, or of one step."""
@@ -113,6 +117,13 @@ class _LaneLayer(CacheLayerMixin):  # type: ignore[misc]  # transformers has no 
         output_BHGD = from_prompt_BHGD + weights[..., prompt_len:] @ values_BHTD
         return output_BHGD.reshape(lanes, heads * groups, 1, width)
 
+    def attend_compiled(self, kernels: Kernels, query_BND: Tensor, lengths_Q: Tensor, *, scaling: float) -> Tensor:
+        """The same in compiled loops, for all N = H * G query heads. (B, N, D)."""
+        assert self.keys is not None and self.values is not None
+        assert self.lane_keys is not None and self.lane_values is not None
+        prompt, lane = (self.keys, self.values), (self.lane_keys, self.lane_values)
+        return kernels.attend(query_BND, prompt, lengths_Q, lane, filled=self.filled, scaling=scaling)
+
     def keep(self, questions: Tensor, lanes_B: Tensor) -> None:
         """Gather the questions and lanes that go on."""
         assert self.keys is not None and self.values is not None
@@ -153,6 +164,9 @@ def _lane_attention(
         output = torch.nn.functional.scaled_dot_product_attention(
             query, key, value, is_causal=query.shape[2] > 1, scale=scale, enable_gqa=groups > 1
         )
+    elif lanes.kernels is not None:
+        layer = lanes.layers[module.layer_idx]
+        return layer.attend_compiled(lanes.kernels, query[:, :, 0], lanes.lengths, scaling=scale)[:, None], None
     else:
         query_BHGD = query.view(query.shape[0], heads, groups, query.shape[-1])
         output = lanes.layers[module.layer_idx].attend(query_BHGD, lanes.prompt_mask, scaling=scale)
@@ -169,38 +183,41 @@ class CachedStepper:
         self._model = student.model
         self._prompts = prompts
         self._device = student.device
-        self._lengths = torch.tensor([len(prompt) for prompt in prompts], device=self._device)
+        self.lengths = torch.tensor([len(prompt) for prompt in prompts], device=self._device)
+        self.kernels = _kernels_for(student)
+        # Integer products round more coarsely than that.
+        self._lane_dtype = torch.bfloat16 if self.kernels and is_quantized(student.model) else student.model.dtype
         self.layers = [_LaneLayer() for _ in range(student.model.config.num_hidden_layers)]
         self._cache = Cache(layers=self.layers)
         self.prefilling = True
-        positions = torch.arange(int(self._lengths.max()), device=self._device)
-        hidden = positions[None, :] >= self._lengths[:, None]
+        positions = torch.arange(int(self.lengths.max()), device=self._device)
+        hidden = positions[None, :] >= self.lengths[:, None]
         zeros = torch.zeros(hidden.shape, dtype=student.model.dtype, device=self._device)
         self.prompt_mask = zeros.masked_fill(hidden, -torch.inf)[:, None, None, :]
 
     def prefill(self) -> Tensor:
         """Read the prompts, padded on the right, where causal attention never looks."""
-        longest = int(self._lengths.max())
+        longest = int(self.lengths.max())
         padded = [[*prompt, *[0] * (longest - len(prompt))] for prompt in self._prompts]
         position_ids = torch.arange(longest, device=self._device).expand(len(padded), longest)
         states_QPE = self._forward(torch.tensor(padded, device=self._device), position_ids)
         self.prefilling = False
-        return self.logits(states_QPE[torch.arange(len(padded), device=self._device), self._lengths - 1])
+        return self.logits(states_QPE[torch.arange(len(padded), device=self._device), self.lengths - 1])
 
     def fork(self, slots: int, *, max_steps: int) -> None:
         """Allocate the lanes' buffers, once for all steps."""
         for layer in self.layers:
-            layer.allocate(slots, max_steps=max_steps)
+            layer.allocate(slots, max_steps=max_steps, dtype=self._lane_dtype)
 
     def step(self, tokens_B: Tensor) -> Tensor:
         """Run one token a lane."""
-        slots = len(tokens_B) // len(self._lengths)
-        positions_B = (self._lengths + self.layers[0].filled).repeat_interleave(slots)
+        slots = len(tokens_B) // len(self.lengths)
+        positions_B = (self.lengths + self.layers[0].filled).repeat_interleave(slots)
         return self._forward(tokens_B[:, None], positions_B[:, None])[:, -1]
 
     def keep(self, questions: Tensor, lanes_QS: Tensor) -> None:
         """Gather what goes on in every layer."""
-        self._lengths = self._lengths[questions]
+        self.lengths = self.lengths[questions]
         self.prompt_mask = self.prompt_mask[questions]
         for layer in self.layers:
             layer.keep(questions, lanes_QS.flatten())
@@ -306,6 +323,15 @@ def stepping(student: Student) -> Iterator[StepperType]:
         yield PlainStepper
     finally:
         student.model.set_attn_implementation(before)
+
+
+def _kernels_for(student: Student) -> Kernels | None:
+    model = student.model
+    if student.device.type != "cpu" or model.dtype != torch.float32 or model.num_parameters() < LARGE_STUDENT:
+        return None
+    config = model.config
+    width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    return compiled() if serves_width(width) else None
 
 
 def _tolerance(student: Student) -> float:
