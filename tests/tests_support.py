@@ -27,13 +27,13 @@ def make_tokenizer() -> Any:
     return PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<|endoftext|>", bos_token="<|endoftext|>")
 
 
-def tiny_gpt2(vocabulary: int, *, scale: float = 0.4) -> GPT2LMHeadModel:
+def tiny_gpt2(vocabulary: int, *, scale: float = 0.4, width: int = 32) -> GPT2LMHeadModel:
     """A GPT-2 of two layers with weights large enough that its choices are not uniform."""
     torch.manual_seed(0)
     config = GPT2Config(
         vocab_size=vocabulary,
         n_positions=192,
-        n_embd=32,
+        n_embd=width,
         n_layer=2,
         n_head=4,
         initializer_range=scale,
@@ -60,10 +60,10 @@ _TINY: dict[str, Any] = {
 }
 
 
-def tiny_llama(vocabulary: int) -> LlamaForCausalLM:
+def tiny_llama(vocabulary: int, *, width: int = 32) -> LlamaForCausalLM:
     """A Llama with grouped-query attention: four query heads, two key-value heads."""
     torch.manual_seed(0)
-    return LlamaForCausalLM(LlamaConfig(vocab_size=vocabulary, **_TINY)).eval()
+    return LlamaForCausalLM(LlamaConfig(vocab_size=vocabulary, **_TINY | {"hidden_size": width})).eval()
 
 
 def tiny_qwen(vocabulary: int) -> Qwen3ForCausalLM:

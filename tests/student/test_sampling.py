@@ -72,13 +72,14 @@ def test_the_top_logits_are_those_of_topk(vocabulary: int, k: int) -> None:
     logits = torch.randn(7, vocabulary)
     logits[0, :10] += 50  # all in one block
     logits[1, -10:] += 50  # all behind the last whole block
-    values, tokens = top_logits(logits, k)
+    values, tokens, log_totals = top_logits(logits, k)
     expected = logits.topk(k, dim=1)
     assert torch.equal(values, expected.values)
+    assert torch.allclose(log_totals, logits.logsumexp(dim=1, keepdim=True), rtol=1e-6)
     assert torch.equal(tokens, expected.indices)
 
 
 def test_tied_top_logits_name_distinct_tokens() -> None:
-    values, tokens = top_logits(torch.zeros(2, 50_257), 10)
+    values, tokens, _ = top_logits(torch.zeros(2, 50_257), 10)
     assert values.unique().tolist() == [0.0]
     assert all(len(set(row)) == 10 for row in tokens.tolist())

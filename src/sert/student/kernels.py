@@ -152,12 +152,12 @@ def compiled() -> Kernels | None:
     source = resources.files("sert.student").joinpath("kernels.c")
     with resources.as_file(source) as path, tempfile.TemporaryDirectory(prefix="sert-kernels-") as folder:
         library = Path(folder) / "kernels.so"
-        compiler = shlex.split(os.environ.get("CC", "")) or ["cc"]
-        command = [*compiler, *FLAGS.split(), "-o", str(library), str(path), "-lm"]
         try:
+            compiler = shlex.split(os.environ.get("CC", "")) or ["cc"]
+            command = [*compiler, *FLAGS.split(), "-o", str(library), str(path), "-lm"]
             subprocess.run(command, check=True, capture_output=True, timeout=COMPILES_WITHIN)
             return Kernels(ctypes.CDLL(str(library)))
-        except (OSError, subprocess.SubprocessError):
+        except (OSError, ValueError, subprocess.SubprocessError):
             return None
 
 
