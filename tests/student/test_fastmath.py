@@ -11,13 +11,22 @@ from transformers import (
     GPT2Config,
     GraniteConfig,
     LlamaConfig,
+    MambaConfig,
+    MistralConfig,
     OPTConfig,
     PreTrainedConfig,
 )
 from transformers.activations import NewGELUActivation
 
-from sert.student.batching import EncodedExample, collate
-from sert.student.fastmath import fast_activations, freed_memory_kept, head_on_rows
+from sert.student.batching import EncodedExample, collate, collate_in_a_row
+from sert.student.fastmath import (
+    _DropoutAttention,
+    fast_activations,
+    freed_memory_kept,
+    head_on_rows,
+    model_in_a_row,
+    texts_in_a_row,
+)
 from sert.student.training import loss_sum
 from tests_support import tiny_gpt2
 
@@ -155,3 +164,110 @@ def test_memory_can_be_used_while_it_is_kept_and_afterwards() -> None:
     with freed_memory_kept():
         assert [int(torch.ones(2**23).sum()) for _ in range(3)] == [2**23] * 3
     assert torch.ones(2**23).sum() == 2**23
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=lambda config: config.model_type)
+def test_texts_in_a_row_have_the_loss_and_the_gradients_of_texts_alone(config: PreTrainedConfig) -> None:
+    model = model_of(config)
+    own = model.config._attn_implementation
+    expected = plain_loss_sum(model)
+    expected.backward()
+    gradients = {name: weight.grad.clone() for name, weight in model.named_parameters()}
+    model.zero_grad()
+    with texts_in_a_row(model, longest=8) as able:
+        # Soft caps on attention are no part of torch's attention; Gemma 2 has them unless told otherwise.
+        assert able == (config.model_type in {"gpt2", "llama", "granite", "cohere", "opt"})
+        batch = (collate_in_a_row if able else collate)(ENCODED, device=torch.device("cpu"))
+        loss = loss_sum(model, batch, head=model.get_output_embeddings())
+        loss.backward()
+    assert model.config._attn_implementation == own
+    assert loss.item() == pytest.approx(expected.item(), rel=1e-6)
+    for name, weight in model.named_parameters():
+        torch.testing.assert_close(weight.grad, gradients[name], rtol=1e-4, atol=1e-5)
+
+
+def test_a_row_holds_the_texts_and_what_is_predicted_in_it() -> None:
+    batch = collate_in_a_row(ENCODED, device=torch.device("cpu"))
+    assert batch.input_ids_BT.tolist() == [[token for example in ENCODED for token in example.token_ids]]
+    assert batch.lengths == [8, 3, 5]
+    assert batch.rows_N.tolist() == [3, 4, 5, 6, 8, 9, 12, 13, 14]
+    assert batch.targets_N.tolist() == [31, 8, 60, 3, 7, 12, 13, 27, 4]
+
+
+@pytest.mark.parametrize(
+    ("config", "able"),
+    [
+        (MistralConfig(**SIZES, sliding_window=None), True),
+        (MistralConfig(**SIZES, sliding_window=8), True),
+        (MistralConfig(**SIZES, sliding_window=7), False),
+        (MambaConfig(vocab_size=61, hidden_size=32, num_hidden_layers=2, pad_token_id=None), False),
+    ],
+)
+def test_a_model_that_sees_less_or_remembers_otherwise_is_given_no_rows(config: PreTrainedConfig, able: bool) -> None:
+    model = model_of(config)
+    own = model.config._attn_implementation
+    with texts_in_a_row(model, longest=8) as found:
+        assert found is able
+    assert model.config._attn_implementation == own
+
+
+def test_a_model_that_mixes_texts_is_given_no_rows() -> None:
+    model = tiny_gpt2(61).train()
+    model.transformer.h[1].ln_2.register_forward_hook(lambda _, args, out: out + out.cumsum(1))
+    with texts_in_a_row(model, longest=8) as able:
+        assert not able
+        assert model.config._attn_implementation == "sdpa" and model.training
+
+
+def test_no_rows_for_what_is_no_transformers_model_or_has_its_attention_in_another_way() -> None:
+    eager = AutoModelForCausalLM.from_config(CONFIGS[0], attn_implementation="eager")
+    for model in (Headless(), eager):
+        with texts_in_a_row(model, longest=8) as able:
+            assert not able
+
+
+def test_the_attention_comes_back_after_an_error() -> None:
+    model = tiny_gpt2(61)
+    seen = []
+    with pytest.raises(KeyError, match="stop"), texts_in_a_row(model, longest=8):
+        raise KeyError(seen.append(model.config._attn_implementation) or "stop")
+    assert seen == ["sert_in_a_row"] and model.config._attn_implementation == "sdpa"
+
+
+def test_attention_with_dropout_drops_shares_and_scales_the_others() -> None:
+    torch.manual_seed(0)
+    lengths = [70, 90]
+    q, k = torch.randn(2, 4, 160, 16)
+    v = torch.cat([torch.eye(length, 90) for length in lengths]).expand(4, 160, 90)  # the output is the shares
+    shares = _DropoutAttention.apply(q, k, v, lengths, 0.2, 0.25)
+    for start, length in ((0, 70), (70, 90)):
+        part = slice(start, start + length)
+        future = torch.full((length, length), -torch.inf).triu(1)
+        plain = (q[:, part] @ k[:, part].mT * 0.25 + future).softmax(-1)
+        found = shares[part].transpose(0, 1)[..., :length]
+        kept = found != 0
+        torch.testing.assert_close(found[kept], plain[kept] / 0.8)
+        assert kept[plain > 0].float().mean().item() == pytest.approx(0.8, abs=0.02)
+
+
+def test_the_gradients_of_attention_with_dropout_are_those_of_its_function() -> None:
+    torch.manual_seed(0)
+    inputs = [torch.randn(2, 8, 3, dtype=torch.float64, requires_grad=True) for _ in range(3)]
+
+    def attend(*inputs: torch.Tensor) -> torch.Tensor:
+        torch.manual_seed(1)
+        return _DropoutAttention.apply(*inputs, [3, 5], 0.3, 0.6)
+
+    assert torch.autograd.gradcheck(attend, inputs)
+
+
+def test_a_row_of_one_model_has_dropout_in_training_alone() -> None:
+    model = AutoModelForCausalLM.from_config(
+        GPT2Config(vocab_size=61, n_positions=64, n_embd=32, n_layer=2, n_head=4, resid_pdrop=0, embd_pdrop=0)
+    )
+    batch = collate_in_a_row(ENCODED, device=torch.device("cpu"))
+    with texts_in_a_row(model, longest=8), torch.no_grad():
+        for mode, repeats in ((True, False), (False, True)):
+            model.train(mode)
+            first, second = (model_in_a_row(model, batch.input_ids_BT, batch.lengths).logits for _ in range(2))
+            assert torch.equal(first, second) is repeats

@@ -10,7 +10,7 @@ from sert.config import StudentConfig, TrainingConfig
 from sert.errors import DataError, NonFiniteError
 from sert.records import Example
 from sert.store.artifacts import Artifact
-from sert.student.batching import EncodedExample, batch_order, collate, encode_example, micro_batches
+from sert.student.batching import EncodedExample, batch_order, collate, collate_in_a_row, encode_example, micro_batches
 from sert.student.load import Student, load_student, make_student
 from sert.student.stage import train, trained_student
 from sert.student.training import READ_EVERY, _Curve, loss_sum, train_student
@@ -40,6 +40,29 @@ def test_micro_batches_change_nothing(micro_batch_size: int, tmp_path: Path) -> 
     whole = TrainingConfig(batch_size=8, max_steps=6, learning_rate=1e-2)
     split = whole.model_copy(update={"micro_batch_size": micro_batch_size})
     assert losses(split, tmp_path) == pytest.approx(losses(whole, tmp_path), rel=1e-4)
+
+
+@pytest.mark.parametrize("micro_batch_size", [None, 3])
+def test_texts_in_a_row_change_nothing(
+    micro_batch_size: int | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = TrainingConfig(batch_size=8, max_steps=6, learning_rate=1e-2, micro_batch_size=micro_batch_size)
+    padded = losses(config, tmp_path)
+    monkeypatch.setattr("sert.student.training.ROW_WEIGHTS", 0)
+    made = []
+    monkeypatch.setattr(
+        "sert.student.training.collate_in_a_row",
+        lambda part, *, device: made.append(len(part)) or collate_in_a_row(part, device=device),
+    )
+    assert losses(config, tmp_path) == pytest.approx(padded, rel=1e-4)
+    assert sum(made) == 6 * 8 and max(made) == (micro_batch_size or 8)
+
+
+def test_autocast_trains_in_a_row_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = TrainingConfig(batch_size=8, max_steps=4, learning_rate=1e-2, autocast="bf16")
+    plain = losses(config, tmp_path)
+    monkeypatch.setattr("sert.student.training.ROW_WEIGHTS", 0)
+    assert losses(config, tmp_path) == pytest.approx(plain, rel=2e-2)
 
 
 def test_the_loss_is_the_mean_over_the_supervised_tokens_of_the_step(tmp_path: Path) -> None:
@@ -182,6 +205,26 @@ def test_a_broken_step_and_what_follows_is_left_out_by_the_optimizer_itself() ->
         weight.grad = torch.full((3,), math.nan if found_inf else 1.0)
         optimizer.step()
         assert weight.tolist() == pytest.approx([expected] * 3, abs=2e-3)
+
+
+@pytest.mark.parametrize("max_norm", [0.05, 1e3])
+def test_clipping_is_torchs(max_norm: float, tmp_path: Path) -> None:
+    student, plain = fresh(), fresh().model.train()
+    file = tmp_path / "loss.jsonl"
+    config = TrainingConfig(batch_size=16, max_steps=4, learning_rate=1e-2, max_grad_norm=max_norm)
+    train_student(student, EXAMPLES, config, seed=0, loss_file=file)
+    optimizer = torch.optim.AdamW(plain.parameters(), lr=1e-2, weight_decay=0.0)
+    batch = collate(
+        [encode_example(student, example, loss_on_prompt=False) for example in EXAMPLES], device=torch.device("cpu")
+    )
+    for line in file.read_text().splitlines():
+        (loss_sum(plain, batch) / len(batch.targets_N)).backward()
+        norm = torch.nn.utils.clip_grad_norm_(plain.parameters(), max_norm)
+        assert json.loads(line)["grad_norm"] == pytest.approx(norm.item(), rel=1e-3)
+        optimizer.step()
+        optimizer.zero_grad()
+    for name, weight in plain.state_dict().items():
+        torch.testing.assert_close(student.model.state_dict()[name], weight, rtol=1e-3, atol=1e-4)
 
 
 def test_a_curve_is_read_now_and_then_and_at_the_end() -> None:

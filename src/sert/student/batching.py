@@ -1,4 +1,4 @@
-"""Examples as tokens, and tokens as padded batches.
+"""Examples as tokens, and tokens as batches: padded, or all texts in one row.
 
 Shapes: B examples, T tokens, N supervised tokens.
 """
@@ -31,11 +31,13 @@ class Batch(NamedTuple):
     """Token ids (B, T), padded on the right, with the tokens that the loss counts and where they are predicted.
 
     `rows_N` are the positions that predict `targets_N`, as indices into the B * T positions counted row by row.
+    `lengths` are those of the texts when they stand one after the other in a single row, without padding.
     """
 
     input_ids_BT: Tensor
     rows_N: Tensor
     targets_N: Tensor
+    lengths: list[int] | None = None
 
 
 def encode_example(student: Student, example: Example, *, loss_on_prompt: bool) -> EncodedExample:
@@ -57,6 +59,19 @@ def collate(encoded: Sequence[EncodedExample], *, device: torch.device) -> Batch
         rows.append(torch.arange(first - 1, len(example.token_ids) - 1) + row * longest)
         targets.append(torch.tensor(example.token_ids[first:], dtype=torch.long))
     return Batch(input_ids.to(device), torch.cat(rows).to(device), torch.cat(targets).to(device))
+
+
+def collate_in_a_row(encoded: Sequence[EncodedExample], *, device: torch.device) -> Batch:
+    """Put the texts one after the other, for a model whose attention keeps them apart."""
+    lengths = [len(example.token_ids) for example in encoded]
+    rows, targets, start = [], [], 0
+    for example, length in zip(encoded, lengths, strict=True):
+        first = max(example.num_masked, 1)
+        rows.append(torch.arange(start + first - 1, start + length - 1))
+        targets.extend(example.token_ids[first:])
+        start += length
+    input_ids = torch.tensor([[token for example in encoded for token in example.token_ids]])
+    return Batch(input_ids.to(device), torch.cat(rows).to(device), torch.tensor(targets).to(device), lengths)
 
 
 def batch_order(num_examples: int, *, batch_size: int, seed: int) -> Iterator[list[int]]:

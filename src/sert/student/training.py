@@ -25,14 +25,22 @@ from sert.student.batching import (
     EncodedExample,
     batch_order,
     collate,
+    collate_in_a_row,
     encode_example,
     micro_batches,
 )
-from sert.student.fastmath import fast_activations, freed_memory_kept, head_on_rows
+from sert.student.fastmath import fast_activations, freed_memory_kept, head_on_rows, model_in_a_row, texts_in_a_row
 from sert.student.load import Student
 
 PASS_TOKENS = 48
 """What a pass costs on a CPU besides its tokens, in tokens: gradients of all weights are added up once more."""
+
+ROW_WEIGHTS = 10**7
+"""Weights from which on texts stand in a row. In the lab's student (a million) attention text by text would make 694
+calls of torch a step instead of 514, for 3 % less to compute."""
+
+CLIP_EPSILON = 1e-6
+"""What torch's own clipping adds to a norm before it divides by it."""
 
 READ_EVERY = 16
 """Steps between readings of loss and gradient norm from an accelerator, which must not wait for its host."""
@@ -58,7 +66,10 @@ def loss_sum(model: Any, batch: Batch, *, head: nn.Module | None = None) -> Tens
     """
     examples, tokens = batch.input_ids_BT.shape
     with head_on_rows(head, batch.rows_N, shape=(examples, tokens)):
-        logits = model(input_ids=batch.input_ids_BT, use_cache=False).logits
+        if batch.lengths is not None:
+            logits = model_in_a_row(model, batch.input_ids_BT, batch.lengths).logits
+        else:
+            logits = model(input_ids=batch.input_ids_BT, use_cache=False).logits
     logits_NV = logits.flatten(0, -2)
     if len(logits_NV) == examples * tokens:  # of every position; the last one of a text is never supervised
         logits_NV = logits_NV.index_select(0, batch.rows_N)
@@ -126,11 +137,21 @@ def train_student(
     with ExitStack() as stack:
         stack.enter_context(fast_activations(student.model))
         stack.enter_context(freed_memory_kept())
+        in_a_row = False
+        if (
+            _alone_on_cpu(accelerator, device)
+            and sum(weight.numel() for weight in student.model.parameters()) >= ROW_WEIGHTS
+        ):
+            in_a_row = stack.enter_context(
+                texts_in_a_row(student.model, longest=max(len(example.token_ids) for example in usable))
+            )
         advance = stack.enter_context((reporter or Silent()).track(label, steps, "steps"))
         for step in range(steps):
             batch = [usable[index] for index in next(order)]
-            loss = _accumulate_gradients(accelerator, model, batch, config, head=head, device=device, seed=(seed, step))
-            grad_norm = _gradient_norm(accelerator, model, config)
+            loss = _accumulate_gradients(
+                accelerator, model, batch, config, head=head, device=device, in_a_row=in_a_row, seed=(seed, step)
+            )
+            grad_norm = _gradient_norm(accelerator, model, adamw, config)
             # The optimizer itself leaves out a step that is not finite, and all that follow until the host learns of
             # it: `found_inf` is how torch's gradient scaler tells a fused optimizer.
             broken = torch.maximum(broken, (~(loss.isfinite() & grad_norm.isfinite())).float())
@@ -190,15 +211,15 @@ def _accumulate_gradients(
     *,
     head: nn.Module | None,
     device: torch.device,
+    in_a_row: bool,
     seed: tuple[int, int],
 ) -> Tensor:
     """Leave the gradients of the step's mean loss in the model and return that loss, over all processes."""
     supervised = sum(example.num_supervised for example in batch)
-    alone_on_cpu = device.type == "cpu" and accelerator.num_processes == 1
     parts = micro_batches(
         batch,
         max_size=config.micro_batch_size or math.ceil(len(batch) / accelerator.num_processes),
-        pass_tokens=PASS_TOKENS if alone_on_cpu else None,
+        pass_tokens=PASS_TOKENS if _alone_on_cpu(accelerator, device) and not in_a_row else None,
     )
     mine = list(enumerate(parts))[accelerator.process_index :: accelerator.num_processes]
     total = torch.zeros((), device=device)
@@ -207,11 +228,16 @@ def _accumulate_gradients(
         (number, part), weight = (mine[index], 1.0) if index < len(mine) else ((0, parts[0]), 0.0)
         torch.manual_seed(derive_seed(seed[0], "dropout", seed[1], number) % 2**63)
         with _autocast(device, config):
-            loss = loss_sum(model, collate(part, device=device), head=head) * (weight / supervised)
+            inputs = collate_in_a_row(part, device=device) if in_a_row else collate(part, device=device)
+            loss = loss_sum(model, inputs, head=head) * (weight / supervised)
         accelerator.backward(loss * accelerator.num_processes)
         total += loss.detach()
     reduced: Tensor = accelerator.reduce(total, reduction="sum")
     return reduced
+
+
+def _alone_on_cpu(accelerator: Any, device: torch.device) -> bool:
+    return device.type == "cpu" and bool(accelerator.num_processes == 1)
 
 
 def _schedule_name(config: TrainingConfig) -> str:
@@ -222,8 +248,13 @@ def _autocast(device: torch.device, config: TrainingConfig) -> AbstractContextMa
     return torch.autocast(device.type, dtype=torch.bfloat16) if config.autocast == "bf16" else nullcontext()
 
 
-def _gradient_norm(accelerator: Any, model: Any, config: TrainingConfig) -> Tensor:
-    if config.max_grad_norm is None:
-        return nn.utils.get_total_norm([weight.grad for weight in model.parameters() if weight.grad is not None])
-    norm: Tensor = accelerator.clip_grad_norm_(model.parameters(), config.max_grad_norm)
+def _gradient_norm(accelerator: Any, model: Any, optimizer: torch.optim.Optimizer, config: TrainingConfig) -> Tensor:
+    """Measure the gradients' norm, and have them clipped: by the optimizer, in the pass in which it reads them."""
+    if config.max_grad_norm is not None and accelerator.num_processes > 1:
+        norm: Tensor = accelerator.clip_grad_norm_(model.parameters(), config.max_grad_norm)
+        return norm
+    norm = nn.utils.get_total_norm([weight.grad for weight in model.parameters() if weight.grad is not None])
+    if config.max_grad_norm is not None:
+        # What a fused optimizer divides gradients by, as torch's gradient scaler tells it.
+        optimizer.grad_scale = ((norm + CLIP_EPSILON) / config.max_grad_norm).clamp(min=1.0)  # type: ignore[attr-defined]
     return norm
