@@ -240,10 +240,10 @@ def test_more_branches_than_tokens_are_refused(student: Student) -> None:
 def test_a_wrong_attention_is_found_whatever_the_scale_of_the_logits(
     any_student: Student, shift: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from sert.student.stepping import _LaneLayer
+    from sert.student.lane_cache import LaneLayer
 
-    exact = _LaneLayer.attend
-    monkeypatch.setattr(_LaneLayer, "attend", lambda self, *args, **kwargs: exact(self, *args, **kwargs) * 0.5)
+    exact = LaneLayer.attend
+    monkeypatch.setattr(LaneLayer, "attend", lambda self, *args, **kwargs: exact(self, *args, **kwargs) * 0.5)
     head = any_student.model.get_output_embeddings()
     hook = head.register_forward_hook(lambda module, inputs, output: output + shift)
     try:
