@@ -36,6 +36,23 @@ def no_compiler(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     compiled.cache_clear()
 
 
+def test_gelu_is_that_of_torch(loops: Kernels) -> None:
+    values = torch.cat([torch.linspace(-30, 30, 4001), torch.tensor([0.0, -0.0, 1e-30, -1e-30, 200.0, -200.0])])
+    expected = torch.nn.functional.gelu(values.double(), approximate="tanh").float()
+    found = loops.gelu(values.view(1, -1, 1))
+    assert found.shape == (1, len(values), 1)
+    assert torch.allclose(found[0, :, 0], expected, rtol=1e-5, atol=1e-6)
+
+
+def test_the_largest_logit_is_found_with_compiled_loops(everything_compiled: None) -> None:
+    torch.manual_seed(0)
+    logits = torch.randn(40, 1003)
+    logits[7, 1002] = 9.0  # behind the last whole block
+    values, tokens, _ = sampling.top_logits(logits, 1)
+    assert torch.equal(tokens, logits.argmax(dim=1, keepdim=True))
+    assert torch.equal(values, logits.amax(dim=1, keepdim=True))
+
+
 @pytest.mark.parametrize("inputs", [5, 48, 769])
 def test_rows_are_rounded_as_by_torch(loops: Kernels, inputs: int) -> None:
     torch.manual_seed(0)

@@ -13,6 +13,8 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn.functional import scaled_dot_product_attention
 
+from sert.student.kernels import Kernels
+
 # `mallopt` parameters of glibc, from malloc.h, with what its own adjusting comes to after large tensors were freed.
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
 _GLIBC_TRIM_THRESHOLD, _GLIBC_MMAP_MAX = 64 * 2**20, 65536
@@ -23,11 +25,27 @@ _LENGTHS: ContextVar[list[int]] = ContextVar("lengths")
 _HARMLESS = {"position_ids", "cache_position", "use_cache", "output_attentions", "output_hidden_states"}
 
 
+class CompiledGELU(nn.Module):
+    """GELU's tanh form for inference, in a compiled loop."""
+
+    def __init__(self, kernels: Kernels) -> None:
+        super().__init__()
+        self._kernels = kernels
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Apply it to float32 inputs of any shape."""
+        return self._kernels.gelu(inputs)
+
+
 @contextmanager
-def fast_activations(model: nn.Module) -> Iterator[None]:
-    """Let torch's one-pass kernel compute GELU's tanh form, which transformers' `gelu_new` spells out in eight passes.
+def fast_activations(model: nn.Module, kernels: Kernels | None = None) -> Iterator[None]:
+    """Compute GELU's tanh form, which transformers' `gelu_new` spells out in eight passes, in one pass.
 
     The function is the same up to rounding; the model gets its own modules back at the end.
+
+    Args:
+        model: The model.
+        kernels: Loops to compute it with, for inference only; torch's without.
     """
     from transformers.activations import NewGELUActivation
 
@@ -38,7 +56,7 @@ def fast_activations(model: nn.Module) -> Iterator[None]:
         if type(child) is NewGELUActivation
     ]
     for parent, name, _ in found:
-        setattr(parent, name, nn.GELU(approximate="tanh"))
+        setattr(parent, name, nn.GELU(approximate="tanh") if kernels is None else CompiledGELU(kernels))
     try:
         yield
     finally:

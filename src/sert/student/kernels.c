@@ -27,6 +27,17 @@ static inline float exp_negative(float x) {
     return e * power;
 }
 
+/* GELU's tanh form of `count` numbers: x * sigmoid(2 u) with u = sqrt(2 / pi) * (x + 0.044715 x^3). */
+void sert_gelu(const float *values, int64_t count, float *out, int threads) {
+#pragma omp parallel for simd num_threads(threads) schedule(static)
+    for (int64_t i = 0; i < count; i++) {
+        const float x = values[i];
+        const float doubled = 1.5957691216f * (x + 0.044715f * x * x * x);
+        const float e = exp_negative(-fabsf(doubled));
+        out[i] = x * (doubled < 0 ? e : 1.0f) / (1.0f + e);
+    }
+}
+
 /* Round each row (I) to int8 steps of its largest magnitude: `rounded` (B, I), `steps` (B). */
 void sert_quantize_rows(const float *values, int64_t rows, int64_t inputs, float tiny, int8_t *rounded, float *steps,
                         int threads) {

@@ -45,6 +45,14 @@ class Kernels:
     def __init__(self, library: ctypes.CDLL) -> None:
         self._library = library
 
+    def gelu(self, values: Tensor) -> Tensor:
+        """GELU's tanh form, of any shape."""
+        values = values.contiguous()
+        out = torch.empty_like(values)
+        count = ctypes.c_int64(values.numel())
+        self._library.sert_gelu(_pointer(values), count, _pointer(out), torch.get_num_threads())
+        return out
+
     def quantize_rows(self, values_BI: Tensor) -> tuple[Tensor, Tensor]:
         """As `quantized.quantize_rows`: (B, I) int8 and the steps (B, 1)."""
         values_BI = values_BI.contiguous()

@@ -81,7 +81,7 @@ def top_logits(logits_BV: Tensor, k: int) -> tuple[Tensor, Tensor, Tensor]:
     maxima_BN = log_totals_B1 = None
     if kernels is not None:
         maxima_BN, log_totals_B1 = kernels.block_maxima(logits_BV, block=BLOCK)
-    if k == 1:
+    if k == 1 and maxima_BN is None:
         tokens_BK = logits_BV.argmax(dim=1, keepdim=True)
         values_BK = logits_BV.gather(1, tokens_BK)
     elif num_blocks < 4 * k:

@@ -219,7 +219,7 @@ def stepping(student: Student) -> Iterator[StepperType]:
     plain = _probe(student, PlainStepper)
     student.model.set_attn_implementation(ATTENTION_NAME)
     try:
-        with fast_activations(student.model), freed_memory_kept():
+        with fast_activations(student.model, _kernels_for(student)), freed_memory_kept():
             tolerance = _tolerance(student)
             for stepper_type in (CachedStepper, WholeStepper):
                 if _agree(plain, _probe(student, stepper_type), tolerance):
