@@ -1,5 +1,5 @@
-import importlib
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -7,55 +7,71 @@ import pytest
 ROOT = Path(__file__).parents[1]
 
 
-@pytest.fixture(scope="module")
-def bench():
+@pytest.fixture(scope="module", autouse=True)
+def from_root():
     sys.path.insert(0, str(ROOT))
-    yield importlib.import_module("benchmarks.run")
+    yield
     sys.path.remove(str(ROOT))
 
 
-def test_ratios_are_taken_within_the_rounds(bench) -> None:
+def counter(units: int = 1):
+    return lambda: units
+
+
+def broken():
+    raise ValueError("no such thing here")
+
+
+def test_ratios_are_taken_within_the_rounds() -> None:
+    from benchmarks.harness import Run, summary
+
     runs = {
-        "ours": [bench.Run(1.0, 100), bench.Run(2.0, 100), bench.Run(1.0, 100)],
-        "other": [bench.Run(2.0, 100), bench.Run(4.0, 100), bench.Run(5.0, 100)],
+        "ours": [Run(1.0, 100), Run(2.0, 100), Run(1.0, 100, 64.0)],
+        "other": [Run(2.0, 100), Run(4.0, 100), Run(5.0, 100)],
     }
-    found = bench.summary(runs, ours="ours", unit="tokens")
+    found = summary(runs, ours="ours", unit="tokens")
     assert found["rates"] == {"ours": 100.0, "other": 25.0}
     assert found["ratios"] == {"other": {"median": 2.0, "min": 2.0, "max": 5.0}}
+    assert found["peak_mib"] == {"ours": 64.0, "other": 0.0}
     assert found["rounds"] == 3 and found["unit"] == "tokens/s"
 
 
-def test_every_row_is_explained_and_rendered(bench) -> None:
+def test_every_row_is_explained_and_rendered() -> None:
     from benchmarks.render import ABOUT, GOALS, render
+    from benchmarks.run import ROWS, machine
 
-    assert set(ABOUT) == set(bench.ROWS)
-    assert {row for row, _ in GOALS} <= set(bench.ROWS)
-    rates = {"sert int8": 200.0, "generate bfloat16": 50.0}
+    assert set(ABOUT) == set(ROWS)
+    assert {row for row, _ in GOALS} <= set(ROWS)
     found = {
         "unit": "tokens/s",
         "ours": "sert int8",
-        "rates": rates,
-        "ratios": {"generate bfloat16": {"median": 4.0, "min": 3.5, "max": 4.25}},
+        "rates": {"sert int8": 200.0, "generate bfloat16, best batch": 50.0, "CTranslate2, best settings": 50.0},
+        "ratios": {
+            "generate bfloat16, best batch": {"median": 4.0, "min": 3.5, "max": 4.25},
+            "CTranslate2, best settings": {"median": 4.0, "min": 3.5, "max": 4.25},
+        },
         "rounds": 5,
         "gflops_per_token": 0.25,
         "products": {"float32": 80.0, "bfloat16": 100.0, "int8": 400.0},
+        "searches": {"CTranslate2, best settings": {"best": "b", "rates": {"a": 1.0, "b": 2.0}}, "x": {"error": "e"}},
+        "failed": {"continuous batching": "ValueError: no"},
     }
-    page = render({"machine": bench.machine(), "rows": {"mining": found}})
-    assert "| generate bfloat16 | 50 | 4.00x (3.50 to 4.25) | 4.5x, 7x |" in page
-    assert (
-        "sert int8 sustains 50 GFLOP/s in its linear layers: 0.50 of the bfloat16 rate, 0.12 of the int8 rate." in page
-    )
+    page = render({"machine": machine(), "rows": {"mining": found}})
+    assert "| generate bfloat16, best batch | 50 | 4.00x (3.50 to 4.25) | 4.5x, 7x | missed |" in page
+    assert "| CTranslate2, best settings | 50 | 4.00x (3.50 to 4.25) | 2.2x, 3.5x | reached |" in page
+    assert "sert int8 sustains 50 GFLOP/s in its linear layers: 0.50 of the bfloat16 rate" in page
+    assert "CTranslate2, best settings: b, the fastest with shorter texts of: a 1/s, b 2/s." in page
+    assert "continuous batching did not run: ValueError: no." in page
 
 
-def test_paired_runs_alternate(bench, capsys: pytest.CaptureFixture[str]) -> None:
-    calls: list[str] = []
+def test_paired_runs_alternate_and_a_rival_that_cannot_run_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    from benchmarks.harness import best_of, paired
 
-    def contestant(name: str):
-        def run() -> int:
-            calls.append(name)
-            return 1
-
-        return run
-
-    bench.paired({name: contestant(name) for name in "ab"}, rounds=3, ours="a", unit="runs")
-    assert calls == list("ababab")
+    makes = {"a": partial(counter, 2), "b": partial(counter, 4), "c": broken}
+    found = paired(makes, rounds=3, limit_s=60, ours="a", unit="runs")
+    order = [line.split(": ")[1] for line in capsys.readouterr().out.splitlines()]
+    assert order == list("ababab")
+    assert found["failed"] == {"c": "ValueError: no such thing here"}
+    assert found["rounds"] == 3 and found["peak_mib"]["a"] > 1
+    assert paired({"a": partial(counter, 2)}, rounds=9, limit_s=0, ours="a", unit="runs")["rounds"] == 2
+    assert set(best_of({"a": counter, "c": broken}, what="x")[1]) == {"a"}
