@@ -60,10 +60,11 @@ _TINY: dict[str, Any] = {
 }
 
 
-def tiny_llama(vocabulary: int, *, width: int = 32) -> LlamaForCausalLM:
+def tiny_llama(vocabulary: int, *, scale: float = 0.4, width: int = 32) -> LlamaForCausalLM:
     """A Llama with grouped-query attention: four query heads, two key-value heads."""
     torch.manual_seed(0)
-    return LlamaForCausalLM(LlamaConfig(vocab_size=vocabulary, **_TINY | {"hidden_size": width})).eval()
+    changed = {"hidden_size": width, "initializer_range": scale}
+    return LlamaForCausalLM(LlamaConfig(vocab_size=vocabulary, **_TINY | changed)).eval()
 
 
 def tiny_qwen(vocabulary: int) -> Qwen3ForCausalLM:

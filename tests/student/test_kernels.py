@@ -1,13 +1,14 @@
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 import torch
 
 from sert.student import quantized, sampling, stepping
 from sert.student.decoding import Continuation, Decoding, DecodingPrompt, decode
-from sert.student.kernels import Kernels, compiled, serves_width
+from sert.student.kernels import Caches, Kernels, compiled, pack, serves_width
 from sert.student.load import Student, make_student
-from sert.student.quantized import Int8Linear, quantize_rows, quantize_student
+from sert.student.quantized import Int8Linear, halve_student, quantize_rows, quantize_student
 from tests_support import make_tokenizer, tiny_gpt2, tiny_llama
 
 PROMPTS = ["Question: Is ice cold?\nAnswer:", "Why?", "Do birds fly? Say:"]
@@ -24,6 +25,7 @@ def loops() -> Kernels:
 @pytest.fixture
 def everything_compiled(loops: Kernels, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stepping, "LARGE_STUDENT", 0)
+    monkeypatch.setattr(quantized, "LARGE_STUDENT", 0)
     monkeypatch.setattr(quantized, "LARGE_LAYER", 0)
     monkeypatch.setattr(sampling, "LARGE_VOCABULARY", 0)
 
@@ -53,24 +55,53 @@ def test_the_largest_logit_is_found_with_compiled_loops(everything_compiled: Non
     assert torch.equal(values, logits.amax(dim=1, keepdim=True))
 
 
-@pytest.mark.parametrize("inputs", [5, 48, 769])
-def test_rows_are_rounded_as_by_torch(loops: Kernels, inputs: int) -> None:
-    torch.manual_seed(0)
-    values = torch.randn(7, inputs) * torch.logspace(-6, 6, 7)[:, None]
-    values[3] = 0
-    rounded, steps = loops.quantize_rows(values)
-    expected = quantize_rows(values)
-    assert torch.equal(rounded, expected[0]) and torch.equal(steps, expected[1])
+@pytest.fixture
+def int8_loops(loops: Kernels) -> Kernels:
+    if not loops.has_int8:
+        pytest.skip("this processor has no int8 products of ours")
+    return loops
+
+
+@pytest.fixture
+def bfloat16_loops(loops: Kernels) -> Kernels:
+    if not loops.has_bfloat16:
+        pytest.skip("this processor has no bfloat16 products")
+    return loops
 
 
 @pytest.mark.parametrize("biased", [True, False])
-def test_sums_are_scaled_as_by_torch(loops: Kernels, biased: bool) -> None:
+@pytest.mark.parametrize(("rows", "outputs"), [(1, 64), (6, 80), (13, 200), (40, 63)])
+def test_int8_layers_are_their_integer_arithmetic(int8_loops: Kernels, rows: int, outputs: int, biased: bool) -> None:
     torch.manual_seed(0)
-    sums = torch.randint(-(2**24), 2**24, (9, 77), dtype=torch.int32)
-    steps, scale = torch.rand(9, 1), torch.rand(77)
-    bias = torch.randn(77) if biased else None
+    inputs = torch.randn(rows, 48) * torch.logspace(-6, 6, rows)[:, None]
+    inputs[rows // 2] = 0
+    weight, scale = torch.randint(-127, 128, (48, outputs), dtype=torch.int8), torch.rand(outputs)
+    bias = torch.randn(outputs) if biased else None
+    rounded, steps = quantize_rows(inputs)
+    sums = (rounded.long() @ weight.long()).float()
     expected = sums * steps * scale + (bias if bias is not None else 0)
-    assert torch.allclose(loops.scale_sums(sums, steps, scale, bias), expected, rtol=1e-6, atol=1e-4)
+    found = int8_loops.linear(inputs, pack(weight, bias, scale))
+    assert torch.allclose(found, expected, rtol=1e-6, atol=1e-7)
+
+
+@pytest.mark.parametrize("biased", [True, False])
+@pytest.mark.parametrize(("rows", "outputs"), [(1, 64), (6, 80), (13, 200), (40, 63)])
+def test_bfloat16_layers_add_up_in_float32(bfloat16_loops: Kernels, rows: int, outputs: int, biased: bool) -> None:
+    torch.manual_seed(0)
+    inputs, weight = torch.randn(rows, 96), torch.randn(96, outputs)
+    bias = torch.randn(outputs) if biased else None
+    expected = inputs.bfloat16().double() @ weight.bfloat16().double() + (bias if bias is not None else 0)
+    found = bfloat16_loops.linear(inputs, pack(weight.bfloat16(), bias))
+    assert torch.allclose(found.double(), expected, rtol=1e-5, atol=1e-4)
+
+
+@pytest.mark.parametrize("rows", [700, 1400])
+def test_more_rows_than_the_cache_holds_give_what_each_gives_alone(bfloat16_loops: Kernels, rows: int) -> None:
+    torch.manual_seed(0)
+    inputs, layer = torch.randn(rows, 768), pack(torch.randn(768, 70).bfloat16(), None)
+    found = bfloat16_loops.linear(inputs, layer)
+    for row in (0, 5, 340, 341, 342, rows - 1):
+        assert torch.equal(found[row], bfloat16_loops.linear(inputs[row : row + 1], layer)[0])
 
 
 @pytest.mark.parametrize("vocabulary", [128, 1000, 50_257])
@@ -86,46 +117,81 @@ def test_block_maxima_and_log_totals_are_those_of_torch(loops: Kernels, vocabula
     assert torch.allclose(totals, logits.double().logsumexp(dim=1, keepdim=True).float(), rtol=1e-6, atol=1e-6)
 
 
+def in_pairs(values: torch.Tensor) -> torch.Tensor:
+    """Values (.., steps, D) as (.., steps / 2, D, 2)."""
+    return values.unflatten(-2, (-1, 2)).transpose(-1, -2).contiguous()
+
+
+def caches(keys: torch.Tensor, values: torch.Tensor, dtype: torch.dtype) -> Caches:
+    if dtype == torch.float32:
+        return Caches(keys.clone(), values.clone())
+    return Caches(keys.to(dtype), in_pairs(values.to(dtype)))
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-@pytest.mark.parametrize(("heads", "groups", "width"), [(3, 1, 64), (2, 4, 128), (2, 2, 48)])
-def test_attention_is_that_of_torch(loops: Kernels, dtype: torch.dtype, heads: int, groups: int, width: int) -> None:
+@pytest.mark.parametrize(("heads", "groups", "width"), [(3, 1, 64), (2, 4, 128), (2, 2, 96)])
+@pytest.mark.parametrize("filled", [1, 7, 8, 23, 32])
+def test_attention_is_that_of_torch(
+    loops: Kernels, dtype: torch.dtype, heads: int, groups: int, width: int, filled: int
+) -> None:
+    if dtype == torch.bfloat16 and not loops.attends_in_pairs(width):
+        pytest.skip("this processor has no bfloat16 products")
     torch.manual_seed(0)
-    lengths, slots, room, filled = torch.tensor([9, 4, 1]), 5, 11, 7
-    prompt = [torch.randn(3, heads, 9, width) for _ in range(2)]
-    lane = [torch.randn(3 * slots, heads, room, width).to(dtype) for _ in range(2)]
-    for said in lane:
-        said[:, :, filled:] = torch.nan  # room for later steps
-    queries = torch.randn(3 * slots, heads * groups, width) * 3
-    found = loops.attend(queries, (prompt[0], prompt[1]), lengths, (lane[0], lane[1]), filled=filled, scaling=0.2)
+    lengths, slots, room = torch.tensor([19, 4, 1]), 5, 32
+    prompt = [torch.randn(3, heads, 32, width).to(dtype).float() for _ in range(2)]
+    lane = [torch.randn(3 * slots, heads, room, width).to(dtype).float() for _ in range(2)]
+    news = [said[:, :, filled - 1].clone() for said in lane]
+    hollow = [said.clone() for said in lane]
+    for said in hollow:
+        said[:, :, filled - 1 :] = torch.nan  # room for this step and later ones
+    queries = (torch.randn(3 * slots, heads * groups, width) * 3).to(dtype).float()
+    lanes = caches(hollow[0], hollow[1], dtype)
+    found = loops.attend(
+        queries, (news[0], news[1]), caches(prompt[0], prompt[1], dtype), lengths, lanes, filled=filled, scaling=0.2
+    )
+    if dtype == torch.float32:
+        assert torch.equal(lanes.keys[:, :, filled - 1], news[0])
+    close = {"rtol": 1e-4, "atol": 1e-5} if dtype == torch.float32 else {"rtol": 1e-2, "atol": 1e-2}
     for row in range(3 * slots):
         question = row // slots
         for head in range(heads * groups):
             keys, values = (
                 torch.cat([of[question, head // groups, : lengths[question]], said[row, head // groups, :filled]])
-                for of, said in zip(prompt, (said.float() for said in lane), strict=True)
+                for of, said in zip(prompt, lane, strict=True)
             )
             weights = torch.softmax(0.2 * keys @ queries[row, head], dim=0)
-            assert torch.allclose(found[row, head], weights @ values, rtol=1e-4, atol=1e-5)
+            assert torch.allclose(found[row, head], weights @ values, **close)
 
 
-def test_queries_may_be_parts_of_a_wider_tensor(loops: Kernels) -> None:
+def test_queries_and_news_may_be_parts_of_a_wider_tensor(loops: Kernels) -> None:
     torch.manual_seed(0)
-    together = torch.randn(4, 3 * 2, 16)
-    prompt, lane = (torch.randn(2, 2, 3, 16),) * 2, (torch.randn(4, 2, 2, 16),) * 2
+    together = torch.randn(4, 6, 16)
     rest = {"filled": 2, "scaling": 0.25}
-    found = loops.attend(together[:, :2], prompt, torch.tensor([3, 2]), lane, **rest)
-    assert torch.equal(found, loops.attend(together[:, :2].clone(), prompt, torch.tensor([3, 2]), lane, **rest))
+    found = []
+    for parts in (together.split(2, dim=1), [part.clone() for part in together.split(2, dim=1)]):
+        torch.manual_seed(1)
+        prompt, lane = Caches(*torch.randn(2, 2, 2, 3, 16)), Caches(*torch.randn(2, 4, 2, 2, 16))
+        found.append(loops.attend(parts[0], (parts[1], parts[2]), prompt, torch.tensor([3, 2]), lane, **rest))
+    assert torch.equal(found[0], found[1])
 
 
 def test_results_do_not_depend_on_the_number_of_threads(loops: Kernels) -> None:
-    torch.manual_seed(0)
-    logits, queries = torch.randn(40, 3000), torch.randn(40, 4, 32)
-    prompt, lane = (torch.randn(8, 4, 9, 32),) * 2, (torch.randn(40, 4, 6, 32),) * 2
     threads, found = torch.get_num_threads(), []
     for count in (1, 3):
+        torch.manual_seed(0)
         torch.set_num_threads(count)
-        attended = loops.attend(queries, prompt, torch.full((8,), 9), lane, filled=6, scaling=0.2)
-        found.append([attended, *loops.block_maxima(logits, block=128), *loops.quantize_rows(logits)])
+        logits, queries, news = torch.randn(40, 3000), torch.randn(40, 4, 32), tuple(torch.randn(2, 40, 4, 32))
+        prompt, lane = torch.randn(2, 8, 4, 16, 32), torch.randn(2, 40, 4, 16, 32)
+        results = [*loops.block_maxima(logits, block=128)]
+        for dtype in (torch.float32, *([torch.bfloat16] if loops.has_bfloat16 else [])):
+            given = caches(*prompt, dtype), torch.full((8,), 9), caches(*lane, dtype)
+            results.append(loops.attend(queries, news, *given, filled=6, scaling=0.2))  # type: ignore[arg-type]
+        if loops.has_bfloat16:
+            results.append(loops.linear(logits[:, :96], pack(torch.randn(96, 200).bfloat16(), None)))
+        if loops.has_int8:
+            layer = pack(torch.randint(-127, 128, (96, 200), dtype=torch.int8), None, torch.rand(200))
+            results.append(loops.linear(logits[:, :96], layer))
+        found.append(results)
     torch.set_num_threads(threads)
     assert all(torch.equal(one, three) for one, three in zip(*found, strict=True))
 
@@ -150,9 +216,9 @@ def count_attention(monkeypatch: pytest.MonkeyPatch) -> list[torch.dtype]:
     calls: list[torch.dtype] = []
     plain = Kernels.attend
 
-    def counted(self: Kernels, queries: torch.Tensor, prompt: object, lengths: object, lane: object, **rest: object):  # type: ignore[no-untyped-def]
-        calls.append(lane[0].dtype)  # type: ignore[index]
-        return plain(self, queries, prompt, lengths, lane, **rest)  # type: ignore[arg-type]
+    def counted(self: Kernels, *given: object, **rest: object):  # type: ignore[no-untyped-def]
+        calls.append(given[-1].keys.dtype)  # type: ignore[attr-defined]
+        return plain(self, *given, **rest)  # type: ignore[arg-type]
 
     monkeypatch.setattr(Kernels, "attend", counted)
     return calls
@@ -197,21 +263,51 @@ def test_a_lane_does_not_depend_on_its_neighbours(wide_student: Student) -> None
         assert [lane.token_ids for lane in alone[0]] == [lane.token_ids for lane in together[text]]
 
 
-@pytest.mark.usefixtures("everything_compiled")
-def test_integer_students_remember_what_they_said_in_bfloat16(
-    wide_student: Student, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.usefixtures("everything_compiled", "bfloat16_loops")
+@pytest.mark.parametrize("build", [tiny_gpt2, tiny_llama])
+@pytest.mark.parametrize(("lower", "close"), [(quantize_student, 0.1), (halve_student, 0.03)])
+def test_coarse_students_remember_what_they_said_in_bfloat16(
+    build: Any, lower: Callable[[Any], None], close: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    quantize_student(wide_student.model)
+    tokenizer = make_tokenizer()
+    student = make_student(build(len(tokenizer), width=128, scale=0.1), tokenizer, name="coarse")
+    lower(student.model)
     calls = count_attention(monkeypatch)
-    found = decoded(wide_student, SAMPLED)
-    assert set(calls) == {torch.bfloat16}
+    found = decoded(student, SAMPLED)
+    assert calls and set(calls) == {torch.bfloat16}
     for text, lanes in found.items():
         for lane in lanes:
-            ids = torch.tensor([[*wide_student.encode_prompt(text), *lane.token_ids]])
+            ids = torch.tensor([[*student.encode_prompt(text), *lane.token_ids]])
             with torch.no_grad():
-                shares = wide_student.model(ids).logits[0].log_softmax(-1)[-len(lane.token_ids) - 1 : -1]
+                shares = student.model(ids).logits[0].log_softmax(-1)[-len(lane.token_ids) - 1 : -1]
             stated = shares.gather(1, torch.tensor(lane.token_ids)[:, None])[:, 0]
-            assert float((stated - torch.tensor(lane.logprobs)).abs().mean()) < 0.1
+            assert float((stated - torch.tensor(lane.logprobs)).abs().mean()) < close
+
+
+@pytest.mark.usefixtures("everything_compiled", "bfloat16_loops")
+@pytest.mark.parametrize("lower", [quantize_student, halve_student])
+def test_a_lane_of_a_coarse_student_does_not_depend_on_its_neighbours(
+    lower: Callable[[Any], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stepping, "PREFILL_TOKENS", 1)  # torch's attention over several prompts rounds differently
+    tokenizer = make_tokenizer()
+    student = make_student(tiny_gpt2(len(tokenizer), width=128, scale=0.1), tokenizer, name="coarse")
+    lower(student.model)
+    together = decoded(student, SAMPLED)
+    for text in PROMPTS:
+        prompt = DecodingPrompt(text, student.encode_prompt(text))
+        alone = [lanes for wave in decode(student, [prompt], SAMPLED) for _, lanes in wave]
+        assert alone[0] == together[text]
+
+
+@pytest.mark.usefixtures("everything_compiled")
+def test_prompts_read_in_chunks_give_what_they_give_at_once(
+    wide_student: Student, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at_once = decoded(wide_student, SAMPLED)
+    monkeypatch.setattr(stepping, "PREFILL_TOKENS", 40)
+    for text, lanes in decoded(wide_student, SAMPLED).items():
+        assert [lane.token_ids for lane in lanes] == [lane.token_ids for lane in at_once[text]]
 
 
 @pytest.mark.usefixtures("no_compiler", "loops")

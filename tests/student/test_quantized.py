@@ -4,7 +4,7 @@ import torch
 from sert.config import StudentConfig
 from sert.errors import StudentError
 from sert.student.load import load_student
-from sert.student.quantized import Int8Linear, is_quantized, quantize_rows, quantize_student
+from sert.student.quantized import Int8Linear, is_coarse, quantize_rows, quantize_student
 from tests_support import make_tokenizer, tiny_gpt2, tiny_llama
 
 
@@ -40,9 +40,9 @@ def test_a_row_does_not_depend_on_the_rows_beside_it() -> None:
 def test_every_linear_layer_is_replaced_and_the_embedding_stays(build: object) -> None:
     model = build(len(make_tokenizer()))  # type: ignore[operator]
     embedding = model.get_input_embeddings().weight.clone()
-    assert not is_quantized(model)
+    assert not is_coarse(model)
     quantize_student(model)
-    assert is_quantized(model)
+    assert is_coarse(model)
     names = {type(module).__name__ for module in model.modules()}
     assert "Int8Linear" in names and not names & {"Linear", "Conv1D"}
     assert torch.equal(model.get_input_embeddings().weight, embedding)

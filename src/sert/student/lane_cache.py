@@ -1,7 +1,7 @@
 """Keys and values of prompts and lanes, and attention over both.
 
 Shapes: Q questions, S lane slots a question, B = Q * S lanes, H key-value heads, G query heads a key-value head,
-P prompt positions, T decoding steps, D head width, R = S * G.
+P prompt positions, T decoding steps, D head width, R = S * G, C prompts of a chunk.
 """
 
 from typing import Any
@@ -10,41 +10,58 @@ import torch
 from torch import Tensor
 from transformers.cache_utils import CacheLayerMixin
 
-from sert.student.kernels import Kernels
+from sert.student.kernels import STEPS, Caches, Kernels
 
 
 class LaneLayer(CacheLayerMixin):  # type: ignore[misc]  # transformers has no types
-    """Keys and values of one layer: (Q, H, P, D) of the prompts, (B, H, T, D) of the lanes."""
+    """Keys and values of one layer: (Q, H, P, D) of the prompts, (B, H, T, D) of the lanes.
 
-    def __init__(self) -> None:
+    With compiled loops they can be in bfloat16, values then in pairs of steps (`kernels.Caches`).
+
+    Args:
+        questions: How many prompts there will be, in one chunk or several.
+        longest: Their largest length.
+        kernels: Compiled loops, if they do the attention.
+        in_pairs: Whether they want bfloat16.
+    """
+
+    def __init__(self, *, questions: int, longest: int, kernels: Kernels | None, in_pairs: bool) -> None:
         super().__init__()
+        self._questions = questions
+        self._longest = longest
+        self._kernels = kernels
+        self._in_pairs = in_pairs
+        self._read = 0
+        self.prefilling = True
+        self.keys: Tensor | None = None
+        self.values: Tensor | None = None
         self.lane_keys: Tensor | None = None
         self.lane_values: Tensor | None = None
         self.filled = 0
 
     def lazy_initialization(self, key_states: Tensor, value_states: Tensor) -> None:
-        """Take the prompts' keys and values as they come out of the prefill."""
-        self.keys, self.values = key_states, value_states
+        """Make room for the keys and values of all prompts."""
+        heads, width = key_states.shape[1], key_states.shape[3]
+        self.keys, self.values = self._room(key_states, self._questions, heads, self._longest, width, zeros=True)
         self.is_initialized = True
 
-    def allocate(self, slots: int, *, max_steps: int, dtype: torch.dtype) -> None:
-        """Make room for the lanes."""
-        assert self.keys is not None and self.values is not None
-        self.keys, self.values = self.keys.contiguous(), self.values.contiguous()
+    def allocate(self, slots: int, *, max_steps: int) -> None:
+        """Make room for the lanes; the prompts are all there."""
+        assert self.keys is not None
         questions, heads, _, width = self.keys.shape
-        shape = (questions * slots, heads, max_steps, width)
-        self.lane_keys = self.keys.new_empty(shape, dtype=dtype)
-        self.lane_values = self.keys.new_empty(shape, dtype=dtype)
+        self.prefilling = False
+        self.lane_keys, self.lane_values = self._room(self.keys, questions * slots, heads, max_steps, width)
 
     def update(self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
-        """Store the keys and values of the prefill, or of one step."""
-        if not self.is_initialized:
-            self.lazy_initialization(key_states, value_states)
-        else:
+        """Store the keys and values of a chunk of prompts, or of one step."""
+        if self.prefilling:
+            self._store_prompts(key_states, value_states)
+            return key_states, value_states
+        if self._kernels is None:
             assert self.lane_keys is not None and self.lane_values is not None
             self.lane_keys[:, :, self.filled] = key_states[:, :, 0]
             self.lane_values[:, :, self.filled] = value_states[:, :, 0]
-            self.filled += 1
+        self.filled += 1
         return key_states, value_states
 
     def attend(self, query_BHGD: Tensor, prompt_mask_Q11P: Tensor, *, scaling: float) -> Tensor:
@@ -81,12 +98,14 @@ class LaneLayer(CacheLayerMixin):  # type: ignore[misc]  # transformers has no t
         output_BHGD = from_prompt_BHGD + weights[..., prompt_len:] @ values_BHTD
         return output_BHGD.reshape(lanes, heads * groups, 1, width)
 
-    def attend_compiled(self, kernels: Kernels, query_BND: Tensor, lengths_Q: Tensor, *, scaling: float) -> Tensor:
-        """The same in compiled loops, for all N = H * G query heads. (B, N, D)."""
-        assert self.keys is not None and self.values is not None
+    def attend_compiled(
+        self, query_BND: Tensor, new_BHD: tuple[Tensor, Tensor], lengths_Q: Tensor, *, scaling: float
+    ) -> Tensor:
+        """The same in compiled loops, for all N = H * G query heads, which also store the step. (B, N, D)."""
+        assert self._kernels is not None and self.keys is not None and self.values is not None
         assert self.lane_keys is not None and self.lane_values is not None
-        prompt, lane = (self.keys, self.values), (self.lane_keys, self.lane_values)
-        return kernels.attend(query_BND, prompt, lengths_Q, lane, filled=self.filled, scaling=scaling)
+        prompts, lanes = Caches(self.keys, self.values), Caches(self.lane_keys, self.lane_values)
+        return self._kernels.attend(query_BND, new_BHD, prompts, lengths_Q, lanes, filled=self.filled, scaling=scaling)
 
     def keep(self, questions: Tensor, lanes_B: Tensor) -> None:
         """Gather the questions and lanes that go on."""
@@ -100,9 +119,32 @@ class LaneLayer(CacheLayerMixin):  # type: ignore[misc]  # transformers has no t
         return self.get_seq_length() + query_length, 0
 
     def get_seq_length(self) -> int:
-        """Positions that are stored."""
-        return 0 if self.keys is None else self.keys.shape[2] + self.filled
+        """Positions that are stored of each text."""
+        return 0 if self.prefilling else self._longest + self.filled
 
     def get_max_length(self) -> int:
         """No limit of its own."""
         return -1
+
+    def _store_prompts(self, keys_CHPD: Tensor, values_CHPD: Tensor) -> None:
+        if not self.is_initialized:
+            self.lazy_initialization(keys_CHPD, values_CHPD)
+        assert self.keys is not None and self.values is not None
+        chunk, length = slice(self._read, self._read + len(keys_CHPD)), keys_CHPD.shape[2]
+        self.keys[chunk, :, :length] = keys_CHPD
+        if self._in_pairs:
+            self.values[chunk, :, : (length + 1) // 2, :, 0] = values_CHPD[:, :, 0::2]
+            self.values[chunk, :, : length // 2, :, 1] = values_CHPD[:, :, 1::2]
+        else:
+            self.values[chunk, :, :length] = values_CHPD
+        self._read += len(keys_CHPD)
+
+    def _room(
+        self, like: Tensor, texts: int, heads: int, steps: int, width: int, *, zeros: bool = False
+    ) -> tuple[Tensor, Tensor]:
+        make = like.new_zeros if zeros else like.new_empty
+        if not self._in_pairs:
+            return make((texts, heads, steps, width)), make((texts, heads, steps, width))
+        steps = -(-steps // STEPS) * STEPS
+        keys = make((texts, heads, steps, width), dtype=torch.bfloat16)
+        return keys, make((texts, heads, steps // 2, width, 2), dtype=torch.bfloat16)

@@ -22,11 +22,11 @@ from sert.student.fastmath import fast_activations, freed_memory_kept
 from sert.student.kernels import Kernels, compiled, serves_width
 from sert.student.lane_cache import LaneLayer
 from sert.student.load import Student
-from sert.student.quantized import is_quantized
+from sert.student.quantized import LARGE_STUDENT, is_coarse
 
 ATTENTION_NAME = "sert_lanes"
-LARGE_STUDENT = 10_000_000
-"""Weights of a student from which on compiled loops are worth their compilation."""
+PREFILL_TOKENS = 512
+"""Prompt tokens a CPU reads at a time: enough for its products, few enough to stay in its cache."""
 PROBE_TOLERANCE = 1e-3
 PROBE_TOKENS = 20
 
@@ -71,8 +71,8 @@ def _lane_attention(
             query, key, value, is_causal=query.shape[2] > 1, scale=scale, enable_gqa=groups > 1
         )
     elif lanes.kernels is not None:
-        layer = lanes.layers[module.layer_idx]
-        return layer.attend_compiled(lanes.kernels, query[:, :, 0], lanes.lengths, scaling=scale)[:, None], None
+        layer, new = lanes.layers[module.layer_idx], (key[:, :, 0], value[:, :, 0])
+        return layer.attend_compiled(query[:, :, 0], new, lanes.lengths, scaling=scale)[:, None], None
     else:
         query_BHGD = query.view(query.shape[0], heads, groups, query.shape[-1])
         output = lanes.layers[module.layer_idx].attend(query_BHGD, lanes.prompt_mask, scaling=scale)
@@ -91,9 +91,14 @@ class CachedStepper:
         self._device = student.device
         self.lengths = torch.tensor([len(prompt) for prompt in prompts], device=self._device)
         self.kernels = _kernels_for(student)
-        # Integer products round more coarsely than that.
-        self._lane_dtype = torch.bfloat16 if self.kernels and is_quantized(student.model) else student.model.dtype
-        self.layers = [LaneLayer() for _ in range(student.model.config.num_hidden_layers)]
+        # Students that round are no more exact than bfloat16 keys and values.
+        in_pairs = (
+            self.kernels is not None and is_coarse(student.model) and self.kernels.attends_in_pairs(_width(student))
+        )
+        self.layers = [
+            LaneLayer(questions=len(prompts), longest=int(self.lengths.max()), kernels=self.kernels, in_pairs=in_pairs)
+            for _ in range(student.model.config.num_hidden_layers)
+        ]
         self._cache = Cache(layers=self.layers)
         self.prefilling = True
         positions = torch.arange(int(self.lengths.max()), device=self._device)
@@ -102,18 +107,27 @@ class CachedStepper:
         self.prompt_mask = zeros.masked_fill(hidden, -torch.inf)[:, None, None, :]
 
     def prefill(self) -> Tensor:
-        """Read the prompts, padded on the right, where causal attention never looks."""
-        longest = int(self.lengths.max())
-        padded = [[*prompt, *[0] * (longest - len(prompt))] for prompt in self._prompts]
-        position_ids = torch.arange(longest, device=self._device).expand(len(padded), longest)
-        states_QPE = self._forward(torch.tensor(padded, device=self._device), position_ids)
+        """Read the prompts in chunks, padded on the right, where causal attention never looks."""
+        at_once = (
+            max(1, PREFILL_TOKENS // int(self.lengths.max())) if self._device.type == "cpu" else len(self._prompts)
+        )
+        chunks = [self._prompts[start : start + at_once] for start in range(0, len(self._prompts), at_once)]
+        last_QE = torch.cat([self._read(chunk) for chunk in chunks])
         self.prefilling = False
-        return self.logits(states_QPE[torch.arange(len(padded), device=self._device), self.lengths - 1])
+        return self.logits(last_QE)
+
+    def _read(self, prompts: Sequence[Sequence[int]]) -> Tensor:
+        longest = max(map(len, prompts))
+        padded = [[*prompt, *[0] * (longest - len(prompt))] for prompt in prompts]
+        position_ids = torch.arange(longest, device=self._device).expand(len(padded), longest)
+        states_CPE = self._forward(torch.tensor(padded, device=self._device), position_ids)
+        last = torch.tensor([len(prompt) - 1 for prompt in prompts], device=self._device)
+        return states_CPE[torch.arange(len(padded), device=self._device), last]
 
     def fork(self, slots: int, *, max_steps: int) -> None:
         """Allocate the lanes' buffers, once for all steps."""
         for layer in self.layers:
-            layer.allocate(slots, max_steps=max_steps, dtype=self._lane_dtype)
+            layer.allocate(slots, max_steps=max_steps)
 
     def step(self, tokens_B: Tensor) -> Tensor:
         """Run one token a lane."""
@@ -235,14 +249,17 @@ def _kernels_for(student: Student) -> Kernels | None:
     model = student.model
     if student.device.type != "cpu" or model.dtype != torch.float32 or model.num_parameters() < LARGE_STUDENT:
         return None
-    config = model.config
-    width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-    return compiled() if serves_width(width) else None
+    return compiled() if serves_width(_width(student)) else None
+
+
+def _width(student: Student) -> int:
+    config = student.model.config
+    return int(getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads)
 
 
 def _tolerance(student: Student) -> float:
     """How far log-probabilities may lie apart; coarser students round a hundred times more coarsely."""
-    exact = student.model.dtype == torch.float32 and not is_quantized(student.model)
+    exact = student.model.dtype == torch.float32 and not is_coarse(student.model)
     return PROBE_TOLERANCE if exact else 100 * PROBE_TOLERANCE
 
 

@@ -1,0 +1,238 @@
+"""The decoding engine's loops in C, for large students on CPUs; where there is no compiler, torch does the same.
+
+The C files here are compiled once a process, for the processor it runs on, with the compiler that the environment
+variable `CC` names (`cc` if it names none; `CC=false` does without). What comes out differs from torch's by rounding
+only.
+
+Shapes: Q questions, S lanes a question, B = Q * S lanes, H key-value heads, G query heads a key-value head,
+P prompt positions, T decoding steps, D head width, I inputs, O outputs, V vocabulary, N blocks.
+"""
+
+import ctypes
+import functools
+import os
+import shlex
+import subprocess
+import tempfile
+from importlib import resources
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+SOURCES = ("elementwise.c", "attention.c", "products.c")
+FLAGS = "-O3 -march=native -fopenmp -fno-math-errno -fno-trapping-math -shared -fPIC"
+COMPILES_WITHIN = 60
+"""Seconds until the compiler is given up."""
+PANEL = 64
+"""Outputs that products.c packs together."""
+TILE = 6
+"""Rows that products.c multiplies at a time."""
+LANE = 16
+"""Numbers that the loops read at a time; inputs of packed layers are a multiple of it."""
+STEPS = 16
+"""Caches in bfloat16 have room for a multiple of so many steps."""
+
+_ATTENTION_POINTERS = (
+    *("query", "new_keys", "new_values", "prompt_keys", "prompt_values", "prompt_lengths"),
+    *("lane_keys", "lane_values", "out"),
+)
+_ATTENTION_SIZES = (
+    *("query_stride", "new_stride", "questions", "slots", "heads", "groups"),
+    *("prompt_size", "steps_size", "filled", "width"),
+)
+_LINEAR_POINTERS = ("inputs", "weights", "zeros", "scales", "bias", "rounded", "steps", "out")
+
+
+class _Attention(ctypes.Structure):
+    """`struct attention` of attention.c."""
+
+    _fields_ = (
+        *((name, ctypes.c_void_p) for name in _ATTENTION_POINTERS),
+        *((name, ctypes.c_int64) for name in _ATTENTION_SIZES),
+        ("scaling", ctypes.c_float),
+        ("is_bfloat16", ctypes.c_int32),
+        ("threads", ctypes.c_int32),
+    )
+
+
+class _Linear(ctypes.Structure):
+    """`struct linear` of products.c."""
+
+    _fields_ = (
+        *((name, ctypes.c_void_p) for name in _LINEAR_POINTERS),
+        *((name, ctypes.c_int64) for name in ("rows", "inputs_size", "outputs")),
+        ("threads", ctypes.c_int32),
+    )
+
+
+class Packed(NamedTuple):
+    """A linear layer as products.c reads it; what belongs to outputs is filled up to whole panels.
+
+    `scales`, and `zeros` (what the offset of the rounded inputs adds to each sum), belong to int8 weights.
+    """
+
+    weights: Tensor
+    bias: Tensor | None
+    scales: Tensor | None
+    zeros: Tensor | None
+    inputs: int
+    outputs: int
+
+
+class Caches(NamedTuple):
+    """Keys and values of prompts, each (Q, H, P, D), or of lanes, (B, H, T, D), contiguous.
+
+    In bfloat16 values stand in pairs of steps, (.., H, T / 2, D, 2), and T is a multiple of `STEPS`.
+    """
+
+    keys: Tensor
+    values: Tensor
+
+
+class Kernels:
+    """The compiled loops. Arguments are float32 and on the CPU; what is not contiguous is copied."""
+
+    def __init__(self, library: ctypes.CDLL) -> None:
+        self._library = library
+        products = int(library.sert_products())
+        self.has_int8, self.has_bfloat16 = bool(products & 1), bool(products & 2)
+
+    def gelu(self, values: Tensor) -> Tensor:
+        """GELU's tanh form, of any shape."""
+        values = values.contiguous()
+        out = torch.empty_like(values)
+        count = ctypes.c_int64(values.numel())
+        self._library.sert_gelu(_pointer(values), count, _pointer(out), torch.get_num_threads())
+        return out
+
+    def linear(self, inputs_BI: Tensor, layer: Packed) -> Tensor:
+        """Apply a layer to rows, which are rounded on the way: (B, O).
+
+        In int8 a row has steps of its largest magnitude / 127 and sums are exact; in bfloat16 sums are float32.
+        """
+        inputs_BI = inputs_BI.contiguous()
+        rows = len(inputs_BI)
+        out_BO = torch.empty((rows, layer.outputs))
+        is_int8 = layer.weights.dtype == torch.int8
+        filled_up = -(-rows // TILE) * TILE
+        rounded = torch.empty((filled_up, layer.inputs), dtype=torch.uint8 if is_int8 else torch.bfloat16)
+        steps = torch.empty(filled_up)
+        tensors = (inputs_BI, layer.weights, layer.zeros, layer.scales, layer.bias, rounded, steps, out_BO)
+        pointers = (None if tensor is None else tensor.data_ptr() for tensor in tensors)
+        given = _Linear(*pointers, rows, layer.inputs, layer.outputs, torch.get_num_threads())
+        multiply = self._library.sert_linear_int8 if is_int8 else self._library.sert_linear_bfloat16
+        multiply(ctypes.byref(given))
+        return out_BO
+
+    def block_maxima(self, logits_BV: Tensor, *, block: int) -> tuple[Tensor, Tensor]:
+        """Find the largest logit of each whole block (B, N) and the log-sum-exp of each row (B, 1), in one pass."""
+        logits_BV = logits_BV.contiguous()
+        rows, vocabulary = logits_BV.shape
+        maxima_BN, log_totals_B1 = torch.empty((rows, vocabulary // block)), torch.empty((rows, 1))
+        self._library.sert_block_maxima(
+            _pointer(logits_BV),
+            ctypes.c_int64(rows),
+            ctypes.c_int64(vocabulary),
+            ctypes.c_int64(block),
+            _pointer(maxima_BN),
+            _pointer(log_totals_B1),
+            torch.get_num_threads(),
+        )
+        return maxima_BN, log_totals_B1
+
+    def attend(
+        self,
+        query_BND: Tensor,
+        new_BHD: tuple[Tensor, Tensor],
+        prompts: Caches,
+        lengths_Q: Tensor,
+        lanes: Caches,
+        *,
+        filled: int,
+        scaling: float,
+    ) -> Tensor:
+        """Append a step's keys and values to the lanes', then attend with one softmax over prompt and lane.
+
+        Args:
+            query_BND: The queries of all N = H * G heads.
+            new_BHD: Keys and values of this step.
+            prompts: Of the prompts; of each only `lengths_Q` positions count.
+            lengths_Q: Positions, int64.
+            lanes: Of the lanes, in the same form.
+            filled: Steps that are there of T, this one counted.
+            scaling: What the products of queries and keys are multiplied with.
+
+        Returns:
+            What each query gathered, (B, N, D).
+        """
+        num_lanes, num_queries, width = query_BND.shape
+        if query_BND.stride()[1:] != (width, 1):
+            query_BND = query_BND.contiguous()
+        new_keys, new_values = new_BHD
+        if new_keys.stride() != new_values.stride() or new_keys.stride()[1:] != (width, 1):
+            new_keys, new_values = new_keys.contiguous(), new_values.contiguous()
+        questions, heads, prompt_size, _ = prompts.keys.shape
+        steps_size, threads = lanes.keys.shape[2], torch.get_num_threads()
+        out_BND = torch.empty((num_lanes, num_queries, width))
+        scratch = torch.empty((threads, prompt_size + steps_size + STEPS))
+        tensors = (query_BND, new_keys, new_values, *prompts, lengths_Q, *lanes, out_BND)
+        sizes = (
+            *(query_BND.stride(0), new_keys.stride(0), questions, num_lanes // questions),
+            *(heads, num_queries // heads, prompt_size, steps_size, filled, width),
+        )
+        is_bfloat16 = lanes.keys.dtype == torch.bfloat16
+        given = _Attention(*(tensor.data_ptr() for tensor in tensors), *sizes, scaling, is_bfloat16, threads)
+        self._library.sert_attend(ctypes.byref(given), _pointer(scratch))
+        return out_BND
+
+    def attends_in_pairs(self, width: int) -> bool:
+        """Tell whether `attend` knows bfloat16 caches of heads of this width."""
+        return self.has_bfloat16 and width % 32 == 0
+
+
+def serves_width(width: int) -> bool:
+    """Tell whether `Kernels.attend` knows heads of this width: attention.c reads sixteen numbers at a time."""
+    return width % 16 == 0 and width <= 256
+
+
+def pack(weight_IO: Tensor, bias_O: Tensor | None, scale_O: Tensor | None = None) -> Packed:
+    """Pack weights for `Kernels.linear`: int8 ones with their scales, or bfloat16 ones; I is a multiple of 16."""
+    inputs, outputs = weight_IO.shape
+    panels = -(-outputs // PANEL)
+    group = 4 // weight_IO.element_size()
+    filled_up = _fill_up(weight_IO, panels * PANEL)
+    weights = filled_up.view(inputs // group, group, panels, PANEL).permute(2, 0, 3, 1).contiguous()
+    zeros = scales = None
+    if scale_O is not None:
+        scales = _fill_up(scale_O, panels * PANEL)
+        zeros = filled_up.sum(dim=0, dtype=torch.int32) * 128
+    bias = None if bias_O is None else _fill_up(bias_O.detach().float(), panels * PANEL)
+    return Packed(weights, bias, scales, zeros, inputs, outputs)
+
+
+def _fill_up(values: Tensor, outputs: int) -> Tensor:
+    return torch.nn.functional.pad(values, (0, outputs - values.shape[-1]))
+
+
+@functools.cache
+def compiled() -> Kernels | None:
+    """Compile the loops, once a process; None without a compiler that can."""
+    with (
+        resources.as_file(resources.files("sert.student.kernels")) as sources,
+        tempfile.TemporaryDirectory(prefix="sert-kernels-") as folder,
+    ):
+        library = Path(folder) / "kernels.so"
+        try:
+            compiler = shlex.split(os.environ.get("CC", "")) or ["cc"]
+            files = [str(sources / name) for name in SOURCES]
+            command = [*compiler, *FLAGS.split(), "-o", str(library), *files, "-lm"]
+            subprocess.run(command, check=True, capture_output=True, timeout=COMPILES_WITHIN)
+            return Kernels(ctypes.CDLL(str(library)))
+        except (OSError, ValueError, subprocess.SubprocessError):
+            return None
+
+
+def _pointer(tensor: Tensor) -> ctypes.c_void_p:
+    return ctypes.c_void_p(tensor.data_ptr())
