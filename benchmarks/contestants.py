@@ -127,8 +127,8 @@ def ctranslate2_mining(size: str, dtype: str, workers: int, batch: int, question
     return run
 
 
-def sert_training(steps: int) -> Contestant:
-    """Our loop, float32: optimizer steps of eight examples."""
+def sert_training(steps: int, bf16: bool) -> Contestant:
+    """Our loop: optimizer steps of eight examples; weights are float32, products bfloat16 if asked."""
     student = student_of(random_gpt2("124M"), "float32")
     names = [" ".join(f"t{token}" for token in text) for text in training_texts(steps)]
     examples = [
@@ -138,7 +138,8 @@ def sert_training(steps: int) -> Contestant:
 
     def run(of: int = steps) -> Timed:
         started = time.perf_counter()
-        train_student(student, examples, TrainingConfig(batch_size=8, max_steps=of, max_grad_norm=1.0), seed=0)
+        config = TrainingConfig(batch_size=8, max_steps=of, max_grad_norm=1.0, autocast="bf16" if bf16 else "no")
+        train_student(student, examples, config, seed=0)
         return Timed(time.perf_counter() - started, 8 * of)
 
     run(1)

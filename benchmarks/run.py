@@ -144,11 +144,12 @@ def growth(rounds: int, limit_s: float) -> dict[str, Any]:
 def training(rounds: int, limit_s: float) -> dict[str, Any]:
     """Two optimizer steps of eight examples: ours against transformers' Trainer, on the same examples."""
     makes: dict[str, Make] = {
-        "sert float32": partial(contestants.sert_training, 2),
+        "sert bfloat16": partial(contestants.sert_training, 2, True),
+        "sert float32": partial(contestants.sert_training, 2, False),
         "Trainer float32": partial(contestants.trainer_training, 2, False),
         "Trainer bfloat16": partial(contestants.trainer_training, 2, True),
     }
-    return paired(makes, rounds=rounds, limit_s=limit_s, ours="sert float32", unit="examples")
+    return paired(makes, rounds=rounds, limit_s=limit_s, ours="sert bfloat16", unit="examples")
 
 
 def evaluation(rounds: int, limit_s: float) -> dict[str, Any]:

@@ -61,7 +61,9 @@ LAB_DOORS = {
 HEAVY = {"torch", "transformers", "accelerate", "tokenizers", "datasets"}
 TORCH_MODULES = {
     f"sert.student.{name}"
-    for name in "batching decoding fastmath kernels lane_cache quantized sampling stepping training".split()
+    for name in (
+        "batching decoding dropout fastmath kernels lane_cache losses quantized sampling stepping training".split()
+    )
 }
 
 UNSAFE_IMPORTS = {"pickle", "marshal", "shelve", "dill", "cloudpickle", "joblib"}

@@ -250,6 +250,21 @@ def test_attention_with_dropout_drops_shares_and_scales_the_others() -> None:
         assert kept[plain > 0].float().mean().item() == pytest.approx(0.8, abs=0.02)
 
 
+def test_attention_with_dropout_is_the_same_in_bfloat16_up_to_rounding() -> None:
+    torch.manual_seed(0)
+    inputs = [torch.randn(2, 20, 16) for _ in range(3)]
+    found = []
+    for dtype in (torch.float32, torch.bfloat16):
+        own = [each.to(dtype).detach().requires_grad_() for each in inputs]
+        torch.manual_seed(1)
+        output = _DropoutAttention.apply(*own, [7, 13], 0.3, 0.25)
+        output.square().sum().backward()
+        found.append([each.detach().float() for each in (output, *(leaf.grad for leaf in own))])
+        assert output.dtype == dtype
+    for plain, rounded in zip(*found, strict=True):
+        assert (rounded - plain).norm() < 0.02 * plain.norm()
+
+
 def test_the_gradients_of_attention_with_dropout_are_those_of_its_function() -> None:
     torch.manual_seed(0)
     inputs = [torch.randn(2, 8, 3, dtype=torch.float64, requires_grad=True) for _ in range(3)]

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn.functional import scaled_dot_product_attention
 
+from sert.student.dropout import keep_mask
 from sert.student.kernels import Kernels
 
 # `mallopt` parameters of glibc, from malloc.h, with what its own adjusting comes to after large tensors were freed.
@@ -197,7 +198,7 @@ def _attention_by_text(
     if key.shape[1] != query.shape[1]:
         key, value = (each.repeat_interleave(query.shape[1] // each.shape[1], dim=1) for each in (key, value))
     scaling = query.shape[-1] ** -0.5 if scaling is None else scaling
-    if dropout and query.dtype == torch.float32:
+    if dropout and query.dtype in (torch.float32, torch.bfloat16):
         attend: Any = _DropoutAttention.apply
         return attend(query[0], key[0], value[0], lengths, dropout, scaling)[None], None
     parts = zip(*(torch.split(each, lengths, dim=2) for each in (query, key, value)), strict=True)
@@ -228,17 +229,18 @@ class _DropoutAttention(torch.autograd.Function):
         for q, k, v, output in parts:
             size = q.shape[1]
             shares_Htt = torch.baddbmm(future[:size, :size], q, k.mT, alpha=scaling).softmax(-1)
-            keep_Htt = torch.empty_like(shares_Htt).bernoulli_(1 - dropout).mul_(1 / (1 - dropout))
-            output.copy_(torch.bmm(shares_Htt * keep_Htt, v))
+            keep_Htt = keep_mask(shares_Htt.shape, dropout, dtype=shares_Htt.dtype)
+            torch.mul(torch.bmm(shares_Htt * keep_Htt, v), 1 / (1 - dropout), out=output)
             kept += [shares_Htt, keep_Htt]
         ctx.save_for_backward(q_HTD, k_HTD, v_HTD, *kept)
-        ctx.settings = (lengths, scaling)
+        ctx.settings = (lengths, dropout, scaling)
         return output_THD
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad_THD: Tensor) -> tuple[Tensor | None, ...]:
-        lengths, scaling = ctx.settings
+        lengths, dropout, scaling = ctx.settings
+        grad_THD = grad_THD * (1 / (1 - dropout))
         q_HTD, k_HTD, v_HTD, *kept = ctx.saved_tensors
         grads = [_tokens_first(each, heads=len(each)).transpose(0, 1) for each in (q_HTD, k_HTD, v_HTD)]
         whole = (q_HTD, k_HTD, v_HTD, grad_THD.transpose(0, 1), *grads)

@@ -13,7 +13,6 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
 
 from sert.config import TrainingConfig
 from sert.errors import DataError, NonFiniteError
@@ -29,8 +28,10 @@ from sert.student.batching import (
     encode_example,
     micro_batches,
 )
+from sert.student.dropout import fast_dropout
 from sert.student.fastmath import fast_activations, freed_memory_kept, head_on_rows, model_in_a_row, texts_in_a_row
 from sert.student.load import Student
+from sert.student.losses import cross_entropy_sum
 
 PASS_TOKENS = 48
 """What a pass costs on a CPU besides its tokens, in tokens: gradients of all weights are added up once more."""
@@ -73,7 +74,7 @@ def loss_sum(model: Any, batch: Batch, *, head: nn.Module | None = None) -> Tens
     logits_NV = logits.flatten(0, -2)
     if len(logits_NV) == examples * tokens:  # of every position; the last one of a text is never supervised
         logits_NV = logits_NV.index_select(0, batch.rows_N)
-    return cross_entropy(logits_NV.float(), batch.targets_N, reduction="sum")
+    return cross_entropy_sum(logits_NV, batch.targets_N)
 
 
 def train_student(
@@ -142,6 +143,7 @@ def train_student(
             _alone_on_cpu(accelerator, device)
             and sum(weight.numel() for weight in student.model.parameters()) >= ROW_WEIGHTS
         ):
+            stack.enter_context(fast_dropout(student.model))
             in_a_row = stack.enter_context(
                 texts_in_a_row(student.model, longest=max(len(example.token_ids) for example in usable))
             )
