@@ -77,3 +77,25 @@ def tiny_granite(vocabulary: int) -> GraniteForCausalLM:
     """A Granite, which divides the logits that come out of its head."""
     torch.manual_seed(0)
     return GraniteForCausalLM(GraniteConfig(vocab_size=vocabulary, logits_scaling=4.0, **_TINY)).eval()
+
+
+class Census:
+    """How many records of some types there are at a time."""
+
+    def __init__(self) -> None:
+        self.now = self.most = 0
+
+    def of(self, record_type: type) -> type:
+        """Make a type of the same records whose instances are counted."""
+        census = self
+
+        class Counted(record_type):
+            def __init__(self, *values: object, **named: object) -> None:
+                super().__init__(*values, **named)
+                census.now += 1
+                census.most = max(census.most, census.now)
+
+            def __del__(self) -> None:
+                census.now -= 1
+
+        return Counted

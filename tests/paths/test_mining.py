@@ -1,4 +1,7 @@
 import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path as FilePath
 
 import pytest
@@ -6,12 +9,16 @@ import torch
 
 from sert.config import MiningConfig, RulesConfig, StudentConfig, TaskConfig
 from sert.errors import DataError
+from sert.paths import mining, selection
 from sert.paths.mining import mine
 from sert.paths.selection import filter_paths
 from sert.records import Example, Path, Question
+from sert.store import tables
 from sert.store.tables import read_table
+from sert.student import decoding
 from sert.student.load import Student
 from sert.tasks.base import load_task
+from tests_support import Census
 
 MINING = MiningConfig(branches=3, samples=4, max_new_tokens=40, keep_all=True, max_lanes=24)
 RULES = RulesConfig(min_tokens=5, min_perplexity=0, max_rep_2=0.15, direct_response=False)
@@ -123,4 +130,59 @@ def test_raw_sampling_draws_the_first_token_too(
 def test_no_questions_are_refused(folder: StudentConfig, tmp_path: FilePath) -> None:
     with pytest.raises(DataError, match="no questions"):
         mine([], folder, out=tmp_path / "m")
+    assert list(tmp_path.iterdir()) == []
+
+
+class Watch:
+    """A reporter that is called at every advance."""
+
+    def __init__(self, look: Callable[[float], None]) -> None:
+        self._look = look
+
+    def say(self, line: str) -> None:
+        pass
+
+    @contextmanager
+    def track(self, label: str, total: int, unit: str) -> Iterator[Callable[..., None]]:
+        yield lambda units, note="": self._look(units)
+
+
+def many(questions: list[Question], count: int) -> list[Question]:
+    return [replace(questions[number % len(questions)], question_id=f"q{number}") for number in range(count)]
+
+
+@pytest.mark.parametrize("keep_all", [True, False])
+def test_more_questions_hold_no_more_paths(
+    keep_all: bool,
+    questions: list[Question],
+    folder: StudentConfig,
+    tmp_path: FilePath,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(tables, "ROWS_A_GROUP", 12)
+    monkeypatch.setattr(tables, "ROWS_A_READ", 12)
+    config = MINING.model_copy(update={"keep_all": keep_all, "max_new_tokens": 8})
+    most: dict[int, int] = {}
+    for count in (24, 72):
+        census, out = Census(), tmp_path / str(count)
+        with monkeypatch.context() as patch:
+            patch.setattr(decoding, "Continuation", census.of(decoding.Continuation))
+            patch.setattr(mining, "Path", census.of(Path))
+            patch.setattr(selection, "Path", census.of(Path))
+            mined = mine(many(questions, count), folder, out=out / "m", config=config, rules=RULES)
+            filter_paths(mined, rules=RULES, out=out / "f")
+        assert mined.counts["paths"] == count * 12
+        most[count] = census.most
+    assert 0 < most[72] <= 1.1 * most[24]
+
+
+def test_a_mining_that_is_stopped_while_it_writes_its_paths_leaves_nothing(
+    questions: list[Question], folder: StudentConfig, tmp_path: FilePath
+) -> None:
+    def stop(units: float) -> None:
+        if units == 0:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        mine(questions, folder, out=tmp_path / "m", config=MINING, reporter=Watch(stop))
     assert list(tmp_path.iterdir()) == []

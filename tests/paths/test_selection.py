@@ -7,6 +7,7 @@ from sert.config import PromptTemplates, RulesConfig
 from sert.errors import DataError
 from sert.paths.selection import FunnelRow, ImplausibleRule, PathKey, filter_paths, funnel, implausible_rules, select
 from sert.records import Example, Path, Question, Verdict
+from sert.store import tables
 from sert.store.artifacts import commit
 from sert.store.tables import read_table, write_table
 
@@ -267,3 +268,22 @@ def test_filtering_again_with_other_rules_needs_another_folder(tmp_path):
     assert filter_paths(mined, rules=RulesConfig(), out=tmp_path / "out").key == first.key
     with pytest.raises(DataError, match="already holds"):
         filter_paths(mined, rules=RulesConfig(min_tokens=3), out=tmp_path / "out")
+
+
+def test_paths_of_a_question_that_lie_apart_are_refused(tmp_path):
+    mined = make_mined(tmp_path / "mined", [PATHS[0], PATHS[3], PATHS[2]])
+    with pytest.raises(DataError, match="more than one block of paths of question 'q1'"):
+        filter_paths(mined, rules=RulesConfig(), out=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("read", [1, 2, 3])
+def test_questions_are_filtered_alike_however_few_rows_are_read_at_a_time(read, tmp_path, monkeypatch):
+    paths = [make_path(each, 0, number, text=text) for each in ("q1", "q2") for number, text in enumerate([GOOD] * 5)]
+    mined = make_mined(tmp_path / "mined", paths)
+    whole = filter_paths(mined, rules=RulesConfig(), out=tmp_path / "whole")
+    monkeypatch.setattr(tables, "ROWS_A_READ", read)
+    few = filter_paths(mined, rules=RulesConfig(), out=tmp_path / "few")
+    assert few.manifest["outputs"] == whole.manifest["outputs"]
+    assert few.counts == whole.counts
+    assert whole.counts["selected"] == 2

@@ -7,7 +7,9 @@ import pytest
 
 from sert.errors import DataError
 from sert.records import Example, Path, Question, Rationale
-from sert.store.tables import read_table, records_key, write_table
+from sert.store import tables
+from sert.store.tables import StoredTable, TableWriter, read_table, records_key, write_table
+from tests_support import Census
 
 PATH = Path("q\x1b[31m", 0, 1, 5, -0.5, (5, 6), (-0.5, -0.25), "a\x00b\u2028|<script>", "eos", 2, math.inf, 0.0)
 
@@ -65,3 +67,48 @@ def test_broken_tables_are_refused(tmp_path: FilePath) -> None:
 def test_equal_records_share_a_key() -> None:
     assert records_key([PATH]) == records_key([PATH])
     assert records_key([PATH]) != records_key([PATH, PATH])
+
+
+# ---- some rows at a time
+
+
+def paths(number: int) -> list[Path]:
+    lengths = [(7 * index) % 5 for index in range(number)]
+    return [
+        Path(f"q{index}", index, 0, 5, None, (index,) * length, (-0.5,) * length, f"t{index}", "eos", length, 1.0, 0.0)
+        for index, length in enumerate(lengths)
+    ]
+
+
+@pytest.mark.parametrize("rows", [0, 1, 6, 7, 20])
+@pytest.mark.parametrize(("group", "read"), [(1, 1), (3, 2), (7, 5), (2048, 512)])
+def test_rows_keep_their_order_whatever_is_written_and_read_at_a_time(
+    group: int, read: int, rows: int, tmp_path: FilePath, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tables, "ROWS_A_GROUP", group)
+    monkeypatch.setattr(tables, "ROWS_A_READ", read)
+    file = tmp_path / "p.parquet"
+    assert write_table(file, iter(paths(rows)), Path) == rows
+    assert pq.ParquetFile(file).num_row_groups == max(1, math.ceil(rows / group))
+    assert read_table(file, Path) == paths(rows)
+    stored = StoredTable(file, Path)
+    assert (len(stored), list(stored), list(stored)) == (rows, paths(rows), paths(rows))
+
+
+def test_records_that_are_added_bit_by_bit_are_one_table(tmp_path: FilePath, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tables, "ROWS_A_GROUP", 4)
+    with TableWriter(tmp_path / "p.parquet", Path) as writer:
+        for start in (0, 3, 5):
+            writer.add(paths(10)[start : {0: 3, 3: 5, 5: 10}[start]])
+    assert (writer.rows, read_table(tmp_path / "p.parquet", Path)) == (10, paths(10))
+
+
+def test_few_records_are_held_at_a_time(tmp_path: FilePath, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tables, "ROWS_A_GROUP", 8)
+    monkeypatch.setattr(tables, "ROWS_A_READ", 4)
+    values = [[getattr(path, name) for name in Path.__slots__] for path in paths(100)]
+    written, read = Census(), Census()
+    write_table(tmp_path / "p.parquet", map(written.of(Path), *zip(*values, strict=True)), Path)
+    assert 8 <= written.most <= 10
+    assert sum(path.num_tokens for path in StoredTable(tmp_path / "p.parquet", read.of(Path))) == 200
+    assert 1 <= read.most <= 6

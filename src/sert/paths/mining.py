@@ -6,7 +6,7 @@ A mined folder holds `paths.parquet` (every path, with its log-probabilities, pe
 
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path as FilePath
 from typing import Any
 
@@ -14,11 +14,13 @@ from sert.config import MiningConfig, PromptTemplates, RulesConfig, StudentConfi
 from sert.errors import DataError
 from sert.paths.rules import certain_reason, judge, least_rep_2, perplexity, rep_n
 from sert.paths.selection import preference
-from sert.progress import Reporter, Silent
+from sert.progress import Advance, Reporter, Silent
 from sert.records import Path, Question
 from sert.store.artifacts import Artifact, commit
+from sert.store.spill import Spill
 from sert.store.tables import records_key, write_table
 from sert.student.load import load_student, student_key
+from sert.student.packing import LanePacker
 
 
 def mine(
@@ -60,18 +62,18 @@ def mine(
 
     def fill(folder: FilePath) -> Mapping[str, Any]:
         started = time.monotonic()
-        paths, stopped = _sample_paths(questions, student, config, rules, seed, label, reporter or Silent())
+        with Spill(folder, len(questions)) as spill:
+            work = _Work(questions, student, config=config, rules=rules, seed=seed, spill=spill)
+            with (reporter or Silent()).track(label, len(questions) * work.lanes_per_question, "paths") as advance:
+                counts = work.sample(advance)
+                rows = write_table(folder / "paths.parquet", work.paths(advance), Path)
         write_table(folder / "questions.parquet", questions, Question)
-        write_table(folder / "paths.parquet", paths, Path)
-        tokens = sum(path.num_tokens for path in paths)
         seconds = time.monotonic() - started
         return {
             "questions": len(questions),
-            "paths": len(paths),
-            "tokens": tokens,
-            "finish": dict(sorted(Counter(path.finish for path in paths).items())),
-            "stopped_early": stopped,
-            "tokens_per_second": round(tokens / seconds, 1),
+            "paths": rows,
+            **counts,
+            "tokens_per_second": round(counts["tokens"] / seconds, 1),
         }
 
     settings = {"mining": config.model_dump(), "prompts": prompts.model_dump()}
@@ -81,39 +83,61 @@ def mine(
     return commit(out, fill, stage="mine", config=settings, inputs=inputs, seed=seed)
 
 
-def _sample_paths(
-    questions: Sequence[Question],
-    student_config: StudentConfig,
-    config: MiningConfig,
-    rules: RulesConfig,
-    seed: int,
-    label: str,
-    reporter: Reporter,
-) -> tuple[list[Path], dict[str, dict[str, int]]]:
-    """Return the paths, and per reason how many were stopped early and the tokens that this can have saved at most."""
-    from sert.student.decoding import Decoding, DecodingPrompt, decode
+class _Work:
+    """Samples the paths of all questions, then hands them out in the questions' order.
 
-    student = load_student(student_config)
-    prompts = [DecodingPrompt(question.question_id, student.encode_prompt(question.prompt)) for question in questions]
-    decoding = Decoding(
-        branches=config.branches or None,
-        samples=config.samples,
-        max_new_tokens=config.max_new_tokens,
-        top_k=config.top_k,
-        top_p=config.top_p,
-        temperature=config.temperature,
-        eos_branch=config.eos_branch,
-        max_lanes=config.max_lanes,
-        seed=seed,
-    )
+    Questions are done in the order of their lengths. What was sampled waits on the disk, packed, until all are.
+    """
 
-    referee = None if config.keep_all else _Referee(questions, student, config, rules)
-    paths: list[list[Path]] = [[] for _ in questions]
-    with reporter.track(label, len(questions) * decoding.lanes_per_question, "paths") as advance:
-        for wave in decode(student, prompts, decoding, referee=referee, progress=advance):
-            for index, continuations in wave:
-                paths[index] = [_path(questions[index], item, student) for item in continuations]
-    return [path for of_question in paths for path in of_question], referee.stopped if referee else {}
+    def __init__(
+        self,
+        questions: Sequence[Question],
+        student: StudentConfig,
+        *,
+        config: MiningConfig,
+        rules: RulesConfig,
+        seed: int,
+        spill: Spill,
+    ) -> None:
+        from sert.student.decoding import Decoding
+
+        self._questions, self._student, self._spill = questions, load_student(student), spill
+        self._packer = LanePacker()
+        self._referee = None if config.keep_all else _Referee(questions, self._student, config, rules)
+        self._decoding = Decoding(
+            branches=config.branches or None,
+            samples=config.samples,
+            max_new_tokens=config.max_new_tokens,
+            top_k=config.top_k,
+            top_p=config.top_p,
+            temperature=config.temperature,
+            eos_branch=config.eos_branch,
+            max_lanes=config.max_lanes,
+            seed=seed,
+        )
+        self.lanes_per_question = self._decoding.lanes_per_question
+
+    def sample(self, advance: Advance) -> dict[str, Any]:
+        """Sample everything; count the tokens, how paths finished, and what was stopped early for which reason."""
+        from sert.student.decoding import DecodingPrompt, decode
+
+        encode = self._student.encode_prompt
+        prompts = [DecodingPrompt(question.question_id, encode(question.prompt)) for question in self._questions]
+        tokens, finishes = 0, Counter[str]()
+        for wave in decode(self._student, prompts, self._decoding, referee=self._referee, progress=advance):
+            for index, lanes in wave:
+                self._spill.put(index, self._packer.pack(lanes))
+                tokens += sum(len(lane.token_ids) for lane in lanes)
+                finishes.update(lane.finish for lane in lanes)
+        stopped = self._referee.stopped if self._referee else {}
+        return {"tokens": tokens, "finish": dict(sorted(finishes.items())), "stopped_early": stopped}
+
+    def paths(self, advance: Advance) -> Iterator[Path]:
+        """Make the paths of one question after the other."""
+        for index, question in enumerate(self._questions):
+            advance(0)  # nothing is finished by it, but the reporter may want to stop the work
+            for lane in self._packer.unpack(self._spill.get(index)):
+                yield _path(question, lane, self._student)
 
 
 class _Referee:

@@ -1,24 +1,24 @@
 """The filter stage: judge the mined paths, keep one a question, count what each rule dropped."""
 
+import itertools
 import pathlib
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any, NamedTuple
 
 from sert.config import PromptTemplates, RulesConfig
 from sert.errors import DataError
 from sert.paths.rules import OUTRUN, REJECTED, RULES, judge
-from sert.progress import Advance, Reporter, Silent
+from sert.progress import Reporter, Silent
 from sert.records import Example, Path, Question, Verdict
 from sert.store.artifacts import Artifact, commit, write_json
-from sert.store.tables import read_table, write_table
+from sert.store.tables import StoredTable, TableWriter, read_table, write_table
 from sert.tasks.prompts import path_example
 
 STAGE = "filter"
 SHOWN_EXAMPLES = 3
 SHOWN_CHARACTERS = 100
-REPORT_EVERY = 1000
 
 
 class FunnelRow(NamedTuple):
@@ -63,37 +63,70 @@ def select(verdicts: Iterable[Verdict]) -> list[Verdict]:
     ]
 
 
+class _Tally:
+    """What is counted of verdicts as they come: the reasons, how many are selected, how many of those agree."""
+
+    def __init__(self, verdicts: Iterable[Verdict] = ()) -> None:
+        self.reasons: Counter[str | None] = Counter()
+        self.selected = self.agreeing = 0
+        self.add(verdicts)
+
+    def add(self, verdicts: Iterable[Verdict]) -> None:
+        for verdict in verdicts:
+            self.reasons[verdict.reason] += 1
+            self.selected += verdict.selected
+            self.agreeing += verdict.selected and verdict.agrees is True
+
+    def funnel(self) -> list[FunnelRow]:
+        total = remaining = self.reasons.total()
+        rows = [_row("mined", total, total, 0)]
+        for rule in (*RULES, *(cut for cut in (OUTRUN, REJECTED) if self.reasons[cut])):
+            remaining -= self.reasons[rule]
+            rows.append(_row(rule, remaining, total, self.reasons[rule]))
+        return [*rows, _row("selected", self.selected, total, remaining - self.selected)]
+
+    def counts(self, *, questions: int) -> dict[str, Any]:
+        return {
+            "paths": self.reasons.total(),
+            "kept": self.reasons[None],
+            "selected": self.selected,
+            "questions": questions,
+            "questions_without_path": questions - self.selected,
+            "dropped": {row.rule: row.dropped for row in self.funnel() if row.rule not in ("mined", "selected")},
+            "selected_agree": self.agreeing,
+        }
+
+
 def funnel(verdicts: Iterable[Verdict]) -> list[FunnelRow]:
     """Count what is left after each rule: first `mined`, then the rules in order, last `selected`.
 
     Rows `outrun` and `rejected` come before the last when paths were cut short while mining: because they could not be
     selected any more, or under stricter rules than these. Shares are 0 when nothing was mined.
     """
-    verdicts = list(verdicts)
-    dropped = Counter(verdict.reason for verdict in verdicts if verdict.reason)
-    total = remaining = len(verdicts)
-    rows = [_row("mined", total, total, 0)]
-    for rule in (*RULES, *(cut for cut in (OUTRUN, REJECTED) if dropped[cut])):
-        remaining -= dropped[rule]
-        rows.append(_row(rule, remaining, total, dropped[rule]))
-    selected = sum(verdict.selected for verdict in verdicts)
-    return [*rows, _row("selected", selected, total, remaining - selected)]
+    return _Tally(verdicts).funnel()
 
 
-def implausible_rules(verdicts: Sequence[Verdict], config: RulesConfig) -> list[ImplausibleRule]:
+def implausible_rules(verdicts: Collection[Verdict], config: RulesConfig) -> list[ImplausibleRule]:
     """Find rules that dropped more than `max_dropped_share` of the paths that reached them.
 
     No rule was asked about outrun paths. The examples are spread evenly over the dropped paths, in their order.
     """
+    return _implausible(_Tally(verdicts), verdicts, config)
+
+
+def _implausible(tally: _Tally, verdicts: Iterable[Verdict], config: RulesConfig) -> list[ImplausibleRule]:
+    """Find the rules by what was counted; go through the verdicts, again for each rule, only for examples."""
     found = []
-    reached = sum(verdict.reason != OUTRUN for verdict in verdicts)
+    reached = tally.reasons.total() - tally.reasons[OUTRUN]
     for rule in RULES:
-        keys = [PathKey(each.question_id, each.branch, each.sample) for each in verdicts if each.reason == rule]
-        if len(keys) > config.max_dropped_share * reached:
-            shown = min(SHOWN_EXAMPLES, len(keys))
-            examples = [keys[number * len(keys) // shown] for number in range(shown)]
-            found.append(ImplausibleRule(rule, len(keys), reached, examples))
-        reached -= len(keys)
+        dropped = tally.reasons[rule]
+        if dropped > config.max_dropped_share * reached:
+            shown = min(SHOWN_EXAMPLES, dropped)
+            wanted = {number * dropped // shown for number in range(shown)}
+            keys = (_key(each) for each in verdicts if each.reason == rule)
+            examples = [key for number, key in enumerate(keys) if number in wanted]
+            found.append(ImplausibleRule(rule, dropped, reached, examples))
+        reached -= dropped
     return found
 
 
@@ -131,27 +164,25 @@ def filter_paths(
 
     def fill(folder: pathlib.Path) -> Mapping[str, Any]:
         questions = read_table(mined.file("questions.parquet"), Question)
-        paths = read_table(mined.file("paths.parquet"), Path)
-        with teller.track(label, len(paths), "paths") as advance:
-            judged = _judge_all(paths, questions, rules=rules, advance=advance, source=mined.folder)
-        verdicts = select(judged)
-        _warn(implausible_rules(verdicts, rules), paths, teller)
-        if not any(verdict.selected for verdict in verdicts):
-            dropped = ", ".join(f"{row.rule} {row.dropped}" for row in funnel(verdicts) if row.dropped)
-            teller.say(f"warning: {label}: no path is kept, there is nothing to train on; dropped: {dropped}")
-        cut_short = sum(verdict.reason == REJECTED for verdict in verdicts)
-        if mined.manifest["config"].get("rules", settings) != settings:
-            cut_short += sum(verdict.reason == OUTRUN for verdict in verdicts)
-        if cut_short:
-            teller.say(
-                f"warning: {cut_short} paths were cut short while mining, under other rules, and cannot be judged "
-                "by these; mine with keep_all to compare thresholds"
-            )
-        write_table(folder / "verdicts.parquet", verdicts, Verdict)
-        write_table(folder / "examples.parquet", _examples(paths, verdicts, questions, prompts), Example)
+        paths = StoredTable(mined.file("paths.parquet"), Path)
+        tally = _Tally()
+        with (
+            teller.track(label, len(paths), "paths") as advance,
+            TableWriter(folder / "verdicts.parquet", Verdict) as verdicts,
+            TableWriter(folder / "examples.parquet", Example) as examples,
+        ):
+            for question, of_question in _by_question(paths, questions, source=mined.folder):
+                judged = select(judge(path, question, rules) for path in of_question)
+                verdicts.add(judged)
+                examples.add(_examples(of_question, judged, question, prompts))
+                tally.add(judged)
+                advance(len(judged))
+        written = StoredTable(folder / "verdicts.parquet", Verdict)
+        _warn(_implausible(tally, written, rules), paths, teller)
+        _warn_of_unjudged(tally, mined, settings, label=label, reporter=teller)
         write_table(folder / "questions.parquet", questions, Question)
-        write_json(folder / "funnel.json", [row._asdict() for row in funnel(verdicts)])
-        return _count(verdicts, questions)
+        write_json(folder / "funnel.json", [row._asdict() for row in tally.funnel()])
+        return tally.counts(questions=len(questions))
 
     return commit(
         out,
@@ -168,54 +199,60 @@ def preference(verdict: Verdict) -> tuple[float, int, int]:
     return (verdict.rep_2, verdict.branch, verdict.sample)
 
 
+def _key(row: Path | Verdict) -> PathKey:
+    return PathKey(row.question_id, row.branch, row.sample)
+
+
 def _row(rule: str, remaining: int, total: int, dropped: int) -> FunnelRow:
     return FunnelRow(rule, remaining, remaining / total if total else 0.0, dropped)
 
 
-def _judge_all(
-    paths: list[Path], questions: list[Question], *, rules: RulesConfig, advance: Advance, source: pathlib.Path
-) -> list[Verdict]:
+def _by_question(
+    paths: Iterable[Path], questions: Iterable[Question], *, source: pathlib.Path
+) -> Iterator[tuple[Question, list[Path]]]:
+    """Take the paths of one question at a time."""
     by_id = {question.question_id: question for question in questions}
-    verdicts: list[Verdict] = []
-    for path in paths:
-        if path.question_id not in by_id:
+    seen = set()
+    for question_id, of_question in itertools.groupby(paths, key=lambda path: path.question_id):
+        if question_id not in by_id or question_id in seen:
+            wrong = "more than one block of paths" if question_id in seen else "a path"
+            lack = "" if question_id in seen else ", which is not in its questions.parquet"
             raise DataError(
-                f"{source / 'paths.parquet'} holds a path of question {path.question_id!r}, which is not in its "
-                "questions.parquet; the folder is damaged, mine again."
+                f"{source / 'paths.parquet'} holds {wrong} of question {question_id!r}{lack}; "
+                "the folder is damaged, mine again."
             )
-        verdicts.append(judge(path, by_id[path.question_id], rules))
-        if len(verdicts) % REPORT_EVERY == 0:
-            advance(REPORT_EVERY)
-    advance(len(verdicts) % REPORT_EVERY)
-    return verdicts
+        seen.add(question_id)
+        yield by_id[question_id], list(of_question)
 
 
 def _examples(
-    paths: list[Path], verdicts: list[Verdict], questions: list[Question], prompts: PromptTemplates
-) -> Iterable[Example]:
-    by_id = {question.question_id: question for question in questions}
+    paths: list[Path], verdicts: list[Verdict], question: Question, prompts: PromptTemplates
+) -> Iterator[Example]:
     for path, verdict in zip(paths, verdicts, strict=True):
         if verdict.selected:
-            yield path_example(by_id[path.question_id], path.text, prompts)
+            yield path_example(question, path.text, prompts)
 
 
-def _count(verdicts: list[Verdict], questions: list[Question]) -> dict[str, Any]:
-    selected = [verdict for verdict in verdicts if verdict.selected]
-    dropped = {row.rule: row.dropped for row in funnel(verdicts) if row.rule not in ("mined", "selected")}
-    return {
-        "paths": len(verdicts),
-        "kept": sum(verdict.reason is None for verdict in verdicts),
-        "selected": len(selected),
-        "questions": len(questions),
-        "questions_without_path": len(questions) - len(selected),
-        "dropped": dropped,
-        "selected_agree": sum(verdict.agrees is True for verdict in selected),
-    }
+def _warn_of_unjudged(
+    tally: _Tally, mined: Artifact, settings: Mapping[str, Any], *, label: str, reporter: Reporter
+) -> None:
+    """Warn if nothing is left, and of paths of which nobody knows what these rules would have said."""
+    if not tally.selected:
+        dropped = ", ".join(f"{row.rule} {row.dropped}" for row in tally.funnel() if row.dropped)
+        reporter.say(f"warning: {label}: no path is kept, there is nothing to train on; dropped: {dropped}")
+    cut_short = tally.reasons[REJECTED]
+    if mined.manifest["config"].get("rules", settings) != settings:
+        cut_short += tally.reasons[OUTRUN]
+    if cut_short:
+        reporter.say(
+            f"warning: {cut_short} paths were cut short while mining, under other rules, and cannot be judged "
+            "by these; mine with keep_all to compare thresholds"
+        )
 
 
-def _warn(implausible: list[ImplausibleRule], paths: list[Path], reporter: Reporter) -> None:
+def _warn(implausible: list[ImplausibleRule], paths: Iterable[Path], reporter: Reporter) -> None:
     shown = {key for rule in implausible for key in rule.examples}
-    texts = {key: path.text for path in paths if (key := PathKey(path.question_id, path.branch, path.sample)) in shown}
+    texts = {key: path.text for path in paths if (key := _key(path)) in shown} if shown else {}
     for rule in implausible:
         reporter.say(
             f"warning: the rule {rule.rule} dropped {rule.dropped} of the {rule.reached} paths that reached it. "

@@ -1,9 +1,14 @@
-"""Parquet tables of records: zstd, page checksums, one fixed schema a record type."""
+"""Parquet tables of records: zstd, page checksums, one fixed schema a record type.
 
+Records are written and read some at a time, so that tables may be larger than memory.
+"""
+
+import itertools
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, fields
 from pathlib import Path as FilePath
-from typing import Any, TypeVar
+from types import TracebackType
+from typing import Any, Generic, TypeVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -13,6 +18,11 @@ from sert.records import Example, Path, Prediction, Question, Rationale, Verdict
 from sert.store.artifacts import content_key
 
 RecordT = TypeVar("RecordT", Question, Path, Verdict, Example, Rationale, Prediction)
+
+ROWS_A_GROUP = 2048
+"""Rows that are written together, and held until then."""
+ROWS_A_READ = 512
+"""Rows that are read together."""
 
 _STRING, _INT, _FLOAT, _BOOL = pa.string(), pa.int32(), pa.float64(), pa.bool_()
 _COLUMN_TYPES: dict[str, pa.DataType] = {
@@ -32,14 +42,94 @@ def schema_of(record_type: type) -> pa.Schema:
     return pa.schema([(field.name, _COLUMN_TYPES.get(field.name, _STRING)) for field in fields(record_type)])
 
 
+class TableWriter(Generic[RecordT]):
+    """Writes records to one Parquet file as they come.
+
+    Attributes:
+        rows: How many there were so far.
+    """
+
+    def __init__(self, file: FilePath, record_type: type[RecordT]) -> None:
+        self.rows = 0
+        self._schema = schema_of(record_type)
+        self._writer = pq.ParquetWriter(file, self._schema, compression="zstd", write_page_checksum=True)
+        self._held: list[RecordT] = []
+
+    def __enter__(self) -> "TableWriter[RecordT]":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with self._writer:
+            # A table without rows has a row group too.
+            if kind is None and (self._held or not self.rows):
+                self._write()
+
+    def add(self, records: Iterable[RecordT]) -> None:
+        """Append records."""
+        for record in records:
+            self._held.append(record)
+            self.rows += 1
+            if len(self._held) == ROWS_A_GROUP:
+                self._write()
+
+    def _write(self) -> None:
+        columns = [
+            pa.array([getattr(record, field.name) for record in self._held], field.type) for field in self._schema
+        ]
+        self._writer.write_table(pa.Table.from_arrays(columns, schema=self._schema))
+        self._held.clear()
+
+
+class StoredTable(Generic[RecordT]):
+    """The records of one Parquet file, read anew and some at a time whenever they are iterated over.
+
+    Extra columns are ignored.
+
+    Raises:
+        DataError: If the file is missing, is not Parquet, or lacks a column; while iterating if it is damaged.
+    """
+
+    def __init__(self, file: FilePath, record_type: type[RecordT]) -> None:
+        self._file = file
+        self._record_type: type[RecordT] = record_type
+        self._names = schema_of(record_type).names
+        with self._open() as table:
+            self._rows: int = table.metadata.num_rows
+            missing = [name for name in self._names if name not in table.schema_arrow.names]
+        if missing:
+            raise DataError(f"{file} is no table of {record_type.__name__} records: it lacks {', '.join(missing)}.")
+
+    def __len__(self) -> int:
+        return self._rows
+
+    def __iter__(self) -> Iterator[RecordT]:
+        with self._open() as table:
+            batches = table.iter_batches(batch_size=ROWS_A_READ, columns=self._names)
+            while (batch := self._next(batches)) is not None:
+                yield from _records(batch.select(self._names), self._record_type)
+
+    def _open(self) -> Any:
+        try:
+            return pq.ParquetFile(self._file, page_checksum_verification=True)
+        except FileNotFoundError:
+            raise DataError(f"There is no table {self._file}.") from None
+        except (pa.ArrowException, OSError) as error:
+            raise DataError(f"{self._file} cannot be read as Parquet: {error}") from None
+
+    def _next(self, batches: Iterator[Any]) -> Any:
+        try:
+            return next(batches, None)
+        except (pa.ArrowException, OSError) as error:
+            raise DataError(f"{self._file} cannot be read as Parquet: {error}") from None
+
+
 def write_table(file: FilePath, records: Iterable[RecordT], record_type: type[RecordT]) -> int:
     """Write records to one Parquet file and return how many there were."""
-    schema = schema_of(record_type)
-    rows = list(records)
-    columns = [pa.array([getattr(row, name) for row in rows], schema.field(name).type) for name in schema.names]
-    table = pa.Table.from_arrays(columns, schema=schema)
-    pq.write_table(table, file, compression="zstd", write_page_checksum=True)
-    return len(rows)
+    with TableWriter(file, record_type) as writer:
+        writer.add(records)
+    return writer.rows
 
 
 def records_key(records: Iterable[RecordT]) -> str:
@@ -48,28 +138,22 @@ def records_key(records: Iterable[RecordT]) -> str:
 
 
 def read_table(file: FilePath, record_type: type[RecordT]) -> list[RecordT]:
-    """Read records back; extra columns are ignored.
+    """Read all records back; extra columns are ignored.
 
     Raises:
         DataError: If the file is missing, is not Parquet, or lacks a column.
     """
-    names = schema_of(record_type).names
-    try:
-        table = pq.read_table(file, page_checksum_verification=True)
-    except FileNotFoundError:
-        raise DataError(f"There is no table {file}.") from None
-    except (pa.ArrowException, OSError) as error:
-        raise DataError(f"{file} cannot be read as Parquet: {error}") from None
-    missing = [name for name in names if name not in table.column_names]
-    if missing:
-        raise DataError(f"{file} is no table of {record_type.__name__} records: it lacks {', '.join(missing)}.")
-    return list(_records(table.select(names), record_type))
+    return list(StoredTable(file, record_type))
 
 
-def _records(table: pa.Table, record_type: type[RecordT]) -> Iterator[RecordT]:
-    tuples = [name for name in table.column_names if pa.types.is_list(table.schema.field(name).type)]
-    row: dict[str, Any]
-    for row in table.to_pylist():
-        for name in tuples:
-            row[name] = tuple(row[name])
-        yield record_type(**row)
+def _records(batch: Any, record_type: type[RecordT]) -> Iterator[RecordT]:
+    columns = [_tuples(column) if pa.types.is_list(column.type) else column.to_pylist() for column in batch.columns]
+    return (record_type(*row) for row in zip(*columns, strict=True))
+
+
+def _tuples(column: Any) -> list[tuple[Any, ...]]:
+    """Cut the rows of a list column out of all its values; several times as fast as asking for each row."""
+    ends = column.offsets.to_pylist()
+    first = ends[0] if ends else 0
+    values = column.flatten().to_pylist()
+    return [tuple(values[start - first : end - first]) for start, end in itertools.pairwise(ends)]

@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
+from sert.student.packing import LanePacker
+
 if TYPE_CHECKING:
     from sert.student.decoding import Continuation, Decoding
 
@@ -33,7 +35,11 @@ class Referee(Protocol):
 
 
 class Rounds:
-    """The lanes that wait, and what is known of the others. Without a referee there is one round."""
+    """The lanes that wait, and what is known of the others. Without a referee there is one round.
+
+    Every prompt has lanes whose end is known long before that of its last lane. They are kept packed, and lanes that
+    wait are not kept at all: their next wave finds their first token again.
+    """
 
     def __init__(
         self,
@@ -49,7 +55,8 @@ class Rounds:
         in_turn = sorted(range(slots), key=lambda lane: (lane % samples, lane))
         shortest_first = sorted(range(len(prompt_lengths)), key=lambda index: prompt_lengths[index])
         self._waiting = dict.fromkeys(shortest_first, in_turn)
-        self._known: dict[int, dict[int, Continuation]] = {index: {} for index in shortest_first}
+        self._packer = LanePacker()
+        self._known = dict.fromkeys(shortest_first, b"")
 
     def waves(self) -> Iterator[tuple[list[int], list[list[int]], int]]:
         """Name the waves: prompts of like length, the lanes of each that wait in turn, and how many of them go on."""
@@ -69,24 +76,24 @@ class Rounds:
         """Take what a wave found, by lane, and return the prompts that no lane of is left to decode."""
         done = []
         for prompt, lanes in zip(prompts, found, strict=True):
-            known = self._known[prompt]
-            known.update(lanes)
-            self._waiting[prompt] = [lane for lane in self._waiting[prompt] if self._still_waits(prompt, lane)]
+            seen = {lane: self._decided(prompt, lanes[lane]) for lane in self._waiting[prompt]}
+            self._known[prompt] += self._packer.pack(lane for lane in seen.values() if lane is not None)
+            self._waiting[prompt] = [lane for lane, decided in seen.items() if decided is None]
             if not self._waiting[prompt]:
-                del self._waiting[prompt], self._known[prompt]
-                done.append((prompt, [known[lane] for lane in sorted(known)]))
+                done.append((prompt, self._packer.unpack(self._known.pop(prompt))))
+                del self._waiting[prompt]
         return done
 
-    def _still_waits(self, prompt: int, lane: int) -> bool:
-        known = self._known[prompt]
-        if known[lane].finish != WAITING:
-            return False
+    def _decided(self, prompt: int, lane: "Continuation") -> "Continuation | None":
+        """Return a lane as it will stay, None if it still waits."""
+        if lane.finish != WAITING:
+            return lane
         assert self._referee is not None
-        finish = self._referee.stops(prompt, known[lane])
-        if finish is not None:
-            known[lane] = replace(known[lane], finish=finish)
-            self._progress(1.0)
-        return finish is None
+        finish = self._referee.stops(prompt, lane)
+        if finish is None:
+            return None
+        self._progress(1.0)
+        return replace(lane, finish=finish)
 
     def _lanes_of_round(self, number: int) -> int:
         """Choose how many lanes a prompt decodes: twice as many in each round, so that there are few rounds."""
