@@ -56,14 +56,16 @@ def mining(rounds: int, limit_s: float) -> dict[str, Any]:
     searches: dict[str, Any] = {}
     makes: dict[str, Make] = {
         "sert int8": partial(contestants.sert_mining, "124M", "int8", 8, 128),
-        "sert float32": partial(contestants.sert_mining, "124M", "float32", 4, 128),
+        "sert bfloat16": partial(contestants.sert_mining, "124M", "bfloat16", 8, 128),
+        "sert float32": partial(contestants.sert_mining, "124M", "float32", 2, 128),
         "generate float32 + perplexity": partial(contestants.generate_mining, "124M", "float32", 1, 128, True),
     }
-    for dtype in ("bfloat16", "float32"):
-        what = f"generate {dtype}, best batch"
-        tried = {f"{n} questions": partial(contestants.generate_mining, "124M", dtype, n) for n in (1, 2, 4)}
-        _search(what, tried, makes, searches)
-    what = "continuous batching"
+    tried = {
+        f"{dtype}, {n} questions": partial(contestants.generate_mining, "124M", dtype, n)
+        for dtype in ("bfloat16", "float32")
+        for n in (1, 2, 4)
+    }
+    _search("generate, best type and batch", tried, makes, searches)
     tried = {
         f"{dtype}, {attention}, 1 question": partial(
             contestants.continuous_mining, "124M", dtype, 1, attention=attention
@@ -71,15 +73,15 @@ def mining(rounds: int, limit_s: float) -> dict[str, Any]:
         for dtype in ("float32", "bfloat16")
         for attention in ("sdpa", "paged|eager")
     }
-    _search(what, tried, makes, searches)
+    _search("continuous batching", tried, makes, searches)
     cores = os.cpu_count() or 1
+    settings = [("int8", workers, batch) for workers in sorted({1, cores}) for batch in (1, 2, 4)]
+    settings += [(dtype, 1, 1) for dtype in ("int8_bfloat16", "bfloat16", "float32")]
     tried = {
         f"{dtype}, {workers} workers, batch {batch}": partial(
             contestants.ctranslate2_mining, "124M", dtype, workers, batch, max(2, workers * batch)
         )
-        for dtype in ("int8", "int8_bfloat16", "bfloat16", "float32")
-        for workers in sorted({1, cores})
-        for batch in ((1, 2, 4) if dtype == "int8" else (1,))
+        for dtype, workers, batch in settings
     }
     _search("CTranslate2, best settings", tried, makes, searches)
     found = paired(makes, rounds=rounds, limit_s=limit_s, ours="sert int8", unit="tokens")
@@ -89,8 +91,15 @@ def mining(rounds: int, limit_s: float) -> dict[str, Any]:
     return found | {"searches": searches}
 
 
-def _search(what: str, tried: dict[str, Callable[..., Any]], makes: dict[str, Make], searches: dict[str, Any]) -> None:
-    """Add the contestant with the fastest setting to `makes`."""
+def _search(
+    what: str,
+    tried: dict[str, Callable[..., Any]],
+    makes: dict[str, Make],
+    searches: dict[str, Any],
+    *,
+    new_tokens: int = 128,
+) -> None:
+    """Add the contestant with the fastest setting, found with shorter texts, to `makes`."""
     short = {name: partial(make, new_tokens=SEARCH_TOKENS) for name, make in tried.items()}
     try:
         best, rates = best_of(short, what=what)
@@ -98,7 +107,7 @@ def _search(what: str, tried: dict[str, Callable[..., Any]], makes: dict[str, Ma
         searches[what] = {"error": str(error)}
         return
     searches[what] = {"best": best, "rates": rates}
-    makes[what] = partial(tried[best], new_tokens=128)
+    makes[what] = partial(tried[best], new_tokens=new_tokens)
 
 
 def mining_larger(rounds: int, limit_s: float, *, size: str) -> dict[str, Any]:
@@ -154,19 +163,17 @@ def training(rounds: int, limit_s: float) -> dict[str, Any]:
 
 def evaluation(rounds: int, limit_s: float) -> dict[str, Any]:
     """Greedy answers of 64 tokens: ours in waves against generate in batches."""
-    count, searches = 96, {}
+    count, searches = 192, {}
     makes: dict[str, Make] = {
-        "sert int8": partial(contestants.sert_evaluation, "int8", count, 64),
-        "sert float32": partial(contestants.sert_evaluation, "float32", count, 64),
+        f"sert {dtype}": partial(contestants.sert_evaluation, dtype, count, 64) for dtype in ("int8", "bfloat16")
     }
-    for dtype in ("float32", "bfloat16"):
-        tried = {
-            f"batch {batch}": partial(contestants.generate_evaluation, dtype, batch, count) for batch in (16, 48, 96)
-        }
-        what = f"generate {dtype}"
-        best, rates = best_of({name: partial(make, new_tokens=8) for name, make in tried.items()}, what=what)
-        searches[what] = {"best": best, "rates": rates}
-        makes[what] = partial(tried[best], new_tokens=64)
+    tried = {
+        f"{dtype}, batch {batch}": partial(contestants.generate_evaluation, dtype, batch, count)
+        for dtype in ("bfloat16", "float32")
+        for batch in (16, 48, 96)
+    }
+    what = "generate, best type and batch"
+    _search(what, tried, makes, searches, new_tokens=64)
     found = paired(makes, rounds=rounds, limit_s=limit_s, ours="sert int8", unit="questions")
     return found | {"searches": searches}
 
@@ -227,9 +234,9 @@ ROWS: dict[str, tuple[Callable[[int, float], dict[str, Any]], float]] = {
     "growth": (growth, 240),
     "mining": (mining, 1200),
     "training": (training, 300),
-    "evaluation": (evaluation, 360),
+    "evaluation": (evaluation, 420),
     "mining_355M": (partial(mining_larger, size="355M"), 240),
-    "mining_774M": (partial(mining_larger, size="774M"), 300),
+    "mining_774M": (partial(mining_larger, size="774M"), 500),
 }
 """What measures a row, and the seconds its rounds may take."""
 

@@ -45,9 +45,9 @@ def test_every_row_is_explained_and_rendered() -> None:
     found = {
         "unit": "tokens/s",
         "ours": "sert int8",
-        "rates": {"sert int8": 200.0, "generate bfloat16, best batch": 50.0, "CTranslate2, best settings": 50.0},
+        "rates": {"sert int8": 200.0, "generate, best type and batch": 50.0, "CTranslate2, best settings": 50.0},
         "ratios": {
-            "generate bfloat16, best batch": {"median": 4.0, "min": 3.5, "max": 4.25},
+            "generate, best type and batch": {"median": 4.0, "min": 3.5, "max": 4.25},
             "CTranslate2, best settings": {"median": 4.0, "min": 3.5, "max": 4.25},
         },
         "rounds": 5,
@@ -57,7 +57,7 @@ def test_every_row_is_explained_and_rendered() -> None:
         "failed": {"continuous batching": "ValueError: no"},
     }
     page = render({"machine": machine(), "rows": {"mining": found}})
-    assert "| generate bfloat16, best batch | 50 | 4.00x (3.50 to 4.25) | 4.5x, 7x | missed |" in page
+    assert "| generate, best type and batch | 50 | 4.00x (3.50 to 4.25) | 4.5x, 7x | missed |" in page
     assert "| CTranslate2, best settings | 50 | 4.00x (3.50 to 4.25) | 2.2x, 3.5x | reached |" in page
     assert "sert int8 sustains 50 GFLOP/s in its linear layers: 0.50 of the bfloat16 rate" in page
     assert "CTranslate2, best settings: b, the fastest with shorter texts of: a 1/s, b 2/s." in page
