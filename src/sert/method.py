@@ -25,7 +25,7 @@ from sert.progress import Reporter
 from sert.records import Example, Prediction, Question, Verdict
 from sert.records import Path as MinedPath
 from sert.store.artifacts import MANIFEST, Artifact, artifact_key, file_hash, open_artifact
-from sert.store.tables import read_table, records_key
+from sert.store.tables import StoredTable, read_table, records_key
 from sert.student.load import student_key
 from sert.student.stage import keep_untrained, train, trained_student
 from sert.tasks.base import TaskData, load_task
@@ -245,7 +245,9 @@ class TaskMethod:
 
     def results(self) -> TaskResults:
         """Read what the stages left, for the report. Every stage must be finished."""
-        paths = read_table(self.mined.result().file("paths.parquet"), MinedPath) if self.mined else []
+        paths: StoredTable[MinedPath] | tuple[()] = (
+            StoredTable(self.mined.result().file("paths.parquet"), MinedPath) if self.mined else ()
+        )
         verdicts = read_table(self.filtered.result().file("verdicts.parquet"), Verdict) if self.filtered else []
         return TaskResults(
             task=self.task,
@@ -261,7 +263,7 @@ class TaskMethod:
             },
             training={method: stage.result().counts for method, stage in self.trained.items()},
             probes={
-                decoding: read_table(stage.result().file("paths.parquet"), MinedPath)
+                decoding: StoredTable(stage.result().file("paths.parquet"), MinedPath)
                 for decoding, stage in self.probes.items()
             },
             verifier=_lab_verifier() if self._settings.kind in LAB_KINDS else None,

@@ -11,6 +11,7 @@ from sert.evaluation.statistics import majority, paired_difference
 from sert.paths.rules import is_reasoned
 from sert.paths.selection import funnel
 from sert.records import Path, Prediction, Question, Verdict
+from sert.store.tables import StoredTable
 
 Verifier = Callable[[Question, str], bool]
 PathKey = tuple[str, int, int]
@@ -30,7 +31,7 @@ class TaskResults:
 
     Attributes:
         left_out: Reason -> questions that were left out on loading.
-        paths: Mined paths of the train questions, with their verdicts.
+        paths: Mined paths of the train questions, with their verdicts; may be too many to hold at once.
         rationales: Train questions that the teacher answered, None when it was not asked.
         predictions: Method -> predictions on the test questions.
         training: Method -> counts of its training.
@@ -42,12 +43,12 @@ class TaskResults:
     train: Sequence[Question]
     test: Sequence[Question]
     left_out: Mapping[str, int]
-    paths: Sequence[Path] = ()
+    paths: Sequence[Path] | StoredTable[Path] = ()
     verdicts: Sequence[Verdict] = ()
     rationales: int | None = None
     predictions: Mapping[Method, Sequence[Prediction]] = field(default_factory=dict)
     training: Mapping[Method, Mapping[str, Any]] = field(default_factory=dict)
-    probes: Mapping[str, Sequence[Path]] = field(default_factory=dict)
+    probes: Mapping[str, Sequence[Path] | StoredTable[Path]] = field(default_factory=dict)
     verifier: Verifier | None = None
 
 
