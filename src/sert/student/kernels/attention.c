@@ -166,24 +166,25 @@ INLINE void gather_pairs(const float *weights, const bfloat16 *values, const bfl
     }
 }
 
-INLINE void round_sixteen(const float *from, bfloat16 *to) {
-    const __m256bh rounded = _mm512_cvtneps_pbh(_mm512_loadu_ps(from));
-    memcpy(to, &rounded, sizeof rounded);
-}
-
 /* Append a step's key and value; a value whose step is the first of its pair clears the second. */
 INLINE void append_pairs(const float *key, const float *value, int64_t step, int64_t width, bfloat16 *keys,
                          bfloat16 *values) {
-    bfloat16 rounded[LARGEST_WIDTH];
-    for (int64_t d = 0; d < width; d += LANE) {
-        round_sixteen(key + d, keys + step * width + d);
-        round_sixteen(value + d, rounded + d);
-    }
     bfloat16 *pair = values + step / 2 * 2 * width;
-    for (int64_t d = 0; d < width; d++) {
-        pair[2 * d + step % 2] = rounded[d];
-        if (step % 2 == 0) pair[2 * d + 1] = 0;
+    for (int64_t d = 0; d < width; d += LANE) {
+        const __m256bh rounded = _mm512_cvtneps_pbh(_mm512_loadu_ps(key + d));
+        memcpy(keys + step * width + d, &rounded, sizeof rounded);
+        __m512i both = _mm512_cvtepu16_epi32((__m256i)_mm512_cvtneps_pbh(_mm512_loadu_ps(value + d)));
+        if (step % 2) {
+            const __m512i first = _mm512_and_si512(_mm512_loadu_si512(pair + 2 * d), _mm512_set1_epi32(0xffff));
+            both = _mm512_or_si512(first, _mm512_slli_epi32(both, 16));
+        }
+        _mm512_storeu_si512(pair + 2 * d, both);
     }
+}
+
+/* Fetch a row of what this step brought, which other threads wrote. */
+INLINE void fetch(const float *row, int64_t width) {
+    for (int64_t d = 0; d < width; d += LANE) _mm_prefetch((const char *)(row + d), _MM_HINT_T0);
 }
 
 INLINE void attend_pairs(const struct attention *a, int64_t question, int64_t head, int64_t width, float *scores) {
@@ -195,21 +196,32 @@ INLINE void attend_pairs(const struct attention *a, int64_t question, int64_t he
     for (int64_t lane = question * a->slots; lane < end; lane++) {
         bfloat16 *lane_keys = (bfloat16 *)a->lane_keys + lane * lane_size + head * a->steps_size * width;
         bfloat16 *lane_values = (bfloat16 *)a->lane_values + lane * lane_size + head * a->steps_size * width;
-        const bfloat16 *next_keys = lane + 1 < end ? lane_keys + lane_size : NULL;
-        const bfloat16 *next_values = lane + 1 < end ? lane_values + lane_size : NULL;
-        const int64_t new_at = lane * a->new_stride + head * width;
+        /* What comes next: the same head of the next lane, or the next head of the first one. */
+        const int64_t after = lane + 1 < end         ? lane_size
+                              : head + 1 < a->heads ? a->steps_size * width - (a->slots - 1) * lane_size
+                                                    : 0;
+        const bfloat16 *next_keys = after ? lane_keys + after : NULL, *next_values = after ? lane_values + after : NULL;
+        const int64_t prompt_after = lane + 1 == end && after ? a->prompt_size * width : 0;
+        const bfloat16 *next_prompt = prompt_after ? keys + prompt_after : NULL;
+        const bfloat16 *next_prompt_values = prompt_after ? values + prompt_after : NULL;
+        const int64_t new_at = lane * a->new_stride + head * width, query_width = a->groups * width;
+        const float *queries = a->query + lane * a->query_stride + head * query_width;
+        if (lane + 1 < end) {
+            fetch(a->new_keys + new_at + a->new_stride, width);
+            fetch(a->new_values + new_at + a->new_stride, width);
+            fetch(queries + a->query_stride, query_width);
+        }
         append_pairs(a->new_keys + new_at, a->new_values + new_at, a->filled - 1, width, lane_keys, lane_values);
         for (int64_t g = 0; g < a->groups; g++) {
-            bfloat16 rounded[LARGEST_WIDTH];
             __m512bh query[LARGEST_WIDTH / PAIRS];
-            const float *from = a->query + lane * a->query_stride + (head * a->groups + g) * width;
-            for (int64_t d = 0; d < width; d += LANE) round_sixteen(from + d, rounded + d);
-            for (int64_t d = 0; d < width; d += PAIRS) query[d / PAIRS] = load_pairs(rounded + d);
-            score_pairs(query, keys, NULL, prompt, width, a->scaling, scores);
+            const float *from = queries + g * width;
+            for (int64_t d = 0; d < width; d += PAIRS)
+                query[d / PAIRS] = _mm512_cvtne2ps_pbh(_mm512_loadu_ps(from + d + LANE), _mm512_loadu_ps(from + d));
+            score_pairs(query, keys, next_prompt, prompt, width, a->scaling, scores);
             score_pairs(query, lane_keys, next_keys, a->filled, width, a->scaling, scores + prompt);
             const __m512 sum = _mm512_set1_ps(exponentials(scores, total));
             __m512 sums[LARGEST_WIDTH / LANE] = {{0}};
-            gather_pairs(scores, values, NULL, prompt, width, sums);
+            gather_pairs(scores, values, next_prompt_values, prompt, width, sums);
             gather_pairs(scores + prompt, lane_values, next_values, a->filled, width, sums);
             float *out = a->out + ((lane * a->heads + head) * a->groups + g) * width;
             for (int64_t d = 0; d < width; d += LANE)
