@@ -24,7 +24,7 @@ from sert.paths.selection import filter_paths
 from sert.records import Example
 from sert.student.decoding import Decoding, DecodingPrompt, decode
 from sert.student.load import Student, make_student
-from sert.student.quantized import halve_student, quantize_student
+from sert.student.quantized import multiply_in_bfloat16, quantize_student
 from sert.student.training import train_student
 from sert.tasks.base import load_task
 
@@ -268,8 +268,10 @@ def random_gpt2(size: str) -> Any:
 
 def student_of(model: Any, dtype: str) -> Student:
     """Make a student of the model; its tokenizer knows every token by a name of its own."""
-    if dtype != "float32":
-        (quantize_student if dtype == "int8" else halve_student)(model)
+    if dtype == "int8":
+        quantize_student(model)
+    elif dtype == "bfloat16":
+        multiply_in_bfloat16(model.to(torch.bfloat16))
     with tempfile.TemporaryDirectory() as folder:
         return make_student(model, save_tokenizer(Path(folder)), name=f"random GPT-2 {dtype}")
 

@@ -1,10 +1,15 @@
+from pathlib import Path
+from typing import Any
+
 import pytest
 import torch
+from transformers import GPT2LMHeadModel
 
 from sert.config import StudentConfig
 from sert.errors import StudentError
+from sert.student.kernels import compiled
 from sert.student.load import load_student
-from sert.student.quantized import Int8Linear, is_coarse, quantize_rows, quantize_student
+from sert.student.quantized import Int8Linear, is_coarse, multiply_in_bfloat16, quantize_rows, quantize_student
 from tests_support import make_tokenizer, tiny_gpt2, tiny_llama
 
 
@@ -46,6 +51,68 @@ def test_every_linear_layer_is_replaced_and_the_embedding_stays(build: object) -
     names = {type(module).__name__ for module in model.modules()}
     assert "Int8Linear" in names and not names & {"Linear", "Conv1D"}
     assert torch.equal(model.get_input_embeddings().weight, embedding)
+
+
+@pytest.mark.parametrize("shape", [(64,), (0, 64), (2, 3, 64)])
+def test_a_layer_reads_rows_of_any_shape(shape: tuple[int, ...]) -> None:
+    assert Int8Linear(torch.randn(64, 80), None)(torch.randn(shape)).shape == (*shape[:-1], 80)
+
+
+class ReadsItsHead(GPT2LMHeadModel):
+    """Like Mamba, it wants to know the type of its head's weights."""
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        assert self.lm_head.weight.dtype.is_floating_point
+        return super().forward(*args, **kwargs)
+
+
+def reads_its_head() -> ReadsItsHead:
+    model = ReadsItsHead(tiny_gpt2(len(make_tokenizer())).config)
+    return model.to(torch.bfloat16).eval()
+
+
+def test_a_model_that_reads_its_layers_stays_in_bfloat16(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sert.student.quantized.LARGE_STUDENT", 0)
+    model, ids = reads_its_head(), torch.tensor([[1, 2, 3]])
+    with torch.no_grad():
+        before = model(ids).logits
+        multiply_in_bfloat16(model)
+        assert torch.equal(model(ids).logits, before)
+    assert not is_coarse(model) and model.dtype == torch.bfloat16
+
+
+def test_a_model_that_reads_its_layers_is_refused_in_int8(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = reads_its_head().float()
+    monkeypatch.setattr("sert.student.quantized.LARGE_LAYER", 0)
+    if not has_own_int8():
+        pytest.skip("int8 layers keep their weights here")
+    with pytest.raises(StudentError, match="does not fit ReadsItsHead"):
+        quantize_student(model)
+
+
+def has_own_int8() -> bool:
+    kernels = compiled()
+    return kernels is not None and kernels.has_int8
+
+
+@pytest.mark.parametrize("large", [0, 10**9])
+def test_a_bfloat16_student_keeps_its_rotary_frequencies(
+    large: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tokenizer = make_tokenizer()
+    model = tiny_llama(len(tokenizer))
+    model.save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    monkeypatch.setattr("sert.student.quantized.LARGE_STUDENT", large)
+    loaded = load_student(StudentConfig(path=str(tmp_path), dtype="bfloat16", device="cpu")).model
+    assert torch.equal(loaded.model.rotary_emb.inv_freq, model.model.rotary_emb.inv_freq)
+    kernels = compiled()
+    if large == 0 and kernels is not None and kernels.has_bfloat16:
+        assert is_coarse(loaded) and loaded.dtype == torch.float32
+    else:
+        assert not is_coarse(loaded) and loaded.dtype == torch.bfloat16
+    weight = loaded.get_input_embeddings().weight
+    assert torch.equal(weight.float(), model.get_input_embeddings().weight.bfloat16().float())
 
 
 def test_the_lab_student_in_int8_says_nearly_the_same() -> None:

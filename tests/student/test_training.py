@@ -14,7 +14,7 @@ from sert.student.batching import EncodedExample, batch_order, collate, collate_
 from sert.student.load import Student, load_student, make_student
 from sert.student.stage import train, trained_student
 from sert.student.training import READ_EVERY, _Curve, loss_sum, train_student
-from tests_support import make_tokenizer, tiny_gpt2
+from tests_support import make_tokenizer, tiny_gpt2, tiny_llama
 
 EXAMPLES = [
     Example(
@@ -65,6 +65,18 @@ def test_autocast_trains_in_a_row_too(tmp_path: Path, monkeypatch: pytest.Monkey
     assert losses(config, tmp_path) == pytest.approx(plain, rel=2e-2)
 
 
+def test_autocast_trains_students_with_rotary_positions_and_dropout(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sert.student.training.ROW_WEIGHTS", 0)
+    tokenizer = make_tokenizer()
+    model = tiny_llama(len(tokenizer), scale=0.05)
+    model.config.attention_dropout = 0.1
+    for layer in model.model.layers:
+        layer.self_attn.attention_dropout = 0.1
+    config = TrainingConfig(batch_size=8, max_steps=12, learning_rate=1e-2, autocast="bf16")
+    first = train_student(make_student(model, tokenizer, name="llama"), EXAMPLES, config, seed=0)
+    assert first.last_loss < 4 and model.dtype == torch.float32
+
+
 def test_the_loss_is_the_mean_over_the_supervised_tokens_of_the_step(tmp_path: Path) -> None:
     student = fresh()
     encoded = [encode_example(student, example, loss_on_prompt=False) for example in EXAMPLES]
@@ -78,6 +90,37 @@ def test_the_loss_is_the_mean_over_the_supervised_tokens_of_the_step(tmp_path: P
                 count += 1
     first = losses(TrainingConfig(batch_size=16, micro_batch_size=4, max_steps=1), tmp_path)[0]
     assert first == pytest.approx(total / count, rel=1e-4)
+
+
+def plain_loop(steps: int, *, batch_size: int, learning_rate: float) -> list[float]:
+    """What a textbook does: one text after the other, labels, transformers' own loss, torch's plain AdamW."""
+    student, found = fresh(), []
+    optimizer = torch.optim.AdamW(student.model.parameters(), lr=learning_rate, weight_decay=0.0, foreach=False)
+    order = batch_order(len(EXAMPLES), batch_size=batch_size, seed=0)
+    for _ in range(steps):
+        batch = [encode_example(student, EXAMPLES[index], loss_on_prompt=False) for index in next(order)]
+        total = torch.zeros(())
+        for example in batch:
+            labels = [-100] * example.num_masked + example.token_ids[example.num_masked :]
+            mean = student.model(torch.tensor([example.token_ids]), labels=torch.tensor([labels])).loss
+            total = total + mean * example.num_supervised
+        loss = total / sum(example.num_supervised for example in batch)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        found.append(float(loss.detach()))
+    return found
+
+
+@pytest.mark.parametrize("row_weights", [0, 10**7])
+def test_the_losses_are_those_of_a_plain_loop(
+    row_weights: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sert.student.training.ROW_WEIGHTS", row_weights)
+    config = TrainingConfig(batch_size=8, max_steps=8, learning_rate=1e-2)
+    expected = plain_loop(8, batch_size=8, learning_rate=1e-2)
+    assert losses(config, tmp_path) == pytest.approx(expected, rel=1e-4)
+    assert expected[-1] < 0.8 * expected[0]
 
 
 def test_padding_and_neighbours_do_not_change_a_loss() -> None:

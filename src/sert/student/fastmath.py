@@ -198,7 +198,8 @@ def _attention_by_text(
     if key.shape[1] != query.shape[1]:
         key, value = (each.repeat_interleave(query.shape[1] // each.shape[1], dim=1) for each in (key, value))
     scaling = query.shape[-1] ** -0.5 if scaling is None else scaling
-    if dropout and query.dtype in (torch.float32, torch.bfloat16):
+    if dropout and value.dtype in (torch.float32, torch.bfloat16):
+        query, key = query.to(value.dtype), key.to(value.dtype)  # rotary positions leave them in float32
         attend: Any = _DropoutAttention.apply
         return attend(query[0], key[0], value[0], lengths, dropout, scaling)[None], None
     parts = zip(*(torch.split(each, lengths, dim=2) for each in (query, key, value)), strict=True)

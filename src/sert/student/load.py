@@ -12,8 +12,6 @@ if TYPE_CHECKING:
     import torch
 
 LAB_STUDENT = Path(__file__).parent.parent / "lab" / "student"
-_LOWERED_LATER = ("int8", "bfloat16")
-"""Types into which the loaded float32 weights are put."""
 _TOKENIZER_FILES = ("tokenizer.json", "vocab.json", "tokenizer.model", "spiece.model")
 
 
@@ -131,17 +129,17 @@ def load_student(config: StudentConfig) -> Student:
         model = model.to(_device(config.device))
     except (RuntimeError, AssertionError) as error:
         raise StudentError(f"The device {config.device!r} cannot be used here: {error} Use auto or cpu.") from None
-    if config.dtype in _LOWERED_LATER:
-        from sert.student.quantized import halve_student, quantize_student
+    if config.dtype in ("int8", "bfloat16"):
+        from sert.student.quantized import multiply_in_bfloat16, quantize_student
 
-        (quantize_student if config.dtype == "int8" else halve_student)(model)
+        (quantize_student if config.dtype == "int8" else multiply_in_bfloat16)(model)
     return make_student(model, tokenizer, name=config.path)
 
 
 def _weights_dtype(config: StudentConfig) -> Any:
     import torch
 
-    return torch.float32 if config.dtype in _LOWERED_LATER else getattr(torch, config.dtype)
+    return torch.float32 if config.dtype == "int8" else getattr(torch, config.dtype)
 
 
 def make_student(model: Any, tokenizer: Any, *, name: str) -> Student:

@@ -8,7 +8,8 @@ Source of the int8 scheme: Dettmers et al., LLM.int8(), 2022, section 2.1 (vecto
 Shapes: B rows, I inputs, O outputs.
 """
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -24,8 +25,28 @@ LARGE_STUDENT = 10_000_000
 """Weights of a student from which on they are."""
 
 
+class Replaced(NamedTuple):
+    """Where a layer was, and which."""
+
+    parent: torch.nn.Module
+    name: str
+    layer: Any
+
+
 class CoarseLinear(torch.nn.Module):
     """A linear layer for inference whose weights and inputs are rounded."""
+
+    def __init__(self, weight_IO: Tensor) -> None:
+        super().__init__()
+        self.num_inputs, self.num_outputs = weight_IO.shape
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Apply the layer to (..., I)."""
+        outputs_BO = self._apply_to_rows(inputs.reshape(-1, self.num_inputs))
+        return outputs_BO.view(*inputs.shape[:-1], self.num_outputs)
+
+    def _apply_to_rows(self, inputs_BI: Tensor) -> Tensor:
+        raise NotImplementedError
 
 
 class Int8Linear(CoarseLinear):
@@ -36,7 +57,7 @@ class Int8Linear(CoarseLinear):
     bias: Tensor | None
 
     def __init__(self, weight_IO: Tensor, bias_O: Tensor | None) -> None:
-        super().__init__()
+        super().__init__(weight_IO)
         quantized_OI, scale_O1 = quantize_rows(weight_IO.detach().t())
         self.register_buffer("scale", scale_O1[:, 0].clone())
         self.register_buffer("bias", None if bias_O is None else bias_O.detach().clone())
@@ -48,31 +69,25 @@ class Int8Linear(CoarseLinear):
             self._kernels = None
             self.register_buffer("weight", quantized_OI.t().contiguous())
 
-    def forward(self, inputs: Tensor) -> Tensor:
-        """Apply the layer to (..., I)."""
-        inputs_BI = inputs.flatten(0, -2)
+    def _apply_to_rows(self, inputs_BI: Tensor) -> Tensor:
         if self._kernels is not None:
-            outputs_BO = self._kernels.linear(inputs_BI, self._packed)
-        else:
-            assert self.weight is not None
-            quantized_BI, steps_B1 = quantize_rows(inputs_BI)
-            outputs_BO = (torch._int_mm(quantized_BI, self.weight) * steps_B1).mul_(self.scale)
-            if self.bias is not None:
-                outputs_BO.add_(self.bias)
-        return outputs_BO.view(*inputs.shape[:-1], -1)
+            return self._kernels.linear(inputs_BI, self._packed)
+        assert self.weight is not None
+        quantized_BI, steps_B1 = quantize_rows(inputs_BI)
+        outputs_BO = (torch._int_mm(quantized_BI, self.weight) * steps_B1).mul_(self.scale)
+        return outputs_BO if self.bias is None else outputs_BO.add_(self.bias)
 
 
 class BFloat16Linear(CoarseLinear):
     """y = x W + b with W and x in bfloat16 and sums in float32, in compiled loops."""
 
     def __init__(self, weight_IO: Tensor, bias_O: Tensor | None, kernels: Kernels) -> None:
-        super().__init__()
+        super().__init__(weight_IO)
         self._kernels = kernels
         self._packed = pack(weight_IO.detach().to(torch.bfloat16), bias_O)
 
-    def forward(self, inputs: Tensor) -> Tensor:
-        """Apply the layer to (..., I)."""
-        return self._kernels.linear(inputs.flatten(0, -2), self._packed).view(*inputs.shape[:-1], -1)
+    def _apply_to_rows(self, inputs_BI: Tensor) -> Tensor:
+        return self._kernels.linear(inputs_BI, self._packed)
 
 
 def quantize_rows(values_BI: Tensor) -> tuple[Tensor, Tensor]:
@@ -91,30 +106,60 @@ def quantize_student(model: Any) -> None:
         raise StudentError(f"student.dtype = 'int8' runs on the CPU only, not on {model.device}; use bfloat16 there.")
     _check_products()
     _replace_linears(model, Int8Linear)
+    if not _runs(model):
+        raise StudentError(f"student.dtype = 'int8' does not fit {type(model).__name__}; use float32 or bfloat16.")
 
 
-def halve_student(model: Any) -> None:
-    """Put a float32 model into bfloat16, in place: its linear layers alone where compiled loops multiply them."""
-    kernels = None
-    if model.device.type == "cpu" and model.num_parameters() >= LARGE_STUDENT:
-        kernels = compiled()
+def multiply_in_bfloat16(model: Any) -> None:
+    """Let compiled loops multiply the linear layers of a bfloat16 model where they can; all else then is float32.
+
+    In place. Small models, models on other devices and those that want more of their layers than products stay as
+    they are, and so does every model where this processor or a compiler is missing.
+    """
+    kernels = compiled() if model.device.type == "cpu" and num_weights(model) >= LARGE_STUDENT else None
     layers = [layer for layer in model.modules() if isinstance(layer, torch.nn.Linear | Conv1D)]
     inputs = [layer.nx if isinstance(layer, Conv1D) else layer.in_features for layer in layers]
     if kernels is None or not kernels.has_bfloat16 or any(size % LANE for size in inputs):
-        model.to(torch.bfloat16)
         return
-    _replace_linears(model, lambda weight_IO, bias_O: BFloat16Linear(weight_IO, bias_O, kernels))
+    model.float()
+    replaced = _replace_linears(model, lambda weight_IO, bias_O: BFloat16Linear(weight_IO, bias_O, kernels))
+    if not _runs(model):
+        for parent, name, layer in replaced:
+            setattr(parent, name, layer)
+        for weight in model.parameters():  # what a model computes for itself, such as rotary frequencies, stays
+            weight.data = weight.data.to(torch.bfloat16)
 
 
-def _replace_linears(model: Any, make: Any) -> None:
-    head = model.get_output_embeddings()
-    for parent in list(model.modules()):
-        for name, layer in list(parent.named_children()):
-            if isinstance(layer, Conv1D):
-                setattr(parent, name, make(layer.weight, layer.bias))
-            elif isinstance(layer, torch.nn.Linear) and layer is not head:
-                setattr(parent, name, make(layer.weight.t(), layer.bias))
-    model.set_output_embeddings(make(head.weight.t(), head.bias))
+def num_weights(model: Any) -> int:
+    """Count the weights, those of coarse layers included."""
+    coarse = [layer for layer in model.modules() if isinstance(layer, CoarseLinear)]
+    return sum(layer.num_inputs * layer.num_outputs for layer in coarse) + int(model.num_parameters())
+
+
+def _replace_linears(model: Any, make: Callable[[Tensor, Tensor | None], CoarseLinear]) -> list[Replaced]:
+    """Put a coarse layer in the place of each linear one; return where which one was."""
+    replaced = [
+        Replaced(parent, name, layer)
+        for parent in model.modules()
+        for name, layer in parent.named_children()
+        if isinstance(layer, torch.nn.Linear | Conv1D)
+    ]
+    for parent, name, layer in replaced:
+        weight_IO = layer.weight if isinstance(layer, Conv1D) else layer.weight.t()
+        setattr(parent, name, make(weight_IO, layer.bias))
+    return replaced
+
+
+@torch.no_grad()
+def _runs(model: Any) -> bool:
+    """Try one token: some models read the weights of their layers, or have no head."""
+    if not is_coarse(model):
+        return False
+    try:
+        model(input_ids=torch.zeros((1, 1), dtype=torch.long))
+    except (AttributeError, RuntimeError, TypeError, ValueError):
+        return False
+    return True
 
 
 def _kernels_for(weight_IO: Tensor) -> Kernels | None:

@@ -22,7 +22,7 @@ from sert.student.fastmath import fast_activations, freed_memory_kept
 from sert.student.kernels import Kernels, compiled, serves_width
 from sert.student.lane_cache import LaneLayer
 from sert.student.load import Student
-from sert.student.quantized import LARGE_STUDENT, is_coarse
+from sert.student.quantized import LARGE_STUDENT, is_coarse, num_weights
 
 ATTENTION_NAME = "sert_lanes"
 PREFILL_TOKENS = 512
@@ -247,7 +247,7 @@ def stepping(student: Student) -> Iterator[StepperType]:
 
 def _kernels_for(student: Student) -> Kernels | None:
     model = student.model
-    if student.device.type != "cpu" or model.dtype != torch.float32 or model.num_parameters() < LARGE_STUDENT:
+    if student.device.type != "cpu" or model.dtype != torch.float32 or num_weights(model) < LARGE_STUDENT:
         return None
     return compiled() if serves_width(_width(student)) else None
 

@@ -96,8 +96,8 @@ class Kernels:
 
     def __init__(self, library: ctypes.CDLL) -> None:
         self._library = library
-        products = int(library.sert_products())
-        self.has_int8, self.has_bfloat16 = bool(products & 1), bool(products & 2)
+        abilities = int(library.sert_abilities())
+        self.has_int8, self.has_bfloat16, self._has_pairs = (bool(abilities & bit) for bit in (1, 2, 4))
 
     def gelu(self, values: Tensor) -> Tensor:
         """GELU's tanh form, of any shape."""
@@ -112,6 +112,8 @@ class Kernels:
 
         In int8 a row has steps of its largest magnitude / 127 and sums are exact; in bfloat16 sums are float32.
         """
+        if inputs_BI.dtype != torch.float32 or inputs_BI.shape[1:] != (layer.inputs,):
+            raise RuntimeError(f"a layer of {layer.inputs} inputs cannot read {inputs_BI.dtype} {inputs_BI.shape}")
         inputs_BI = inputs_BI.contiguous()
         rows = len(inputs_BI)
         out_BO = torch.empty((rows, layer.outputs))
@@ -189,7 +191,7 @@ class Kernels:
 
     def attends_in_pairs(self, width: int) -> bool:
         """Tell whether `attend` knows bfloat16 caches of heads of this width."""
-        return self.has_bfloat16 and width % 32 == 0
+        return self._has_pairs and width % 32 == 0
 
 
 def serves_width(width: int) -> bool:

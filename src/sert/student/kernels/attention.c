@@ -107,7 +107,7 @@ INLINE void attend_float(const struct attention *a, int64_t question, int64_t he
 
 /* ---- bfloat16, with products of pairs ---- */
 
-#ifdef HAS_BFLOAT16_PRODUCTS
+#ifdef HAS_PAIRS
 #define PAIRS (2 * LANE)
 typedef uint16_t bfloat16;
 
@@ -245,7 +245,7 @@ void sert_attend(const struct attention *a, float *scratch) {
         float *scores = scratch + omp_get_thread_num() * (a->prompt_size + a->steps_size + LANE);
         const int64_t question = task / a->heads, head = task % a->heads;
         /* The usual width is known when this is compiled. */
-#ifdef HAS_BFLOAT16_PRODUCTS
+#ifdef HAS_PAIRS
         if (a->is_bfloat16 && a->width == 64)
             attend_pairs(a, question, head, 64, scores);
         else if (a->is_bfloat16)

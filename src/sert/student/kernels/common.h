@@ -1,4 +1,4 @@
-/* What the loops share. Shapes are row-major. Nothing checks its arguments; the Python side does. Threads share no
+/* What the loops share. Shapes are row-major. Nothing checks its arguments; its callers do. Threads share no
    sums, so results do not depend on their number. */
 
 #include <math.h>
@@ -12,15 +12,18 @@
 typedef float floats __attribute__((vector_size(4 * LANE)));
 
 /* Products of pairs of bfloat16 numbers and of quadruples of int8 numbers, in vectors of sixteen sums. Processors with
-   tiles (AMX) multiply int8 faster through torch. */
-#if defined(__AVX512F__) && defined(__AVX512BW__) && defined(__AVX512BF16__)
-#define HAS_BFLOAT16_PRODUCTS 1
-#endif
-#if defined(__AVX512F__) && defined(__AVX512VNNI__) && !defined(__AMX_INT8__)
-#define HAS_INT8_PRODUCTS 1
-#endif
-#if defined(HAS_BFLOAT16_PRODUCTS) || defined(HAS_INT8_PRODUCTS)
+   tiles (AMX) multiply whole layers faster through torch. */
+#if defined(__AVX512F__) && defined(__AVX512BW__)
 #include <immintrin.h>
+#if defined(__AVX512BF16__)
+#define HAS_PAIRS 1
+#endif
+#if defined(__AVX512BF16__) && !defined(__AMX_BF16__)
+#define HAS_BFLOAT16_LAYERS 1
+#endif
+#if defined(__AVX512VNNI__) && !defined(__AMX_INT8__)
+#define HAS_INT8_LAYERS 1
+#endif
 #endif
 
 /* exp(x) for x <= 0, to 2 units in the last place: 2^n * exp(r) with |r| <= ln(2) / 2 and Taylor's series of exp(r). */

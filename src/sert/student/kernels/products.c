@@ -6,7 +6,7 @@
 
 #include "common.h"
 
-#if defined(HAS_BFLOAT16_PRODUCTS) || defined(HAS_INT8_PRODUCTS)
+#if defined(HAS_BFLOAT16_LAYERS) || defined(HAS_INT8_LAYERS)
 #define PANEL 64
 #define TILE 6
 /* Bytes of rounded rows that are multiplied with all panels before the next: they stay in the second-level cache. */
@@ -75,7 +75,7 @@ INLINE void write_outputs(float *out, int64_t left, __m512 values) {
     }
 #endif
 
-#ifdef HAS_INT8_PRODUCTS
+#ifdef HAS_INT8_LAYERS
 #define ADD_INT8(sums, x, w) _mm512_dpbusd_epi32(sums, x, w)
 DEFINE_TILE(tile_int8, __m512i, ADD_INT8)
 
@@ -83,16 +83,17 @@ DEFINE_TILE(tile_int8, __m512i, ADD_INT8)
 INLINE void round_int8(const struct linear *l, int64_t b) {
     const float *row = l->inputs + b * l->inputs_size;
     uint8_t *out = (uint8_t *)l->rounded + b * l->inputs_size;
-    float largest = 0;
-#pragma omp simd reduction(max : largest)
+    float largest = 0, nothing = 0;
+#pragma omp simd reduction(max : largest) reduction(+ : nothing)
     for (int64_t i = 0; i < l->inputs_size; i++) {
         const float magnitude = fabsf(row[i]);
         largest = magnitude > largest ? magnitude : largest;
+        nothing += row[i] * 0.0f; /* not a number if one of them is not finite */
     }
     const float tiny = 1.17549435e-38f;
     float step = largest / 127.0f;
     step = step < tiny ? tiny : step;
-    l->steps[b] = step;
+    l->steps[b] = step + nothing;
 #pragma omp simd
     for (int64_t i = 0; i < l->inputs_size; i++) out[i] = (uint8_t)((int32_t)nearbyintf(row[i] / step) + 128);
 }
@@ -116,7 +117,7 @@ INLINE void multiply_int8(const struct linear *l, int64_t b, int64_t end, int64_
 DEFINE_LINEAR(sert_linear_int8, round_int8, multiply_int8, 1)
 #endif
 
-#ifdef HAS_BFLOAT16_PRODUCTS
+#ifdef HAS_BFLOAT16_LAYERS
 #define ADD_BFLOAT16(sums, x, w) _mm512_dpbf16_ps(sums, (__m512bh)(x), (__m512bh)(w))
 DEFINE_TILE(tile_bfloat16, __m512, ADD_BFLOAT16)
 
@@ -144,14 +145,17 @@ INLINE void multiply_bfloat16(const struct linear *l, int64_t b, int64_t end, in
 DEFINE_LINEAR(sert_linear_bfloat16, round_bfloat16, multiply_bfloat16, 2)
 #endif
 
-/* Which products there are: 1 for int8, 2 for bfloat16. */
-int sert_products(void) {
+/* What this processor can do here: 1 for int8 layers, 2 for bfloat16 layers, 4 for attention over bfloat16 pairs. */
+int sert_abilities(void) {
     int found = 0;
-#ifdef HAS_INT8_PRODUCTS
+#ifdef HAS_INT8_LAYERS
     found += 1;
 #endif
-#ifdef HAS_BFLOAT16_PRODUCTS
+#ifdef HAS_BFLOAT16_LAYERS
     found += 2;
+#endif
+#ifdef HAS_PAIRS
+    found += 4;
 #endif
     return found;
 }
