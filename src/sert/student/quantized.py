@@ -61,13 +61,10 @@ class Int8Linear(CoarseLinear):
         quantized_OI, scale_O1 = quantize_rows(weight_IO.detach().t())
         self.register_buffer("scale", scale_O1[:, 0].clone())
         self.register_buffer("bias", None if bias_O is None else bias_O.detach().clone())
-        self._kernels = _kernels_for(weight_IO)
-        if self._kernels is not None and self._kernels.has_int8:
+        self._kernels = _int8_kernels_for(weight_IO)
+        if self._kernels is not None:
             self._packed = pack(quantized_OI.t(), self.bias, self.scale)
-            self.weight = None
-        else:
-            self._kernels = None
-            self.register_buffer("weight", quantized_OI.t().contiguous())
+        self.register_buffer("weight", None if self._kernels is not None else quantized_OI.t().contiguous())
 
     def _apply_to_rows(self, inputs_BI: Tensor) -> Tensor:
         if self._kernels is not None:
@@ -100,7 +97,8 @@ def quantize_student(model: Any) -> None:
     """Put every linear layer of a float32 model, the language-model head included, into int8, in place.
 
     Raises:
-        StudentError: If the model is not on the CPU, or this processor's integer products saturate (old ones do).
+        StudentError: If the model is not on the CPU, this processor's integer products saturate (old ones do), or the
+            model wants more of its layers than products.
     """
     if model.device.type != "cpu":
         raise StudentError(f"student.dtype = 'int8' runs on the CPU only, not on {model.device}; use bfloat16 there.")
@@ -162,8 +160,9 @@ def _runs(model: Any) -> bool:
     return True
 
 
-def _kernels_for(weight_IO: Tensor) -> Kernels | None:
-    return compiled() if weight_IO.numel() >= LARGE_LAYER and weight_IO.shape[0] % LANE == 0 else None
+def _int8_kernels_for(weight_IO: Tensor) -> Kernels | None:
+    kernels = compiled() if weight_IO.numel() >= LARGE_LAYER and weight_IO.shape[0] % LANE == 0 else None
+    return kernels if kernels is not None and kernels.has_int8 else None
 
 
 def _check_products() -> None:
