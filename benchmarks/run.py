@@ -181,7 +181,7 @@ def evaluation(rounds: int, limit_s: float) -> dict[str, Any]:
 def start_up(rounds: int, limit_s: float) -> dict[str, Any]:
     """Start `sert --help` in a new process."""
     makes: dict[str, Make] = {
-        "sert --help": partial(contestants.new_process, "-m", "sert.cli", "--help"),
+        "sert --help": partial(contestants.new_process, "-m", "sert", "--help"),
         "python, nothing": partial(contestants.new_process, "-c", "pass"),
         "import torch": partial(contestants.new_process, "-c", "import torch"),
     }

@@ -1,0 +1,63 @@
+"""The commands. No logic: each one reads its options, calls one function, and prints what came back."""
+
+import sys
+from typing import NoReturn
+
+import click
+
+from sert import signals
+from sert.cli.listings import lab_group, tasks_command
+from sert.cli.runs import demo, report_command, run_command
+from sert.cli.stages import evaluate_command, filter_command, mine_command, train_command
+from sert.cli.teachers import teach_command
+from sert.errors import SertError
+from sert.progress import printable
+
+EPILOG = """\b
+Exit codes: 0 done, 2 wrong command line, 3 configuration, 4 data, 5 student,
+6 teacher, 8 run folder in use, 9 disk full, 10 loss not finite, 130 Ctrl-C, 143 terminated.
+"""
+
+
+def main() -> NoReturn:
+    """Run the command line and exit with the documented code."""
+    signals.watch()
+    try:
+        result = cli(standalone_mode=False)
+        sys.exit(result if isinstance(result, int) else 0)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("Interrupted; finished stages are kept, the same command goes on with the rest.", err=True)
+        signals.exit_interrupted()
+    except SertError as error:
+        click.echo(f"Error: {printable(str(error))}", err=True)
+        sys.exit(error.exit_code)
+
+
+@click.group(epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="sert")
+def cli() -> None:
+    """Make a small language model reason: mine its latent reasoning, train on it, distil a teacher, measure honestly.
+
+    \b
+    sert demo                          the whole method on the embedded lab, about two minutes
+    sert run configs/strategyqa-gpt2.toml --dry-run
+    sert mine --task commonsenseqa --data FILE --student gpt2 --limit 8 --out DIR
+    """
+
+
+for _command in (
+    demo,
+    evaluate_command,
+    filter_command,
+    lab_group,
+    mine_command,
+    report_command,
+    run_command,
+    tasks_command,
+    teach_command,
+    train_command,
+):
+    cli.add_command(_command)

@@ -1,0 +1,119 @@
+"""What the commands share: their options, and how they are read and answered."""
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from sert import signals
+from sert.progress import printable, readable
+
+if TYPE_CHECKING:
+    from sert.config import Config
+    from sert.progress import Reporter
+    from sert.store.artifacts import Artifact
+
+
+def with_options(*options: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """Decorate a command with several options, in their order."""
+
+    def decorate(function: Any) -> Any:
+        for option in reversed(options):
+            function = option(function)
+        return function
+
+    return decorate
+
+
+SET = click.option("--set", "overrides", multiple=True, metavar="A.B=C", help="Override a setting; repeatable.")
+DRY_RUN = click.option("--dry-run", is_flag=True, help="Say what would be done; write nothing, load no model.")
+JSON = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON on standard output.")
+OUT = click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder of the result.")
+LIMIT = click.option("--limit", type=click.IntRange(min=1), help="Use only the first questions of each split.")
+SEED = click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+STUDENT = with_options(
+    click.option("--student", default="lab", show_default=True, help="Hub id, local folder, or `lab`."),
+    click.option(
+        "--dtype", type=click.Choice(["float32", "bfloat16", "float16", "int8"]), default="float32", show_default=True
+    ),
+)
+TASK = with_options(
+    click.option("--task", required=True, help="Kind of question set; see `sert tasks`."),
+    click.option("--data", type=click.Path(path_type=Path), help="File with the questions."),
+    LIMIT,
+)
+SPLIT = click.option(
+    "--split", type=click.Choice(["train", "test"]), help="Which split; `mine` takes train, `evaluate` test by default."
+)
+
+
+def config_of(
+    options: Mapping[str, Any], overrides: tuple[str, ...], *, reads: tuple[str, ...], **sections: Any
+) -> "Config":
+    """Read one command's options and overrides as a configuration; `reads` names the sections it looks at."""
+    from sert.config import stage_config
+
+    task = given({"kind": options["task"], "data": options.get("data"), "limit": options.get("limit")})
+    student = given({"path": options.get("student"), "dtype": options.get("dtype")})
+    tree = {"tasks": {options["task"]: task}, "student": student, **sections}
+    return stage_config(tree, overrides=overrides, reads=reads)
+
+
+def given(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Keep the options that were given."""
+    return {key: value for key, value in options.items() if value is not None}
+
+
+def only_task(config: "Config") -> Any:
+    """Return the settings of the one question set of a command."""
+    return next(iter(config.tasks.values()))
+
+
+def questions_of(config: "Config", split: str) -> list[Any]:
+    """Load one split of a command's question set; an empty one is the user's mistake."""
+    from sert.errors import DataError
+    from sert.tasks.base import load_task
+
+    name, settings = next(iter(config.tasks.items()))
+    questions = list(load_task(name, settings).split(split))
+    if not questions:
+        raise DataError(
+            f"{name} has no {split} questions; choose another --split, or give the task's test data by --set."
+        )
+    return questions
+
+
+def terminal() -> "Reporter":
+    """Report to the terminal, in the first of several processes only."""
+    from sert.progress import Silent, Terminal
+    from sert.student.stage import process_rank
+
+    return Terminal(check=signals.raise_arrived) if process_rank() == 0 else Silent()
+
+
+def print_plan(out: Path, as_json: bool, **work: Any) -> None:
+    """Print what a dry run would do."""
+    if as_json:
+        return print_json({"out": str(out), **work})
+    click.echo(", ".join(f"{name.replace('_', ' ')}: {value}" for name, value in work.items()))
+    click.echo(f"Would be written to {out}")
+
+
+def print_artifact(artifact: "Artifact", as_json: bool, **extra: Any) -> None:
+    """Print the counts of a finished folder, in the first of several processes only."""
+    from sert.student.stage import process_rank
+
+    if process_rank() > 0:
+        return
+    if as_json:
+        return print_json({"folder": str(artifact.folder), "key": artifact.key, **artifact.counts, **extra})
+    for name, value in {**artifact.counts, **extra}.items():
+        click.echo(f"{name.replace('_', ' ')}: {printable(readable(value))}")
+    click.echo(f"Written to {artifact.folder}")
+
+
+def print_json(value: Any) -> None:
+    """Print a value as JSON on standard output."""
+    click.echo(json.dumps(value, indent=2, ensure_ascii=False, default=str))

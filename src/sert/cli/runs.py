@@ -1,0 +1,83 @@
+"""The commands of a whole run."""
+
+from pathlib import Path
+
+import click
+
+from sert.cli.options import DRY_RUN, JSON, LIMIT, SET, print_json, terminal, with_options
+from sert.progress import printable
+
+
+@click.command()
+@click.option("--out", type=click.Path(path_type=Path), default=Path("runs/demo"), show_default=True)
+@with_options(SET, DRY_RUN, JSON)
+def demo(out: Path, overrides: tuple[str, ...], dry_run: bool, as_json: bool) -> None:
+    """Run the whole method on the embedded lab: no download, no key, no GPU.
+
+    \b
+    sert demo
+    sert demo --set seed=1 --out runs/demo-1
+    """
+    from sert.lab import DEMO_CONFIG
+
+    _run(DEMO_CONFIG, out, overrides, None, dry_run, as_json)
+
+
+@click.command("run")
+@click.argument("config", type=click.Path(path_type=Path))
+@click.option("--out", type=click.Path(path_type=Path), help="Run folder.  [default: runs/<name of the config>]")
+@with_options(LIMIT, SET, DRY_RUN, JSON)
+def run_command(
+    config: Path, out: Path | None, limit: int | None, overrides: tuple[str, ...], dry_run: bool, as_json: bool
+) -> None:
+    """Run the whole method as a configuration says; finished stages are skipped.
+
+    \b
+    sert run configs/lab.toml
+    sert run configs/strategyqa-gpt2.toml --limit 200 --set training.epochs=1
+    sert run configs/commonsenseqa-gpt2.toml --dry-run
+    """
+    _run(config, out, overrides, limit, dry_run, as_json)
+
+
+@click.command("report")
+@click.argument("folder", type=click.Path(path_type=Path))
+@JSON
+def report_command(folder: Path, as_json: bool) -> None:
+    """Write the report of a finished run again.
+
+    \b
+    sert report runs/demo
+    """
+    from sert.report.table import terminal_table
+    from sert.runs import report_run
+
+    result = report_run(folder)
+    if as_json:
+        return print_json(result.metrics)
+    click.echo(terminal_table(result.metrics))
+    click.echo(f"\nReport: {result.report}")
+
+
+def _run(
+    file: Path, out: Path | None, overrides: tuple[str, ...], limit: int | None, dry_run: bool, as_json: bool
+) -> None:
+    from sert.config import load_config
+    from sert.report.table import terminal_table
+    from sert.runs import plan, run
+
+    config = load_config(file, overrides=overrides, limit=limit)
+    folder = out or Path("runs") / config.name
+    if dry_run:
+        stages = plan(config, out=folder)
+        if as_json:
+            return print_json([stage._asdict() for stage in stages])
+        for stage in stages:
+            click.echo(f"{'finished' if stage.finished else 'to do':8}  {printable(stage.stage)}: {stage.work}")
+        return click.echo(f"Would be written to {folder}")
+    result = run(config, out=folder, reporter=terminal())
+    if as_json:
+        return print_json({"folder": str(result.folder), "report": str(result.report), "metrics": result.metrics})
+    click.echo(terminal_table(result.metrics))
+    click.echo(f"\nStages made: {result.stages_made}, skipped: {result.stages_skipped}")
+    click.echo(f"Report: {result.report}")

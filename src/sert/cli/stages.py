@@ -1,0 +1,173 @@
+"""The commands of the student's stages, one a stage."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from sert.cli.options import (
+    DRY_RUN,
+    JSON,
+    OUT,
+    SEED,
+    SET,
+    SPLIT,
+    STUDENT,
+    TASK,
+    config_of,
+    given,
+    only_task,
+    print_artifact,
+    print_plan,
+    questions_of,
+    terminal,
+    with_options,
+)
+
+
+@click.command("mine")
+@with_options(TASK, SPLIT, STUDENT, OUT, SEED)
+@click.option(
+    "--branches", type=click.IntRange(min=0), help="First tokens to branch on; 0 = raw sampling.  [default: 5]"
+)
+@click.option("--samples", type=click.IntRange(min=1), help="Continuations a branch.  [default: 5]")
+@click.option("--max-new-tokens", type=click.IntRange(min=1), help="Longest path.  [default: 128]")
+@click.option("--keep-all", is_flag=True, help="Decode every path to its end, also one that cannot be selected.")
+@with_options(SET, DRY_RUN, JSON)
+def mine_command(
+    out: Path,
+    seed: int,
+    branches: int | None,
+    samples: int | None,
+    max_new_tokens: int | None,
+    keep_all: bool,
+    overrides: tuple[str, ...],
+    dry_run: bool,
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """Sample a student's paths: branch on its top first tokens, continue each several times.
+
+    \b
+    sert mine --task lab_yes_no --limit 20 --max-new-tokens 48 --out mined
+    sert mine --task commonsenseqa --data train_rand_split.jsonl --student gpt2 \\
+        --limit 8 --branches 5 --samples 5 --keep-all --out mined
+    """
+    mining = {"branches": branches, "samples": samples, "max_new_tokens": max_new_tokens, "keep_all": keep_all or None}
+    reads = ("tasks", "student", "mining", "rules", "seed")
+    config = config_of(options, overrides, reads=reads, seed=seed, mining=given(mining))
+    questions = questions_of(config, options["split"] or "train")
+    if dry_run:
+        paths = len(questions) * (config.mining.branches or 1) * config.mining.samples
+        tokens = paths * config.mining.max_new_tokens
+        return print_plan(out, as_json, questions=len(questions), paths=paths, tokens_at_most=tokens)
+    from sert.paths.mining import mine
+
+    mined = mine(
+        questions,
+        config.student,
+        out=out,
+        config=config.mining,
+        rules=config.rules,
+        prompts=only_task(config).prompts,
+        seed=config.seed,
+        reporter=terminal(),
+    )
+    print_artifact(mined, as_json)
+
+
+@click.command("filter")
+@click.argument("mined", type=click.Path(path_type=Path))
+@with_options(OUT, SET, JSON)
+def filter_command(mined: Path, out: Path, overrides: tuple[str, ...], as_json: bool) -> None:
+    """Apply the rules to mined paths and select one path a question. Loads no model.
+
+    \b
+    sert filter mined --set rules.min_tokens=12 --set rules.min_perplexity=1.2 --out filtered
+    sert filter mined --set rules.min_tokens=10 --set rules.max_rep_2=0.3 --out filtered-10
+    """
+    from sert.paths.selection import filter_paths
+    from sert.store.artifacts import open_artifact
+
+    config = config_of({"task": "lab_yes_no"}, overrides, reads=("rules",))
+    print_artifact(filter_paths(open_artifact(mined), rules=config.rules, out=out, reporter=terminal()), as_json)
+
+
+@click.command("train")
+@click.option(
+    "--examples", type=click.Path(path_type=Path), required=True, help="Folder of `filter` or `teach`, or a file."
+)
+@with_options(STUDENT, OUT, SEED, SET, DRY_RUN, JSON)
+def train_command(
+    examples: Path,
+    out: Path,
+    seed: int,
+    overrides: tuple[str, ...],
+    dry_run: bool,
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """Train a student on selected paths, on rationales, or on any prompt-completion file (Parquet, JSONL).
+
+    \b
+    sert train --examples filtered --student lab --set training.max_steps=50 --out sert-student
+    sert train --examples taught --student sert-student/model --set training.epochs=3 --out distilled
+    """
+    from sert.student.examples import read_examples
+
+    reads = ("student", "training", "seed")
+    config = config_of({"task": "lab_yes_no", **options}, overrides, reads=reads, seed=seed)
+    found = read_examples(examples)
+    if dry_run:
+        steps = config.training.num_steps(len(found))
+        return print_plan(out, as_json, examples=len(found), steps=steps, batch_size=config.training.batch_size)
+    from sert.student.stage import train
+
+    trained = train(found, config.student, out=out, config=config.training, seed=config.seed, reporter=terminal())
+    print_artifact(trained, as_json)
+
+
+@click.command("evaluate")
+@with_options(TASK, SPLIT, STUDENT, OUT)
+@click.option(
+    "--prompt",
+    type=click.Choice(["student", "teacher"]),
+    default="student",
+    show_default=True,
+    help="Which template asks; distilled students were trained on `teacher`.",
+)
+@click.option("--max-new-tokens", type=click.IntRange(min=1), help="Longest output.  [default: 256]")
+@with_options(SET, DRY_RUN, JSON)
+def evaluate_command(
+    out: Path,
+    prompt: str,
+    max_new_tokens: int | None,
+    overrides: tuple[str, ...],
+    dry_run: bool,
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """Ask a student the test questions greedily and grade its outputs.
+
+    \b
+    sert evaluate --task lab_choice --student lab --max-new-tokens 64 --set rules.min_tokens=12 --out evaluated
+    """
+    reads = ("tasks", "student", "evaluation", "rules")
+    evaluation = given({"max_new_tokens": max_new_tokens})
+    config = config_of(options, overrides, reads=reads, evaluation=evaluation)
+    questions = questions_of(config, options["split"] or "test")
+    if prompt == "teacher":
+        from sert.evaluation.prediction import with_prompt
+        from sert.tasks.prompts import teacher_prompt
+
+        templates = only_task(config).prompts
+        questions = with_prompt(questions, [teacher_prompt(question, templates) for question in questions])
+    if dry_run:
+        tokens = len(questions) * config.evaluation.max_new_tokens
+        return print_plan(out, as_json, questions=len(questions), tokens_at_most=tokens)
+    from sert.evaluation.prediction import evaluate
+
+    evaluated = evaluate(
+        questions, config.student, out=out, config=config.evaluation, rules=config.rules, reporter=terminal()
+    )
+    print_artifact(evaluated, as_json)
