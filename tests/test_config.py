@@ -2,7 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from sert.config import Config, apply_overrides, load_config, validate
+from sert.config import Config
+from sert.config_files import apply_overrides, load_config, validate
 from sert.errors import ConfigError
 
 GOOD = 'name = "x"\n[tasks.lab]\nkind = "lab_yes_no"\n'

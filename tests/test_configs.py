@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from sert.config import load_config
+from sert.config_files import load_config
 
 CONFIGS = sorted((Path(__file__).parents[1] / "configs").glob("*.toml"))
 

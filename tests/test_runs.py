@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from sert.config import Config, load_config
+from sert.config import Config
+from sert.config_files import load_config
 from sert.errors import DataError, RunLockedError
 from sert.evaluation.metrics import summarize
 from sert.lab import DEMO_CONFIG

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
         TaskConfig,
         TeacherConfig,
         TrainingConfig,
-        load_config,
     )
+    from sert.config_files import load_config
     from sert.errors import SertError
     from sert.evaluation.prediction import evaluate
     from sert.paths.mining import mine
@@ -43,7 +43,7 @@ _HOMES = {
     "TrainingConfig": "sert.config",
     "evaluate": "sert.evaluation.prediction",
     "filter_paths": "sert.paths.selection",
-    "load_config": "sert.config",
+    "load_config": "sert.config_files",
     "load_task": "sert.tasks.base",
     "mine": "sert.paths.mining",
     "open_artifact": "sert.store.artifacts",

@@ -1,18 +1,14 @@
-"""One typed tree of settings: TOML in, `--set a.b=c` on top, unknown keys refused with the nearest name.
+"""One typed tree of settings. `sert.config_files` reads it from TOML.
 
 Each default is the paper's value where it states one; `docs/paper_index.md` gives the source of each.
 """
 
-import difflib
 import math
-import tomllib
-from collections.abc import Iterable, Mapping
+from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar, get_args
+from typing import Annotated, Any, Literal, NamedTuple, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-
-from sert.errors import ConfigError
+from pydantic import BaseModel, ConfigDict, Field
 
 Method = Literal["zero_shot", "finetune", "sert", "rd", "sert+rd"]
 METHODS: tuple[Method, ...] = get_args(Method)
@@ -26,9 +22,6 @@ class Section(BaseModel):
     """A part of the configuration: immutable, and an unknown key is an error."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=False, validate_default=True)
-
-
-SectionT = TypeVar("SectionT", bound=Section)
 
 
 class PromptTemplates(Section):
@@ -178,13 +171,81 @@ class TrainingConfig(Section):
         return max(1, math.ceil(math.ceil(num_examples / self.batch_size) * self.epochs))
 
 
+class EndpointConfig(Section):
+    """What is asked of an OpenAI-compatible endpoint. All of it decides what comes back."""
+
+    url: str
+    """Base URL, up to `/v1`."""
+    model: str
+    api: Literal["chat", "completions"] = "chat"
+    """`chat` sends the prompt as a user's message, `completions` as plain text."""
+    temperature: Annotated[float, Field(ge=0)] | None = 0.0
+    """None = not sent, for models that refuse it."""
+    top_p: Annotated[float, Field(gt=0, le=1)] | None = None
+    max_tokens: PositiveInt = 512
+    """Longest answer."""
+    token_limit_field: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
+    """How the endpoint calls this limit; OpenAI's newer models take the second."""
+    stop: tuple[str, ...] = ()
+    seed: int | None = None
+    extra_body: dict[str, Any] = {}
+    """Fields of the request that only some endpoints know, such as `top_k`."""
+
+
+class Price(NamedTuple):
+    """Dollars a million tokens."""
+
+    prompt: Annotated[Decimal, Field(ge=0)]
+    completion: Annotated[Decimal, Field(ge=0)]
+
+
+class CallsConfig(Section):
+    """How an endpoint is called: key, pace, patience and money. None of it changes what comes back."""
+
+    api_key_env: str | None = None
+    """Environment variable that holds the key; None = OPENAI_API_KEY at api.openai.com, and no key elsewhere."""
+    max_cost: Annotated[Decimal, Field(gt=0)] | None = None
+    """Dollars that may be spent in all, over every restart. Never passed."""
+    free: bool = False
+    """The endpoint costs nothing, so there is no cap."""
+    price: Price | None = None
+    """Dollars a million prompt tokens and a million completion tokens."""
+    concurrency: Annotated[int, Field(ge=1, le=1024)] = 8
+    """Calls that are under way at a time."""
+    requests_per_minute: Annotated[float, Field(gt=0)] | None = None
+    tokens_per_minute: Annotated[float, Field(gt=0)] | None = None
+    timeout: Annotated[float, Field(gt=0)] = 120.0
+    """Seconds that one attempt may take."""
+    max_attempts: PositiveInt = 8
+    """Attempts after which a question is put aside; being told to wait is none."""
+    max_item_seconds: Annotated[float, Field(gt=0)] = 1800.0
+    """Seconds of attempts and pauses after which a question is put aside."""
+    max_reply_bytes: Annotated[int, Field(ge=1024)] = 2**20
+    """Largest reply that is read."""
+
+
 class TeacherConfig(Section):
     """Where rationales come from."""
 
-    kind: Literal["lab", "recorded"] = "recorded"
-    """`lab` = the lab's oracle; `recorded` = answers made earlier (`tasks.<name>.rationales`)."""
+    kind: Literal["lab", "recorded", "endpoint"] = "recorded"
+    """`lab` = the lab's oracle; `recorded` = answers made earlier (`tasks.<name>.rationales`); `endpoint` = asked."""
     only_correct: bool = False
     """Leave out rationales whose own answer is wrong. The paper says nothing of it."""
+    keep_flagged: bool = False
+    """Train on rationales that were cut off, filtered or damaged, too."""
+    endpoint: EndpointConfig | None = None
+    calls: CallsConfig = CallsConfig()
+
+
+class JudgeConfig(Section):
+    """The judge of reasoning."""
+
+    endpoint: EndpointConfig | None = None
+    calls: CallsConfig = CallsConfig()
+    output: Literal["auto", "lines", "json_schema"] = "auto"
+    """How scores are asked for; `auto` asks for JSON where the endpoint can."""
+    repeats: PositiveInt = 1
+    """How often each text is judged; two or more show how far the judge agrees with itself."""
 
 
 class EvaluationConfig(Section):
@@ -211,125 +272,5 @@ class Config(Section):
     rules: RulesConfig = RulesConfig()
     training: TrainingConfig = TrainingConfig()
     teacher: TeacherConfig = TeacherConfig()
+    judge: JudgeConfig = JudgeConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
-
-
-def load_config(path: Path, *, overrides: Iterable[str] = (), limit: int | None = None) -> Config:
-    """Read a TOML file and apply overrides.
-
-    Relative paths inside the file are taken from the current folder.
-
-    Args:
-        path: The file.
-        overrides: `a.b=c` strings; `c` is read as a TOML value, or as a string if it is none.
-        limit: Sets `limit` of every task.
-
-    Raises:
-        ConfigError: If the file is missing or is not TOML, or a key or value is not allowed.
-    """
-    try:
-        tree = tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ConfigError(f"There is no configuration file {path}. See `configs/` for examples.") from None
-    except IsADirectoryError:
-        raise ConfigError(f"{path} is a folder; give a TOML file such as configs/lab.toml.") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} is not a TOML file: {error}") from None
-    tree = apply_overrides(tree, overrides)
-    if limit is not None:
-        config = validate(Config, tree, source=str(path))
-        tree = apply_overrides(tree, [f"tasks.{name}.limit={limit}" for name in config.tasks])
-    return validate(Config, tree, source=str(path))
-
-
-def stage_config(tree: Mapping[str, Any], *, overrides: Iterable[str], reads: Iterable[str]) -> Config:
-    """Build the configuration of a single stage; overrides come last and win.
-
-    Only the sections that the stage reads can be overridden, so that no setting is given in vain.
-
-    Args:
-        tree: Sections as the command's options give them, with one task.
-        overrides: `a.b=c` strings.
-        reads: The sections that the stage reads.
-
-    Raises:
-        ConfigError: If a setting is not allowed, or an override names a section that is not read or another task.
-    """
-    overrides, reads = list(overrides), list(reads)
-    for override in overrides:
-        if override.partition("=")[0].split(".")[0].strip() not in reads:
-            raise ConfigError(f"--set {override}: this command reads only {', '.join(reads)}.")
-    config = validate(Config, apply_overrides({"name": "stage", **tree}, overrides), source="The command line")
-    others = set(config.tasks) - set(tree["tasks"])
-    if others:
-        raise ConfigError(f"--set names the task {others.pop()!r}, but --task is {', '.join(tree['tasks'])!r}.")
-    return config
-
-
-def apply_overrides(tree: Mapping[str, Any], overrides: Iterable[str]) -> dict[str, Any]:
-    """Set `a.b=c` in a nested mapping and return the copy.
-
-    Raises:
-        ConfigError: If an override is not of the form `a.b=c`.
-    """
-    result = _copy(tree)
-    for override in overrides:
-        dotted, equals, raw = override.partition("=")
-        keys = dotted.strip().split(".")
-        if not equals or not all(keys):
-            raise ConfigError(f"Cannot read the override {override!r}; write it as section.key=value.")
-        node = result
-        for key in keys[:-1]:
-            node = node.setdefault(key, {})
-            if not isinstance(node, dict):
-                raise ConfigError(f"Cannot set {dotted!r}: {key!r} is a value, not a section.")
-        node[keys[-1]] = _toml_value(raw.strip())
-    return result
-
-
-def validate(section: type[SectionT], tree: Mapping[str, Any], *, source: str) -> SectionT:
-    """Check a mapping against a section.
-
-    Raises:
-        ConfigError: With every problem, its key, what was given, and the nearest allowed name.
-    """
-    try:
-        return section.model_validate(tree)
-    except ValidationError as error:
-        lines = [f"  {_explain(section, dict(problem))}" for problem in error.errors()]
-        raise ConfigError("\n".join([f"{source} cannot be used:", *lines])) from None
-
-
-def _copy(tree: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: _copy(value) if isinstance(value, Mapping) else value for key, value in tree.items()}
-
-
-def _toml_value(raw: str) -> Any:
-    try:
-        return tomllib.loads(f"value = {raw}")["value"]
-    except tomllib.TOMLDecodeError:
-        return raw
-
-
-def _explain(section: type[Section], problem: dict[str, Any]) -> str:
-    location = [str(part) for part in problem["loc"]]
-    key = ".".join(location)
-    if problem["type"] == "extra_forbidden":
-        allowed = _allowed_keys(section, location[:-1])
-        nearest = difflib.get_close_matches(location[-1], allowed, n=1)
-        hint = f"; did you mean {nearest[0]!r}?" if nearest else f"; allowed: {', '.join(allowed)}"
-        return f"unknown key {key!r}{hint}"
-    if problem["type"] == "missing":
-        return f"{key!r} is missing"
-    message = problem["msg"][0].lower() + problem["msg"][1:]
-    return f"{key!r} = {problem['input']!r}: {message}"
-
-
-def _allowed_keys(section: type[Section], location: list[str]) -> list[str]:
-    current: type[Section] = section
-    for part in location:
-        annotation = current.model_fields[part].annotation if part in current.model_fields else current
-        for candidate in (annotation, *get_args(annotation)):
-            if isinstance(candidate, type) and issubclass(candidate, Section):
-                current = candidate
-    return sorted(current.model_fields)

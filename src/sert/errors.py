@@ -5,9 +5,11 @@
       DataError 4      questions, paths or tables that cannot be used
       StudentError 5   a student that cannot be loaded or driven
       TeacherError 6   rationales that cannot be had
+      EndpointError 7  an endpoint that refuses, fails or cannot be reached; the same command goes on later
       RunLockedError 8 another process writes to the same run folder
       DiskFullError 9  no room left for an artifact
       NonFiniteError 10  a loss or gradient that is not a number
+      BudgetError 11   the next call could pass the spending cap; the same command with a higher one goes on
 
 Exit code 2 is a wrong command line (click's own), 130 and 143 are Ctrl-C and SIGTERM.
 """
@@ -43,6 +45,12 @@ class TeacherError(SertError):
     exit_code = 6
 
 
+class EndpointError(SertError):
+    """An endpoint refuses, fails or cannot be reached. What was answered is kept."""
+
+    exit_code = 7
+
+
 class RunLockedError(SertError):
     """Another process writes to the same run folder."""
 
@@ -59,3 +67,9 @@ class NonFiniteError(SertError):
     """A loss or gradient is not a finite number; the step was not applied."""
 
     exit_code = 10
+
+
+class BudgetError(SertError):
+    """The next call could pass the spending cap. What was answered is kept."""
+
+    exit_code = 11

@@ -134,6 +134,8 @@ class Rationale:
         extracted: The teacher's own answer, None when none could be read.
         correct: Whether it is the gold answer.
         source: Where it comes from: a file's name or an endpoint's host.
+        flag: Why nothing is trained on it (`truncated`, `filtered`, `empty`, `unfinished`, `damaged`); None when it is
+            sound, or when the record does not tell.
     """
 
     question_id: str
@@ -146,6 +148,7 @@ class Rationale:
     prompt_tokens: int | None
     completion_tokens: int | None
     source: str
+    flag: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 
 import tomli_w
 
-from sert.config import Config, load_config
+from sert.config import Config
+from sert.config_files import load_config
 from sert.errors import DataError
 from sert.evaluation.summary import TaskResults, summarize_tasks
 from sert.method import TaskMethod, build_method

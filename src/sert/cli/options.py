@@ -53,7 +53,7 @@ def config_of(
     options: Mapping[str, Any], overrides: tuple[str, ...], *, reads: tuple[str, ...], **sections: Any
 ) -> "Config":
     """Read one command's options and overrides as a configuration; `reads` names the sections it looks at."""
-    from sert.config import stage_config
+    from sert.config_files import stage_config
 
     task = given({"kind": options["task"], "data": options.get("data"), "limit": options.get("limit")})
     student = given({"path": options.get("student"), "dtype": options.get("dtype")})

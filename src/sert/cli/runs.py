@@ -62,7 +62,7 @@ def report_command(folder: Path, as_json: bool) -> None:
 def _run(
     file: Path, out: Path | None, overrides: tuple[str, ...], limit: int | None, dry_run: bool, as_json: bool
 ) -> None:
-    from sert.config import load_config
+    from sert.config_files import load_config
     from sert.report.table import terminal_table
     from sert.runs import plan, run
 

@@ -147,7 +147,7 @@ def commit(
             folder.rmdir()
         scratch.rename(folder)
     except Exception as error:
-        if _is_disk_full(error):
+        if is_disk_full(error):
             raise DiskFullError(f"The disk of {folder.parent} is full; free some room and run again.") from None
         if isinstance(error, OSError) and error.errno in (errno.ENOTEMPTY, errno.EEXIST):
             return _made_by_another(folder, key)
@@ -166,9 +166,9 @@ def _made_by_another(folder: Path, key: str) -> Artifact:
     return found
 
 
-def _is_disk_full(error: Exception) -> bool:
+def is_disk_full(error: Exception) -> bool:
     """Know a full disk in whatever it comes wrapped in; safetensors only says `os error 28`."""
-    full = (errno.ENOSPC, errno.EDQUOT)
+    full = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
     return (isinstance(error, OSError) and error.errno in full) or any(
         f"os error {code})" in str(error) for code in full
     )

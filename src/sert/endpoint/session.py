@@ -1,0 +1,166 @@
+"""One run of calls from beginning to end, and what it would cost."""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from sert.config import CallsConfig, EndpointConfig
+from sert.endpoint.calls import Call, Usage
+from sert.endpoint.log import CallLog, read_standing
+from sert.endpoint.money import Budget, Estimate, check_money, cost_of, dollars
+from sert.endpoint.pool import Pool
+from sert.endpoint.transport import OpenAITransport
+from sert.progress import Reporter, Silent
+from sert.store.artifacts import run_lock
+
+ENOUGH_ANSWERS = 10
+"""Answers of which the mean is a better guess than a rule of thumb."""
+
+
+class CallPlan(NamedTuple):
+    """What is to be sent.
+
+    Attributes:
+        calls: All calls.
+        answered: Those that were answered earlier; they cost nothing.
+        prompt_tokens: Tokens of the others: low, likely, most.
+        completion_tokens: The same for their answers.
+        cost: Dollars for the others; None for a free endpoint or an unknown price.
+        basis: How the likely figures were found.
+    """
+
+    calls: int
+    answered: int
+    prompt_tokens: tuple[int, int, int]
+    completion_tokens: tuple[int, int, int]
+    cost: Estimate | None
+    basis: str
+
+    def describe(self) -> dict[str, Any]:
+        """Write it for people and for JSON."""
+        cost = "free or of unknown price" if self.cost is None else " / ".join(dollars(part) for part in self.cost)
+        return {
+            "calls": self.calls,
+            "answered_earlier": self.answered,
+            "prompt_tokens": " / ".join(map(str, self.prompt_tokens)),
+            "completion_tokens": " / ".join(map(str, self.completion_tokens)),
+            "cost (low / likely / most)": cost,
+            "likely by": self.basis,
+        }
+
+
+def plan_calls(calls: Iterable[Call], *, folder: Path, config: CallsConfig) -> CallPlan:
+    """Count what is to be sent and what it may cost. Opens no connection and writes nothing."""
+    standing = read_standing(folder)
+    keys: set[str] = set()
+    answered = 0
+    low, likely, most = [0, 0], [0, 0], [0, 0]
+    for call in calls:
+        if call.key in keys or standing.status(call.key) == "answer":
+            answered += 1
+            continue
+        keys.add(call.key)
+        for sums, usage in ((low, call.least_usage), (likely, call.likely_usage), (most, call.most_usage)):
+            sums[0] += usage.prompt_tokens
+            sums[1] += usage.completion_tokens
+    totals, basis = standing.totals, "4 bytes a token, a third of max_tokens"
+    if totals.answers >= ENOUGH_ANSWERS and totals.prompt_tokens:
+        likely = [len(keys) * each // totals.answers for each in (totals.prompt_tokens, totals.completion_tokens)]
+        basis = f"the {totals.answers} answers so far"
+    prompt = (min(low[0], likely[0]), likely[0], most[0])
+    completion = (min(low[1], likely[1]), likely[1], most[1])
+    return CallPlan(
+        calls=len(keys) + answered,
+        answered=answered,
+        prompt_tokens=prompt,
+        completion_tokens=completion,
+        cost=_cost(prompt, completion, config),
+        basis=basis,
+    )
+
+
+@contextmanager
+def open_calls(folder: Path, *, label: str, reporter: Reporter | None = None) -> Iterator[CallLog]:
+    """Open the log of calls in a folder, as its only writer.
+
+    Raises:
+        RunLockedError: If another process makes calls there.
+    """
+    with run_lock(folder), CallLog(folder) as log:
+        if log.standing.damaged:
+            (reporter or Silent()).say(f"{label}: {log.standing.damaged} damaged records in {folder} are passed over")
+        yield log
+
+
+def make_calls(
+    log: CallLog,
+    calls: Callable[[], Iterable[Call]],
+    *,
+    total: int,
+    endpoint: EndpointConfig,
+    config: CallsConfig,
+    label: str,
+    reporter: Reporter | None = None,
+    retry_quarantined: bool = False,
+) -> None:
+    """Settle every call; read the answers from the log afterwards.
+
+    Args:
+        log: Where everything is recorded; what is answered there is not asked again.
+        calls: Makes the calls, one at a time.
+        total: How many there are.
+        endpoint: Whom to ask.
+        config: Key, pace, patience and money.
+        label: What the progress is called.
+        reporter: Where progress goes.
+        retry_quarantined: Make calls again that were put aside earlier.
+
+    Raises:
+        ConfigError: If it is not said who pays, or the address or the key cannot be used.
+        EndpointError: If the endpoint refuses, fails or cannot be reached.
+        BudgetError: If the next call could pass the cap.
+    """
+    check_money(config)
+    transport = OpenAITransport(endpoint, config)
+    budget = Budget(config, spent=log.totals.spent, in_doubt=log.totals.in_doubt)
+
+    async def run() -> None:
+        with (reporter or Silent()).track(label, total, "calls") as advance:
+            async with transport:
+                pool = Pool(
+                    transport,
+                    log=log,
+                    budget=budget,
+                    config=config,
+                    advance=lambda: advance(1, _note(budget, log)),
+                    retry_quarantined=retry_quarantined,
+                )
+                await pool.run(calls())
+
+    _run_to_end(run)
+
+
+def _run_to_end(run: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Run a coroutine, in a thread of its own where this one has an event loop already, as notebooks do."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(run())
+    with ThreadPoolExecutor(1) as executor:
+        executor.submit(lambda: asyncio.run(run())).result()
+
+
+def _note(budget: Budget, log: CallLog) -> str:
+    aside = f", {log.totals.quarantined} put aside" if log.totals.quarantined else ""
+    return f"{budget}{aside}"
+
+
+def _cost(prompt: tuple[int, int, int], completion: tuple[int, int, int], config: CallsConfig) -> Estimate | None:
+    if config.free or config.price is None:
+        return None
+    parts = [cost_of(Usage(*usage), config.price) for usage in zip(prompt, completion, strict=True)]
+    return Estimate(*(part.quantize(Decimal("0.000001")) for part in parts))

@@ -1,0 +1,125 @@
+"""An append-only journal: what was written and synced is never lost, whatever happens to the next record.
+
+A record is a line: its length and CRC-32 in hexadecimal, then JSON. JSON holds no raw newline, so a record that was cut
+or damaged spoils its own line only.
+"""
+
+import json
+import os
+import zlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from sert.errors import DataError, DiskFullError
+from sert.store.artifacts import is_disk_full
+
+_HEAD = 18  # "xxxxxxxx xxxxxxxx "
+
+
+class Journal:
+    """A journal that is open for appending."""
+
+    def __init__(self, file: Path) -> None:
+        """Open or make the file, and cut off what a crash left behind the last newline.
+
+        Raises:
+            DataError: If the file cannot be opened.
+        """
+        self._file = file
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            self._descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+        except OSError as error:
+            raise DataError(f"The journal {file} cannot be opened: {error.strerror}.") from None
+        self._end = self._after_last_newline()
+        os.ftruncate(self._descriptor, self._end)
+
+    def __enter__(self) -> "Journal":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        os.close(self._descriptor)
+
+    def append(self, record: Mapping[str, Any]) -> int:
+        """Write a record and return where it starts. It is safe from a crash of the machine once `sync` returns.
+
+        Raises:
+            DiskFullError: If there is no room; what stood there before is untouched.
+        """
+        start, line = self._end, _encode(record)
+        try:
+            written = os.write(self._descriptor, line)
+            if written < len(line):
+                written += os.write(self._descriptor, line[written:])  # raises what cut the first one short
+        except OSError as error:
+            os.ftruncate(self._descriptor, start)
+            if is_disk_full(error):
+                raise DiskFullError(
+                    f"The disk of {self._file} is full; free {len(line)} bytes and more, and run again."
+                ) from None
+            raise
+        self._end += written
+        return start
+
+    def sync(self) -> None:
+        """Wait until everything that was appended is on the disk."""
+        os.fsync(self._descriptor)
+
+    def read(self, start: int) -> dict[str, Any]:
+        """Read the record that starts there.
+
+        Raises:
+            DataError: If none does.
+        """
+        head = os.pread(self._descriptor, _HEAD, start)
+        try:
+            record = _decode(head + os.pread(self._descriptor, int(head[:8], 16), start + _HEAD))
+        except ValueError:
+            record = None
+        if record is None:
+            raise DataError(f"{self._file} is damaged: there is no record at byte {start}.")
+        return record
+
+    def _after_last_newline(self) -> int:
+        end = os.fstat(self._descriptor).st_size
+        while end:
+            start = max(0, end - 65536)
+            newline = os.pread(self._descriptor, end - start, start).rfind(b"\n")
+            if newline >= 0:
+                return start + newline + 1
+            end = start
+        return 0
+
+
+def read_records(file: Path) -> Iterator[tuple[int, dict[str, Any] | None]]:
+    """Read every record with its start, in the order in which they were written; None for a line that is damaged.
+
+    The file may be open for appending elsewhere; a missing file has no records.
+    """
+    try:
+        stream = file.open("rb")
+    except FileNotFoundError:
+        return
+    with stream:
+        start = 0
+        for line in stream:
+            if line.endswith(b"\n"):  # the last one may be under way
+                yield start, _decode(line[:-1])
+            start += len(line)
+
+
+def _encode(record: Mapping[str, Any]) -> bytes:
+    payload = json.dumps(record, separators=(",", ":"), allow_nan=False).encode("ascii")
+    return b"%08x %08x %s\n" % (len(payload), zlib.crc32(payload), payload)
+
+
+def _decode(line: bytes) -> dict[str, Any] | None:
+    payload = line[_HEAD:]
+    if line[:_HEAD] != b"%08x %08x " % (len(payload), zlib.crc32(payload)):
+        return None
+    record = json.loads(payload)
+    return record if isinstance(record, dict) else None

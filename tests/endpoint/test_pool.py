@@ -1,0 +1,282 @@
+import random
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+from endpoint.fakes import ENDPOINT, PRICE, FakeTransport, calls_of, reply, settle
+
+from sert.endpoint.calls import TroubleError, Usage
+from sert.endpoint.log import read_standing
+from sert.endpoint.transport import Received
+from sert.errors import BudgetError, EndpointError
+
+PAID = {"free": False, "price": PRICE}
+
+
+def test_every_call_is_answered_once_and_no_more_are_under_way_than_allowed(tmp_path: Path) -> None:
+    transport = FakeTransport()
+    log, _, seconds = settle(calls_of(41), transport, tmp_path, concurrency=8)
+    assert log.totals.answers == 41
+    assert set(transport.attempts.values()) == {1}
+    assert transport.most_under_way == 8
+    assert seconds == 1 + 40 / 8  # the first call goes alone
+
+
+def test_what_is_answered_is_not_asked_again(tmp_path: Path) -> None:
+    settle(calls_of(5), FakeTransport(), tmp_path)
+    again = FakeTransport()
+    log, _, _ = settle(calls_of(7), again, tmp_path)
+    assert sorted(again.attempts) == ["q5", "q6"]
+    assert (log.totals.answers, log.totals.requests) == (7, 7)
+
+
+def test_the_same_request_twice_is_sent_once(tmp_path: Path) -> None:
+    calls = calls_of(3)
+    transport = FakeTransport()
+    settle([*calls, *calls], transport, tmp_path)
+    assert set(transport.attempts.values()) == {1}
+
+
+@pytest.mark.parametrize("wait", [1.0, 90.0, 300.0, 3600.0])
+def test_nothing_is_sent_before_the_endpoint_allows_it(tmp_path: Path, wait: float) -> None:
+    closed: list[tuple[float, float]] = []
+
+    def script(call, attempt, now):
+        if call.label in ("q7", "q21") and attempt == 0:
+            closed.append((now + 1.0, now + 1.0 + wait))
+            return TroubleError("limited", "slow down", wait=wait)
+        return None
+
+    transport = FakeTransport(script)
+    log, _, _ = settle(calls_of(40), transport, tmp_path, concurrency=4)
+    assert log.totals.answers == 40
+    for start, end in closed:
+        assert [at for at, _ in transport.arrivals if start < at < end] == []
+        assert sum(at == end for at, _ in transport.arrivals) == 1  # one call tries out first
+
+
+def test_a_busy_endpoint_that_does_not_say_how_long_is_given_longer_each_time(tmp_path: Path) -> None:
+    transport = FakeTransport(lambda call, attempt, now: TroubleError("limited", "busy") if now < 20 else None)
+    log, _, _ = settle(calls_of(1), transport, tmp_path)
+    assert [at for at, _ in transport.arrivals] == [0, 2, 5, 10, 19, 36]  # 1 s a call, pauses of 1, 2, 4, 8, 16
+    assert log.totals.answers == 1
+
+
+@pytest.mark.parametrize("concurrency", [1, 4, 16])
+def test_nearly_all_of_what_the_endpoint_allows_is_used(tmp_path: Path, concurrency: int) -> None:
+    allowed, window = 20, 60.0
+    sent: dict[int, int] = {}
+
+    def script(call, attempt, now):
+        sent[int(now // window)] = sent.get(int(now // window), 0) + 1
+        if sent[int(now // window)] > allowed:
+            return TroubleError("limited", "too many", wait=window - now % window)
+        return None
+
+    transport = FakeTransport(script, seconds=0.5)
+    log, _, seconds = settle(calls_of(400), transport, tmp_path, concurrency=concurrency)
+    assert log.totals.answers == 400
+    assert 400 / (seconds / window) >= 0.9 * allowed
+
+
+def test_half_of_all_calls_limited_for_five_minutes(tmp_path: Path) -> None:
+    draw = random.Random(0)
+
+    def script(call, attempt, now):
+        return TroubleError("limited", "busy", wait=2.0) if now < 300 and draw.random() < 0.5 else None
+
+    log, _, _ = settle(calls_of(300), FakeTransport(script), tmp_path, concurrency=8)
+    assert (log.totals.answers, log.totals.quarantined) == (300, 0)
+
+
+def test_used_up_limits_in_a_good_reply_are_waited_for(tmp_path: Path) -> None:
+    transport = FakeTransport(lambda call, attempt, now: Received(reply(), 30.0) if call.label == "q0" else None)
+    settle(calls_of(2), transport, tmp_path)
+    assert [at for at, _ in transport.arrivals] == [0, 31]
+
+
+def test_own_limits_space_the_calls(tmp_path: Path) -> None:
+    transport = FakeTransport(seconds=0.0)
+    settle(calls_of(4), transport, tmp_path, requests_per_minute=20)
+    assert [at for at, _ in transport.arrivals] == [0, 3, 6, 9]
+    tokens = sum(calls_of(1)[0].likely_usage)
+    transport = FakeTransport(seconds=0.0)
+    settle(calls_of(3), transport, tmp_path / "2", tokens_per_minute=6 * tokens)
+    assert [at for at, _ in transport.arrivals] == [0, 10, 20]
+
+
+def test_failures_are_tried_again_and_put_aside_in_the_end(tmp_path: Path) -> None:
+    def script(call, attempt, now):
+        if call.label == "q1" and attempt < 2:
+            return TroubleError("transient", "hiccup")
+        return TroubleError("transient", "broken", raw="<html>") if call.label == "q2" else None
+
+    transport = FakeTransport(script)
+    log, _, _ = settle(calls_of(9), transport, tmp_path, max_attempts=4)
+    assert transport.attempts == {**{f"q{i}": 1 for i in range(9)}, "q1": 3, "q2": 4}
+    assert (log.totals.answers, log.totals.quarantined) == (8, 1)
+
+
+def test_quarantined_calls_keep_what_came_and_are_made_again_when_asked(tmp_path: Path) -> None:
+    calls = calls_of(2)
+
+    def broken(call, attempt, now):
+        return TroubleError("transient", "no", raw="raw body") if call.label == "q1" else None
+
+    log, _, _ = settle(calls, FakeTransport(broken), tmp_path, max_attempts=2)
+    log.__init__(tmp_path)
+    with log:
+        assert log.quarantined(calls[1].key) == ("q1", "no", "raw body")
+    transport = FakeTransport()
+    settle(calls, transport, tmp_path)
+    assert transport.attempts == {}
+    log, _, _ = settle(calls, transport, tmp_path, retry_quarantined=True)
+    assert transport.attempts == {"q1": 1}
+    assert (log.totals.answers, log.totals.quarantined) == (2, 0)
+
+
+def test_an_item_that_takes_too_long_is_put_aside_and_others_go_on(tmp_path: Path) -> None:
+    transport = FakeTransport(
+        lambda c, a, now: TroubleError("transient", "slow") if c.label == "q3" else None, seconds=60
+    )
+    log, _, _ = settle(calls_of(8), transport, tmp_path, max_item_seconds=150, max_attempts=99)
+    assert (log.totals.answers, log.totals.quarantined) == (7, 1)
+    assert transport.attempts["q3"] <= 3
+
+
+@pytest.mark.parametrize("reason", ["the quota is used up", "the key is missing or wrong"])
+def test_a_fatal_error_stops_new_calls_at_once_and_loses_nothing(tmp_path: Path, reason: str) -> None:
+    def script(call, attempt, now):
+        return TroubleError("fatal", reason) if call.label == "q30" else None
+
+    transport = FakeTransport(script)
+    with pytest.raises(EndpointError, match=reason):
+        settle(calls_of(100), transport, tmp_path, concurrency=8)
+    told = next(at for at, label in transport.arrivals if label == "q30") + 1.0
+    assert [at for at, _ in transport.arrivals if at > told] == []
+    answered = read_standing(tmp_path).totals.answers
+    assert answered == len(transport.arrivals) - 1  # those under way were let finish
+    log, _, _ = settle(calls_of(100), FakeTransport(), tmp_path)
+    assert log.totals.answers == 100
+    assert log.totals.requests == 101
+
+
+def test_a_stop_wakes_those_who_wait(tmp_path: Path) -> None:
+    def script(call, attempt, now):
+        if call.label == "q5":
+            return TroubleError("fatal", "quota")
+        return TroubleError("limited", "wait", wait=3600.0) if call.label == "q4" else None
+
+    with pytest.raises(EndpointError, match="quota"):
+        settle(calls_of(50), FakeTransport(script), tmp_path, concurrency=8)
+
+
+def test_nobody_there_is_said_soon(tmp_path: Path) -> None:
+    transport = FakeTransport(lambda c, a, now: TroubleError("transient", "refused", unreachable=True))
+    with pytest.raises(EndpointError, match="is not there"):
+        settle(calls_of(9), transport, tmp_path)
+    assert len(transport.arrivals) == 3
+    assert read_standing(tmp_path).totals.quarantined == 0
+
+
+def test_an_endpoint_that_dies_stops_the_pool_before_it_puts_everything_aside(tmp_path: Path) -> None:
+    transport = FakeTransport(lambda c, a, now: TroubleError("transient", "gone") if now > 5 else None)
+    with pytest.raises(EndpointError, match="times in a row"):
+        settle(calls_of(2000), transport, tmp_path, concurrency=4)
+    assert read_standing(tmp_path).totals.quarantined <= 16
+
+
+def test_a_fault_of_ours_that_every_call_has_puts_nothing_aside(tmp_path: Path) -> None:
+    transport = FakeTransport(lambda c, a, now: TroubleError("refused", "unknown field"))
+    with pytest.raises(EndpointError, match="unknown field"):
+        settle(calls_of(50), transport, tmp_path)
+    assert len(transport.arrivals) == 3
+    assert read_standing(tmp_path).totals.quarantined == 0
+
+
+def test_single_refused_calls_are_put_aside(tmp_path: Path) -> None:
+    refused = {"q0", "q7", "q29"}
+    transport = FakeTransport(lambda c, a, now: TroubleError("refused", "too long") if c.label in refused else None)
+    log, _, _ = settle(calls_of(30), transport, tmp_path)
+    assert (log.totals.answers, log.totals.quarantined) == (27, 3)
+
+
+def test_the_ledger_is_the_sum_of_the_usage(tmp_path: Path) -> None:
+    usages = [Usage(i, 2 * i) for i in range(1, 21)]
+    transport = FakeTransport(lambda c, a, now: Received(reply(usage=usages[int(c.label[1:])]), 0.0))
+    _, budget, _ = settle(calls_of(20), transport, tmp_path, **PAID, max_cost=Decimal(1))
+    assert budget.spent == Decimal(210 * 10 + 420 * 30) / 1_000_000
+    assert (budget.in_doubt, budget.reserved) == (0, 0)
+
+
+@pytest.mark.parametrize("concurrency", [1, 3, 16])
+def test_the_cap_is_never_passed_even_when_every_call_costs_its_worst(tmp_path: Path, concurrency: int) -> None:
+    worst = calls_of(1)[0].most_usage
+    transport = FakeTransport(lambda c, a, now: Received(reply(usage=worst), 0.0))
+    each = (worst.prompt_tokens * PRICE.prompt + worst.completion_tokens * PRICE.completion) / 1_000_000
+    with pytest.raises(BudgetError, match="higher max_cost"):
+        settle(calls_of(100), transport, tmp_path, **PAID, max_cost=each * Decimal("7.5"), concurrency=concurrency)
+    assert len(transport.arrivals) == 7
+    log, budget, _ = settle(calls_of(100), transport, tmp_path, **PAID, max_cost=each * 100)
+    assert log.totals.answers == 100
+    assert budget.spent == each * 100
+
+
+def test_attempts_that_may_have_been_charged_count_in_full(tmp_path: Path) -> None:
+    worst = calls_of(1)[0].most_usage
+    each = (worst.prompt_tokens * PRICE.prompt + worst.completion_tokens * PRICE.completion) / 1_000_000
+
+    def script(call, attempt, now):
+        if call.label == "q1" and attempt == 0:
+            return TroubleError("transient", "cut", billed=True)
+        if call.label == "q2" and attempt == 0:
+            return TroubleError("transient", "no text", billed=True, usage=Usage(3, 4))
+        if call.label == "q3" and attempt == 0:
+            return TroubleError("limited", "busy", wait=1.0)
+        return Received(reply(usage=None), 0.0) if call.label == "q4" else None
+
+    _, budget, _ = settle(calls_of(5), FakeTransport(script), tmp_path, **PAID, max_cost=Decimal(1))
+    assert budget.in_doubt == 2 * each  # the cut one, and the answer without usage
+    assert budget.spent == Decimal(4 * (5 * 10 + 6 * 30) + (3 * 10 + 4 * 30)) / 1_000_000
+
+
+def test_an_endpoint_that_counts_more_than_was_asked_for_is_left(tmp_path: Path) -> None:
+    transport = FakeTransport(lambda c, a, now: Received(reply(usage=Usage(5, 1000)), 0.0))
+    with pytest.raises(EndpointError, match="cap cannot be kept"):
+        settle(calls_of(50), transport, tmp_path, **PAID, max_cost=Decimal(1))
+    assert len(transport.arrivals) == 1
+
+
+def test_a_cut_prompt_is_seen_before_the_second_call(tmp_path: Path) -> None:
+    from sert.endpoint.calls import make_call
+
+    calls = [make_call(f"{i} " + "word " * 500, ENDPOINT, label=f"q{i}") for i in range(20)]
+    transport = FakeTransport(lambda c, a, now: Received(reply(usage=Usage(128, 5)), 0.0))
+    with pytest.raises(EndpointError, match="cut the prompt"):
+        settle(calls, transport, tmp_path)
+    assert len(transport.arrivals) == 1
+
+
+def test_calls_are_made_one_at_a_time_not_all_at_once(tmp_path: Path) -> None:
+    made = 0
+
+    def lazily():
+        nonlocal made
+        for call in calls_of(500):
+            made += 1
+            yield call
+
+    seen: list[int] = []
+    transport = FakeTransport(lambda c, a, now: seen.append(made - len(transport.arrivals)))
+    settle(lazily(), transport, tmp_path, concurrency=4)  # type: ignore[arg-type]
+    assert max(seen) <= 4
+
+
+def test_a_crash_leaves_the_money_in_doubt_and_the_call_to_be_made(tmp_path: Path) -> None:
+    transport = FakeTransport(lambda c, a, now: (_ for _ in ()).throw(RuntimeError("bug")) if c.label == "q3" else None)
+    with pytest.raises(RuntimeError, match="bug"):
+        settle(calls_of(9), transport, tmp_path, **PAID, max_cost=Decimal(1), concurrency=1)
+    totals = read_standing(tmp_path).totals
+    worst = calls_of(1)[0].most_usage
+    assert (totals.answers, totals.requests) == (3, 4)
+    assert totals.in_doubt == (worst.prompt_tokens * 10 + worst.completion_tokens * 30) / Decimal(1_000_000)
