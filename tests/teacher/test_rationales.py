@@ -1,5 +1,8 @@
 import json
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -24,7 +27,7 @@ def record(tmp_path: Path, *rows: dict[str, str]) -> Path:
 def test_the_oracle_teaches_the_lab(tmp_path: Path) -> None:
     questions = load_task("lab", TaskConfig(kind="lab_choice", limit=5)).split("train")
     taught = teach(questions, out=tmp_path / "t", teacher=TeacherConfig(kind="lab"))
-    assert taught.counts == {"questions": 5, "rationales": 5, "correct": 5}
+    assert taught.counts == {"questions": 5, "rationales": 5, "correct": 5, "without_answer": 0}
     by_id = {question.question_id: question for question in questions}
     for example in read_table(taught.file("examples.parquet"), Example):
         question = by_id[example.question_id]
@@ -63,6 +66,59 @@ def test_wrong_rationales_are_kept_unless_asked(
 def test_an_empty_rationale_teaches_nothing(questions: list[Question]) -> None:
     empty = Rationale("q0", "m", "p", "  ", "", None, False, None, None, "file")
     assert rationale_examples(questions, [empty], prompts=PromptTemplates(), only_correct=False) == []
+
+
+@pytest.mark.parametrize(("reason", "left"), [("length", 0), ("content_filter", 0), ("stop", 1), ("", 1)])
+def test_unfinished_rationales_are_kept_unless_asked(questions: list[Question], reason: str, left: int) -> None:
+    cut = Rationale("q0", "m", "p", "It freezes and then", reason, "yes", True, None, None, "file")
+    examples = partial(rationale_examples, questions, [cut], prompts=PromptTemplates(), only_correct=False)
+    assert len(examples()) == len(examples(keep_unfinished=True)) == 1
+    assert len(examples(keep_unfinished=False)) == left
+
+
+def test_what_is_left_over_is_counted(questions: list[Question], tmp_path: Path) -> None:
+    file = record(
+        tmp_path,
+        {"question_id": "q0", "text": "It freezes.", "answer": "yes"},
+        {"question_id": "q1", "text": "Who knows", "answer": "perhaps"},
+        {"question_id": "q3", "text": "It has wings.", "answer": "yes"},
+        {"question_id": "another", "text": "It has fins.", "answer": "yes"},
+    )
+    taught = teach(questions[:3], out=tmp_path / "t", held_out=questions[3:], teacher=RECORDED, recorded=file)
+    assert taught.counts == {
+        "questions": 3,
+        "rationales": 2,
+        "correct": 1,
+        "without_answer": 1,
+        "unmatched": 1,
+        "missing": 1,
+        "truncated": 1,
+        "held_out": 1,
+    }
+
+
+@pytest.mark.parametrize("kind", ["lab", "recorded"])
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [({"question_id": "t"}, "'q1' asks the same as 't'"), ({"question": "Is it?"}, "'q1' has the id of another")],
+)
+def test_no_teacher_answers_a_test_question(
+    questions: list[Question], tmp_path: Path, kind: Literal["lab", "recorded"], changes: dict[str, str], message: str
+) -> None:
+    held_out = [replace(questions[1], split="test", **changes)]
+    with pytest.raises(TeacherError, match=message):
+        teach(questions, out=tmp_path / "t", held_out=held_out, teacher=TeacherConfig(kind=kind))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_key_covers_the_test_questions(tmp_path: Path) -> None:
+    data = load_task("lab", TaskConfig(kind="lab_yes_no", limit=4))
+    lab = TeacherConfig(kind="lab")
+    keys = {
+        teach(data.split("train"), out=tmp_path / str(num), teacher=lab, held_out=data.split("test")[:num]).key
+        for num in (0, 1, 2)
+    }
+    assert len(keys) == 3
 
 
 def test_without_rationales_nothing_is_left_behind(questions: list[Question], tmp_path: Path) -> None:

@@ -73,7 +73,7 @@ def test_log_of_multiple_choice_is_matched_by_stem_and_choices(tmp_path):
 def test_choices_in_another_order_are_another_question(tmp_path):
     text = "What do you take to reach a roof? Answer Choices: (A) ladder (B) rake (C) spoon"
     file = write_log(tmp_path, make_block(text, " High up.", answer=" (A)", predicted="A", end=CHOICE_END))
-    assert read_recorded(file, [REACH]) == ([], 1, 1, 0, 0)
+    assert read_recorded(file, [REACH]) == ([], 1, 1, 0, 0, 0)
 
 
 def test_log_answer_that_the_harness_could_not_read_is_none(tmp_path):
@@ -167,7 +167,7 @@ def test_jsonl_is_read(tmp_path):
         {"question_id": "9", "text": "Nobody asked."},
     )
     result = read_recorded(file, [WADE, FLY, REACH])
-    assert result[1:] == (1, 1, 1, 0)
+    assert result[1:] == (1, 1, 1, 0, 0)
     wade, fly = result.rationales
     assert (wade.text, wade.extracted, wade.correct) == ("Long legs help. So the answer is yes.", "yes", True)
     assert (wade.model, wade.prompt, wade.finish_reason, wade.source) == ("unknown", "Q?", "", "answers.jsonl")
@@ -206,7 +206,7 @@ def test_stem_alone_is_enough_where_only_one_question_has_it(tmp_path):
     file = write_jsonl(tmp_path, {"question": REACH.question, "text": "High up."})
     assert len(read_recorded(file, [REACH]).rationales) == 1
     twin = make_question("4", REACH.question, "A", ("stool", "fork"))
-    assert read_recorded(file, [REACH, twin]) == ([], 1, 2, 0, 0)
+    assert read_recorded(file, [REACH, twin]) == ([], 1, 2, 0, 0, 0)
 
 
 def test_id_and_text_of_different_questions_are_refused(tmp_path):
@@ -214,6 +214,13 @@ def test_id_and_text_of_different_questions_are_refused(tmp_path):
     assert len(read_recorded(write_jsonl(tmp_path, same), [WADE, FLY]).rationales) == 1
     with pytest.raises(TeacherError, match=r"line 2: question_id '2' .*'can a heron wade'"):
         read_recorded(write_jsonl(tmp_path, same, {**same, "question_id": "2"}), [WADE, FLY])
+
+
+def test_an_id_with_the_stem_alone_is_enough(tmp_path):
+    twin = make_question("4", REACH.question, "A", ("stool", "fork"))
+    file = write_jsonl(tmp_path, {"question_id": "4", "question": REACH.question, "text": "High up."})
+    (rationale,) = read_recorded(file, [REACH, twin]).rationales
+    assert rationale.question_id == "4"
 
 
 @pytest.mark.parametrize(
@@ -236,13 +243,80 @@ def test_bad_jsonl_names_the_line(tmp_path, row, message):
         read_recorded(file, [WADE])
 
 
+# ---- test questions
+
+SWIM = replace(make_question("8", "Can a cat swim?"), split="test")
+CLIMB = replace(make_question("9", "What do you climb?", "B", ("a rope", "a hill")), split="test")
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"question_id": "8"},
+        {"question_id": "another", "question": "Can a cat swim?"},
+        {"question": "can a CAT -- swim"},
+        {"question_id": 8, "question": "Can a cat swim?"},
+        {"question": "What do you climb? Answer choices: (A) a rope, (B) a hill."},
+        {"question": "What do you climb? Answer choices: (A) A HILL (B) a rope"},
+        {"question_id": "9", "question": "What do you climb? Answer choices: (A) a hill, (B) a rope."},
+        {"question": "What do you climb?"},
+        {"question_id": "9", "question": "What do you climb?"},
+    ],
+)
+def test_row_of_a_test_question_is_counted_and_not_used(tmp_path, row):
+    file = write_jsonl(tmp_path, {"question_id": "1", "text": "Long legs."}, {**row, "text": "Nine lives."})
+    result = read_recorded(file, [WADE, FLY], held_out=[SWIM, CLIMB])
+    assert [rationale.text for rationale in result.rationales] == ["Long legs."]
+    assert (result.held_out, result.unmatched, result.missing) == (1, 0, 1)
+    assert read_recorded(file, [WADE, FLY])[1:] == (1, 1, 0, 0, 0)
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"question_id": "another"},
+        {"question": "Can a dog swim?"},
+        {"question": "What do you climb? Answer choices: (A) a rope (B) a tree"},
+        {"question": "You do climb what? Answer choices: (A) a rope (B) a hill"},
+    ],
+)
+def test_row_of_no_question_is_unmatched(tmp_path, row):
+    result = read_recorded(write_jsonl(tmp_path, {**row, "text": "Why."}), [WADE], held_out=[SWIM, CLIMB])
+    assert (result.held_out, result.unmatched) == (0, 1)
+
+
+def test_log_rows_of_test_questions_are_counted(tmp_path):
+    blocks = [make_block(question, " Why.") for question in ("Can a cat  swim?", "Can a heron wade?", SWIM.question)]
+    result = read_recorded(write_log(tmp_path, *blocks), [WADE], held_out=[SWIM])
+    assert (len(result.rationales), result.held_out, result.unmatched, result.duplicates) == (1, 2, 0, 0)
+
+
+@pytest.mark.parametrize(("question_id", "text"), [("8", "Can a heron wade?"), ("8", "Why?"), ("1", "Can a cat swim?")])
+def test_id_of_a_test_question_with_another_text_is_refused(tmp_path, question_id, text):
+    file = write_jsonl(tmp_path, {"question_id": question_id, "question": text, "text": "Why."})
+    with pytest.raises(TeacherError, match=rf"line 1: question_id '{question_id}' belongs to another question"):
+        read_recorded(file, [WADE], held_out=[SWIM])
+
+
+def test_stem_that_a_test_question_has_too_teaches_nobody(tmp_path):
+    file = write_jsonl(tmp_path, {"question": REACH.question, "text": "High up."})
+    twin = make_question("4", "What do you take to reach a ROOF", "A", ("stool", "fork"))
+    assert read_recorded(file, [REACH], held_out=[twin]) == ([], 0, 1, 0, 0, 1)
+
+
+def test_question_that_is_held_out_is_refused(tmp_path):
+    file = write_jsonl(tmp_path, {"question_id": "1", "text": "Long legs."})
+    with pytest.raises(TeacherError, match="'1' asks the same as '5'"):
+        read_recorded(file, [WADE], held_out=[make_question("5", "can a heron wade")])
+
+
 # ---- files
 
 
 def test_other_files_are_refused(tmp_path):
     with pytest.raises(TeacherError, match=r"There is no file .*none\.jsonl"):
         read_recorded(tmp_path / "none.jsonl", [WADE])
-    with pytest.raises(TeacherError, match=r"must end in \.log or \.jsonl"):
+    with pytest.raises(TeacherError, match=r"must end in \.log, \.jsonl or \.json"):
         read_recorded(tmp_path / "answers.csv", [WADE])
     (tmp_path / "folder.log").mkdir()
     with pytest.raises(TeacherError, match="cannot be read"):

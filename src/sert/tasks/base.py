@@ -12,6 +12,7 @@ from sert.records import LETTERS, Question
 from sert.seeds import derive_seed
 from sert.tasks import commonsenseqa, lab, strategyqa, table
 from sert.tasks.answers import ANSWER_PHRASE, extract_strict, is_correct, normalize_gold
+from sert.tasks.folding import fold, question_key
 from sert.tasks.prompts import label_example, student_prompt
 from sert.tasks.rows import Row, shorten
 
@@ -45,7 +46,6 @@ _PLACEHOLDERS = {
     "rationale": ("rationale", "answer"),
 }
 _SURROGATE = re.compile("[\ud800-\udfff]")
-_NOT_WORD = re.compile(r"[\W_]+")
 
 
 @dataclass(frozen=True)
@@ -208,16 +208,12 @@ def _check_readable(question: Question, row: Row, templates: PromptTemplates) ->
         )
 
 
-def _fold(text: str) -> str:
-    return _NOT_WORD.sub(" ", text.casefold()).strip() or text
-
-
 def _drawn_split(question: Question, share: float) -> str:
-    return "test" if derive_seed(0, "test share", _fold(question.question)) < share * 2**64 else "train"
+    return "test" if derive_seed(0, "test share", fold(question.question)) < share * 2**64 else "train"
 
 
 def _without_leaks(questions: Iterable[Question]) -> tuple[list[Question], dict[str, int]]:
-    keyed = [((_fold(each.question), tuple(sorted(map(_fold, each.choices)))), each) for each in questions]
+    keyed = [(question_key(each), each) for each in questions]
     tested = {key for key, question in keyed if question.split == "test"}
     test = [question for _, question in keyed if question.split == "test"]
     train = [question for _, question in keyed if question.split == "train"]
