@@ -23,10 +23,12 @@ LAYERS = {
     "sert.lab.world": 0,  # leaves: tasks ask about this world
     "sert.lab.corpus": 0,
     "sert.config": 1,
+    "sert.config_files": 2,
     "sert.store": 2,
     "sert.tasks": 3,
     "sert.lab.oracle": 4,  # these two read questions and answers as tasks do
     "sert.lab.verifier": 4,
+    "sert.endpoint": 4,
     "sert.student": 5,
     "sert.lab.build": 6,  # trains a student
     "sert.paths": 7,
@@ -50,15 +52,15 @@ SHARED_BY_STAGES = {
 # Code that works on any question set knows nothing of the lab; these are the doors.
 LAB_DOORS = {
     ("sert.tasks.lab", "sert.lab.world"),
-    ("sert.teacher.rationales", "sert.lab.oracle"),
-    ("sert.teacher.rationales", "sert.lab.world"),
+    ("sert.teacher.sources", "sert.lab.oracle"),
+    ("sert.teacher.sources", "sert.lab.world"),
     ("sert.method", "sert.lab.verifier"),
     ("sert.method", "sert.lab.world"),
     ("sert.cli.runs", "sert.lab"),
     ("sert.cli.listings", "sert.lab.build"),
 }
 
-HEAVY = {"torch", "transformers", "accelerate", "tokenizers", "datasets"}
+HEAVY = {"torch", "transformers", "accelerate", "tokenizers", "datasets", "openai", "httpx2"}
 TORCH_MODULES = {
     f"sert.student.{name}"
     for name in (
@@ -99,6 +101,8 @@ def on_import(tree: ast.Module) -> ast.Module:
     class Pruner(ast.NodeTransformer):
         def visit_FunctionDef(self, node: ast.FunctionDef) -> None:
             return None
+
+        visit_AsyncFunctionDef = visit_FunctionDef
 
         def visit_If(self, node: ast.If) -> ast.AST | None:
             is_typing = isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"

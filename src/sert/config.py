@@ -210,6 +210,8 @@ class CallsConfig(Section):
     """The endpoint costs nothing, so there is no cap."""
     price: Price | None = None
     """Dollars a million prompt tokens and a million completion tokens."""
+    batch: bool = False
+    """Send the calls as OpenAI batches, which cost less and are done within a day; give their own price."""
     concurrency: Annotated[int, Field(ge=1, le=1024)] = 8
     """Calls that are under way at a time."""
     requests_per_minute: Annotated[float, Field(gt=0)] | None = None

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sert.config import Config, Method, MiningConfig, StudentConfig, TaskConfig
+from sert.config import CallsConfig, Config, Method, MiningConfig, StudentConfig, TaskConfig
 from sert.errors import ConfigError, DataError, TeacherError
 from sert.evaluation.prediction import evaluate, with_prompt
 from sert.evaluation.summary import TaskResults
@@ -30,9 +30,11 @@ from sert.student.load import student_key
 from sert.student.stage import keep_untrained, train, trained_student
 from sert.tasks.base import TaskData, load_task
 from sert.tasks.prompts import label_example, teacher_prompt
-from sert.teacher.rationales import teach
+from sert.teacher.rationales import describe_teaching, teach
 
 LAB_KINDS = ("lab_yes_no", "lab_choice")
+CALLS = "calls"
+"""Folder of a run with the log of what was asked of endpoints."""
 
 
 @dataclass(frozen=True)
@@ -137,17 +139,21 @@ class TaskMethod:
         )
 
     def _teach(self) -> Stage:
-        recorded = self._settings.rationales
+        recorded, teacher = self._settings.rationales, self.config.teacher
+        calls = self._out / CALLS
         return self._stage(
             "teach",
-            depends=[self.config.teacher, self._settings.prompts],
-            inputs=[self._questions_key, file_hash(recorded) if recorded else ""],
-            work=f"{len(self.train_questions)} rationales ({self.config.teacher.kind})",
+            # How an endpoint is called and paid for does not change what it answers.
+            depends=[teacher.model_copy(update={"calls": CallsConfig()}), self._settings.prompts],
+            inputs=[self._questions_key, self._test_key, file_hash(recorded) if recorded else ""],
+            work=describe_teaching(self.train_questions, teacher=teacher, calls=calls, prompts=self._settings.prompts),
             make=lambda folder, label: teach(
                 self.train_questions,
                 out=folder,
-                teacher=self.config.teacher,
+                held_out=self.test_questions,
+                teacher=teacher,
                 recorded=recorded,
+                calls=calls,
                 prompts=self._settings.prompts,
                 label=label,
                 reporter=self._reporter,
@@ -312,6 +318,8 @@ def _check_task(task: str, data: TaskData, config: Config) -> None:
         return
     if config.teacher.kind == "lab" and settings.kind not in LAB_KINDS:
         raise ConfigError(f'{task}: the lab\'s oracle knows only the lab; set teacher.kind = "recorded".')
+    if config.teacher.kind == "endpoint" and config.teacher.endpoint is None:
+        raise ConfigError(f"{task}: the teacher's endpoint is not named; set teacher.endpoint.url and .model.")
     if config.teacher.kind == "recorded" and settings.rationales is None:
         raise TeacherError(
             f"{task}: the methods rd and sert+rd need recorded rationales, but none are given. "

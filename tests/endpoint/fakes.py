@@ -24,8 +24,11 @@ def calls_of(number: int, endpoint: EndpointConfig = ENDPOINT) -> list[Call]:
     return [make_call(f"Question {i:04d}?", endpoint, label=f"q{i}") for i in range(number)]
 
 
-def reply(text: str = "So the answer is yes.", *, usage: Usage | None = Usage(5, 6), flag: str | None = None) -> Reply:
-    return Reply(text, "stop", flag, usage, "m")
+USAGE = Usage(5, 6)
+
+
+def reply(text: str = "So the answer is yes.", *, usage: Usage | None = USAGE) -> Reply:
+    return Reply(text, "stop", None, usage, "m")
 
 
 class FakeTransport:

@@ -3,8 +3,8 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from endpoint.fakes import ENDPOINT, PRICE, FakeTransport, calls_of, reply, settle
 
+from endpoint.fakes import ENDPOINT, PRICE, FakeTransport, calls_of, reply, settle
 from sert.endpoint.calls import TroubleError, Usage
 from sert.endpoint.log import read_standing
 from sert.endpoint.transport import Received

@@ -1,6 +1,5 @@
 import json
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -27,7 +26,14 @@ def record(tmp_path: Path, *rows: dict[str, str]) -> Path:
 def test_the_oracle_teaches_the_lab(tmp_path: Path) -> None:
     questions = load_task("lab", TaskConfig(kind="lab_choice", limit=5)).split("train")
     taught = teach(questions, out=tmp_path / "t", teacher=TeacherConfig(kind="lab"))
-    assert taught.counts == {"questions": 5, "rationales": 5, "correct": 5, "without_answer": 0}
+    assert taught.counts == {
+        "questions": 5,
+        "rationales": 5,
+        "correct": 5,
+        "without_answer": 0,
+        "flagged": {},
+        "examples": 5,
+    }
     by_id = {question.question_id: question for question in questions}
     for example in read_table(taught.file("examples.parquet"), Example):
         question = by_id[example.question_id]
@@ -65,15 +71,20 @@ def test_wrong_rationales_are_kept_unless_asked(
 
 def test_an_empty_rationale_teaches_nothing(questions: list[Question]) -> None:
     empty = Rationale("q0", "m", "p", "  ", "", None, False, None, None, "file")
-    assert rationale_examples(questions, [empty], prompts=PromptTemplates(), only_correct=False) == []
+    examples = rationale_examples(questions, [empty], prompts=PromptTemplates(), only_correct=False, keep_flagged=True)
+    assert list(examples) == []
 
 
 @pytest.mark.parametrize(("reason", "left"), [("length", 0), ("content_filter", 0), ("stop", 1), ("", 1)])
-def test_unfinished_rationales_are_kept_unless_asked(questions: list[Question], reason: str, left: int) -> None:
-    cut = Rationale("q0", "m", "p", "It freezes and then", reason, "yes", True, None, None, "file")
-    examples = partial(rationale_examples, questions, [cut], prompts=PromptTemplates(), only_correct=False)
-    assert len(examples()) == len(examples(keep_unfinished=True)) == 1
-    assert len(examples(keep_unfinished=False)) == left
+@pytest.mark.parametrize("keep_flagged", [False, True])
+def test_what_the_server_says_it_cut_off_teaches_nothing_unless_asked(
+    questions: list[Question], tmp_path: Path, reason: str, left: int, keep_flagged: bool
+) -> None:
+    row = {"question_id": "q0", "text": "It freezes and then", "finish_reason": reason, "answer": "yes"}
+    teacher = TeacherConfig(kind="recorded", keep_flagged=keep_flagged)
+    taught = teach(questions[:1], out=tmp_path / "t", teacher=teacher, recorded=record(tmp_path, row))
+    assert taught.counts["examples"] == (1 if keep_flagged else left)
+    assert sum(taught.counts["flagged"].values()) == 1 - left
 
 
 def test_what_is_left_over_is_counted(questions: list[Question], tmp_path: Path) -> None:
@@ -88,6 +99,8 @@ def test_what_is_left_over_is_counted(questions: list[Question], tmp_path: Path)
     assert taught.counts == {
         "questions": 3,
         "rationales": 2,
+        "flagged": {},
+        "examples": 2,
         "correct": 1,
         "without_answer": 1,
         "unmatched": 1,

@@ -142,6 +142,11 @@ def _text_of(choice: Mapping[str, Any], call: Call) -> str | None:
     return text if isinstance(text, str) else None
 
 
+def flag_of(finish_reason: str) -> Flag | None:
+    """Tell what an endpoint's own word says against an answer: `truncated`, `filtered`, or nothing."""
+    return _FLAGS.get(finish_reason)
+
+
 def _flag(text: str, finish: str, usage: Usage | None, call: Call, *, damaged: bool) -> Flag | None:
     if finish in _FLAGS:
         return _FLAGS[finish]

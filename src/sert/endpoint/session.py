@@ -13,6 +13,7 @@ from sert.endpoint.calls import Call, Usage
 from sert.endpoint.log import CallLog, read_standing
 from sert.endpoint.money import Budget, Estimate, check_money, cost_of, dollars
 from sert.endpoint.pool import Pool
+from sert.endpoint.secrets import check_url, read_key
 from sert.endpoint.transport import OpenAITransport
 from sert.progress import Reporter, Silent
 from sert.store.artifacts import run_lock
@@ -42,15 +43,18 @@ class CallPlan(NamedTuple):
 
     def describe(self) -> dict[str, Any]:
         """Write it for people and for JSON."""
-        cost = "free or of unknown price" if self.cost is None else " / ".join(dollars(part) for part in self.cost)
         return {
             "calls": self.calls,
             "answered_earlier": self.answered,
             "prompt_tokens": " / ".join(map(str, self.prompt_tokens)),
             "completion_tokens": " / ".join(map(str, self.completion_tokens)),
-            "cost (low / likely / most)": cost,
+            "cost (low / likely / most)": self.price_tag(),
             "likely by": self.basis,
         }
+
+    def price_tag(self) -> str:
+        """Write what the calls may cost: low, likely and at most."""
+        return "free or of unknown price" if self.cost is None else " / ".join(dollars(part) for part in self.cost)
 
 
 def plan_calls(calls: Iterable[Call], *, folder: Path, config: CallsConfig) -> CallPlan:
@@ -81,6 +85,17 @@ def plan_calls(calls: Iterable[Call], *, folder: Path, config: CallsConfig) -> C
         cost=_cost(prompt, completion, config),
         basis=basis,
     )
+
+
+def check_endpoint(endpoint: EndpointConfig, config: CallsConfig) -> None:
+    """Check all that can be checked before a connection is opened.
+
+    Raises:
+        ConfigError: If it is not said who pays, or the address or the key cannot be used.
+    """
+    check_money(config)
+    check_url(endpoint.url)
+    read_key(endpoint, config)
 
 
 @contextmanager

@@ -1,25 +1,28 @@
-"""Rationales for questions: from the lab's oracle, or from answers recorded earlier.
+"""Rationales for questions: asked of an endpoint, from answers recorded earlier, or from the lab's oracle.
 
-A taught folder holds `rationales.parquet`, the `questions.parquet` that they answer, and the `examples.parquet` of
-distillation that they make.
+A taught folder holds `rationales.parquet`, the `questions.parquet` that they answer, the `examples.parquet` of
+distillation that they make, and for an endpoint `quarantined.jsonl`, the questions that were put aside with what came
+back for them.
 """
 
-from collections.abc import Mapping, Sequence
+import json
+import shutil
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from sert.config import PromptTemplates, TeacherConfig
-from sert.errors import TeacherError
+from sert.endpoint.session import plan_calls
+from sert.errors import ConfigError, TeacherError
 from sert.progress import Reporter, Silent
 from sert.records import Example, Question, Rationale
-from sert.store.artifacts import Artifact, commit, file_hash
+from sert.store.artifacts import MANIFEST, Artifact, artifact_key, commit, file_hash, open_artifact
 from sert.store.tables import records_key, write_table
-from sert.tasks.prompts import rationale_example, teacher_prompt
+from sert.tasks.prompts import rationale_example
 from sert.teacher.guard import refuse_test_questions
-from sert.teacher.recorded import read_recorded
-
-# What servers say of a text that they did not let come to its end.
-UNFINISHED = ("length", "content_filter")
+from sert.teacher.live import rationale_calls
+from sert.teacher.sources import Source, open_source
 
 
 def teach(
@@ -29,13 +32,16 @@ def teach(
     held_out: Sequence[Question] = (),
     teacher: TeacherConfig | None = None,
     recorded: Path | None = None,
+    calls: Path | None = None,
+    retry_quarantined: bool = False,
     prompts: PromptTemplates | None = None,
     label: str = "teach",
     reporter: Reporter | None = None,
 ) -> Artifact:
     """Get one rationale a question.
 
-    A rationale is kept only for the questions handed in, and a question that is held out is refused.
+    A rationale is kept only for the questions handed in, and a question that is held out is refused. An endpoint's
+    answers are kept in a log of their own while they come; the same call again goes on where it stopped.
 
     Args:
         questions: What the teacher is asked.
@@ -43,49 +49,68 @@ def teach(
         held_out: The test questions; no teacher answers them.
         teacher: Which teacher.
         recorded: The file of earlier answers, for the recorded teacher.
+        calls: Folder of the log of an endpoint's calls; `<out>.calls` when not given.
+        retry_quarantined: Ask again what was put aside earlier, and make the result anew if there was any.
         prompts: Templates.
         label: What the progress is called.
-        reporter: Where warnings go.
+        reporter: Where progress and warnings go.
 
     Raises:
         TeacherError: If a question is held out, there is no rationale for any question, or the recorded file is missing
             or cannot be read.
+        ConfigError: If the endpoint is not named, or it is not said who pays for it.
+        EndpointError: If the endpoint refuses, fails or cannot be reached.
+        BudgetError: If the next call could pass the cap.
     """
-    refuse_test_questions(questions, held_out)
     teacher, prompts = teacher or TeacherConfig(), prompts or PromptTemplates()
-    if teacher.kind == "recorded" and recorded is None:
-        raise TeacherError(f"{label}: a recorded teacher needs a file; set tasks.<name>.rationales or teacher.kind.")
-    if recorded is not None and not recorded.is_file():
-        raise TeacherError(f"{label}: there is no file of recorded rationales {recorded}.")
-
-    def fill(folder: Path) -> Mapping[str, Any]:
-        rationales, extra = _collect(questions, held_out, kind=teacher.kind, recorded=recorded, prompts=prompts)
-        if not rationales:
-            raise TeacherError(f"{label}: {recorded} holds no rationale for any of {len(questions)} questions.")
-        if len(rationales) < len(questions):
-            missing = len(questions) - len(rationales)
-            (reporter or Silent()).say(f"{label}: {missing} of {len(questions)} questions have no rationale")
-        write_table(folder / "questions.parquet", questions, Question)
-        write_table(folder / "rationales.parquet", rationales, Rationale)
-        examples = rationale_examples(questions, rationales, prompts=prompts, only_correct=teacher.only_correct)
-        write_table(folder / "examples.parquet", examples, Example)
-        return {"questions": len(questions), **_count(rationales), **extra}
-
+    refuse_test_questions(questions, held_out)
+    _check_teacher(teacher, recorded, label=label)
+    settings = {
+        "teacher": teacher.model_dump(mode="json", exclude={"calls"}),
+        "prompts": prompts.model_dump(),
+    }
     inputs = {"questions": records_key(questions), "held_out": records_key(held_out)}
     if recorded is not None:
         inputs["recorded"] = file_hash(recorded)
-    settings = {"teacher": teacher.model_dump(), "prompts": prompts.model_dump()}
+    if retry_quarantined:
+        _remove_if_incomplete(out, artifact_key("teach", config=settings, inputs=inputs, seed=0))
+
+    def fill(folder: Path) -> Mapping[str, Any]:
+        with open_source(
+            questions,
+            held_out,
+            teacher=teacher,
+            recorded=recorded,
+            calls=calls or out.with_name(f"{out.name}.calls"),
+            retry_quarantined=retry_quarantined,
+            prompts=prompts,
+            label=label,
+            reporter=reporter,
+        ) as source:
+            return _write(source, questions, folder, teacher=teacher, prompts=prompts, label=label, reporter=reporter)
+
     return commit(out, fill, stage="teach", config=settings, inputs=inputs, seed=0)
+
+
+def describe_teaching(
+    questions: Sequence[Question], *, teacher: TeacherConfig, calls: Path, prompts: PromptTemplates
+) -> str:
+    """Say what teaching would do and cost. Opens no connection and writes nothing."""
+    if teacher.kind != "endpoint" or teacher.endpoint is None:
+        return f"{len(questions)} rationales ({teacher.kind})"
+    asked = rationale_calls(questions, endpoint=teacher.endpoint, prompts=prompts)
+    plan = plan_calls(asked, folder=calls, config=teacher.calls)
+    return f"{plan.calls} rationales, {plan.answered} answered earlier; low / likely / most: {plan.price_tag()}"
 
 
 def rationale_examples(
     questions: Sequence[Question],
-    rationales: Sequence[Rationale],
+    rationales: Iterable[Rationale],
     *,
     prompts: PromptTemplates,
     only_correct: bool,
-    keep_unfinished: bool = True,
-) -> list[Example]:
+    keep_flagged: bool = False,
+) -> Iterator[Example]:
     """Make the examples of distillation: the rationale, then the gold answer. Empty rationales are left out.
 
     Args:
@@ -93,61 +118,79 @@ def rationale_examples(
         rationales: What the teacher wrote.
         prompts: Templates.
         only_correct: Leave out rationales whose own answer is wrong or cannot be read.
-        keep_unfinished: Keep rationales that the server says it cut off; those without a `finish_reason` are kept
-            always.
+        keep_flagged: Keep rationales that were cut off, filtered or damaged.
     """
     by_id = {question.question_id: question for question in questions}
-    return [
-        rationale_example(by_id[rationale.question_id], rationale.text, prompts)
-        for rationale in rationales
-        if rationale.text.strip()
-        and (rationale.correct or not only_correct)
-        and (keep_unfinished or rationale.finish_reason not in UNFINISHED)
-    ]
+    for rationale in rationales:
+        sound = rationale.flag is None or keep_flagged
+        if rationale.text.strip() and sound and (rationale.correct or not only_correct):
+            yield rationale_example(by_id[rationale.question_id], rationale.text, prompts)
 
 
-def _collect(
+@dataclass
+class _Tally:
+    """Counts rationales as they pass by."""
+
+    rationales: int = 0
+    correct: int = 0
+    without_answer: int = 0
+    flagged: dict[str, int] = field(default_factory=dict)
+
+    def watch(self, rationales: Iterable[Rationale]) -> Iterator[Rationale]:
+        for rationale in rationales:
+            self.rationales += 1
+            self.correct += rationale.correct
+            self.without_answer += rationale.extracted is None
+            if rationale.flag is not None:
+                self.flagged[rationale.flag] = self.flagged.get(rationale.flag, 0) + 1
+            yield rationale
+
+
+def _write(
+    source: Source,
     questions: Sequence[Question],
-    held_out: Sequence[Question],
+    folder: Path,
     *,
-    kind: str,
-    recorded: Path | None,
+    teacher: TeacherConfig,
     prompts: PromptTemplates,
-) -> tuple[list[Rationale], dict[str, int]]:
-    if kind == "lab":
-        return [_oracle_rationale(question, prompts) for question in questions], {}
-    assert recorded is not None
-    result = read_recorded(recorded, questions, held_out=held_out)
-    counts = {
-        "unmatched": result.unmatched,
-        "missing": result.missing,
-        "truncated": result.truncated,
-        "held_out": result.held_out,
-    }
-    return result.rationales, counts
-
-
-def _count(rationales: Sequence[Rationale]) -> dict[str, int]:
-    return {
-        "rationales": len(rationales),
-        "correct": sum(rationale.correct for rationale in rationales),
-        "without_answer": sum(rationale.extracted is None for rationale in rationales),
-    }
-
-
-def _oracle_rationale(question: Question, prompts: PromptTemplates) -> Rationale:
-    from sert.lab.oracle import write_rationale
-    from sert.lab.world import lab_world
-
-    return Rationale(
-        question_id=question.question_id,
-        model="lab-oracle",
-        prompt=teacher_prompt(question, prompts),
-        text=write_rationale(lab_world(), question),
-        finish_reason="stop",
-        extracted=question.answer,
-        correct=True,
-        prompt_tokens=None,
-        completion_tokens=None,
-        source="lab",
+    label: str,
+    reporter: Reporter | None,
+) -> dict[str, Any]:
+    tally = _Tally()
+    write_table(folder / "questions.parquet", questions, Question)
+    write_table(folder / "rationales.parquet", tally.watch(source.rationales()), Rationale)
+    if not tally.rationales:
+        raise TeacherError(f"{label}: {source.name} holds no rationale for any of {len(questions)} questions.")
+    if tally.rationales < len(questions):
+        missing = len(questions) - tally.rationales
+        (reporter or Silent()).say(f"{label}: {missing} of {len(questions)} questions have no rationale")
+    chosen = rationale_examples(
+        questions,
+        source.rationales(),
+        prompts=prompts,
+        only_correct=teacher.only_correct,
+        keep_flagged=teacher.keep_flagged,
     )
+    examples = write_table(folder / "examples.parquet", chosen, Example)
+    quarantined = [json.dumps(each._asdict()) for each in source.quarantined()]
+    if quarantined:
+        (folder / "quarantined.jsonl").write_text("\n".join(quarantined) + "\n", encoding="utf-8")
+    aside = {"quarantined": len(quarantined)} if teacher.kind == "endpoint" else {}
+    return {"questions": len(questions), **vars(tally), "examples": examples, **aside, **source.counts}
+
+
+def _check_teacher(teacher: TeacherConfig, recorded: Path | None, *, label: str) -> None:
+    if teacher.kind == "recorded" and recorded is None:
+        raise TeacherError(f"{label}: a recorded teacher needs a file; set tasks.<name>.rationales or teacher.kind.")
+    if recorded is not None and not recorded.is_file():
+        raise TeacherError(f"{label}: there is no file of recorded rationales {recorded}.")
+    if teacher.kind == "endpoint" and teacher.endpoint is None:
+        raise ConfigError(f"{label}: the teacher's endpoint is not named; give teacher.endpoint.url and .model.")
+
+
+def _remove_if_incomplete(out: Path, key: str) -> None:
+    """Remove this very result if questions were put aside; all that it holds can be made again from the log."""
+    if (out / MANIFEST).is_file():
+        found = open_artifact(out)
+        if found.key == key and found.counts.get("quarantined"):
+            shutil.rmtree(out)

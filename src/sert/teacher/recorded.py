@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from sert.endpoint.reading import flag_of
 from sert.errors import TeacherError
 from sert.records import Question, Rationale
 from sert.tasks.answers import ANSWER_PHRASE, extract_strict, is_correct, normalize_gold
@@ -164,6 +165,7 @@ def _rationale(row: RecordedRow, question: Question, *, model: str | None, sourc
         prompt_tokens=None,
         completion_tokens=None,
         source=source,
+        flag=flag_of(row.finish_reason) if row.text else "empty",
     )
 
 

@@ -1,0 +1,116 @@
+"""Where rationales come from: the lab's oracle, answers recorded earlier, an endpoint. All are read in one way."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from sert.config import EndpointConfig, PromptTemplates, TeacherConfig
+from sert.endpoint.log import CallLog, Quarantined
+from sert.endpoint.session import make_calls, open_calls
+from sert.progress import Reporter
+from sert.records import Question, Rationale
+from sert.tasks.prompts import teacher_prompt
+from sert.teacher.live import rationale_calls, read_quarantined, read_rationales
+from sert.teacher.recorded import read_recorded
+
+
+@dataclass(frozen=True)
+class Source:
+    """The rationales of some questions.
+
+    Attributes:
+        name: What people call it.
+        rationales: Reads them in the order of the questions, anew each time.
+        counts: What is known of them beforehand.
+        quarantined: Reads what was put aside.
+    """
+
+    name: str
+    rationales: Callable[[], Iterable[Rationale]]
+    counts: dict[str, Any] = field(default_factory=dict)
+    quarantined: Callable[[], Iterable[Quarantined]] = tuple
+
+
+@contextmanager
+def open_source(
+    questions: Sequence[Question],
+    held_out: Sequence[Question],
+    *,
+    teacher: TeacherConfig,
+    recorded: Path | None,
+    calls: Path,
+    retry_quarantined: bool,
+    prompts: PromptTemplates,
+    label: str,
+    reporter: Reporter | None,
+) -> Iterator[Source]:
+    """Open the rationales of a teacher; those of an endpoint are asked for before it returns."""
+    if teacher.kind == "lab":
+        yield Source("the oracle", lambda: (_oracle_rationale(question, prompts) for question in questions))
+    elif teacher.kind == "recorded":
+        assert recorded is not None
+        yield _recorded(recorded, questions, held_out)
+    else:
+        endpoint = teacher.endpoint
+        assert endpoint is not None
+        with open_calls(calls, label=label, reporter=reporter) as log:
+            make_calls(
+                log,
+                lambda: rationale_calls(questions, endpoint=endpoint, prompts=prompts),
+                total=len(questions),
+                endpoint=endpoint,
+                config=teacher.calls,
+                label=label,
+                reporter=reporter,
+                retry_quarantined=retry_quarantined,
+            )
+            yield _live(log, questions, endpoint, prompts)
+
+
+def _recorded(file: Path, questions: Sequence[Question], held_out: Sequence[Question]) -> Source:
+    result = read_recorded(file, questions, held_out=held_out)
+    counts = {
+        "unmatched": result.unmatched,
+        "missing": result.missing,
+        "truncated": result.truncated,
+        "held_out": result.held_out,
+    }
+    return Source(str(file), lambda: result.rationales, counts)
+
+
+def _live(log: CallLog, questions: Sequence[Question], endpoint: EndpointConfig, prompts: PromptTemplates) -> Source:
+    totals = log.totals
+    # The tasks of a run share one log, and one cap.
+    counts = {
+        "requests": totals.requests,
+        "prompt_tokens": totals.prompt_tokens,
+        "completion_tokens": totals.completion_tokens,
+        "dollars_spent": str(totals.spent),
+        "dollars_in_doubt": str(totals.in_doubt),
+    }
+    return Source(
+        endpoint.url,
+        lambda: read_rationales(log, questions, endpoint=endpoint, prompts=prompts),
+        counts,
+        lambda: read_quarantined(log, questions, endpoint=endpoint, prompts=prompts),
+    )
+
+
+def _oracle_rationale(question: Question, prompts: PromptTemplates) -> Rationale:
+    from sert.lab.oracle import write_rationale
+    from sert.lab.world import lab_world
+
+    return Rationale(
+        question_id=question.question_id,
+        model="lab-oracle",
+        prompt=teacher_prompt(question, prompts),
+        text=write_rationale(lab_world(), question),
+        finish_reason="stop",
+        extracted=question.answer,
+        correct=True,
+        prompt_tokens=None,
+        completion_tokens=None,
+        source="lab",
+    )
