@@ -39,6 +39,12 @@ REFUSED = frozenset("bad_request context_length".split())
 FATAL = frozenset("quota unauthorized forbidden payment redirect".split())
 """No request can succeed: the pool must stop."""
 
+WIRE = frozenset(
+    "html_200 cut_body half_json error_200 deep_json rate_limit_seconds rate_limit_date rate_limit_bad server_error "
+    "unavailable hang drip reset close_early gzip_bomb quota unauthorized forbidden payment redirect".split()
+)
+"""Faults that any endpoint may have, because they spoil no part of an answer."""
+
 SETS = {"transient": TRANSIENT, "flagged": FLAGGED, "harmless": HARMLESS, "refused": REFUSED, "fatal": FATAL}
 
 
@@ -51,6 +57,7 @@ class Exchange(NamedTuple):
     limit: int | None
     authorization: str
     settings: "Settings"
+    body: bytes | None = None  # what is spoiled where it is not a completion
 
 
 class Settings(NamedTuple):
@@ -102,7 +109,7 @@ def fault_reply(kind: str, exchange: Exchange) -> Reply:
 
 
 def _body(exchange: Exchange) -> bytes:
-    return json.dumps(exchange.answer.payload).encode()
+    return json.dumps(exchange.answer.payload).encode() if exchange.body is None else exchange.body
 
 
 def _edited(exchange: Exchange, **fields: Any) -> Reply:

@@ -13,6 +13,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from batch_server import BatchScript
 from fault_answers import VARIANTS
 from fault_kinds import KINDS, SETS, FaultScript, Settings
 from fault_server import FaultServer
@@ -51,6 +52,7 @@ def main() -> None:
         limit_headers=chosen.limit_headers,
         prices=tuple(chosen.prices),
         settings=Settings(chosen.retry_after, chosen.hang_seconds, chosen.huge_bytes),
+        batches=BatchScript(**json.loads(chosen.batches)),
         port=chosen.port,
     )
     end = threading.Event()
@@ -81,5 +83,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--retry-after", type=float, default=Settings().retry_after)
     parser.add_argument("--hang-seconds", type=float, default=Settings().hang_seconds)
     parser.add_argument("--huge-bytes", type=int, default=Settings().huge_bytes)
+    parser.add_argument("--batches", default="{}", help="the fields of a BatchScript as JSON")
     parser.add_argument("--lifetime", type=float, default=600.0, help="seconds after which the server ends by itself")
     return parser

@@ -10,13 +10,15 @@ import json
 import threading
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from decimal import Decimal
 from types import TracebackType
 from typing import Any, Self
 
+from batch_server import Batches, BatchScript
 from fault_answers import Answer, Model, digest, limit_of, prompt_of
+from fault_books import Log, Window
 from fault_http import (
     SLOW,
     ApiError,
@@ -30,90 +32,6 @@ from fault_http import (
 from fault_kinds import FLAGGED, HARMLESS, TRANSIENT, Exchange, FaultScript, Settings, fault_reply
 
 COMPLETIONS = frozenset({"/v1/chat/completions", "/v1/completions"})
-MILLION = 1_000_000
-
-
-@dataclass
-class Log:
-    """What the server saw. `good` counts answers that a client can use as they are, `flagged` those it must flag."""
-
-    requests: int = 0
-    good: int = 0
-    flagged: int = 0
-    limited: int = 0
-    in_flight: int = 0
-    max_in_flight: int = 0
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-    per_prompt: Counter[str] = field(default_factory=Counter)
-    faults: Counter[str] = field(default_factory=Counter)
-    authorizations: Counter[str] = field(default_factory=Counter)
-    paths: Counter[str] = field(default_factory=Counter)
-    arrivals: list[float] = field(default_factory=list)
-    bodies: list[dict[str, Any]] = field(default_factory=list)
-
-    @contextlib.contextmanager
-    def flight(self) -> Iterator[None]:
-        """A request in flight."""
-        self.in_flight += 1
-        self.max_in_flight = max(self.max_in_flight, self.in_flight)
-        try:
-            yield
-        finally:
-            self.in_flight -= 1
-
-    def bill(self, answer: Answer) -> None:
-        """Charge the true usage of an answer."""
-        self.prompt_tokens += answer.prompt_tokens
-        self.completion_tokens += answer.completion_tokens
-
-    def cost(self, prices: tuple[Decimal, Decimal]) -> Decimal:
-        """What was billed, for prices of a million prompt and completion tokens."""
-        return (self.prompt_tokens * prices[0] + self.completion_tokens * prices[1]) / MILLION
-
-
-@dataclass
-class Window:
-    """A fixed window of so many requests in so many seconds; the first request opens the first window."""
-
-    requests: int
-    seconds: float
-    opened: float | None = None
-    used: int = 0
-
-    def admit(self, now: float) -> bool:
-        """Whether a request at this moment is within the limit."""
-        if self.opened is None:
-            self.opened = now
-        elif now - self.opened >= self.seconds:
-            self.opened += self.seconds * ((now - self.opened) // self.seconds)
-            self.used = 0
-        self.used += 1
-        return self.used <= self.requests
-
-    def left(self, now: float) -> float:
-        """The seconds to the window's end."""
-        assert self.opened is not None
-        return max(0.0, self.opened + self.seconds - now)
-
-    def headers(self, now: float) -> dict[str, str]:
-        """The state of the window as the API tells it with each answer."""
-        return {
-            "x-ratelimit-limit-requests": str(self.requests),
-            "x-ratelimit-remaining-requests": str(max(0, self.requests - self.used)),
-            "x-ratelimit-reset-requests": duration(self.left(now)),
-        }
-
-
-def duration(seconds: float) -> str:
-    """Seconds as rate limit headers write them: "120ms", "1s", "6m0s", "1h0m30s"."""
-    milliseconds = round(seconds * 1000)
-    if milliseconds < 1000:
-        return f"{milliseconds}ms"
-    minutes, rest = divmod(milliseconds, 60_000)
-    hours, minutes = divmod(minutes, 60)
-    large = f"{hours}h{minutes}m" if hours else f"{minutes}m" if minutes else ""
-    return f"{large}{rest / 1000:g}s"
 
 
 @dataclass(kw_only=True)
@@ -132,6 +50,7 @@ class FaultServer:
         limit_headers: Whether good answers carry the state of that limit.
         prices: Of a million prompt and completion tokens.
         settings: Sizes of faults.
+        batches: How batches go.
         port: 0 takes a free one.
     """
 
@@ -145,15 +64,17 @@ class FaultServer:
     limit_headers: bool = False
     prices: tuple[Decimal, Decimal] = (Decimal("0.15"), Decimal("0.60"))
     settings: Settings = field(default_factory=Settings)
+    batches: BatchScript = field(default_factory=BatchScript)
     port: int = 0
 
     def __post_init__(self) -> None:
         self.log = Log()
         self.errors: list[Exception] = []
         self._model = Model(seed=self.seed, models=self.models, variant=self.variant, answer=self.answer)
+        self._batches = Batches(script=self.batches, model=self._model, log=self.log, settings=self.settings)
         self._window = Window(*self.limit) if self.limit else None
         self._attempts: Counter[tuple[str, object]] = Counter()
-        self._connections: set[asyncio.Task[None]] = set()
+        self._connections: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
         self._ready = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()), name="fault-server")
         self._routes: dict[tuple[str, str], Callable[[Request], Awaitable[Reply]]] = {
@@ -186,35 +107,39 @@ class FaultServer:
 
     async def _serve(self) -> None:
         self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
-        listener = await asyncio.start_server(self._converse, "127.0.0.1", self.port, limit=2**20, backlog=1024)
+        listener = await asyncio.start_server(self._accept, "127.0.0.1", self.port, limit=2**20, backlog=1024)
         self.port = listener.sockets[0].getsockname()[1]
         self._ready.set()
         await self._stop.wait()
         listener.close()
-        for connection in self._connections:
-            connection.cancel()
-        await asyncio.gather(*self._connections)
+        for _ in range(3):
+            await asyncio.sleep(0)  # a connection accepted just now gets its task
+        tasks, writers = list(self._connections), list(self._connections.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        for writer in writers:
+            writer.transport.abort()  # a client that reads nothing must not hold up the end
+        await asyncio.gather(*(writer.wait_closed() for writer in writers), return_exceptions=True)
         await listener.wait_closed()
+
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = self._loop.create_task(self._converse(reader, writer))
+        self._connections[task] = writer
+        task.add_done_callback(self._connections.pop)
 
     async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Serve one connection until either side ends it."""
-        task = asyncio.current_task()
-        assert task is not None
-        self._connections.add(task)
         try:
             while await self._exchange(reader, writer):
                 pass
         except (ConnectionError, asyncio.IncompleteReadError):
             pass  # the client went away
-        except asyncio.CancelledError:
-            writer.transport.abort()  # the server ends; a client that reads nothing must not hold it up
         except Exception as error:
             self.errors.append(error)
-        finally:
-            writer.close()
-            with contextlib.suppress(ConnectionError):
-                await writer.wait_closed()
-            self._connections.discard(task)
+        writer.close()
+        with contextlib.suppress(ConnectionError):
+            await writer.wait_closed()
 
     async def _exchange(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         request = await read_request(reader)
@@ -230,6 +155,8 @@ class FaultServer:
     async def _route(self, request: Request) -> Reply:
         self.log.paths[request.path] += 1
         serve = self._routes.get((request.method, request.path))
+        if request.path.startswith(("/v1/files", "/v1/batches")):
+            serve = self._batches.serve
         try:
             if serve is None:
                 raise ApiError(404, f"Invalid URL ({request.method} {request.path})")
