@@ -202,8 +202,9 @@ class Price(NamedTuple):
 class CallsConfig(Section):
     """How an endpoint is called: key, pace, patience and money. None of it changes what comes back."""
 
-    api_key_env: str | None = None
-    """Environment variable that holds the key; None = OPENAI_API_KEY at api.openai.com, and no key elsewhere."""
+    api_key_env: Annotated[str, Field(pattern=r"^[A-Z_][A-Z0-9_]{0,63}$")] | None = None
+    """Name, in capitals, of the environment variable with the key; None = OPENAI_API_KEY at api.openai.com, and no key
+    elsewhere."""
     max_cost: Annotated[Decimal, Field(gt=0)] | None = None
     """Dollars that may be spent in all, over every restart. Never passed."""
     free: bool = False

@@ -121,6 +121,8 @@ def _explain(section: type[Section], problem: dict[str, Any]) -> str:
         return f"unknown key {key!r}{hint}"
     if problem["type"] == "missing":
         return f"{key!r} is missing"
+    if location[-1:] == ["api_key_env"]:  # what was given may be the key itself
+        return f"{key!r} must be the name of an environment variable, in capitals, such as OPENAI_API_KEY; not a key"
     message = problem["msg"][0].lower() + problem["msg"][1:]
     return f"{key!r} = {problem['input']!r}: {message}"
 

@@ -80,16 +80,23 @@ class Gate:
             self._closed_until = max(self._closed_until, now + wait)
         self._leave(ticket)
 
-    def asked_to_wait(self, ticket: Ticket, *, wait: float | None) -> None:
-        """Close the gate for as long as the endpoint says, or for a while that doubles each time."""
+    def asked_to_wait(self, ticket: Ticket, *, wait: float | None) -> float:
+        """Close the gate for as long as the endpoint says, or for a while that doubles each time.
+
+        Returns:
+            Seconds that this adds to the wait; 0 when a longer one is known already.
+        """
         now = asyncio.get_running_loop().time()
         if ticket.at > self._closed_since:  # not one of those that were sent before we knew
             self.refusals_in_a_row += 1
             self._closed_since = now
         doubled = FIRST_WAIT * 2.0 ** min(self.refusals_in_a_row - 1, 16)
-        self._closed_until = max(self._closed_until, now + (min(doubled, LONGEST_WAIT) if wait is None else wait))
+        until = now + (min(doubled, LONGEST_WAIT) if wait is None else wait)
+        longer = until - max(now, self._closed_until)
+        self._closed_until = max(self._closed_until, until)
         self._recovering = True
         self._leave(ticket)
+        return max(longer, 0.0)
 
     def failed(self, ticket: Ticket) -> None:
         """Note a call that failed for another reason."""

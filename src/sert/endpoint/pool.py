@@ -23,6 +23,8 @@ UNREACHABLE_ATTEMPTS = 3
 """Attempts at an endpoint that nobody has reached yet."""
 REFUSALS_FIRST, REFUSALS_LATER = 3, 20
 """Refused calls in a row that stop the pool: before the first answer, and after it."""
+WORTH_TELLING = 10.0
+"""Seconds of waiting that people are told of."""
 WAITS_IN_A_ROW = 50
 """Requests to wait in a row, without an answer in between, that stop the pool."""
 
@@ -61,6 +63,7 @@ class Pool:
         budget: Budget,
         config: CallsConfig,
         advance: Advance = lambda: None,
+        say: Callable[[str], None] = lambda line: None,
         retry_quarantined: bool = False,
     ) -> None:
         """Prepare the pool; must be made inside a running event loop.
@@ -71,10 +74,11 @@ class Pool:
             budget: What may still be spent.
             config: Pace and patience.
             advance: Called once for each call that is settled, also for those that were settled earlier.
+            say: Called with what people should know meanwhile.
             retry_quarantined: Make calls again that were put aside earlier.
         """
         self._transport, self._log, self._budget, self._config = transport, log, budget, config
-        self._advance = advance
+        self._advance, self._say = advance, say
         self._retry_quarantined = retry_quarantined
         self._gate = Gate(requests_per_minute=config.requests_per_minute, tokens_per_minute=config.tokens_per_minute)
         self._error: SertError | None = None
@@ -193,7 +197,9 @@ class Pool:
     async def _go_on(self, call: Call, ticket: Ticket, trouble: TroubleError, patience: _Patience) -> bool:
         """Decide what follows a failed attempt; True = another one."""
         if trouble.kind == "limited":
-            self._gate.asked_to_wait(ticket, wait=trouble.wait)
+            wait = self._gate.asked_to_wait(ticket, wait=trouble.wait)
+            if wait >= WORTH_TELLING:
+                self._say(f"the endpoint is busy, going on in {wait:.0f} s ({trouble.reason})")
             if self._gate.refusals_in_a_row >= WAITS_IN_A_ROW:
                 self._stop(self._endpoint_error(f"asked us {WAITS_IN_A_ROW} times in a row to wait", trouble))
             return not self._gate.stopped

@@ -152,6 +152,7 @@ def make_calls(
                     budget=budget,
                     config=config,
                     advance=lambda: advance(1, _note(budget, log)),
+                    say=lambda line: (reporter or Silent()).say(f"{label}: {line}"),
                     retry_quarantined=retry_quarantined,
                 )
                 await pool.run(calls())
