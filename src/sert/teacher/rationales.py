@@ -161,9 +161,8 @@ def _write(
     write_table(folder / "rationales.parquet", tally.watch(source.rationales()), Rationale)
     if not tally.rationales:
         raise TeacherError(f"{label}: {source.name} holds no rationale for any of {len(questions)} questions.")
-    if tally.rationales < len(questions):
-        missing = len(questions) - tally.rationales
-        (reporter or Silent()).say(f"{label}: {missing} of {len(questions)} questions have no rationale")
+    for line in _summary(tally, source, len(questions)):
+        (reporter or Silent()).say(f"{label}: {line}")
     chosen = rationale_examples(
         questions,
         source.rationales(),
@@ -177,6 +176,17 @@ def _write(
         (folder / "quarantined.jsonl").write_text("\n".join(quarantined) + "\n", encoding="utf-8")
     aside = {"quarantined": len(quarantined)} if teacher.kind == "endpoint" else {}
     return {"questions": len(questions), **vars(tally), "examples": examples, **aside, **source.counts}
+
+
+def _summary(tally: _Tally, source: Source, questions: int) -> Iterator[str]:
+    share = 100 * tally.correct / tally.rationales
+    yield f"{tally.rationales} rationales, {tally.correct} with the right answer ({share:.1f} %)"
+    if tally.flagged:
+        yield f"not trained on by default: {', '.join(f'{count} {flag}' for flag, count in tally.flagged.items())}"
+    if source.counts.get("held_out"):
+        yield f"{source.counts['held_out']} answers to test questions refused"
+    if tally.rationales < questions:
+        yield f"{questions - tally.rationales} of {questions} questions have no rationale"
 
 
 def _check_teacher(teacher: TeacherConfig, recorded: Path | None, *, label: str) -> None:
