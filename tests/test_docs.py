@@ -10,8 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from fault_server import FaultServer
+
 ROOT = Path(__file__).parent.parent
 ENVIRONMENT = {**os.environ, "HF_HUB_OFFLINE": "1"}
+ENDPOINT = "http://127.0.0.1:8000/v1"  # of the examples
 DOCUMENTS = ["README.md", *sorted(f"docs/{file.name}" for file in (ROOT / "docs").glob("*.md"))]
 
 
@@ -48,12 +51,13 @@ def _write_own_questions(folder: Path) -> None:
 @pytest.mark.parametrize("document", [document for document in DOCUMENTS if commands_of(document)])
 def test_commands_run_as_written(document: str, tmp_path: Path) -> None:
     make_data(tmp_path)
-    for command in commands_of(document):
-        arguments = [sys.executable, "-m", *shlex.split(command)]
-        done = subprocess.run(
-            arguments, cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True, timeout=280, check=False
-        )
-        assert done.returncode == 0, f"{command}\n{done.stderr}"
+    with FaultServer(variant="honest", models=("NAME",)) as server:
+        for command in commands_of(document):
+            arguments = [sys.executable, "-m", *shlex.split(command.replace(ENDPOINT, server.base_url))]
+            done = subprocess.run(
+                arguments, cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True, timeout=280, check=False
+            )
+            assert done.returncode == 0, f"{command}\n{done.stderr}"
 
 
 def test_the_python_example_of_the_readme_runs(tmp_path: Path) -> None:

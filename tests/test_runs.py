@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
+from fault_server import FaultServer
 from sert.config import Config
 from sert.config_files import load_config
-from sert.errors import DataError, RunLockedError
+from sert.errors import ConfigError, DataError, RunLockedError
 from sert.evaluation.metrics import summarize
 from sert.lab import DEMO_CONFIG
 from sert.method import build_method
@@ -156,3 +157,26 @@ def test_a_run_in_use_is_refused(finished: RunResult) -> None:
 
 def _numbers(result: RunResult) -> dict[str, Any]:
     return {key: value for key, value in result.metrics.items() if key not in ("created", "config_key")}
+
+
+def test_a_run_asks_an_endpoint_once_whatever_its_pace_and_cap(tmp_path: Path) -> None:
+    with FaultServer() as server:
+        asked = [
+            'teacher.kind="endpoint"',
+            f'teacher.endpoint={{url="{server.base_url}", model="teacher"}}',
+            "methods=['rd']",
+            "training.max_steps=1",
+        ]
+        capped = ["teacher.calls.max_cost=1", "teacher.calls.price=[0.15, 0.60]"]
+        planned = plan(small(*asked, *capped), out=tmp_path / "run")
+        work = [stage.work for stage in planned if "teach" in stage.stage]
+        assert work[0].startswith("6 rationales, 0 answered")
+        with pytest.raises(ConfigError, match="--max-cost"):
+            run(small(*asked), out=tmp_path / "run")
+        first = run(small(*asked, *capped), out=tmp_path / "run")
+        assert server.log.requests == 12  # six questions of both tasks
+        again = run(small(*asked, "teacher.calls.free=true", "teacher.calls.concurrency=2"), out=tmp_path / "run")
+        assert (again.stages_made, server.log.requests) == (0, 12)
+    taught = [folder for folder in first.folder.glob("*-teach-*") if folder.is_dir()]
+    assert len(taught) == 2
+    assert (first.folder / "calls" / "calls.journal").is_file()

@@ -179,3 +179,26 @@ class Prediction:
     rep_1: float
     reasoning_tokens: int
     reasoned: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """One reply of a judge.
+
+    Attributes:
+        source: Whose text it is: an evaluated folder's name, or `good` or `bad` for planted ones.
+        repeat: Number of the reply, where a text is judged several times.
+        coherence: 0 to 10, like the other three; None when the reply gave no scores.
+        failure: Why there are no scores, None when there are.
+        reply: What the judge wrote; empty when nothing came.
+    """
+
+    source: str
+    question_id: str
+    repeat: int
+    coherence: float | None
+    relevance: float | None
+    logical_consistency: float | None
+    completeness: float | None
+    failure: str | None
+    reply: str

@@ -1,11 +1,13 @@
 import random
+import tracemalloc
+from collections import deque
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
 from endpoint.fakes import ENDPOINT, PRICE, FakeTransport, calls_of, reply, settle
-from sert.endpoint.calls import TroubleError, Usage
+from sert.endpoint.calls import TroubleError, Usage, make_call
 from sert.endpoint.log import read_standing
 from sert.endpoint.transport import Received
 from sert.errors import BudgetError, EndpointError
@@ -248,7 +250,6 @@ def test_an_endpoint_that_counts_more_than_was_asked_for_is_left(tmp_path: Path)
 
 
 def test_a_cut_prompt_is_seen_before_the_second_call(tmp_path: Path) -> None:
-    from sert.endpoint.calls import make_call
 
     calls = [make_call(f"{i} " + "word " * 500, ENDPOINT, label=f"q{i}") for i in range(20)]
     transport = FakeTransport(lambda c, a, now: Received(reply(usage=Usage(128, 5)), 0.0))
@@ -280,3 +281,23 @@ def test_a_crash_leaves_the_money_in_doubt_and_the_call_to_be_made(tmp_path: Pat
     worst = calls_of(1)[0].most_usage
     assert (totals.answers, totals.requests) == (3, 4)
     assert totals.in_doubt == (worst.prompt_tokens * 10 + worst.completion_tokens * 30) / Decimal(1_000_000)
+
+
+def test_memory_a_call_is_only_where_its_result_stands(tmp_path: Path) -> None:
+    number = 4_000
+    transport = FakeTransport(seconds=0.0)
+    transport.arrivals = deque(maxlen=1)  # type: ignore[assignment]
+    transport.attempts = _Forgetful()
+    lazily = (make_call(f"{i} {'x' * 2_000}", ENDPOINT, label="q") for i in range(number))
+    tracemalloc.start()
+    try:
+        settle(lazily, transport, tmp_path, concurrency=16)  # type: ignore[arg-type]
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert most / number < 600  # bytes; a prompt alone has 2,000
+
+
+class _Forgetful(dict[str, int]):
+    def __setitem__(self, key: str, value: int) -> None:
+        return

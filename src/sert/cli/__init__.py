@@ -6,6 +6,7 @@ from typing import NoReturn
 import click
 
 from sert import signals
+from sert.cli.judges import judge_command
 from sert.cli.listings import lab_group, tasks_command
 from sert.cli.runs import demo, report_command, run_command
 from sert.cli.stages import evaluate_command, filter_command, mine_command, train_command
@@ -15,7 +16,8 @@ from sert.progress import printable
 
 EPILOG = """\b
 Exit codes: 0 done, 2 wrong command line, 3 configuration, 4 data, 5 student,
-6 teacher, 8 run folder in use, 9 disk full, 10 loss not finite, 130 Ctrl-C, 143 terminated.
+6 teacher, 7 endpoint, 8 run folder in use, 9 disk full, 10 loss not finite, 11 spending cap,
+130 Ctrl-C, 143 terminated.
 """
 
 
@@ -52,6 +54,7 @@ for _command in (
     demo,
     evaluate_command,
     filter_command,
+    judge_command,
     lab_group,
     mine_command,
     report_command,

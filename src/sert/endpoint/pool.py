@@ -132,6 +132,8 @@ class Pool:
             if self._gate.stopped:
                 return
             await self._settle(call)
+            if self._log.standing.status(call.key) is not None:
+                self._under_way.discard(call.key)  # the log knows it from now on
 
     async def _settle(self, call: Call) -> None:
         patience = _Patience(call, self._config)

@@ -174,10 +174,10 @@ def terminal_table(metrics: Metrics) -> str:
     parts = []
     for about in metrics["tasks"]:
         title = f"{about['task']}: {about['num_test']} test questions, student {metrics['student']}"
-        parts += [_wrap(f"{title}, seed {metrics['seed']}"), _plain(result_table(metrics, about))]
+        parts += [_wrap(f"{title}, seed {metrics['seed']}"), plain_table(result_table(metrics, about))]
         comparisons = comparison_table(metrics, about["task"])
         if not comparisons.is_empty:
-            parts.append(_plain(Table(comparisons.header[:-1], [row[:-1] for row in comparisons.rows])))
+            parts.append(plain_table(Table(comparisons.header[:-1], [row[:-1] for row in comparisons.rows])))
     if metrics["warnings"]:
         parts.append("\n".join(_wrap(f"Warning: {warning}") for warning in metrics["warnings"]))
     return "\n\n".join(parts)
@@ -209,7 +209,8 @@ def _one_line(text: str) -> str:
     return printable(text).replace("\n", "\\n").replace("\t", "\\t")
 
 
-def _plain(table: Table) -> str:
+def plain_table(table: Table) -> str:
+    """Write one table as plain text: no colour codes, at most 100 columns."""
     wide = RichTable(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for number, heading in enumerate(table.header):
         lines = "\n".join(textwrap.wrap(heading, TERMINAL_HEADING))

@@ -14,10 +14,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sert.errors import DataError
-from sert.records import Example, Path, Prediction, Question, Rationale, Verdict
+from sert.records import Example, Judgement, Path, Prediction, Question, Rationale, Verdict
 from sert.store.artifacts import content_key
 
-RecordT = TypeVar("RecordT", Question, Path, Verdict, Example, Rationale, Prediction)
+RecordT = TypeVar("RecordT", Question, Path, Verdict, Example, Rationale, Prediction, Judgement)
 
 ROWS_A_GROUP = 2048
 """Rows that are written together, and held until then."""
@@ -30,7 +30,8 @@ _COLUMN_TYPES: dict[str, pa.DataType] = {
     "token_ids": pa.list_(_INT),
     "logprobs": pa.list_(pa.float32()),
     **dict.fromkeys(("branch", "sample", "first_token_id", "num_tokens", "reasoning_tokens"), _INT),
-    **dict.fromkeys(("prompt_tokens", "completion_tokens"), _INT),
+    **dict.fromkeys(("prompt_tokens", "completion_tokens", "repeat"), _INT),
+    **dict.fromkeys(("coherence", "relevance", "logical_consistency", "completeness"), _FLOAT),
     **dict.fromkeys(("first_token_logprob", "perplexity", "rep_1", "rep_2"), _FLOAT),
     **dict.fromkeys(("imitation", "option_repetition", "direct_response", "agrees", "selected", "correct"), _BOOL),
     **dict.fromkeys(("correct_strict", "correct_loose", "format_ok", "reasoned"), _BOOL),

@@ -1,0 +1,62 @@
+"""The command that asks a judge."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from sert.cli.options import DRY_RUN, JSON, OUT, SET, config_of, given, print_json, print_plan, terminal, with_options
+from sert.cli.teachers import ENDPOINT, endpoint_sections
+
+
+@click.command("judge")
+@click.argument("evaluated", type=click.Path(path_type=Path), nargs=-1, required=True)
+@with_options(OUT)
+@click.option("--limit", type=click.IntRange(min=1), help="Judge only the first outputs of each folder.")
+@click.option("--repeats", type=click.IntRange(min=1), help="Replies a text.  [default: 1]")
+@with_options(ENDPOINT, SET, DRY_RUN, JSON)
+def judge_command(
+    evaluated: tuple[Path, ...],
+    out: Path,
+    limit: int | None,
+    repeats: int | None,
+    url: str | None,
+    retry_quarantined: bool,
+    overrides: tuple[str, ...],
+    dry_run: bool,
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """Let a judge score the reasoning in evaluated folders: four criteria, 0 to 10.
+
+    Twelve texts that are obviously good or bad are judged too, so that the judge itself is judged. A reply without four
+    readable scores is counted as failed.
+
+    \b
+    sert judge evaluated --endpoint http://127.0.0.1:8000/v1 --model NAME --free --limit 100 --out judged
+    sert judge evaluated evaluated-distilled --endpoint https://api.openai.com/v1 --model NAME \\
+        --price 0.5,1.5 --max-cost 1 --repeats 3 --set judge.endpoint.temperature=0.7 --dry-run --out judged
+    """
+    sections = {**endpoint_sections(url, options), **given({"repeats": repeats})}
+    config = config_of({"task": "lab_yes_no"}, overrides, reads=("judge",), judge=sections)
+    from sert.evaluation.judge import judge, plan_judging
+
+    calls = out.with_name(f"{out.name}.calls")
+    if dry_run:
+        plan = plan_judging(evaluated, config=config.judge, limit=limit, calls=calls)
+        return print_plan(out, as_json, **plan.describe())
+    judged = judge(
+        evaluated,
+        out=out,
+        config=config.judge,
+        limit=limit,
+        calls=calls,
+        retry_quarantined=retry_quarantined,
+        reporter=terminal(),
+    )
+    if as_json:
+        return print_json({"folder": str(judged.folder), "key": judged.key, **judged.counts})
+    from sert.report.judging import judging_text
+
+    click.echo(judging_text(judged.counts))
+    click.echo(f"Written to {judged.folder}")

@@ -1,0 +1,266 @@
+"""A judge's four scores of what students wrote, beside its scores of planted texts and its agreement with itself.
+
+A judged folder holds `judgements.parquet`, a row a reply, and `scores.json`, what they come to.
+"""
+
+import secrets
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from sert.config import EndpointConfig, JudgeConfig
+from sert.endpoint.calls import Call, make_call
+from sert.endpoint.log import CallLog
+from sert.endpoint.session import CallPlan, make_calls, open_calls, plan_calls
+from sert.errors import ConfigError, DataError
+from sert.evaluation.judging.agreement import agreement, criterion_summary
+from sert.evaluation.judging.calibration import CALIBRATION, Kind, calibration_gap, separates
+from sert.evaluation.judging.prompt import CRITERIA, JudgeOutput, json_schema, judge_prompt
+from sert.evaluation.judging.reply import Parsed, Scores, parse_reply
+from sert.progress import Reporter, Silent
+from sert.records import Judgement, Prediction, Question
+from sert.store.artifacts import Artifact, commit, open_artifact, write_json
+from sert.store.tables import read_table, write_table
+
+KINDS: tuple[Kind, ...] = ("good", "bad")
+_NONCE, _OUTPUT = "judge nonce", "judge output"
+
+
+class JudgedText(NamedTuple):
+    """A text to be judged; `source` says whose it is."""
+
+    source: str
+    question: Question
+    reasoning: str
+
+
+def judge(
+    evaluated: Sequence[Path],
+    *,
+    out: Path,
+    config: JudgeConfig,
+    limit: int | None = None,
+    calls: Path | None = None,
+    retry_quarantined: bool = False,
+    label: str = "judge",
+    reporter: Reporter | None = None,
+) -> Artifact:
+    """Let a judge score the outputs of evaluated folders, and texts of known quality among them.
+
+    A reply without four readable scores is a failure, never a score. The judge's answers are kept in a log of their own
+    while they come; the same call again goes on where it stopped.
+
+    Args:
+        evaluated: Folders that `evaluate` left.
+        out: Folder of the result.
+        config: The judge.
+        limit: Judge only the first questions of each folder.
+        calls: Folder of the log of calls; `<out>.calls` when not given.
+        retry_quarantined: Ask again what was put aside earlier.
+        label: What the progress is called.
+        reporter: Where progress and warnings go.
+
+    Raises:
+        ConfigError: If the judge's endpoint is not named, or it is not said who pays for it.
+        DataError: If a folder was not evaluated, or two have the same name.
+        EndpointError: If the endpoint refuses, fails or cannot be reached.
+        BudgetError: If the next call could pass the cap.
+    """
+    endpoint, reporter = _endpoint_of(config), reporter or Silent()
+    folders = _open_evaluated(evaluated)
+    texts = _texts(folders, limit)
+    settings = {"judge": config.model_dump(mode="json", exclude={"calls"}), "limit": limit}
+    inputs = {name: artifact.key for name, artifact in folders.items()}
+    if config.repeats > 1 and endpoint.temperature == 0:
+        reporter.say(f"{label}: at temperature 0 repeats mostly repeat themselves; set judge.endpoint.temperature")
+
+    def fill(folder: Path) -> dict[str, Any]:
+        with open_calls(calls or out.with_name(f"{out.name}.calls"), label=label, reporter=reporter) as log:
+            asking = _Asking(log, endpoint, config, label=label, reporter=reporter, retry=retry_quarantined)
+            asking.ask(texts)
+            rows = list(asking.judgements(texts))
+            write_table(folder / "judgements.parquet", rows, Judgement)
+            summary = summarize_judgements(rows, judge=endpoint.model, output=asking.output)
+            write_json(folder / "scores.json", summary)
+            return summary | {"requests": log.totals.requests, "dollars_spent": str(log.totals.spent)}
+
+    return commit(out, fill, stage="judge", config=settings, inputs=inputs, seed=0)
+
+
+def plan_judging(evaluated: Sequence[Path], *, config: JudgeConfig, limit: int | None, calls: Path) -> CallPlan:
+    """Count what would be asked and what it may cost. Opens no connection and writes nothing."""
+    endpoint = _endpoint_of(config)
+    texts = _texts(_open_evaluated(evaluated), limit)
+    output: JudgeOutput = "lines" if config.output == "auto" else config.output
+    made = _calls(texts, endpoint, config, nonce="0" * 16, output=output)
+    return plan_calls(made, folder=calls, config=config.calls)
+
+
+def summarize_judgements(rows: Sequence[Judgement], *, judge: str, output: str) -> dict[str, Any]:
+    """Say what replies come to: scores by whose text it is, planted texts, agreement, and why replies failed."""
+    sources = dict.fromkeys(row.source for row in rows)
+    by_item: dict[tuple[str, str], list[Scores | None]] = {}
+    for row in rows:
+        by_item.setdefault((row.source, row.question_id), []).append(_scores_of(row))
+    gaps = calibration_gap(
+        (kind, scores)
+        for kind in KINDS
+        for (source, _), repeats in by_item.items()
+        if source == kind
+        for scores in repeats
+    )
+    return {
+        "judge": judge,
+        "output": output,
+        "replies": len(rows),
+        "failures": dict(Counter(row.failure for row in rows if row.failure is not None)),
+        "rows": [_source_row(source, by_item) for source in sources],
+        "calibration": {"separates": separates(gaps), **{name: gap._asdict() for name, gap in gaps.items()}},
+        "agreement": {name: each._asdict() for name, each in agreement(list(by_item.values())).items()},
+    }
+
+
+class _Asking:
+    """Asks a judge and reads its replies; the nonce and the form of the replies outlive a restart."""
+
+    def __init__(
+        self,
+        log: CallLog,
+        endpoint: EndpointConfig,
+        config: JudgeConfig,
+        *,
+        label: str,
+        reporter: Reporter,
+        retry: bool,
+    ) -> None:
+        self._log, self._endpoint, self._config = log, endpoint, config
+        self._label, self._reporter, self._retry = label, reporter, retry
+        self._nonce = log.note(_NONCE, secrets.token_hex(8))
+        self.output: JudgeOutput = "lines"
+
+    def ask(self, texts: Sequence[JudgedText]) -> None:
+        self.output = self._find_output(texts[:1])
+        self._make(texts, self._config.repeats, self.output, self._label)
+
+    def judgements(self, texts: Sequence[JudgedText]) -> Iterator[Judgement]:
+        made = _calls(texts, self._endpoint, self._config, nonce=self._nonce, output=self.output)
+        for text in texts:
+            for repeat in range(self._config.repeats):
+                parsed, reply = self._read(next(made), text)
+                coherence, relevance, consistency, completeness = parsed.scores or (None, None, None, None)
+                yield Judgement(
+                    source=text.source,
+                    question_id=text.question.question_id,
+                    repeat=repeat,
+                    coherence=coherence,
+                    relevance=relevance,
+                    logical_consistency=consistency,
+                    completeness=completeness,
+                    failure=parsed.failure,
+                    reply=reply,
+                )
+
+    def _find_output(self, first: Sequence[JudgedText]) -> JudgeOutput:
+        """Ask once for JSON; an endpoint that does not give it is asked for lines from then on."""
+        if self._config.output != "auto":
+            return self._config.output
+        if self._endpoint.api == "completions":
+            return "lines"
+        known = self._log.standing.notes.get(_OUTPUT)
+        if known is None:
+            self._make(first, 1, "json_schema", f"{self._label}: first reply")
+            (call,) = _calls(first, self._endpoint, self._config, nonce=self._nonce, output="json_schema", repeats=1)
+            scored = self._read(call, first[0], output="json_schema")[0].scores is not None
+            known = self._log.note(_OUTPUT, "json_schema" if scored else "lines")
+        return "json_schema" if known == "json_schema" else "lines"
+
+    def _make(self, texts: Sequence[JudgedText], repeats: int, output: JudgeOutput, label: str) -> None:
+        make_calls(
+            self._log,
+            lambda: _calls(texts, self._endpoint, self._config, nonce=self._nonce, output=output, repeats=repeats),
+            total=len(texts) * repeats,
+            endpoint=self._endpoint,
+            config=self._config.calls,
+            label=label,
+            reporter=self._reporter,
+            retry_quarantined=self._retry,
+        )
+
+    def _read(self, call: Call, text: JudgedText, *, output: JudgeOutput | None = None) -> tuple[Parsed, str]:
+        reply = self._log.reply(call.key)
+        if reply is None:
+            aside = self._log.quarantined(call.key)
+            return Parsed(None, "put aside" if aside is None else f"put aside: {aside.reason}"), ""
+        if reply.flag is not None:
+            return Parsed(None, reply.flag), reply.text
+        return parse_reply(reply.text, reasoning=text.reasoning, output=output or self.output), reply.text
+
+
+def _endpoint_of(config: JudgeConfig) -> EndpointConfig:
+    if config.endpoint is None:
+        raise ConfigError("The judge's endpoint is not named; give --endpoint URL and --model NAME.")
+    return config.endpoint
+
+
+def _open_evaluated(evaluated: Sequence[Path]) -> dict[str, Artifact]:
+    folders = {folder.name: open_artifact(folder) for folder in evaluated}
+    if len(folders) < len(evaluated):
+        raise DataError("Two of the folders to judge have the same name, by which they are told apart; rename one.")
+    for name, artifact in folders.items():
+        if artifact.manifest["stage"] != "evaluate":
+            raise DataError(f"{artifact.folder} was not left by `sert evaluate`, but by {artifact.manifest['stage']}.")
+        if name in KINDS:
+            raise DataError(f"The folder name {name!r} stands for planted texts here; rename the folder.")
+    return folders
+
+
+def _texts(folders: dict[str, Artifact], limit: int | None) -> list[JudgedText]:
+    """List planted texts first, so that a judge that cannot tell good from bad is seen early."""
+    texts = [JudgedText(item.kind, item.question, item.reasoning) for item in CALIBRATION]
+    for name, artifact in folders.items():
+        questions = {each.question_id: each for each in read_table(artifact.file("questions.parquet"), Question)}
+        for prediction in read_table(artifact.file("predictions.parquet"), Prediction)[:limit]:
+            texts.append(JudgedText(name, questions[prediction.question_id], prediction.completion.strip()))
+    return texts
+
+
+def _calls(
+    texts: Sequence[JudgedText],
+    endpoint: EndpointConfig,
+    config: JudgeConfig,
+    *,
+    nonce: str,
+    output: JudgeOutput,
+    repeats: int | None = None,
+) -> Iterator[Call]:
+    schema = {"name": "scores", "strict": True, "schema": json_schema()}
+    response_format = {"type": "json_schema", "json_schema": schema} if output == "json_schema" else None
+    for text in texts:
+        prompt = judge_prompt(text.question, text.reasoning, nonce=nonce, output=output)
+        for repeat in range(config.repeats if repeats is None else repeats):
+            yield make_call(
+                prompt,
+                endpoint,
+                label=f"{text.source} {text.question.question_id}",
+                repeat=repeat,
+                response_format=response_format,
+            )
+
+
+def _scores_of(row: Judgement) -> Scores | None:
+    values = [getattr(row, name) for name in CRITERIA]
+    return None if row.failure is not None else Scores(*values)
+
+
+def _source_row(source: str, by_item: dict[tuple[str, str], list[Scores | None]]) -> dict[str, Any]:
+    """Summarize one source: a text counts with the mean of its readable replies, and as failed without one."""
+    items = [repeats for (whose, _), repeats in by_item.items() if whose == source]
+    row: dict[str, Any] = {"source": source, "n": len(items)}
+    for name in CRITERIA:
+        means = []
+        for repeats in items:
+            values = [getattr(scores, name) for scores in repeats if scores is not None]
+            means.append(sum(values) / len(values) if values else None)
+        row[name] = criterion_summary(means)._asdict()
+    return row
