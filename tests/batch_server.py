@@ -138,9 +138,9 @@ class Batches:
         self.log.batches += 1
         lines, errors = read_lines(content, endpoint=asked["endpoint"], most=self.script.max_requests)
         if self.script.invalid:
-            errors = [_error("invalid_request", "the batch was refused", None)]
+            errors = [_error("invalid_request", "the batch was refused")]
         now = int(time.time())
-        shown = {
+        shown: dict[str, Any] = {
             "id": f"batch_{self.log.batches}",
             "object": "batch",
             **{name: asked.get(name) for name in ("endpoint", "input_file_id", "completion_window", "metadata")},
@@ -181,9 +181,10 @@ class Batches:
         if batch.shown["errors"]:
             self._end(batch, "failed")
         elif batch.shown["status"] == "cancelling":
-            self._finish(batch, len(batch.lines) * (batch.polled - 1) // self.script.polls, "cancelled")
+            done = len(batch.lines) * (batch.polled - 1) // self.script.polls
+            self._finish(batch, reached=done, status="cancelled")
         elif batch.polled >= self.script.polls:
-            self._finish(batch, len(batch.lines), "completed")
+            self._finish(batch, reached=len(batch.lines), status="completed")
         else:
             done = len(batch.lines) * batch.polled // self.script.polls
             batch.shown["status"] = "in_progress"
@@ -199,9 +200,11 @@ class Batches:
     def _end(self, batch: _Batch, status: str) -> None:
         batch.shown.update({"status": status, f"{status}_at": int(time.time())})
 
-    def _finish(self, batch: _Batch, reached: int, status: str) -> None:
+    def _finish(self, batch: _Batch, *, reached: int, status: str) -> None:
         """Answer the first lines, as many as were reached, and write the files."""
-        outputs, errors, expired = [], [], False
+        outputs: list[dict[str, Any]] = []
+        errors: list[dict[str, Any]] = []
+        expired = False
         for line, tries in zip(batch.lines[:reached], batch.tries, strict=False):
             key = (prompt_of(line["body"]), line["body"].get("seed"), tries)
             if self.script.hits("expired", self.script.expired, *key):
@@ -247,27 +250,27 @@ def read_lines(content: bytes, *, endpoint: str, most: int) -> tuple[list[dict[s
     lines, errors, seen = [], [], set()
     rows = content.splitlines()
     if not rows or len(rows) > most:
-        errors.append(_error("invalid_file", f"a batch has 1 to {most} requests, not {len(rows)}", None))
+        errors.append(_error("invalid_file", f"a batch has 1 to {most} requests, not {len(rows)}"))
     for number, row in enumerate(rows, start=1):
         try:
             line = json.loads(row)
             name, method, url = line["custom_id"], line["method"], line["url"]
             prompt_of(line["body"])
         except (ValueError, KeyError, TypeError, AttributeError, ApiError) as problem:
-            errors.append(_error("invalid_json_line", f"not a request: {problem!r}", number))
+            errors.append(_error("invalid_json_line", f"not a request: {problem!r}", line=number))
             continue
         if name in seen:
-            errors.append(_error("duplicate_custom_id", f"the custom_id {name!r} came before", number))
+            errors.append(_error("duplicate_custom_id", f"the custom_id {name!r} came before", line=number))
         if (method, url) != ("POST", endpoint):
-            errors.append(_error("mismatched_endpoint", f"{method} {url} is not POST {endpoint}", number))
+            errors.append(_error("mismatched_endpoint", f"{method} {url} is not POST {endpoint}", line=number))
         seen.add(name)
         lines.append(line)
     if len({line["body"].get("model") for line in lines}) > 1:
-        errors.append(_error("mismatched_model", "all requests of a batch must have the same model", None))
+        errors.append(_error("mismatched_model", "all requests of a batch must have the same model"))
     return lines, errors
 
 
-def _error(code: str, message: str, line: int | None) -> dict[str, Any]:
+def _error(code: str, message: str, *, line: int | None = None) -> dict[str, Any]:
     return {"code": code, "message": message, "param": None, "line": line}
 
 

@@ -123,9 +123,9 @@ class Model:
         limit = limit_of(body)
         choices, tokens = [], 0
         for index in range(1 if self.variant == "ignores_n" else body.get("n") or 1):
-            text, finish = self._cut(self._text(body, index, number), limit)
+            text, finish = self._cut(self._text(body, index=index, number=number), limit)
             tokens += len(text.split())
-            choices.append(self._choice(body, index, text, finish))
+            choices.append(self._choice(body, index=index, text=text, finish=finish))
         chat = "messages" in body
         payload = {
             "id": f"{'chatcmpl' if chat else 'cmpl'}-{number}",
@@ -144,7 +144,7 @@ class Model:
         text, finish = cut(text, limit)
         return text, "stop" if self.variant == "lies_about_finish" else finish
 
-    def _text(self, body: dict[str, Any], index: int, number: int) -> str:
+    def _text(self, body: dict[str, Any], *, index: int, number: int) -> str:
         schema = self._schema(body)
         if self.answer is not None:
             return self.answer(body)
@@ -170,7 +170,7 @@ class Model:
             raise ApiError(400, f"response_format of type {wanted['type']!r} is not supported with this model")
         return wanted["json_schema"]["schema"]
 
-    def _choice(self, body: dict[str, Any], index: int, text: str, finish: str) -> dict[str, Any]:
+    def _choice(self, body: dict[str, Any], *, index: int, text: str, finish: str) -> dict[str, Any]:
         if "messages" not in body:
             return {"index": index, "text": text, "logprobs": None, "finish_reason": finish}
         wanted = body.get("logprobs") and self.variant != "no_logprobs"

@@ -97,7 +97,7 @@ async def read_request(reader: asyncio.StreamReader) -> Request | None:
     return Request(method, path, query, headers, body)
 
 
-async def deliver(reply: Reply, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+async def deliver(reply: Reply, *, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
     """Send a reply and do what follows it; returns whether the connection stays open."""
     if reply.data:
         writer.write(reply.data)

@@ -6,11 +6,10 @@ import math
 import struct
 import time
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, NamedTuple
-from zlib import crc32
 
 from fault_answers import Answer, cut, digest
 from fault_http import ApiError, Reply, error_reply, json_reply, response
@@ -26,6 +25,9 @@ TRANSIENT = frozenset(
     "bad_utf8".split()
 )
 """A retry helps."""
+
+BILLABLE = TRANSIENT - {"rate_limit_seconds", "rate_limit_date", "rate_limit_bad"}
+"""An endpoint may have done the work before it failed, and charge for it."""
 
 FLAGGED = frozenset("null_content_length surrogate stop_at_limit content_filter empty_text".split())
 """An answer comes, but must be flagged; it is billed like any other."""
@@ -77,17 +79,16 @@ class FaultScript:
         rate: The probability of a failure.
         kinds: Names of faults, all equally likely.
         until: The last attempt that may fail; None for no such limit.
-        billed: Whether attempts that fail with a transient kind are billed as if they had been answered.
+        billed: Whether attempts that fail with a kind in `BILLABLE` are billed as if they had been answered.
     """
 
     seed: int
     rate: float
-    kinds: tuple[str, ...]
+    kinds: Collection[str]
     until: int | None = None
     billed: bool = False
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "kinds", tuple(sorted(self.kinds)))  # so a set gives the same faults in each process
         if unknown := set(self.kinds) - set(KINDS):
             raise ValueError(f"no faults {sorted(unknown)}; there are {', '.join(sorted(KINDS))}")
         if not self.kinds or not 0 <= self.rate <= 1:
@@ -100,7 +101,7 @@ class FaultScript:
         bits = digest("fault", self.seed, repeat, attempt, prompt)
         if int.from_bytes(bits[:8]) >= self.rate * 2**64:
             return None
-        return self.kinds[int.from_bytes(bits[8:]) % len(self.kinds)]
+        return sorted(self.kinds)[int.from_bytes(bits[8:]) % len(self.kinds)]  # sets have no order of their own
 
 
 def fault_reply(kind: str, exchange: Exchange) -> Reply:
@@ -187,16 +188,16 @@ def _rate_limit_date(exchange: Exchange) -> Reply:
 
 def _rate_limit_bad(exchange: Exchange) -> Reply:
     values = ("NaN", "-5", None)
-    return _rate_limit(values[(crc32(exchange.prompt.encode("utf-8", "surrogatepass")) + exchange.attempt) % 3])
+    return _rate_limit(values[(zlib.crc32(exchange.prompt.encode("utf-8", "surrogatepass")) + exchange.attempt) % 3])
 
 
-def _refusal(status: int, message: str, code: str | None, kind: str = "invalid_request_error") -> Reply:
+def _refusal(status: int, message: str, *, code: str | None = None, kind: str = "invalid_request_error") -> Reply:
     return error_reply(ApiError(status, message, code=code, kind=kind))
 
 
 def _unauthorized(exchange: Exchange) -> Reply:
     key = exchange.authorization.removeprefix("Bearer ")
-    return _refusal(401, f"Incorrect API key provided: {key}. You can find your key elsewhere.", "invalid_api_key")
+    return _refusal(401, f"Incorrect API key provided: {key}. You can find your key elsewhere.", code="invalid_api_key")
 
 
 def _drip(exchange: Exchange) -> Reply:
@@ -224,7 +225,7 @@ KINDS: dict[str, Callable[[Exchange], Reply]] = {
     "rate_limit_date": _rate_limit_date,
     "rate_limit_bad": _rate_limit_bad,
     "server_error": lambda _: Reply(response(500, HTML, kind="text/html")),
-    "unavailable": lambda _: _refusal(503, "The engine is overloaded", None, "server_error"),
+    "unavailable": lambda _: _refusal(503, "The engine is overloaded", kind="server_error"),
     "hang": lambda x: Reply(b"", "hang", x.settings.hang_seconds),
     "drip": _drip,
     "reset": lambda _: Reply(b"", "reset"),
@@ -237,13 +238,13 @@ KINDS: dict[str, Callable[[Exchange], Reply]] = {
     "empty_text": lambda x: _replaced(x, "", tokens=0),
     "duplicate_keys": lambda x: Reply(response(200, b'{"choices": [], "model": 1, ' + _body(x)[1:])),
     "extra_fields": lambda x: _edited(x, provider={"name": "elsewhere"}, notes=[None, 1.5]),
-    "quota": lambda _: _refusal(429, "You exceeded your quota", "insufficient_quota", "insufficient_quota"),
+    "quota": lambda _: _refusal(429, "You exceeded your quota", code="insufficient_quota", kind="insufficient_quota"),
     "unauthorized": _unauthorized,
-    "forbidden": lambda _: _refusal(403, "Your country is not served", "unsupported_country_region_territory"),
-    "payment": lambda _: _refusal(402, "Insufficient credits", None),
-    "bad_request": lambda _: _refusal(400, "The prompt could not be parsed", None),
+    "forbidden": lambda _: _refusal(403, "Your country is not served", code="unsupported_country_region_territory"),
+    "payment": lambda _: _refusal(402, "Insufficient credits"),
+    "bad_request": lambda _: _refusal(400, "The prompt could not be parsed"),
     "context_length": lambda _: _refusal(
-        400, "This model's maximum context length is 4096 tokens", "context_length_exceeded"
+        400, "This model's maximum context length is 4096 tokens", code="context_length_exceeded"
     ),
     "redirect": _redirect,
 }

@@ -6,7 +6,7 @@ import json
 import signal
 import subprocess
 import sys
-import threading
+import time
 import urllib.request
 from collections.abc import Iterator
 from decimal import Decimal
@@ -29,6 +29,8 @@ def server_process(*arguments: str) -> Iterator[str]:
             yield f"http://127.0.0.1:{int(process.stdout.readline())}/v1"
         finally:
             process.terminate()
+        if process.wait(10):
+            raise RuntimeError("an error in the server process; its traceback is in the captured output")
 
 
 def log_of(base_url: str) -> dict[str, Any]:
@@ -41,7 +43,7 @@ def main() -> None:
     """Serve until SIGTERM or SIGINT, or until the lifetime is over, so that no server outlives its tests for long."""
     chosen = _parser().parse_args()
     names = [kind for name in chosen.kinds.split(",") for kind in SETS.get(name, (name,))]
-    script = FaultScript(chosen.fault_seed, chosen.rate, tuple(names), until=chosen.until, billed=chosen.billed)
+    script = FaultScript(chosen.fault_seed, chosen.rate, names, until=chosen.until, billed=chosen.billed)
     server = FaultServer(
         seed=chosen.seed,
         faults=script if chosen.rate else None,
@@ -55,12 +57,20 @@ def main() -> None:
         batches=BatchScript(**json.loads(chosen.batches)),
         port=chosen.port,
     )
-    end = threading.Event()
+    # Not an event that the handler sets: that can lock up, for handlers run in the thread that waits for the event.
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: end.set())
-    with server:
+        signal.signal(number, _end)
+    with server, contextlib.suppress(_Ended):
         print(server.port, flush=True)
-        end.wait(chosen.lifetime)
+        time.sleep(chosen.lifetime)
+
+
+class _Ended(Exception):
+    """A signal asks the process to end."""
+
+
+def _end(number: int, frame: object) -> None:
+    raise _Ended
 
 
 def _parser() -> argparse.ArgumentParser:

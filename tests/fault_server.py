@@ -1,12 +1,13 @@
 """An OpenAI-compatible endpoint on loopback that fails as a script tells it to and keeps exact books.
 
-In a test: `with FaultServer(faults=FaultScript(1, 0.3, tuple(TRANSIENT))) as server: ... server.base_url`. As a process
+In a test: `with FaultServer(faults=FaultScript(1, 0.3, TRANSIENT)) as server: ... server.base_url`. As a process
 of its own: `python -m fault_server --port 0 --seed 1` prints its port and serves until SIGTERM.
 """
 
 import asyncio
 import contextlib
 import json
+import math
 import threading
 import time
 from collections import Counter
@@ -19,17 +20,8 @@ from typing import Any, Self
 from batch_server import Batches, BatchScript
 from fault_answers import Answer, Model, digest, limit_of, prompt_of
 from fault_books import Log, Window
-from fault_http import (
-    SLOW,
-    ApiError,
-    Reply,
-    Request,
-    deliver,
-    error_reply,
-    json_reply,
-    read_request,
-)
-from fault_kinds import FLAGGED, HARMLESS, TRANSIENT, Exchange, FaultScript, Settings, fault_reply
+from fault_http import SLOW, ApiError, Reply, Request, deliver, error_reply, json_reply, read_request
+from fault_kinds import BILLABLE, FLAGGED, HARMLESS, Exchange, FaultScript, Settings, fault_reply
 
 COMPLETIONS = frozenset({"/v1/chat/completions", "/v1/completions"})
 
@@ -148,9 +140,9 @@ class FaultServer:
         with self.log.flight() if request.path in COMPLETIONS else contextlib.nullcontext():
             reply = await self._route(request)
             if reply.then in SLOW:
-                return await deliver(reply, reader, writer)
+                return await deliver(reply, reader=reader, writer=writer)
         # Not in flight any more: the client may start its next request as soon as it has the last byte of this one.
-        return await deliver(reply, reader, writer)
+        return await deliver(reply, reader=reader, writer=writer)
 
     async def _route(self, request: Request) -> Reply:
         self.log.paths[request.path] += 1
@@ -179,7 +171,7 @@ class FaultServer:
         repeat = body.get("seed")
         self._attempts[prompt, repeat] += 1
         attempt = self._attempts[prompt, repeat]
-        await self._wait(prompt, repeat, attempt)
+        await self._wait(prompt, repeat=repeat, attempt=attempt)
         kind = self.faults.fault(prompt, attempt, repeat=repeat) if self.faults else None
         if kind is None:
             self._account(kind, answer)
@@ -189,7 +181,7 @@ class FaultServer:
         self._account(kind, answer)
         return reply
 
-    async def _wait(self, prompt: str, repeat: object, attempt: int) -> None:
+    async def _wait(self, prompt: str, *, repeat: object, attempt: int) -> None:
         least, most = self.latency
         if most > 0:
             share = digest("latency", self.seed, repeat, attempt, prompt)[0] / 255
@@ -202,7 +194,7 @@ class FaultServer:
             self.log.good += 1
         elif kind in FLAGGED:
             self.log.flagged += 1
-        elif not (kind in TRANSIENT and self.faults and self.faults.billed):
+        elif not (kind in BILLABLE and self.faults and self.faults.billed):
             return
         self.log.bill(answer)
 
@@ -210,7 +202,8 @@ class FaultServer:
         assert self._window is not None
         self.log.limited += 1
         error = ApiError(429, "Rate limit reached for requests", code="rate_limit_exceeded", kind="requests")
-        return error_reply(error, headers={"Retry-After": f"{self._window.left(time.monotonic()):.3f}"})
+        left = math.ceil(self._window.left(time.monotonic()) * 1000) / 1000  # never earlier than the window's end
+        return error_reply(error, headers={"Retry-After": f"{left:.3f}"})
 
     async def _list_models(self, request: Request) -> Reply:
         known = [{"id": name, "object": "model", "created": 0, "owned_by": "tests"} for name in self.models]

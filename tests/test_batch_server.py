@@ -10,6 +10,7 @@ import pytest
 from batch_server import BatchScript, read_lines
 from fault_answers import text_for
 from fault_kinds import FaultScript
+from fault_process import log_of, server_process
 from fault_server import FaultServer
 
 Client = openai.AsyncOpenAI
@@ -194,3 +195,15 @@ def test_calls_that_are_refused() -> None:
             await client.files.create(file=("a", b"b"), purpose="user_data")
 
     with_batches(BatchScript(), use)
+
+
+def test_batches_in_a_process_of_its_own() -> None:
+    async def use(base_url: str) -> Any:
+        async with Client(base_url=base_url, api_key="k", max_retries=0) as client:
+            made = await submit(client, rows(1))
+            return await client.batches.retrieve(made.id)
+
+    with server_process("--batches", '{"polls": 1}') as base_url:
+        assert asyncio.run(use(base_url)).status == "completed"
+        log = log_of(base_url)
+    assert (log["batches"], log["per_batched_prompt"], log["batch_prompt_tokens"]) == (1, {"prompt 0": 1}, 7)
