@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from sert.config import Config
+from sert.config import CallsConfig, Config, EndpointConfig
 from sert.config_files import apply_overrides, load_config, validate
 from sert.errors import ConfigError
 
@@ -84,3 +84,15 @@ def test_steps_are_max_steps_or_whole_epochs() -> None:
     assert TrainingConfig(epochs=2).num_steps(17) == 6
     assert TrainingConfig(epochs=0.5).num_steps(17) == 2
     assert TrainingConfig(max_steps=4).num_steps(17) == 4
+
+
+@pytest.mark.parametrize("field", ["n", "best_of", "stream", "max_tokens", "messages"])
+def test_extra_fields_cannot_multiply_what_an_answer_costs(field: str) -> None:
+    with pytest.raises(ConfigError, match=f"may not hold {field}"):
+        validate(EndpointConfig, {"url": "http://h/v1", "model": "m", "extra_body": {field: 5}}, source="it")
+
+
+def test_a_key_in_place_of_its_variable_is_not_repeated() -> None:
+    with pytest.raises(ConfigError, match="name of an environment variable") as caught:
+        validate(CallsConfig, {"api_key_env": "sk-secret"}, source="it")
+    assert "secret" not in str(caught.value)

@@ -8,7 +8,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, get_args
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 Method = Literal["zero_shot", "finetune", "sert", "rd", "sert+rd"]
 METHODS: tuple[Method, ...] = get_args(Method)
@@ -190,6 +190,18 @@ class EndpointConfig(Section):
     seed: int | None = None
     extra_body: dict[str, Any] = {}
     """Fields of the request that only some endpoints know, such as `top_k`."""
+
+    @field_validator("extra_body")
+    @classmethod
+    def _hold_no_fields_of_ours(cls, extra: dict[str, Any]) -> dict[str, Any]:
+        ours = {"model", "messages", "prompt", "max_tokens", "max_completion_tokens", "temperature", "top_p"}
+        # Several answers, or a stream of them, would be neither paid for nor read rightly.
+        taken = sorted(extra.keys() & (ours | {"stop", "seed", "response_format", "n", "best_of", "stream"}))
+        if taken:
+            raise ValueError(
+                f"it may not hold {', '.join(taken)}; these have settings of their own or stay as they are"
+            )
+        return extra
 
 
 class Price(NamedTuple):

@@ -73,7 +73,7 @@ class Redactor:
 def _encodings(key: str) -> set[str]:
     raw = key.encode()
     forms = {key, urllib.parse.quote(key, safe=""), urllib.parse.quote_plus(key), raw.hex(), raw.hex().upper()}
-    forms |= {key.replace("/", "\\/"), key[::-1]}
+    forms.add(key.replace("/", "\\/"))
     for before in range(3):  # base64 has three alignments; the characters that depend on neighbours are left off
         for encode in (base64.b64encode, base64.urlsafe_b64encode):
             encoded = encode(b"\0" * before + raw).decode().rstrip("=")
