@@ -244,7 +244,7 @@ def test_attempts_that_may_have_been_charged_count_in_full(tmp_path: Path) -> No
 
 def test_an_endpoint_that_counts_more_than_was_asked_for_is_left(tmp_path: Path) -> None:
     transport = FakeTransport(lambda c, a, now: Received(reply(usage=Usage(5, 1000)), 0.0))
-    with pytest.raises(EndpointError, match="cap cannot be kept"):
+    with pytest.raises(EndpointError, match="no cap can be kept"):
         settle(calls_of(50), transport, tmp_path, **PAID, max_cost=Decimal(1))
     assert len(transport.arrivals) == 1
 

@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterable, Iterator
 from decimal import Decimal
 
 from sert.config import CallsConfig
-from sert.endpoint.calls import Call, Reply, TroubleError
+from sert.endpoint.calls import Call, Reply, TroubleError, Usage
+from sert.endpoint.doubts import cut_prompt, doubts_about
 from sert.endpoint.log import CallLog
 from sert.endpoint.money import Budget, dollars
 from sert.endpoint.pacing import Gate, Ticket
@@ -179,8 +180,9 @@ class Pool:
         if self._budget.capped and spent > reserved:
             self._stop(
                 EndpointError(
-                    f"The endpoint counts {reply.usage} for {call.label!r}, where at most {call.most_usage} were "
-                    "possible by the request; the cap cannot be kept at such an endpoint. See `sert doctor`."
+                    f"The endpoint counts more tokens for {call.label!r} than the request allows "
+                    f"({_tokens(reply.usage)} against {_tokens(call.most_usage)}); no cap can be kept there. "
+                    "See `sert doctor`."
                 )
             )
         await self._put_refused_aside()
@@ -248,14 +250,11 @@ class Pool:
 
     def _check_first(self, call: Call, reply: Reply) -> None:
         """Look at the first answer before more are paid for."""
-        prompt = call.body.get("prompt") or call.body["messages"][0]["content"]
-        words = len(prompt.split())
-        if reply.usage is not None and reply.usage.prompt_tokens < words // 2:
+        for doubt in doubts_about(call, reply):
+            self._say(f"{doubt}; `sert doctor` tells more")
+        if (cut := cut_prompt(call, reply)) is not None:
             self._stop(
-                EndpointError(
-                    f"The endpoint counts {reply.usage.prompt_tokens} tokens in a prompt of {words} words, so it cut "
-                    "the prompt. Give it a longer context, and look with `sert doctor`."
-                )
+                EndpointError(f"{cut[0].upper()}{cut[1:]}. Give it a longer context, and look with `sert doctor`.")
             )
 
     def _stop(self, error: SertError) -> None:
@@ -272,3 +271,7 @@ class Pool:
             f"({self._budget}). Answers are kept; the same command with a higher max_cost, or a smaller max_tokens, "
             "goes on."
         )
+
+
+def _tokens(usage: Usage | None) -> str:
+    return f"{usage.prompt_tokens} + {usage.completion_tokens}" if usage else "none"
