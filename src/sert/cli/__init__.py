@@ -6,6 +6,7 @@ from typing import NoReturn
 import click
 
 from sert import signals
+from sert.cli.doctor import doctor_command
 from sert.cli.judges import judge_command
 from sert.cli.listings import lab_group, tasks_command
 from sert.cli.runs import demo, report_command, run_command
@@ -52,6 +53,7 @@ def cli() -> None:
 
 for _command in (
     demo,
+    doctor_command,
     evaluate_command,
     filter_command,
     judge_command,

@@ -157,10 +157,10 @@ def make_calls(
                 )
                 await pool.run(calls())
 
-    _run_to_end(run)
+    run_to_end(run)
 
 
-def _run_to_end(run: Callable[[], Coroutine[Any, Any, None]]) -> None:
+def run_to_end(run: Callable[[], Coroutine[Any, Any, None]]) -> None:
     """Run a coroutine, in a thread of its own where this one has an event loop already, as notebooks do."""
     try:
         asyncio.get_running_loop()

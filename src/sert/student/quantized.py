@@ -102,7 +102,7 @@ def quantize_student(model: Any) -> None:
     """
     if model.device.type != "cpu":
         raise StudentError(f"student.dtype = 'int8' runs on the CPU only, not on {model.device}; use bfloat16 there.")
-    _check_products()
+    check_products()
     _replace_linears(model, Int8Linear)
     if not _runs(model):
         raise StudentError(f"student.dtype = 'int8' does not fit {type(model).__name__}; use float32 or bfloat16.")
@@ -165,7 +165,7 @@ def _int8_kernels_for(weight_IO: Tensor) -> Kernels | None:
     return kernels if kernels is not None and kernels.has_int8 else None
 
 
-def _check_products() -> None:
+def check_products() -> None:
     inputs = torch.full((32, 256), -LARGEST, dtype=torch.int8)
     weights = torch.full((256, 64), LARGEST, dtype=torch.int8)
     if not bool((torch._int_mm(inputs, weights) == -LARGEST * LARGEST * 256).all()):
