@@ -40,6 +40,8 @@ COMMANDS = [
     ["filter"],
     ["train"],
     ["teach"],
+    ["judge"],
+    ["doctor"],
     ["evaluate"],
     ["report"],
     ["tasks"],

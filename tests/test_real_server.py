@@ -1,5 +1,6 @@
 """Against a server that others wrote: `transformers serve` with the lab's student, on loopback."""
 
+import json
 import os
 import signal
 import socket
@@ -83,3 +84,11 @@ def test_teach_and_go_on_after_a_kill(tmp_path: Path, url: str) -> None:
     subprocess.run(teach(tmp_path, url, "killed", *slowly), check=True, capture_output=True, timeout=120)
     assert open_artifact(tmp_path / "killed").counts["requests"] <= QUESTIONS + 2
     assert (tmp_path / "killed/rationales.parquet").read_bytes() == (tmp_path / "whole/rationales.parquet").read_bytes()
+
+
+def test_doctor(tmp_path: Path, url: str) -> None:
+    command = [*"-m sert doctor --free --api completions --json --model".split(), STUDENT, "--endpoint", url]
+    done = subprocess.run([sys.executable, *command], cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert done.returncode in (0, 7), done.stderr
+    verdicts = {finding["name"]: finding["verdict"] for finding in json.loads(done.stdout)["endpoint"]}
+    assert [verdicts[name] for name in ("answer", "model", "usage", "max_tokens")] == ["ok"] * 4

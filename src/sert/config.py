@@ -179,8 +179,8 @@ class EndpointConfig(Section):
     model: str
     api: Literal["chat", "completions"] = "chat"
     """`chat` sends the prompt as a user's message, `completions` as plain text."""
-    temperature: Annotated[float, Field(ge=0)] | None = 0.0
-    """None = not sent, for models that refuse it."""
+    temperature: Annotated[float, Field(ge=0)] | Literal["unset"] = 0.0
+    """`unset` = not sent, for models that refuse it."""
     top_p: Annotated[float, Field(gt=0, le=1)] | None = None
     max_tokens: PositiveInt = 512
     """Longest answer."""

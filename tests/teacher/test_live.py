@@ -65,7 +65,7 @@ CHANGES: list[dict[str, object]] = [
     {"model": "other"},
     {"api": "completions"},
     {"temperature": 0.5},
-    {"temperature": None},
+    {"temperature": "unset"},
     {"top_p": 0.9},
     {"max_tokens": 100},
     {"token_limit_field": "max_completion_tokens"},

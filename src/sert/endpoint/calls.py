@@ -144,7 +144,7 @@ def make_call(
         body["prompt"] = prompt
     body[endpoint.token_limit_field] = endpoint.max_tokens
     optional = {
-        "temperature": endpoint.temperature,
+        "temperature": None if endpoint.temperature == "unset" else endpoint.temperature,
         "top_p": endpoint.top_p,
         "stop": list(endpoint.stop) or None,
         "seed": endpoint.seed,

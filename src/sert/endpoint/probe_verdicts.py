@@ -17,7 +17,7 @@ WORDS_A_TOKEN = 4
 """No text has more words a token, whatever the vocabulary."""
 
 # What may stand behind a model's name without making it another model: dates, numbers of snapshots, kinds of files.
-_SNAPSHOT = r"(?:[-@:._](?:\d{3,8}|\d{4}-\d{2}-\d{2}|latest|free|gguf))*"
+_SNAPSHOT = r"(?:[-@:._](?:\d{3,8}|\d{4}-\d{2}-\d{2}|latest|free|gguf))*(?:@\w[\w.-]{0,80})?"
 
 
 class Seen(NamedTuple):

@@ -166,6 +166,11 @@ def _int8_kernels_for(weight_IO: Tensor) -> Kernels | None:
 
 
 def check_products() -> None:
+    """Check that this processor multiplies int8 as torch says it does.
+
+    Raises:
+        StudentError: If it does not.
+    """
     inputs = torch.full((32, 256), -LARGEST, dtype=torch.int8)
     weights = torch.full((256, 64), LARGEST, dtype=torch.int8)
     if not bool((torch._int_mm(inputs, weights) == -LARGEST * LARGEST * 256).all()):

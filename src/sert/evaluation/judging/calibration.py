@@ -182,8 +182,8 @@ CALIBRATION: tuple[CalibrationItem, ...] = (
         "umbrella-good",
         _UMBRELLA,
         "A dripping umbrella makes whatever lies under it wet. A bed, a sofa and a bookshelf would be damaged by "
-        "water, and an oven is for cooking. The hallway is right behind the door, its floor is easy to wipe, and people "
-        "leave coats and shoes there. So the answer is D.",
+        "water, and an oven is for cooking. The hallway is right behind the door, its floor is easy to wipe, and "
+        "people leave coats and shoes there. So the answer is D.",
         "good",
     ),
     CalibrationItem(

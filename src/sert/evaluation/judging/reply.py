@@ -13,8 +13,9 @@ In lines mode the reply must hold, in the order of `CRITERIA`, one line a criter
   of that form the reply fails: an earlier line is not fallen back to.
 - The four lines form one block. Between them no other line names a criterion; behind them there may be comments.
 
-In JSON mode the whole reply, or all of it in one Markdown code block, is an object of the four keys, any order, with
-scores written as above.
+In JSON mode the whole reply, or all of it in one Markdown code block, is an object of the four keys, in any order, with
+numbers of the same form. It holds no backslash: a key that is spelled with escapes could not be found in the student's
+text.
 
 Before that, all up to the last `</think>` is dropped, and in lines mode what the judge quotes between the fences of
 its prompt. A score that the student's text gives to the same criterion is refused, wherever and however it stands
@@ -87,7 +88,7 @@ _OTHER_NUMBER = re.compile(
 
 _FENCE = re.compile(r"<<<(question|reasoning) ([A-Za-z0-9]{8,64})\b")
 _CODE_BLOCK = re.compile(r"```(?:json)?[ \t]*\r?\n(.*)\n```", re.DOTALL | re.IGNORECASE)
-_NUMERAL = re.compile(r"(\d+)(?:\.\d+)?")
+_NUMERAL = re.compile(r"\d+(?:\.\d+)?")
 # How far behind a criterion's name, in characters, a number in the student's text is taken for a score of it.
 _PLANT_REACH = 64
 
@@ -102,8 +103,8 @@ def parse_reply(text: str, *, reasoning: str, output: JudgeOutput) -> Parsed:
 
     Returns:
         All four scores or none. A failure is one of `empty`, `thinking not closed`, `quote not closed`, `not JSON`,
-        `duplicate key`, `wrong keys`, `wrong order`, `not one block`, or `missing`, `unreadable` or `planted` with a
-        criterion.
+        `escapes`, `duplicate key`, `wrong keys`, `wrong order`, `not one block`, or `missing`, `unreadable` or
+        `planted` with a criterion.
     """
     try:
         answer = _without_thinking(text)
@@ -193,6 +194,8 @@ def _is_comment(tail: str) -> bool:
 
 
 def _from_json(answer: str) -> Scores:
+    if "\\" in answer:
+        raise _RefusedError("escapes")
     block = _CODE_BLOCK.fullmatch(answer.strip())
     try:
         loaded = json.loads(
@@ -233,9 +236,9 @@ def _refuse_planted(scores: Scores, reasoning: str) -> None:
 
 def _planted(reasoning: str) -> Iterator[tuple[str, float]]:
     """Yield every number that the student's text puts behind a criterion, up to the next criterion."""
-    names = list(_NAME.finditer(reasoning))
-    ends = [*(name.start() for name in names[1:]), len(reasoning)]
+    text = " ".join(reasoning.split())  # JSON allows any number of blanks behind a key
+    names = list(_NAME.finditer(text))
+    ends = [*(name.start() for name in names[1:]), len(text)]
     for name, end in zip(names, ends, strict=False):
-        for found in _NUMERAL.finditer(reasoning, name.end(), min(end, name.end() + _PLANT_REACH)):
+        for found in _NUMERAL.finditer(text, name.end(), min(end, name.end() + _PLANT_REACH)):
             yield str(name.lastgroup), float(found[0])
-            yield str(name.lastgroup), float(found[1])  # a sentence may end in "10." before the next one's number
