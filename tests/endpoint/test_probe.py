@@ -150,7 +150,7 @@ def test_nothing_more_is_asked_after_three_failures_in_a_row() -> None:
 
 def test_what_is_asked_is_what_the_configuration_says() -> None:
     server = FaultServer(variant="honest")
-    asked = {"token_limit_field": "max_completion_tokens", "temperature": None, "extra_body": {"top_k": 5}}
+    asked = {"token_limit_field": "max_completion_tokens", "temperature": "unset", "extra_body": {"top_k": 5}}
     assert verdicts(probed(server, **asked)) == {}
     assert all("max_tokens" not in body and body["top_k"] == 5 for body in server.log.bodies)
     assert "temperature" not in server.log.bodies[0]
