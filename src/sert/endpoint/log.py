@@ -1,7 +1,7 @@
 """The log of calls: every request before it is sent, every result, in a journal that survives any crash."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
@@ -47,6 +47,23 @@ class Totals:
     flags: dict[str, int] = field(default_factory=dict)
 
 
+class Open(NamedTuple):
+    """An attempt without a result: the call's key and what was set aside for it."""
+
+    key: str
+    label: str
+    reserved: Decimal
+
+
+@dataclass
+class Submission:
+    """A batch of calls: the numbers of its attempts, and its id at the endpoint once that is known."""
+
+    name: str
+    numbers: range
+    batch: str | None = None
+
+
 class _Settled(NamedTuple):
     start: int
     kind: Status
@@ -59,6 +76,7 @@ class Standing:
         totals: Counts over every restart.
         notes: Small facts that must outlive a restart.
         settled: How each call ended, and where the record of it starts.
+        submissions: Batches that are not finished, by name.
         damaged: Records that cannot be read; what they held is asked for again.
     """
 
@@ -67,7 +85,8 @@ class Standing:
         self.notes: dict[str, str] = {}
         self.settled: dict[str, _Settled] = {}
         self.damaged = 0
-        self._under_way: dict[int, Decimal] = {}
+        self.submissions: dict[str, Submission] = {}
+        self._under_way: dict[int, Open] = {}
 
     def status(self, key: str) -> Status | None:
         """Tell how a call ended; None when it is still to be made."""
@@ -75,9 +94,17 @@ class Standing:
         return settled.kind if settled else None
 
     def close(self) -> None:
-        """Note that nobody waits for results any more: whatever is under way may have been charged, or not."""
-        self.totals.in_doubt += sum(self._under_way.values(), _ZERO)
-        self._under_way.clear()
+        """Note that nobody waits for results any more: what is under way may have been charged, or not.
+
+        What was sent in a batch can still be fetched and is no doubt yet.
+        """
+        fetchable = {number for each in self.submissions.values() for number in each.numbers}
+        for number in list(self._under_way.keys() - fetchable):
+            self.totals.in_doubt += self._under_way.pop(number).reserved
+
+    def open_calls(self, submission: Submission) -> dict[int, Open]:
+        """Look up the calls of a batch that have no result yet."""
+        return {number: self._under_way[number] for number in submission.numbers if number in self._under_way}
 
     def apply(self, start: int, record: Mapping[str, Any]) -> None:
         """Take in the next record of the journal."""
@@ -86,7 +113,9 @@ class Standing:
             self.notes.setdefault(record["name"], record["value"])
         elif kind == "intent":
             totals.requests += 1
-            self._under_way[record["number"]] = Decimal(record["reserved"])
+            self._under_way[record["number"]] = Open(record["key"], record["label"], Decimal(record["reserved"]))
+        elif kind == "submission":
+            self._submit(record)
         elif kind == "quarantine":
             totals.quarantined += self.status(record["key"]) != "quarantine"
             self.settled[record["key"]] = _Settled(start, "quarantine")
@@ -96,6 +125,15 @@ class Standing:
             totals.in_doubt += Decimal(record["in_doubt"])
         if kind == "answer":
             self._count_answer(start, record)
+
+    def _submit(self, record: Mapping[str, Any]) -> None:
+        if record["state"] == "done":
+            submission = self.submissions.pop(record["name"])
+            for number in submission.numbers:
+                self._under_way.pop(number, None)  # never charged
+        else:
+            first, end = record["numbers"]
+            self.submissions[record["name"]] = Submission(record["name"], range(first, end), record["batch"])
 
     def _count_answer(self, start: int, record: Mapping[str, Any]) -> None:
         totals, earlier = self.totals, self.status(record["key"])
@@ -175,9 +213,26 @@ class CallLog:
     async def intend(self, call: Call, *, reserved: Decimal) -> int:
         """Record that a call is about to be sent and what it may cost; return the attempt's number."""
         number = self.totals.requests
-        record = {"type": "intent", "number": number, "key": call.key, "label": call.label, "reserved": str(reserved)}
-        await self._write(record)
+        await self._write(_intent_record(number, call, reserved))
         return number
+
+    async def intend_together(self, calls: Sequence[Call], *, name: str, reserved: Sequence[Decimal]) -> Submission:
+        """Record that calls are about to be sent as one batch, and what each may cost."""
+        first = self.totals.requests
+        submission = Submission(name, range(first, first + len(calls)))
+        self._append(_submission_record(submission, "about to be sent"))
+        for number, call, amount in zip(submission.numbers, calls, reserved, strict=True):
+            self._append(_intent_record(number, call, amount))
+        await self._offload(self._journal.sync)
+        return submission
+
+    async def submitted(self, submission: Submission, *, batch: str) -> None:
+        """Record the id that the endpoint gave a batch."""
+        await self._write(_submission_record(Submission(submission.name, submission.numbers, batch), "sent"))
+
+    async def finish(self, submission: Submission) -> None:
+        """Record that nothing more will come of a batch; calls of it without a result were not charged."""
+        await self._write(_submission_record(submission, "done"))
 
     async def answer(self, call: Call, number: int, *, reply: Reply, spent: Decimal, in_doubt: Decimal) -> None:
         """Record an answer and what it cost."""
@@ -196,9 +251,9 @@ class CallLog:
             }
         )
 
-    async def failure(self, call: Call, number: int, *, reason: str, spent: Decimal, in_doubt: Decimal) -> None:
+    async def failure(self, key: str, number: int, *, reason: str, spent: Decimal, in_doubt: Decimal) -> None:
         """Record an attempt that brought no answer and what it cost."""
-        record = {"type": "failure", "number": number, "key": call.key, "reason": reason}
+        record = {"type": "failure", "number": number, "key": key, "reason": reason}
         await self._write({**record, "spent": str(spent), "in_doubt": str(in_doubt)})
 
     async def quarantine(self, call: Call, *, reason: str, raw: str) -> None:
@@ -237,3 +292,18 @@ class CallLog:
 
     def _append(self, record: Mapping[str, Any]) -> None:
         self.standing.apply(self._journal.append(record), record)
+
+
+def _intent_record(number: int, call: Call, reserved: Decimal) -> dict[str, Any]:
+    return {"type": "intent", "number": number, "key": call.key, "label": call.label, "reserved": str(reserved)}
+
+
+def _submission_record(submission: Submission, state: str) -> dict[str, Any]:
+    numbers = [submission.numbers.start, submission.numbers.stop]
+    return {
+        "type": "submission",
+        "name": submission.name,
+        "numbers": numbers,
+        "batch": submission.batch,
+        "state": state,
+    }

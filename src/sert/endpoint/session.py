@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from sert.config import CallsConfig, EndpointConfig
+from sert.endpoint.batch import Batcher
+from sert.endpoint.batch_files import BatchFiles
 from sert.endpoint.calls import Call, Usage
 from sert.endpoint.log import CallLog, read_standing
 from sert.endpoint.money import Budget, Estimate, check_money, cost_of, dollars
@@ -146,8 +148,9 @@ def make_calls(
     async def run() -> None:
         with (reporter or Silent()).track(label, total, "calls") as advance:
             async with transport:
-                pool = Pool(
+                await _settle(
                     transport,
+                    calls,
                     log=log,
                     budget=budget,
                     config=config,
@@ -155,9 +158,27 @@ def make_calls(
                     say=lambda line: (reporter or Silent()).say(f"{label}: {line}"),
                     retry_quarantined=retry_quarantined,
                 )
-                await pool.run(calls())
 
     run_to_end(run)
+
+
+async def _settle(
+    transport: OpenAITransport,
+    calls: Callable[[], Iterable[Call]],
+    *,
+    log: CallLog,
+    budget: Budget,
+    config: CallsConfig,
+    advance: Callable[[], None],
+    say: Callable[[str], None],
+    retry_quarantined: bool,
+) -> None:
+    told: dict[str, Any] = {"log": log, "budget": budget, "advance": advance, "say": say}
+    if config.batch:
+        files = BatchFiles(transport, max_line_bytes=config.max_reply_bytes, seconds=config.timeout)
+        await Batcher(files, **told, retry_quarantined=retry_quarantined).run(calls)
+    else:
+        await Pool(transport, **told, config=config, retry_quarantined=retry_quarantined).run(calls())
 
 
 def run_to_end(run: Callable[[], Coroutine[Any, Any, None]]) -> None:

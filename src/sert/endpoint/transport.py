@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from sert.config import CallsConfig, EndpointConfig
@@ -13,6 +14,12 @@ from sert.endpoint.secrets import Redactor, check_url, read_key
 if TYPE_CHECKING:
     import httpx2
     import openai
+
+
+FILE_CONTENT = "/content"
+"""End of the address of a file, which is read in a stream."""
+FILE_BYTES = 2**31
+"""Largest file that is read."""
 
 
 class Received(NamedTuple):
@@ -104,18 +111,25 @@ class OpenAITransport:
             TroubleError: If the endpoint cannot be reached, takes too long or answers with an error.
         """
         import httpx2
+
+        async with self.troubles(self._calls.timeout):
+            return await self.client.post(path, cast_to=httpx2.Response, body=dict(body))
+
+    @asynccontextmanager
+    async def troubles(self, seconds: float) -> AsyncIterator[None]:
+        """Turn whatever goes wrong inside into a `TroubleError`, at the latest after so many seconds."""
         import openai
 
         try:
-            async with asyncio.timeout(self._calls.timeout):
-                return await self.client.post(path, cast_to=httpx2.Response, body=dict(body))
+            async with asyncio.timeout(seconds):
+                yield
         except openai.APIStatusError as error:
             response = error.response
             raise read_error(
                 error.status_code, _headers(response), response.content, redact=self.redact, now=time.time()
             ) from None
         except (TimeoutError, openai.APITimeoutError):
-            raise TroubleError("transient", f"no reply within {self._calls.timeout:g} seconds", billed=True) from None
+            raise TroubleError("transient", f"no reply within {seconds:g} seconds", billed=True) from None
         except openai.APIConnectionError as error:
             raise self._connection_trouble(error) from None
         except _ReplyError as error:
@@ -137,7 +151,8 @@ class OpenAITransport:
         encoding = response.headers.get("content-encoding", "identity")
         if encoding != "identity":
             raise _ReplyError("the reply is compressed, which was not asked for")
-        response.stream = _bounded(response.stream, self._calls.max_reply_bytes)
+        limit = FILE_BYTES if response.url.path.endswith(FILE_CONTENT) else self._calls.max_reply_bytes
+        response.stream = _bounded(response.stream, limit)
 
 
 def _headers(response: "httpx2.Response") -> dict[str, str]:

@@ -8,7 +8,8 @@ In lines mode the reply must hold, in the order of `CRITERIA`, one line a criter
 - A score line begins with `Score for`; before it may stand a bullet, a number or a heading mark, around its parts
   emphasis (`*`, `_`, backticks). Behind the criterion comes `:` or `=`; a dash could be a minus sign.
 - A score is 0 to 10, with decimals behind a point, alone or as `7/10`, `7 out of 10`, `[7]`. A comment may follow
-  behind punctuation, but no other number, in digits or in words, for then it is open which of them is meant.
+  behind punctuation, but no other number, in digits or in words, for then it is open which of them is meant (`one`
+  counts as a number only where it comes first).
 - The last line that names a criterion together with a number, or behind `Score for`, decides. If it is no score line
   of that form the reply fails: an earlier line is not fallen back to.
 - The four lines form one block. Between them no other line names a criterion; behind them there may be comments.
@@ -18,8 +19,8 @@ numbers of the same form. It holds no backslash: a key that is spelled with esca
 text.
 
 Before that, all up to the last `</think>` is dropped, and in lines mode what the judge quotes between the fences of
-its prompt. A score that the student's text gives to the same criterion is refused, wherever and however it stands
-there, since it cannot be told from an echo.
+its prompt. A score that the student's text gives to the same criterion, that is a number shortly behind its name,
+wherever and in whatever form, is refused, since it cannot be told from an echo.
 
 A reply that was cut off may end in `1` of a `10`: the caller has to refuse those that hit the token limit. All
 patterns are bounded, so that the time is linear in the length of both texts.
