@@ -39,7 +39,7 @@ def settle(
     files: type[BatchFiles] = BatchFiles,
     say: Callable[[str], None] = lambda line: None,
     money: dict[str, Any] = FREE,
-    **limits: int,
+    **more: Any,
 ) -> Budget:
     config = CallsConfig(batch=True, timeout=5.0, **money)
 
@@ -48,7 +48,7 @@ def settle(
             budget = Budget(config, spent=log.totals.spent, in_doubt=log.totals.in_doubt)
             async with OpenAITransport(endpoint, config) as transport:
                 reached = files(transport, max_line_bytes=2**20, seconds=5.0, pause=at_once)
-                batcher = Batcher(reached, log=log, budget=budget, say=say, pause=at_once, **limits)
+                batcher = Batcher(reached, log=log, budget=budget, say=say, pause=at_once, **more)
                 await batcher.run(lambda: calls_of(endpoint, number))
             return budget
 
@@ -238,3 +238,26 @@ def test_a_batch_of_which_nobody_knows_whether_it_was_made_is_looked_for_later(t
         settle(tmp_path, endpoint_of(server), 3)
         assert server.log.batches == 1
     assert None not in texts(tmp_path, endpoint_of(server), 3)
+
+
+def test_single_refused_calls_are_put_aside_and_made_again_when_asked(tmp_path: Path) -> None:
+    with FaultServer() as server:
+        endpoint = endpoint_of(server)
+        settle(tmp_path, endpoint, 3)
+        refusing = type("Refusing", (BatchFiles,), {"read": _refuse_the_last})
+        settle(tmp_path, endpoint, 5, files=refusing)
+        assert read_standing(tmp_path).totals.quarantined == 1
+        settle(tmp_path, endpoint, 5)
+        assert server.log.batches == 2
+        settle(tmp_path, endpoint, 5, files=refusing, retry_quarantined=True)
+        assert (server.log.batches, read_standing(tmp_path).totals.quarantined) == (3, 1)
+        settle(tmp_path, endpoint, 5, retry_quarantined=True)
+    assert read_standing(tmp_path).totals.quarantined == 0
+    assert None not in texts(tmp_path, endpoint, 5)
+
+
+async def _refuse_the_last(self: BatchFiles, file: str) -> Any:
+    *others, last = [line async for line in BatchFiles.read(self, file)]
+    for line in others:
+        yield line
+    yield {**last, "response": {"status_code": 400, "body": {"error": {"message": "too long"}}}}

@@ -78,7 +78,8 @@ class Batcher:
         self._files, self._log, self._budget = files, log, budget
         self._advance, self._say, self._pause = advance, say, pause
         self._max_calls, self._max_bytes = max_calls, max_bytes
-        self._retry_quarantined = retry_quarantined
+        settled = log.standing.settled if retry_quarantined else {}
+        self._again = {key for key in settled if log.standing.status(key) == "quarantine"}
         self._answered = False
 
     async def run(self, calls: Callable[[], Iterable[Call]]) -> None:
@@ -93,12 +94,8 @@ class Batcher:
         for call in calls():
             if self._is_settled(call):
                 self._advance()
-        rounds = 0
-        while chunks := self._chunks(calls):
-            if rounds == MAX_ROUNDS:
-                break
-            rounds += 1
-            for chunk in chunks:
+        for _ in range(MAX_ROUNDS):
+            for chunk in self._chunks(calls):
                 if chunk.calls:
                     await self._submit(chunk)
                 if not chunk.complete:
@@ -106,17 +103,15 @@ class Batcher:
                         f"The cap does not allow the rest of the calls ({self._budget}). Answers are kept; the same "
                         "command with a higher max_cost goes on."
                     )
-            if not any(not self._is_settled(call) for call in calls()):
+            if not (left := sum(not self._is_settled(call) for call in calls())):
                 return
-        left = sum(not self._is_settled(call) for call in calls())
-        if left:
-            raise EndpointError(
-                f"{left} calls have no answer after {MAX_ROUNDS} batches. Answers are kept; the same command goes on."
-            )
+        raise EndpointError(
+            f"{left} calls have no answer after {MAX_ROUNDS} batches. Answers are kept; the same command goes on."
+        )
 
     def _is_settled(self, call: Call) -> bool:
         status = self._log.standing.status(call.key)
-        return status == "answer" or (status == "quarantine" and not self._retry_quarantined)
+        return status == "answer" or (status == "quarantine" and call.key not in self._again)
 
     def _chunks(self, calls: Callable[[], Iterable[Call]]) -> Iterator[_Chunk]:
         """Cut what is still to be made into batches that fit, and that the cap allows."""
@@ -270,6 +265,7 @@ class Batcher:
             await self._log.failure(line.call.key, line.number, reason=outcome.reason, **money)
             if outcome.kind == "refused" and put_aside:
                 await self._log.quarantine(line.call, reason=outcome.reason, raw=outcome.raw)
+                self._again.discard(line.call.key)
                 self._advance()
         self._budget.settle(line.reserved, **money)
 
