@@ -14,6 +14,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
+from batch_server import BatchScript
 from fault_kinds import FATAL, FLAGGED, HARMLESS, REFUSED, TRANSIENT, FaultScript, Settings
 from fault_server import FaultServer
 
@@ -167,3 +168,21 @@ def test_the_search_finds_a_key_that_was_written(tmp_path: Path) -> None:
     (tmp_path / "log").write_text(f"Authorization: Bearer {KEY}")
     assert len(leaks(tmp_path)) == 1
     assert len(leaks(tmp_path, base64.b64encode(f"Bearer {KEY}".encode()))) == 2
+
+
+@pytest.mark.parametrize("kind", ["unauthorized", "server_error", "error_200", None])
+def test_doctor(tmp_path: Path, kind: str | None) -> None:
+    command = "doctor --free --api-key-env TEACHER_KEY --model teacher --json --endpoint".split()
+    with FaultServer(faults=FaultScript(0, 1.0, (kind,)) if kind else None) as server:
+        done = run_sert(tmp_path, *command, server.base_url)
+        check(tmp_path, done, server)
+        assert done.returncode in (0, 7), done.stderr.decode()
+
+
+@pytest.mark.parametrize("faults", [None, ("unauthorized",)])
+def test_batches(tmp_path: Path, faults: tuple[str, ...] | None) -> None:
+    script = BatchScript(polls=1, faults=FaultScript(0, 1.0, faults) if faults else None)
+    with FaultServer(batches=script, answer=lambda body: f"{KEY}: so the answer is yes.") as server:
+        done = run_sert(tmp_path, *teach(server.base_url, "--batch"))
+        check(tmp_path, done)
+        assert done.returncode == (7 if faults else 0), done.stderr.decode()
