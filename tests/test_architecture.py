@@ -36,6 +36,7 @@ LAYERS = {
     "sert.teacher": 7,
     "sert.evaluation": 7,
     "sert.report": 7,
+    "sert.checks": 7,
     "sert.method": 8,
     "sert.runs": 9,
     "sert.cli": 10,

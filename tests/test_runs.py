@@ -179,4 +179,26 @@ def test_a_run_asks_an_endpoint_once_whatever_its_pace_and_cap(tmp_path: Path) -
         assert (again.stages_made, server.log.requests) == (0, 12)
     taught = [folder for folder in first.folder.glob("*-teach-*") if folder.is_dir()]
     assert len(taught) == 2
-    assert (first.folder / "calls" / "calls.journal").is_file()
+    assert (first.folder / "calls" / "teacher" / "calls.journal").is_file()
+
+
+def test_a_run_lets_a_judge_score_every_student_where_one_is_named(tmp_path: Path) -> None:
+    with FaultServer(variant="honest") as server:
+        judged = [
+            f'judge.endpoint={{url="{server.base_url}", model="teacher"}}',
+            "judge.calls.free=true",
+            "judge.limit=2",
+            "methods=['zero_shot', 'finetune']",
+            "training.max_steps=1",
+        ]
+        result = run(small(*judged), out=tmp_path / "run")
+        made = server.log.requests
+        # Planted texts are asked about once, as are equal outputs; two of two students on two tasks are judged.
+        assert 12 < made <= 12 + 2 * 2 * 2
+        again = run(small(*judged, "judge.calls.concurrency=2"), out=tmp_path / "run")
+        assert (again.stages_made, server.log.requests) == (0, made)
+    for task, row in zip(("lab-yes-no", "lab-choice"), result.metrics["judged"], strict=True):
+        assert row["task"] == task
+        assert [each["source"] for each in row["rows"]] == ["good", "bad", "zero_shot", "finetune"]
+    page = result.report.read_text()
+    assert "Planted: good" in page and "Replies: 16" in page

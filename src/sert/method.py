@@ -4,7 +4,7 @@
         |                                              |
         +--> teach (rationales) --> train (rd) <-------+ same rationales
         +--> labels --> train (finetune)
-    each student --> evaluate on the test questions --> report
+    each student --> evaluate on the test questions --> judge (where one is named) --> report
 
 A stage's folder is named by the hash of everything it depends on, so a finished stage is found again by content: the
 same command skips it, a changed configuration makes a new folder beside it.
@@ -15,8 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from sert.checks import LAB_KINDS, check_task
 from sert.config import CallsConfig, Config, Method, MiningConfig, StudentConfig, TaskConfig
-from sert.errors import ConfigError, DataError, TeacherError
+from sert.evaluation.judge import judge
 from sert.evaluation.prediction import evaluate, with_prompt
 from sert.evaluation.summary import TaskResults
 from sert.paths.mining import mine
@@ -32,9 +33,8 @@ from sert.tasks.base import TaskData, load_task
 from sert.tasks.prompts import label_example, teacher_prompt
 from sert.teacher.rationales import describe_teaching, teach
 
-LAB_KINDS = ("lab_yes_no", "lab_choice")
 CALLS = "calls"
-"""Folder of a run with the log of what was asked of endpoints."""
+"""Folder of a run with the logs of what was asked of its teacher and of its judge."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class TaskMethod:
 
     def _graph(self) -> None:
         methods = self.config.methods
-        self.mined = self.filtered = self.taught = None
+        self.mined = self.filtered = self.taught = self.judged = None
         self.probes: dict[str, Stage] = {}
         self.trained: dict[Method, Stage] = {}
         self.evaluated: dict[Method, Stage] = {}
@@ -98,11 +98,15 @@ class TaskMethod:
         if self.taught and "sert+rd" in methods:
             self._train_and_evaluate("sert+rd", self.taught.key, self._rationale_examples, start=self.trained["sert"])
 
+        if self.config.judge.endpoint is not None:
+            self.judged = self._judge()
+
     @property
     def stages(self) -> list[Stage]:
         """All stages, in an order in which they can be run."""
         first = [stage for stage in (self.mined, self.filtered, self.taught) if stage is not None]
-        return [*first, *self.trained.values(), *self.probes.values(), *self.evaluated.values()]
+        last = [self.judged] if self.judged is not None else []
+        return [*first, *self.trained.values(), *self.probes.values(), *self.evaluated.values(), *last]
 
     # The stages. Each names what its result depends on, and how it is made.
 
@@ -140,7 +144,7 @@ class TaskMethod:
 
     def _teach(self) -> Stage:
         recorded, teacher = self._settings.rationales, self.config.teacher
-        calls = self._out / CALLS
+        calls = self._out / CALLS / "teacher"
         return self._stage(
             "teach",
             # How an endpoint is called and paid for does not change what it answers.
@@ -155,6 +159,24 @@ class TaskMethod:
                 recorded=recorded,
                 calls=calls,
                 prompts=self._settings.prompts,
+                label=label,
+                reporter=self._reporter,
+            ),
+        )
+
+    def _judge(self) -> Stage:
+        config = self.config.judge
+        texts = len(self.evaluated) * min(config.limit or len(self.test_questions), len(self.test_questions))
+        return self._stage(
+            "judge",
+            depends=[config.model_copy(update={"calls": CallsConfig()})],
+            inputs=[stage.key for stage in self.evaluated.values()],
+            work=f"{texts} outputs and the planted texts, {config.repeats} replies each",
+            make=lambda folder, label: judge(
+                {method: stage.result().folder for method, stage in self.evaluated.items()},
+                out=folder,
+                config=config,
+                calls=self._out / CALLS / "judge",
                 label=label,
                 reporter=self._reporter,
             ),
@@ -272,6 +294,7 @@ class TaskMethod:
                 decoding: StoredTable(stage.result().file("paths.parquet"), MinedPath)
                 for decoding, stage in self.probes.items()
             },
+            judged=self.judged.result().counts if self.judged else None,
             verifier=_lab_verifier() if self._settings.kind in LAB_KINDS else None,
         )
 
@@ -299,32 +322,8 @@ def build_method(config: Config, *, out: Path, reporter: Reporter) -> list[TaskM
     """
     data: Mapping[str, TaskData] = {task: load_task(task, settings) for task, settings in config.tasks.items()}
     for task, loaded in data.items():
-        _check_task(task, loaded, config)
+        check_task(task, loaded, config)
     return [TaskMethod(task, config, data=data[task], out=out, reporter=reporter) for task in config.tasks]
-
-
-def _check_task(task: str, data: TaskData, config: Config) -> None:
-    """Refuse early what a stage would refuse late."""
-    settings = config.tasks[task]
-    for split in ("train", "test"):
-        if not data.split(split):
-            raise DataError(
-                f"{task}: the {split} split is empty. A run trains and tests: "
-                f"give tasks.{task}.test_data, split_file or test_share (for a hub set test_split)."
-            )
-    if settings.rationales is not None and not settings.rationales.is_file():
-        raise TeacherError(f"{task}: there is no file of recorded rationales {settings.rationales}.")
-    if "rd" not in config.methods and "sert+rd" not in config.methods:
-        return
-    if config.teacher.kind == "lab" and settings.kind not in LAB_KINDS:
-        raise ConfigError(f'{task}: the lab\'s oracle knows only the lab; set teacher.kind = "recorded".')
-    if config.teacher.kind == "endpoint" and config.teacher.endpoint is None:
-        raise ConfigError(f"{task}: the teacher's endpoint is not named; set teacher.endpoint.url and .model.")
-    if config.teacher.kind == "recorded" and settings.rationales is None:
-        raise TeacherError(
-            f"{task}: the methods rd and sert+rd need recorded rationales, but none are given. "
-            f"Set tasks.{task}.rationales, or leave these methods out of `methods`."
-        )
 
 
 def _lab_verifier() -> Callable[[Question, str], bool]:

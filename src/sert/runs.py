@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 
 import tomli_w
 
+from sert.checks import check_endpoints
 from sert.config import Config
 from sert.config_files import load_config
-from sert.endpoint.session import check_endpoint
 from sert.errors import DataError
 from sert.evaluation.summary import TaskResults, summarize_tasks
 from sert.method import TaskMethod, build_method
@@ -75,8 +75,12 @@ def run(config: Config, *, out: Path | None = None, reporter: Reporter | None = 
     """
     out, reporter = out or Path("runs") / config.name, reporter or Silent()
     tasks = build_method(config, out=out, reporter=reporter)
-    if any(task.taught is not None and not task.taught.finished for task in tasks) and config.teacher.endpoint:
-        check_endpoint(config.teacher.endpoint, config.teacher.calls)
+    to_do = {stage for task in tasks for stage in task.stages if not stage.finished}
+    check_endpoints(
+        config,
+        teaches=any(task.taught in to_do for task in tasks),
+        judges=any(task.judged in to_do for task in tasks),
+    )
     made = skipped = 0
     with run_lock(out):
         for leftover in out.glob(".*.tmp-*"):  # of a run that was killed; the lock says that nobody writes there

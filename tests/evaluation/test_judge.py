@@ -71,7 +71,7 @@ def judgements(judged: Artifact) -> list[Judgement]:
 @pytest.mark.parametrize("variant", ["honest", "no_json_schema", "ignores_json_schema"])
 def test_outputs_and_planted_texts_are_scored_in_either_form(evaluated: Path, tmp_path: Path, variant: str) -> None:
     with FaultServer(variant=variant, answer=tells_good_from_bad) as server:
-        judged = judge([evaluated], out=tmp_path / "j", config=config_of(server))
+        judged = judge({"sert": evaluated}, out=tmp_path / "j", config=config_of(server))
     rows = {row["source"]: row for row in judged.counts["rows"]}
     assert rows["good"]["coherence"]["mean"] == 9.0 and rows["bad"]["completeness"]["mean"] == 0.0
     assert (rows["good"]["n"], rows["bad"]["n"], rows["sert"]["n"]) == (6, 6, 4)
@@ -96,7 +96,7 @@ def test_a_reply_without_scores_is_a_failure_and_no_number(
     evaluated: Path, tmp_path: Path, answer: Callable[[dict[str, Any]], str], failure: str | None
 ) -> None:
     with FaultServer(answer=answer) as server:
-        judged = judge([evaluated], out=tmp_path / "j", config=config_of(server, output="lines"))
+        judged = judge({"sert": evaluated}, out=tmp_path / "j", config=config_of(server, output="lines"))
     for row in judgements(judged):
         assert (row.coherence, row.relevance, row.logical_consistency, row.completeness) == (None,) * 4
         assert row.failure is not None and (failure is None or row.failure == failure)
@@ -113,7 +113,7 @@ def test_a_judge_that_copies_what_the_student_says_of_itself_gives_it_nothing(ev
         return lines((10, 10, 10, 10)) if found else lines((3, 3, 3, 3))
 
     with FaultServer(answer=gullible) as server:
-        judged = judge([evaluated], out=tmp_path / "j", config=config_of(server, output="lines"))
+        judged = judge({"sert": evaluated}, out=tmp_path / "j", config=config_of(server, output="lines"))
     planted = [row for row in judgements(judged) if row.source == "sert" and row.question_id != "q0"]
     assert [row.coherence for row in planted] == [None] * 3
 
@@ -129,7 +129,7 @@ def test_repeats_and_how_far_they_agree(evaluated: Path, tmp_path: Path) -> None
     with FaultServer(answer=wavers) as server:
         config = config_of(server, output="lines", repeats=2)
         config = config.model_copy(update={"calls": CallsConfig(free=True, concurrency=1)})
-        judged = judge([evaluated], out=tmp_path / "j", config=config)
+        judged = judge({"sert": evaluated}, out=tmp_path / "j", config=config)
         assert server.log.requests == 2 * 16
     assert judged.counts["agreement"]["coherence"]["mean_difference"] == 0.0
     assert judged.counts["agreement"]["completeness"]["mean_difference"] == 2.0
@@ -139,11 +139,12 @@ def test_repeats_and_how_far_they_agree(evaluated: Path, tmp_path: Path) -> None
 
 def test_the_same_command_goes_on_with_the_same_questions(evaluated: Path, tmp_path: Path) -> None:
     with FaultServer(answer=tells_good_from_bad) as server:
-        first = judge([evaluated], out=tmp_path / "a", calls=tmp_path / "calls", config=config_of(server), limit=2)
+        two = config_of(server, limit=2)
+        first = judge({"sert": evaluated}, out=tmp_path / "a", calls=tmp_path / "calls", config=two)
         made = server.log.requests
-        again = judge([evaluated], out=tmp_path / "b", calls=tmp_path / "calls", config=config_of(server), limit=2)
+        again = judge({"sert": evaluated}, out=tmp_path / "b", calls=tmp_path / "calls", config=two)
         assert server.log.requests == made
-        judge([evaluated], out=tmp_path / "c", calls=tmp_path / "calls", config=config_of(server))
+        judge({"sert": evaluated}, out=tmp_path / "c", calls=tmp_path / "calls", config=config_of(server))
         assert server.log.requests == made + 2
     assert judgements(first) == judgements(again)
 
@@ -151,7 +152,7 @@ def test_the_same_command_goes_on_with_the_same_questions(evaluated: Path, tmp_p
 def test_failing_endpoints_fail_texts_not_the_judging(evaluated: Path, tmp_path: Path) -> None:
     script = FaultScript(2, 0.5, ("html_200", "stop_at_limit", "content_filter"))
     with FaultServer(answer=tells_good_from_bad, faults=script) as server:
-        judged = judge([evaluated], out=tmp_path / "j", config=config_of(server, output="lines"))
+        judged = judge({"sert": evaluated}, out=tmp_path / "j", config=config_of(server, output="lines"))
     failures = judged.counts["failures"]
     assert {"truncated", "filtered"} <= failures.keys()
     assert sum(failures.values()) == sum(row.failure is not None for row in judgements(judged)) < 16
@@ -159,16 +160,16 @@ def test_failing_endpoints_fail_texts_not_the_judging(evaluated: Path, tmp_path:
 
 def test_what_cannot_be_judged_is_refused(evaluated: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="--endpoint"):
-        judge([evaluated], out=tmp_path / "j", config=JudgeConfig())
+        judge({"sert": evaluated}, out=tmp_path / "j", config=JudgeConfig())
     nobody = JudgeConfig(endpoint=EndpointConfig(url="http://127.0.0.1:9/v1", model="m"))
-    with pytest.raises(DataError, match="same name"):
-        judge([evaluated, evaluated], out=tmp_path / "j", config=nobody)
+    with pytest.raises(DataError, match="planted"):
+        judge({"good": evaluated}, out=tmp_path / "j", config=nobody)
     other = commit(tmp_path / "mined", lambda folder: {}, stage="mine", config={}, inputs={}, seed=0)
     with pytest.raises(DataError, match="not left by `sert evaluate`, but by mine"):
-        judge([other.folder], out=tmp_path / "j", config=nobody)
+        judge({"other": other.folder}, out=tmp_path / "j", config=nobody)
 
 
 def test_a_plan_counts_planted_texts_and_repeats(evaluated: Path, tmp_path: Path) -> None:
-    nobody = JudgeConfig(endpoint=EndpointConfig(url="http://127.0.0.1:9/v1", model="m"), repeats=3)
-    plan = plan_judging([evaluated], config=nobody, limit=1, calls=tmp_path / "none")
+    nobody = JudgeConfig(endpoint=EndpointConfig(url="http://127.0.0.1:9/v1", model="m"), repeats=3, limit=1)
+    plan = plan_judging({"sert": evaluated}, config=nobody, calls=tmp_path / "none")
     assert plan.calls == 3 * 13

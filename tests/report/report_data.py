@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from sert.evaluation.judging.prompt import CRITERIA
 from sert.report.examples import ShownPath, ShownPrediction
 
 HOSTILE = "<script>alert(1)</script></style>|`x`|\x1b[31m\u202etxt.exe\n# head $a_b$ [l](javascript:x) &amp; {{ 7*7 }}"
@@ -53,8 +54,33 @@ def make_metrics(task: str = "lab_yes_no") -> dict[str, Any]:
                 "mined_true_share": 0.083,
             }
         ],
+        "judged": [_judged(task)],
         "warnings": [f"{task}: 29 train questions have no surviving path and train nothing"],
     }
+
+
+def _judged(task: str) -> dict[str, Any]:
+    """Four hundred outputs and twelve planted texts, judged twice; eight replies failed."""
+    agreement = {"mean_difference": 0.5, "equal_share": 0.6, "within_one_share": 0.9, "num_pairs": 408}
+    gap = {"gap": 6.5, "good_mean": 8.5, "bad_mean": 2.0}
+    return {
+        "task": task,
+        "student": "lab",
+        "judge": "grader",
+        "output": "lines",
+        "replies": 824,
+        "failures": {"no answer given": 8},
+        "rows": [
+            {"source": source, "n": n} | {name: _scores(n - failed, failed, mean) for name in CRITERIA}
+            for source, n, failed, mean in (("good", 6, 0, 8.5), ("bad", 6, 0, 2.0), ("sert", 400, 4, 6.25))
+        ],
+        "calibration": {"separates": True, **dict.fromkeys(CRITERIA, gap)},
+        "agreement": dict.fromkeys(CRITERIA, agreement),
+    }
+
+
+def _scores(scored: int, failed: int, mean: float) -> dict[str, Any]:
+    return {"num_scored": scored, "num_failed": failed, "mean": mean, "interval": [mean - 0.2, mean + 0.2]}
 
 
 _FUNNEL = [

@@ -67,7 +67,18 @@ def test_metrics_json_has_null_for_what_json_cannot_say(tmp_path):
 
 def test_the_verdict_comes_first_then_the_numbers_then_the_examples():
     assert re.findall(r'<h2 id="(\w+)"', render()) == [
-        *("verdict", "results", "figures", "funnel", "latent", "selection", "paths", "predictions", "settings"),
+        *(
+            "verdict",
+            "results",
+            "judged",
+            "figures",
+            "funnel",
+            "latent",
+            "selection",
+            "paths",
+            "predictions",
+            "settings",
+        ),
     ]
 
 
@@ -147,7 +158,7 @@ def test_warnings_and_left_out_questions_are_shown():
 
 
 def test_what_was_not_measured_is_said():
-    empty = {name: [] for name in ("rows", "comparisons", "funnel", "latent", "selection", "warnings")}
+    empty = {name: [] for name in ("rows", "comparisons", "funnel", "latent", "selection", "judged", "warnings")}
     texts = [
         text.strip() for text in Elements(render(metrics=make_metrics() | empty, examples=[], predictions=[])).texts
     ]

@@ -1,7 +1,8 @@
 import pytest
 from report_data import HOSTILE, UNBROKEN, make_hostile, make_metrics
 
-from sert.report.table import markdown_tables, result_table, terminal_table
+from sert.report.table import result_table
+from sert.report.texts import markdown_tables, terminal_table
 
 
 def test_result_table_rows():
@@ -36,6 +37,7 @@ def test_markdown_holds_results_comparisons_and_funnel():
         "## lab\\_yes\\_no",
         "### Results",
         "### Comparisons",
+        "### Scores of the judge",
         "### Paths that the rules left",
         "## quiz",
         "### Results",
@@ -80,6 +82,16 @@ def test_terminal_table_is_plain_and_at_most_100_columns_wide(text):
 
 
 def test_a_run_without_results_is_still_written():
-    metrics = make_metrics() | {name: [] for name in ("rows", "comparisons", "funnel", "latent", "selection")}
+    metrics = make_metrics() | {name: [] for name in ("rows", "comparisons", "funnel", "latent", "selection", "judged")}
     assert "Majority class: no" in terminal_table(metrics)
     assert "### Comparisons" not in markdown_tables(metrics)
+
+
+def test_a_judges_scores_stand_beside_how_many_replies_failed_and_how_far_to_trust_them():
+    text = terminal_table(make_metrics())
+    lines = [" ".join(line.split()) for line in text.splitlines()]
+    assert "SERT 6.25 ±0.20 6.25 ±0.20 6.25 ±0.20 6.25 ±0.20 396 4" in lines
+    assert lines.index("Planted: bad 2.00 ±0.20 2.00 ±0.20 2.00 ±0.20 2.00 ±0.20 6 0") > 0
+    assert "The judge tells the planted good texts from the bad ones by every criterion." in lines
+    assert "Replies: 824, of which 8 gave no scores (no answer given 8)." in lines
+    assert "| SERT | 6.25 ±0.20 | 6.25 ±0.20 | 6.25 ±0.20 | 6.25 ±0.20 | 396 | 4 |" in markdown_tables(make_metrics())

@@ -7,12 +7,13 @@ import click
 
 from sert.cli.options import DRY_RUN, JSON, OUT, SET, config_of, given, print_json, print_plan, terminal, with_options
 from sert.cli.teachers import ENDPOINT, endpoint_sections
+from sert.progress import printable
 
 
 @click.command("judge")
 @click.argument("evaluated", type=click.Path(path_type=Path), nargs=-1, required=True)
 @with_options(OUT)
-@click.option("--limit", type=click.IntRange(min=1), help="Judge only the first outputs of each folder.")
+@click.option("--limit", type=click.IntRange(min=1), help="First outputs of each folder.  [default: 100]")
 @click.option("--repeats", type=click.IntRange(min=1), help="Replies a text.  [default: 1]")
 @with_options(ENDPOINT, SET, DRY_RUN, JSON)
 def judge_command(
@@ -37,19 +38,21 @@ def judge_command(
     sert judge evaluated evaluated-distilled --endpoint https://api.openai.com/v1 --model NAME \\
         --price 0.5,1.5 --max-cost 1 --repeats 3 --set judge.endpoint.temperature=0.7 --dry-run --out judged
     """
-    sections = {**endpoint_sections(url, options), **given({"repeats": repeats})}
+    sections = {**endpoint_sections(url, options), **given({"repeats": repeats, "limit": limit})}
     config = config_of({"task": "lab_yes_no"}, overrides, reads=("judge",), judge=sections)
     from sert.evaluation.judge import judge, plan_judging
 
+    folders = {folder.name: folder for folder in evaluated}
+    if len(folders) < len(evaluated):
+        raise click.UsageError("two of the folders have the same name, by which they are told apart; rename one.")
     calls = out.with_name(f"{out.name}.calls")
     if dry_run:
-        plan = plan_judging(evaluated, config=config.judge, limit=limit, calls=calls)
+        plan = plan_judging(folders, config=config.judge, calls=calls)
         return print_plan(out, as_json, **plan.describe())
     judged = judge(
-        evaluated,
+        folders,
         out=out,
         config=config.judge,
-        limit=limit,
         calls=calls,
         retry_quarantined=retry_quarantined,
         reporter=terminal(),
@@ -58,5 +61,5 @@ def judge_command(
         return print_json({"folder": str(judged.folder), "key": judged.key, **judged.counts})
     from sert.report.judging import judging_text
 
-    click.echo(judging_text(judged.counts))
+    click.echo(printable(judging_text(judged.counts)))
     click.echo(f"Written to {judged.folder}")

@@ -49,7 +49,7 @@ def report_command(folder: Path, as_json: bool) -> None:
     \b
     sert report runs/demo
     """
-    from sert.report.table import terminal_table
+    from sert.report.texts import terminal_table
     from sert.runs import report_run
 
     result = report_run(folder)
@@ -63,7 +63,7 @@ def _run(
     file: Path, out: Path | None, overrides: tuple[str, ...], limit: int | None, dry_run: bool, as_json: bool
 ) -> None:
     from sert.config_files import load_config
-    from sert.report.table import terminal_table
+    from sert.report.texts import terminal_table
     from sert.runs import plan, run
 
     config = load_config(file, overrides=overrides, limit=limit)

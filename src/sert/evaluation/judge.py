@@ -5,7 +5,7 @@ A judged folder holds `judgements.parquet`, a row a reply, and `scores.json`, wh
 
 import secrets
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -36,11 +36,10 @@ class JudgedText(NamedTuple):
 
 
 def judge(
-    evaluated: Sequence[Path],
+    evaluated: Mapping[str, Path],
     *,
     out: Path,
     config: JudgeConfig,
-    limit: int | None = None,
     calls: Path | None = None,
     retry_quarantined: bool = False,
     label: str = "judge",
@@ -52,10 +51,9 @@ def judge(
     while they come; the same call again goes on where it stopped.
 
     Args:
-        evaluated: Folders that `evaluate` left.
+        evaluated: Whose outputs -> the folder that `evaluate` left.
         out: Folder of the result.
         config: The judge.
-        limit: Judge only the first questions of each folder.
         calls: Folder of the log of calls; `<out>.calls` when not given.
         retry_quarantined: Ask again what was put aside earlier.
         label: What the progress is called.
@@ -63,14 +61,14 @@ def judge(
 
     Raises:
         ConfigError: If the judge's endpoint is not named, or it is not said who pays for it.
-        DataError: If a folder was not evaluated, or two have the same name.
+        DataError: If a folder was not evaluated, or a name stands for planted texts.
         EndpointError: If the endpoint refuses, fails or cannot be reached.
         BudgetError: If the next call could pass the cap.
     """
     endpoint, reporter = _endpoint_of(config), reporter or Silent()
     folders = _open_evaluated(evaluated)
-    texts = _texts(folders, limit)
-    settings = {"judge": config.model_dump(mode="json", exclude={"calls"}), "limit": limit}
+    texts = _texts(folders, config.limit)
+    settings = {"judge": config.model_dump(mode="json", exclude={"calls"})}
     inputs = {name: artifact.key for name, artifact in folders.items()}
     if config.repeats > 1 and endpoint.temperature == 0:
         reporter.say(f"{label}: at temperature 0 repeats mostly repeat themselves; set judge.endpoint.temperature")
@@ -88,10 +86,10 @@ def judge(
     return commit(out, fill, stage="judge", config=settings, inputs=inputs, seed=0)
 
 
-def plan_judging(evaluated: Sequence[Path], *, config: JudgeConfig, limit: int | None, calls: Path) -> CallPlan:
+def plan_judging(evaluated: Mapping[str, Path], *, config: JudgeConfig, calls: Path) -> CallPlan:
     """Count what would be asked and what it may cost. Opens no connection and writes nothing."""
     endpoint = _endpoint_of(config)
-    texts = _texts(_open_evaluated(evaluated), limit)
+    texts = _texts(_open_evaluated(evaluated), config.limit)
     output: JudgeOutput = "lines" if config.output == "auto" else config.output
     made = _calls(texts, endpoint, config, nonce="0" * 16, output=output)
     return plan_calls(made, folder=calls, config=config.calls)
@@ -203,24 +201,22 @@ def _endpoint_of(config: JudgeConfig) -> EndpointConfig:
     return config.endpoint
 
 
-def _open_evaluated(evaluated: Sequence[Path]) -> dict[str, Artifact]:
-    folders = {folder.name: open_artifact(folder) for folder in evaluated}
-    if len(folders) < len(evaluated):
-        raise DataError("Two of the folders to judge have the same name, by which they are told apart; rename one.")
+def _open_evaluated(evaluated: Mapping[str, Path]) -> dict[str, Artifact]:
+    folders = {name: open_artifact(folder) for name, folder in evaluated.items()}
     for name, artifact in folders.items():
         if artifact.manifest["stage"] != "evaluate":
             raise DataError(f"{artifact.folder} was not left by `sert evaluate`, but by {artifact.manifest['stage']}.")
         if name in KINDS:
-            raise DataError(f"The folder name {name!r} stands for planted texts here; rename the folder.")
+            raise DataError(f"The name {name!r} stands for planted texts here; rename the folder.")
     return folders
 
 
-def _texts(folders: dict[str, Artifact], limit: int | None) -> list[JudgedText]:
+def _texts(folders: dict[str, Artifact], limit: int) -> list[JudgedText]:
     """List planted texts first, so that a judge that cannot tell good from bad is seen early."""
     texts = [JudgedText(item.kind, item.question, item.reasoning) for item in CALIBRATION]
     for name, artifact in folders.items():
         questions = {each.question_id: each for each in read_table(artifact.file("questions.parquet"), Question)}
-        for prediction in read_table(artifact.file("predictions.parquet"), Prediction)[:limit]:
+        for prediction in read_table(artifact.file("predictions.parquet"), Prediction)[: limit or None]:
             texts.append(JudgedText(name, questions[prediction.question_id], prediction.completion.strip()))
     return texts
 

@@ -36,6 +36,7 @@ class TaskResults:
         predictions: Method -> predictions on the test questions.
         training: Method -> counts of its training.
         probes: Decoding -> paths of the test questions, `probe_samples` a question.
+        judged: What a judge said of the outputs (`scores.json`), None when none was asked.
         verifier: Says whether a path is true; only the lab has one. Of a path that was stopped early nobody knows.
     """
 
@@ -49,6 +50,7 @@ class TaskResults:
     predictions: Mapping[Method, Sequence[Prediction]] = field(default_factory=dict)
     training: Mapping[Method, Mapping[str, Any]] = field(default_factory=dict)
     probes: Mapping[str, Sequence[Path] | StoredTable[Path]] = field(default_factory=dict)
+    judged: Mapping[str, Any] | None = None
     verifier: Verifier | None = None
 
 
@@ -57,7 +59,7 @@ def summarize_tasks(
 ) -> dict[str, list[dict[str, Any]]]:
     """Build the tables of `metrics.json`; all shares are 0..1, what was not measured is None."""
     tables: dict[str, list[dict[str, Any]]] = {
-        name: [] for name in ("tasks", "rows", "comparisons", "funnel", "latent", "selection")
+        name: [] for name in ("tasks", "rows", "comparisons", "funnel", "latent", "selection", "judged")
     }
     for result in results:
         about = {"task": result.task, "student": student}
@@ -65,6 +67,8 @@ def summarize_tasks(
         tables["rows"] += [{**about, "seed": seed, **row} for row in _result_rows(result)]
         tables["comparisons"] += [{**about, **row} for row in _comparison_rows(result)]
         tables["latent"] += [{**about, **row} for row in _latent_rows(result, rules)]
+        if result.judged is not None:
+            tables["judged"].append({**about, **result.judged})
         if result.verdicts:
             truths = _truths(result)
             tables["funnel"] += [{**about, **row} for row in _funnel_rows(result, truths)]

@@ -10,9 +10,10 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from sert.progress import printable
-from sert.report import cells, table
+from sert.report import cells, judging, table
 from sert.report.examples import ShownPath, ShownPrediction
 from sert.report.figures import draw_accuracy, draw_funnel, draw_latent
+from sert.report.texts import markdown_tables
 from sert.report.verdict import findings
 from sert.store.artifacts import write_json
 
@@ -48,6 +49,8 @@ class TaskView(NamedTuple):
     funnel: table.Table
     latent: table.Table
     training: table.Table
+    judged: table.Table
+    trust: list[str]
     drawings: list[Drawing]
     paths: list[PathGroup]
     predictions: list[PredictionGroup]
@@ -68,7 +71,7 @@ def write_report(
     folder.mkdir(parents=True, exist_ok=True)
     page, tables, data = folder / "index.html", folder / "table.md", folder / "metrics.json"
     page.write_text(render_page(numbers, examples=examples, predictions=predictions), encoding="utf-8")
-    tables.write_text(table.markdown_tables(numbers), encoding="utf-8")
+    tables.write_text(markdown_tables(numbers), encoding="utf-8")
     write_json(data, numbers)
     return [page, tables, data]
 
@@ -108,6 +111,7 @@ def _view(
     predictions: Sequence[ShownPrediction],
 ) -> TaskView:
     task = about["task"]
+    judged = table.of_task(metrics, "judged", task)
     return TaskView(
         about=about,
         findings=findings(metrics, about),
@@ -116,6 +120,8 @@ def _view(
         funnel=table.funnel_table(metrics, task),
         latent=table.latent_table(metrics, task),
         training=table.training_table(metrics, task),
+        judged=judging.judging_table(judged[0]) if judged else table.Table((), []),
+        trust=list(judging.judging_trust(judged[0])) if judged else [],
         drawings=list(_drawings(metrics, about, number=number)),
         paths=_path_groups([example for example in examples if example.task == task]),
         predictions=_prediction_groups([prediction for prediction in predictions if prediction.task == task]),

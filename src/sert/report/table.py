@@ -1,4 +1,4 @@
-"""The tables of a report, as cells, as Markdown and as plain text for a terminal."""
+"""The tables of a report as cells, and how one table is written as Markdown and as plain text."""
 
 import io
 import re
@@ -148,41 +148,6 @@ def training_table(metrics: Metrics, task: str) -> Table:
     return _table(of_task(metrics, "rows", task), _TRAINING_COLUMNS)
 
 
-def markdown_tables(metrics: Metrics) -> str:
-    """Write the results, the comparisons and the funnel of every task as Markdown."""
-    parts = [f"# {_markdown_cell(str(metrics['name']))}"]
-    parts.append(f"Student {_markdown_cell(str(metrics['student']))}, seed {_markdown_cell(str(metrics['seed']))}.")
-    for about in metrics["tasks"]:
-        task = about["task"]
-        parts += [
-            f"## {_markdown_cell(task)}",
-            f"{cells.count(about['num_train'])} train and {cells.count(about['num_test'])} test questions.",
-        ]
-        titled = (
-            ("Results", result_table(metrics, about)),
-            ("Comparisons", comparison_table(metrics, task)),
-            ("Paths that the rules left", funnel_table(metrics, task)),
-        )
-        for title, table in titled:
-            if not table.is_empty:
-                parts += [f"### {title}", _markdown(table)]
-    return "\n\n".join(parts) + "\n"
-
-
-def terminal_table(metrics: Metrics) -> str:
-    """Write the results and comparisons as plain text: no colour codes, at most 100 columns."""
-    parts = []
-    for about in metrics["tasks"]:
-        title = f"{about['task']}: {about['num_test']} test questions, student {metrics['student']}"
-        parts += [_wrap(f"{title}, seed {metrics['seed']}"), plain_table(result_table(metrics, about))]
-        comparisons = comparison_table(metrics, about["task"])
-        if not comparisons.is_empty:
-            parts.append(plain_table(Table(comparisons.header[:-1], [row[:-1] for row in comparisons.rows])))
-    if metrics["warnings"]:
-        parts.append("\n".join(_wrap(f"Warning: {warning}") for warning in metrics["warnings"]))
-    return "\n\n".join(parts)
-
-
 def _table(rows: Sequence[Mapping[str, Any]], columns: Sequence[Column]) -> Table:
     return Table(
         tuple(column.heading for column in columns), [tuple(column.cell(row) for column in columns) for row in rows]
@@ -193,13 +158,14 @@ def _if_measured(rows: Sequence[Mapping[str, Any]], *columns: Column, key: str) 
     return columns if any(row[key] is not None for row in rows) else ()
 
 
-def _markdown(table: Table) -> str:
+def markdown_table(table: Table) -> str:
+    """Write one table as Markdown; nothing in a cell acts as Markdown or HTML."""
     rule = ["---", *["---:"] * (len(table.header) - 1)]
-    lines = [[_markdown_cell(cell) for cell in row] for row in (table.header, *table.rows)]
+    lines = [[markdown_cell(cell) for cell in row] for row in (table.header, *table.rows)]
     return "\n".join(f"| {' | '.join(line)} |" for line in (lines[0], rule, *lines[1:]))
 
 
-def _markdown_cell(text: str) -> str:
+def markdown_cell(text: str) -> str:
     """Keep a text inside its cell: nothing in it may act as Markdown or HTML."""
     escaped = _MARKDOWN_SIGNS.sub(r"\\\1", _one_line(text))
     return escaped.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
@@ -223,5 +189,6 @@ def plain_table(table: Table) -> str:
     return "\n".join(line.rstrip() for line in capture.get().rstrip().splitlines())
 
 
-def _wrap(text: str) -> str:
+def wrap(text: str) -> str:
+    """Break a text into lines for a terminal, control characters made visible."""
     return "\n".join(textwrap.wrap(_one_line(text), TERMINAL_WIDTH, subsequent_indent="  "))

@@ -69,7 +69,7 @@ _NAME = re.compile(
 )
 _BULLET = re.compile(r"(?:(?:[-+*•]|#{1,6}|\(?[0-9]{1,2}[.)])[ \t\xa0]{0,8}){0,2}", re.ASCII)
 _GAP = r"[ \t\xa0*_`]"
-_SCORE = r"(?:10(?:\.0{1,16})?|[0-9](?:\.[0-9]{1,16})?)"
+_SCORE = r"(?:10(?:\.0{1,20})?|[0-9](?:\.[0-9]{1,20})?)"
 _OF_TEN = r"(?:[ \t\xa0]{0,4}/[ \t\xa0]{0,4}10|[ \t\xa0]{1,4}out[ \t\xa0]of[ \t\xa0]10)?"
 _ANNOUNCED = re.compile(rf"score{_GAP}{{1,12}}for{_GAP}{{1,12}}(?={_NAME.pattern})", re.IGNORECASE | re.ASCII)
 _SCORE_LINE = re.compile(

@@ -1,0 +1,48 @@
+"""What a run refuses at its beginning, so that no stage has to refuse it late."""
+
+from sert.config import Config
+from sert.endpoint.session import check_endpoint
+from sert.errors import ConfigError, DataError, TeacherError
+from sert.tasks.base import TaskData
+
+LAB_KINDS = ("lab_yes_no", "lab_choice")
+
+
+def check_task(task: str, data: TaskData, config: Config) -> None:
+    """Check what a task needs.
+
+    Raises:
+        SertError: If a split is empty, or there are no rationales to be had that a method needs.
+    """
+    settings = config.tasks[task]
+    for split in ("train", "test"):
+        if not data.split(split):
+            raise DataError(
+                f"{task}: the {split} split is empty. A run trains and tests: "
+                f"give tasks.{task}.test_data, split_file or test_share (for a hub set test_split)."
+            )
+    if settings.rationales is not None and not settings.rationales.is_file():
+        raise TeacherError(f"{task}: there is no file of recorded rationales {settings.rationales}.")
+    if "rd" not in config.methods and "sert+rd" not in config.methods:
+        return
+    if config.teacher.kind == "lab" and settings.kind not in LAB_KINDS:
+        raise ConfigError(f'{task}: the lab\'s oracle knows only the lab; set teacher.kind = "recorded".')
+    if config.teacher.kind == "endpoint" and config.teacher.endpoint is None:
+        raise ConfigError(f"{task}: the teacher's endpoint is not named; set teacher.endpoint.url and .model.")
+    if config.teacher.kind == "recorded" and settings.rationales is None:
+        raise TeacherError(
+            f"{task}: the methods rd and sert+rd need recorded rationales, but none are given. "
+            f"Set tasks.{task}.rationales, or leave these methods out of `methods`."
+        )
+
+
+def check_endpoints(config: Config, *, teaches: bool, judges: bool) -> None:
+    """Check the endpoints that a run will call, as far as that goes without calling them.
+
+    Raises:
+        ConfigError: If it is not said who pays, or an address or a key cannot be used.
+    """
+    if teaches and config.teacher.endpoint is not None:
+        check_endpoint(config.teacher.endpoint, config.teacher.calls)
+    if judges and config.judge.endpoint is not None:
+        check_endpoint(config.judge.endpoint, config.judge.calls)
