@@ -20,8 +20,9 @@ from sert.endpoint.calls import TroubleError
 from sert.endpoint.log import CallLog, read_standing
 from sert.endpoint.money import Budget
 from sert.endpoint.pool import Pool
+from sert.endpoint.session import make_calls, open_calls
 from sert.endpoint.transport import OpenAITransport
-from sert.errors import BudgetError, EndpointError
+from sert.errors import BudgetError, ConfigError, EndpointError
 
 PRICE = Price(Decimal(5), Decimal(20))
 FREE: dict[str, Any] = {"free": True}
@@ -261,3 +262,14 @@ async def _refuse_the_last(self: BatchFiles, file: str) -> Any:
     for line in others:
         yield line
     yield {**last, "response": {"status_code": 400, "body": {"error": {"message": "too long"}}}}
+
+
+def test_a_batch_under_way_is_fetched_before_single_calls_are_made(tmp_path: Path) -> None:
+    with FaultServer() as server:
+        endpoint = endpoint_of(server)
+        with pytest.raises(KeyboardInterrupt):
+            settle(tmp_path, endpoint, 3, files=DiesWhileLooking)
+        free = CallsConfig(free=True)
+        with open_calls(tmp_path, label="test") as log, pytest.raises(ConfigError, match="--batch"):
+            make_calls(log, list, total=3, endpoint=endpoint, config=free, label="test")
+        assert server.log.requests == 0

@@ -17,6 +17,7 @@ from sert.endpoint.money import Budget, Estimate, check_money, cost_of, dollars
 from sert.endpoint.pool import Pool
 from sert.endpoint.secrets import check_url, read_key
 from sert.endpoint.transport import OpenAITransport
+from sert.errors import ConfigError
 from sert.progress import Reporter, Silent
 from sert.store.artifacts import run_lock
 
@@ -137,11 +138,13 @@ def make_calls(
         retry_quarantined: Make calls again that were put aside earlier.
 
     Raises:
-        ConfigError: If it is not said who pays, or the address or the key cannot be used.
+        ConfigError: If nobody is named who pays, the address or the key cannot be used, or a batch is to be fetched.
         EndpointError: If the endpoint refuses, fails or cannot be reached.
         BudgetError: If the next call could pass the cap.
     """
     check_money(config)
+    if log.standing.submissions and not config.batch:
+        raise ConfigError("A batch is under way here, and is paid for; fetch it first, with --batch (calls.batch).")
     transport = OpenAITransport(endpoint, config)
     budget = Budget(config, spent=log.totals.spent, in_doubt=log.totals.in_doubt)
 
