@@ -39,9 +39,10 @@ LAYERS = {
     "sert.checks": 7,
     "sert.method": 8,
     "sert.runs": 9,
-    "sert.cli": 10,
-    "sert.__main__": 11,
-    "sert": 12,  # the public names, of every room
+    "sert.upkeep": 10,
+    "sert.cli": 11,
+    "sert.__main__": 12,
+    "sert": 13,  # the public names, of every room
 }
 
 # Stages meet in folders. What one may still take from another is pure and has one definition for both.

@@ -42,6 +42,7 @@ COMMANDS = [
     ["teach"],
     ["judge"],
     ["doctor"],
+    ["verify"],
     ["evaluate"],
     ["report"],
     ["tasks"],

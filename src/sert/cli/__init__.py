@@ -12,6 +12,7 @@ from sert.cli.listings import lab_group, tasks_command
 from sert.cli.runs import demo, report_command, run_command
 from sert.cli.stages import evaluate_command, filter_command, mine_command, train_command
 from sert.cli.teachers import teach_command
+from sert.cli.upkeep import verify_command
 from sert.errors import SertError
 from sert.progress import printable
 
@@ -64,5 +65,6 @@ for _command in (
     tasks_command,
     teach_command,
     train_command,
+    verify_command,
 ):
     cli.add_command(_command)

@@ -142,7 +142,8 @@ def commit(
             "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
             "wall_seconds": round(time.monotonic() - started, 3),
         }
-        write_json(scratch / MANIFEST, json.loads(canonical_json(manifest)))
+        manifest = json.loads(canonical_json(manifest))
+        write_json(scratch / MANIFEST, manifest | {"hash": manifest_hash(manifest)})
         if folder.exists():
             folder.rmdir()
         scratch.rename(folder)
@@ -172,6 +173,12 @@ def is_disk_full(error: Exception) -> bool:
     return (isinstance(error, OSError) and error.errno in full) or any(
         f"os error {code})" in str(error) for code in full
     )
+
+
+def manifest_hash(manifest: Mapping[str, Any]) -> str:
+    """Hash a manifest without its own `hash` (SHA-256)."""
+    rest = {name: value for name, value in manifest.items() if name != "hash"}
+    return hashlib.sha256(canonical_json(rest).encode()).hexdigest()
 
 
 def artifact_key(stage: str, *, config: Mapping[str, Any], inputs: Mapping[Any, str], seed: int) -> str:

@@ -1,0 +1,50 @@
+"""Is an artifact still what it was when it was finished?"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from sert.errors import DataError
+from sert.store.artifacts import MANIFEST, Artifact, file_hash, manifest_hash, open_artifact
+
+
+def find_damage(folder: Path) -> list[str]:
+    """Re-hash a finished folder and say what is no longer as it was left; nothing when all is well.
+
+    Every file is read. Files that were added, are missing or hold other bytes are named, and so is a manifest that was
+    changed.
+
+    Raises:
+        DataError: If the folder does not exist or was never finished.
+    """
+    artifact = open_intact(folder)
+    if artifact is None:
+        return [f"{MANIFEST} was changed"]
+    return list(_damage_of(artifact))
+
+
+def open_intact(folder: Path) -> Artifact | None:
+    """Open a finished folder if its manifest is as it was written, else None.
+
+    Raises:
+        DataError: If the folder does not exist or was never finished.
+    """
+    try:
+        artifact = open_artifact(folder)
+    except DataError:
+        if not (folder / MANIFEST).is_file():
+            raise
+        return None
+    return artifact if artifact.manifest.get("hash") == manifest_hash(artifact.manifest) else None
+
+
+def _damage_of(artifact: Artifact) -> Iterator[str]:
+    outputs = artifact.manifest["outputs"]
+    files = (file for file in artifact.folder.rglob("*") if not file.is_dir())
+    there = {file.relative_to(artifact.folder).as_posix() for file in files} - {MANIFEST}
+    for name in sorted(outputs.keys() | there):
+        if name not in there:
+            yield f"{name} is missing"
+        elif name not in outputs:
+            yield f"{name} was added"
+        elif file_hash(artifact.folder / name) != outputs[name]:
+            yield f"{name} holds other bytes"

@@ -1,0 +1,133 @@
+"""Whatever happens to the bytes of finished work is found, and in a run mended."""
+
+import random
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from sert.config import Config
+from sert.config_files import load_config
+from sert.errors import DataError
+from sert.lab import DEMO_CONFIG
+from sert.progress import Silent
+from sert.runs import run
+from sert.store.artifacts import MANIFEST, open_artifact
+from sert.store.verification import find_damage
+from sert.upkeep import verify
+
+FLIPS, CUTS = 150, 60
+
+
+def small() -> Config:
+    changed = ["training.max_steps=1", "methods=['sert']", "mining.max_new_tokens=24", "evaluation.probe_samples=0"]
+    return load_config(DEMO_CONFIG, overrides=[*changed, "student.device=cpu"], limit=4)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return run(small(), out=tmp_path_factory.mktemp("runs") / "small").folder
+
+
+@pytest.fixture
+def copied(finished: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(finished, tmp_path / "run"))
+
+
+def results(folder: Path) -> list[Path]:
+    return sorted(each.parent for each in folder.glob(f"*/{MANIFEST}"))
+
+
+def test_a_finished_run_is_whole(finished: Path) -> None:
+    found = verify(finished)
+    assert [each.folder for each in found] == results(finished)
+    assert all(each.damage == [] for each in found)
+    assert find_damage(results(finished)[0]) == []
+
+
+def test_every_flipped_bit_is_found(copied: Path) -> None:
+    draw, files = random.Random(0), [file for each in results(copied) for file in each.rglob("*") if file.is_file()]
+    for _ in range(FLIPS):
+        file = draw.choice(files)
+        content = bytearray(file.read_bytes())
+        content[draw.randrange(len(content))] ^= 1 << draw.randrange(8)
+        whole = file.read_bytes()
+        file.write_bytes(content)
+        folder = next(each for each in results(copied) if each in file.parents)
+        assert find_damage(folder), f"{file.name} is not as it was"
+        file.write_bytes(whole)
+    assert all(each.damage == [] for each in verify(copied))
+
+
+def test_every_cut_is_found(copied: Path) -> None:
+    draw, files = random.Random(1), [file for each in results(copied) for file in each.rglob("*") if file.is_file()]
+    for _ in range(CUTS):
+        file = draw.choice(files)
+        whole = file.read_bytes()
+        folder = next(each for each in results(copied) if each in file.parents)
+        file.write_bytes(whole[: draw.randrange(len(whole))])
+        assert find_damage(folder), f"{file.name} is not as it was"
+        file.write_bytes(whole)
+
+
+def test_files_that_are_missing_or_were_added_are_named(copied: Path) -> None:
+    folder = next(each for each in results(copied) if "-mine-" in each.name)
+    (folder / "paths.parquet").unlink()
+    (folder / "more").mkdir()
+    (folder / "more" / "notes.txt").write_text("mine")
+    assert find_damage(folder) == ["more/notes.txt was added", "paths.parquet is missing"]
+
+
+@pytest.mark.parametrize("what", ["-mine-", "-filter-", "-train-sert-", "-evaluate-sert-"])
+@pytest.mark.parametrize("manifest", [False, True])
+def test_what_is_broken_is_made_again_and_nothing_else(copied: Path, what: str, manifest: bool) -> None:
+    broken = next(each for each in results(copied) if what in each.name)
+    before = {each.name: open_artifact(each).manifest for each in results(copied)}
+    file = broken / MANIFEST if manifest else next(file for file in broken.rglob("*.*") if file.name != MANIFEST)
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+    found = {each.folder.name: each for each in verify(copied, repair=True)}
+    assert [name for name, each in found.items() if each.mended] == [broken.name]
+    after = {each.name: open_artifact(each).manifest for each in results(copied)}
+    assert {name: each["outputs"] for name, each in after.items()} == {
+        name: each["outputs"] for name, each in before.items()
+    }
+    assert [name for name in after if after[name] != before[name]] in ([], [broken.name])
+    assert all(each.damage == [] for each in verify(copied))
+    assert [each.name for each in copied.iterdir() if ".tmp-" in each.name] == []
+
+
+def test_a_single_result_is_verified_but_not_mended(copied: Path, tmp_path: Path) -> None:
+    single = Path(shutil.copytree(results(copied)[0], tmp_path / "single"))
+    assert verify(single)[0].damage == []
+    (single / "questions.parquet").write_bytes(b"")
+    assert verify(single)[0].damage == ["questions.parquet holds other bytes"]
+    with pytest.raises(DataError, match="give its command again"):
+        verify(single, repair=True, reporter=Silent())
+
+
+def test_what_was_never_finished_is_no_result(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="does not exist"):
+        verify(tmp_path / "none")
+    with pytest.raises(DataError, match="not a finished result"):
+        verify(tmp_path)
+
+
+def test_the_command(copied: Path) -> None:
+    def sert(*arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "sert", "verify", str(copied), *arguments]
+        return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+
+    assert sert().returncode == 0
+    broken = next(each for each in results(copied) if "-filter-" in each.name)
+    (broken / "verdicts.parquet").write_bytes(b"x")
+    found = sert()
+    assert found.returncode == 4
+    assert f"broken  {broken.name}; verdicts.parquet holds other bytes" in found.stdout
+    assert "--repair makes it again" in found.stderr
+    mended = sert("--repair")
+    assert (mended.returncode, f"mended  {broken.name}" in mended.stdout) == (0, True), mended.stderr
+    assert sert("--json").returncode == 0
