@@ -1,275 +1,307 @@
-"""Calls as OpenAI batches: written into a file, done by the endpoint within a day, paid for once.
+"""Making calls as OpenAI batches: cheaper, done within a day, and handed in once whatever happens in between.
 
-A batch is recorded before it is made, under a name that the endpoint keeps with it. After a crash the same command
-finds it there by this name, so that none is made twice.
+A batch is recorded before it is made and carries the record's id, so that after a crash it is found again. One batch is
+under way at a time: its money is settled before the next one is filled, and endpoints limit what may wait in batches.
 """
 
 import asyncio
-import json
-import secrets
+import hashlib
 import tempfile
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
-from typing import IO, Any, NamedTuple
+from typing import IO, NamedTuple
 
-from sert.endpoint.batch_files import BatchFiles, State
-from sert.endpoint.calls import Call, Reply, TroubleError
+from sert.config import CallsConfig
+from sert.endpoint.batch_api import (
+    ENDED,
+    BatchApi,
+    BatchState,
+    Patience,
+    Pause,
+    endpoint_error,
+    read_lines,
+    write_line,
+)
+from sert.endpoint.batch_results import Results
+from sert.endpoint.calls import Call, TroubleError
+from sert.endpoint.doubts import cut_prompt, doubts_about
 from sert.endpoint.log import CallLog, Submission
-from sert.endpoint.money import Budget
-from sert.endpoint.reading import read_error, read_reply
-from sert.errors import BudgetError, EndpointError
+from sert.endpoint.money import Budget, dollars
+from sert.endpoint.transport import OpenAITransport
+from sert.errors import BudgetError, DiskFullError, EndpointError
+from sert.store.artifacts import canonical_json, is_disk_full
 
-MAX_CALLS, MAX_BYTES = 50_000, 100_000_000
-"""Most calls and bytes of a batch; OpenAI takes 50,000 calls and 200 MB."""
-MAX_ROUNDS = 3
-"""Batches that a call may be part of in one run before it is left for the next."""
-FIRST_LOOK, LAST_LOOK = 5.0, 60.0
-"""Seconds between looks at a batch, doubled up to the second figure."""
+ROUNDS = 3
+"""Batches in which a call is handed in before it is left for another time."""
+FIRST_LOOK, LONGEST_LOOK = 5.0, 60.0
+"""Seconds between looks at a batch; each is half as long again as the one before."""
 
-Pause = Callable[[float], Awaitable[None]]
-
-_ZERO = Decimal(0)
+FILE_LOOKS = 3
+"""Times that a file of results is fetched that is not there, or not whole."""
 
 
-class _Chunk(NamedTuple):
-    calls: list[Call]
-    reserved: list[Decimal]
-    complete: bool
+class BatchLimits(NamedTuple):
+    """How large a batch may be: its calls, and the bytes that describe them."""
+
+    calls: int = 50_000
+    size: int = 100_000_000
 
 
-class _Line(NamedTuple):
-    """What became of one call of a batch: an answer, or what went wrong."""
+async def settle_batches(
+    calls: Callable[[], Iterable[Call]],
+    *,
+    transport: OpenAITransport,
+    url: str,
+    log: CallLog,
+    budget: Budget,
+    config: CallsConfig,
+    advance: Callable[[], None] = lambda: None,
+    say: Callable[[str], None] = lambda line: None,
+    retry_quarantined: bool = False,
+    limits: BatchLimits | None = None,
+    pause: Pause = asyncio.sleep,
+) -> None:
+    """Settle every call, as a pool does. First the batches are waited for that an earlier process left under way.
 
-    call: Call
-    number: int
-    reserved: Decimal
-    outcome: Reply | TroubleError
+    Args:
+        calls: Makes the calls, all of one model and interface, one at a time; called once a round.
+        transport: The open way to the endpoint.
+        url: Its base URL; batches of another one are left alone.
+        log: Where everything is recorded.
+        budget: What may still be spent; what the batches under way may cost is reserved here.
+        config: Patience, and the largest reply.
+        advance: Called once for each call that is settled, also for those that were settled earlier.
+        say: Called with what people should know meanwhile.
+        retry_quarantined: Make calls again that were put aside earlier.
+        limits: How large a batch may be.
+        pause: Waits for so many seconds.
+
+    Raises:
+        EndpointError: If the endpoint refuses, fails or cannot be reached, or calls come back unanswered too often.
+        BudgetError: If the next call could pass the cap.
+        DiskFullError: If the log or a batch cannot be written.
+    """
+    settler = _Settler(
+        BatchApi(transport), url=url, log=log, budget=budget, config=config, advance=advance, say=say, pause=pause
+    )
+    try:
+        settler.count(calls(), retry_quarantined=retry_quarantined)
+        await settler.run(calls, limits or BatchLimits())
+    except OSError as error:
+        if is_disk_full(error):
+            raise DiskFullError(f"The disk of {log.folder} is full; free some room and run again.") from None
+        raise
 
 
-class Batcher:
-    """Settles calls by batches, one after the other."""
+@dataclass
+class _Draft:
+    """Calls for one batch: their lines in a file, and here what is needed to read the results."""
 
+    file: IO[bytes]
+    first: Call | None = None
+    size: int = 0
+    calls: list[tuple[Call, Decimal]] = field(default_factory=list)
+
+    def takes(self, line: bytes, limits: BatchLimits) -> bool:
+        return not self.calls or (len(self.calls) < limits.calls and self.size + len(line) <= limits.size)
+
+    def add(self, call: Call, line: bytes, reserved: Decimal) -> None:
+        self.first = self.first or call
+        self.file.write(line)
+        self.size += len(line)
+        self.calls.append((replace(call, body={}), reserved))
+
+    def clear(self) -> None:
+        self.file.seek(0)
+        self.file.truncate()
+        self.first, self.size, self.calls = None, 0, []
+
+
+class _Settler:
     def __init__(
         self,
-        files: BatchFiles,
+        api: BatchApi,
         *,
+        url: str,
         log: CallLog,
         budget: Budget,
-        advance: Callable[[], None] = lambda: None,
-        say: Callable[[str], None] = lambda line: None,
-        pause: Pause = asyncio.sleep,
-        max_calls: int = MAX_CALLS,
-        max_bytes: int = MAX_BYTES,
-        retry_quarantined: bool = False,
+        config: CallsConfig,
+        advance: Callable[[], None],
+        say: Callable[[str], None],
+        pause: Pause,
     ) -> None:
-        """Prepare the batches.
-
-        Args:
-            files: The endpoint's files and batches.
-            log: Where everything is recorded.
-            budget: What may still be spent.
-            advance: Called once for each call that is settled, also for those that were settled earlier.
-            say: Called with what people should know meanwhile.
-            pause: Waits so many seconds.
-            max_calls: Most calls of a batch.
-            max_bytes: Most bytes of a batch.
-            retry_quarantined: Make calls again that were put aside earlier.
-        """
-        self._files, self._log, self._budget = files, log, budget
+        self._api, self._url, self._log, self._budget, self._config = api, url, log, budget, config
         self._advance, self._say, self._pause = advance, say, pause
-        self._max_calls, self._max_bytes = max_calls, max_bytes
-        settled = log.standing.settled if retry_quarantined else {}
-        self._again = {key for key in settled if log.standing.status(key) == "quarantine"}
-        self._answered = False
+        self._patience = Patience(config, pause=pause, say=say)
+        self._rounds: dict[str, int] = {}  # the calls that are to be settled: in how many batches each was
+        self._unanswered = ""
+        self._checked = False
 
-    async def run(self, calls: Callable[[], Iterable[Call]]) -> None:
-        """Settle every call.
-
-        Raises:
-            EndpointError: If the endpoint refuses or fails, or calls are left over after three batches.
-            BudgetError: If the cap does not allow the rest.
-        """
-        for submission in list(self._log.standing.submissions.values()):
-            await self._go_on(submission, calls)
-        for call in calls():
-            if self._is_settled(call):
+    def count(self, calls: Iterable[Call], *, retry_quarantined: bool) -> None:
+        """Find out which calls are to be settled."""
+        for call in calls:
+            status = self._log.standing.status(call.key)
+            if status == "answer" or (status == "quarantine" and not retry_quarantined) or call.key in self._rounds:
                 self._advance()
-        for _ in range(MAX_ROUNDS):
-            for chunk in self._chunks(calls):
-                if chunk.calls:
-                    await self._submit(chunk)
-                if not chunk.complete:
-                    raise BudgetError(
-                        f"The cap does not allow the rest of the calls ({self._budget}). Answers are kept; the same "
-                        "command with a higher max_cost goes on."
-                    )
-            if not (left := sum(not self._is_settled(call) for call in calls())):
-                return
-        raise EndpointError(
-            f"{left} calls have no answer after {MAX_ROUNDS} batches. Answers are kept; the same command goes on."
-        )
+            else:
+                self._rounds[call.key] = 0
 
-    def _is_settled(self, call: Call) -> bool:
-        status = self._log.standing.status(call.key)
-        return status == "answer" or (status == "quarantine" and call.key not in self._again)
+    async def run(self, calls: Callable[[], Iterable[Call]], limits: BatchLimits) -> None:
+        await self._resume()
+        for number in range(ROUNDS):
+            if self._rounds:
+                await self._round((call for call in calls() if self._rounds.get(call.key) == number), limits)
+        if self._rounds:
+            what = f"left {len(self._rounds)} calls unanswered in {ROUNDS} batches each"
+            raise endpoint_error(what, self._unanswered)
 
-    def _chunks(self, calls: Callable[[], Iterable[Call]]) -> Iterator[_Chunk]:
-        """Cut what is still to be made into batches that fit, and that the cap allows."""
-        chunk, size, seen = _Chunk([], [], True), 0, set[str]()
-        for call in calls():
-            if call.key in seen or self._is_settled(call):
+    async def _resume(self) -> None:
+        """Settle the batches that an earlier process left under way."""
+        under_way = [each for each in self._log.standing.submissions.values() if each.url == self._url]
+        for submission in under_way:
+            self._budget.reserved += submission.reserved  # even where a lower cap is given by now
+        for submission in under_way:
+            if not await self._is_open(submission):
+                await self._give_up(submission)
                 continue
-            seen.add(call.key)
-            length = len(_line_of(call))
-            if chunk.calls and (len(chunk.calls) == self._max_calls or size + length > self._max_bytes):
-                yield chunk
-                chunk, size = _Chunk([], [], True), 0
-            reserved = self._budget.cost(call.most_usage)
-            if not self._budget.reserve(reserved):
-                yield chunk._replace(complete=False)
-                return
-            chunk.calls.append(call)
-            chunk.reserved.append(reserved)
-            size += length
-        if chunk.calls:
-            yield chunk
+            for key in submission.members.keys() & self._rounds.keys():
+                self._rounds[key] += 1
+            await self._settle(submission)
 
-    async def _submit(self, chunk: _Chunk) -> None:
-        name = secrets.token_hex(8)
-        submission = await self._log.intend_together(chunk.calls, name=name, reserved=chunk.reserved)
-        with tempfile.TemporaryFile() as stream:
-            for call in chunk.calls:
-                stream.write(_line_of(call))
-            batch = await self._create(stream, submission, path=chunk.calls[0].path)
-        await self._finish(submission, batch, {call.key: call for call in chunk.calls})
+    async def _is_open(self, submission: Submission) -> bool:
+        """Tell whether results are missing and there is a batch that may have them."""
+        if submission.members and submission.batch_id is None:
+            submission_id = submission.submission_id
+            found = await self._patience.insist(lambda: self._api.find(submission_id))
+            if found is not None:
+                await self._log.name_batch(submission, found)
+        return bool(submission.members) and submission.batch_id is not None
 
-    async def _create(self, stream: IO[bytes], submission: Submission, *, path: str) -> str:
-        """Make the batch; after a failure it may be there all the same and is looked for before another try."""
-        unsure = False
-        try:
-            file, batch = await self._files.upload(stream), None
-            while batch is None:
-                try:
-                    batch = await self._files.create(file, path=path, name=submission.name)
-                except TroubleError as trouble:
-                    if trouble.kind in ("fatal", "refused"):
-                        raise
-                    unsure = True
-                    self._say(f"the batch could not be made ({trouble.reason}), looking whether it was")
-                    await self._pause(trouble.wait or FIRST_LOOK)
-                    batch = await self._files.find(submission.name)
-                    unsure = batch is not None
-        except TroubleError as trouble:
-            if not unsure:
-                await self._drop(submission)
-            raise EndpointError(f"The endpoint takes no batch: {trouble.reason}. The same command goes on.") from None
-        await self._log.submitted(submission, batch=batch)
-        return batch
+    async def _round(self, calls: Iterable[Call], limits: BatchLimits) -> None:
+        with tempfile.TemporaryFile(dir=self._log.folder) as file:
+            for draft in self._drafts(calls, _Draft(file), limits):
+                submission = await self._submit(draft)
+                first = draft.first
+                draft.clear()
+                await self._settle(submission)
+                self._check_first(first)
 
-    async def _go_on(self, submission: Submission, calls: Callable[[], Iterable[Call]]) -> None:
-        """Take up a batch of an earlier run."""
-        opened = self._log.standing.open_calls(submission)
-        self._budget.hold(sum((each.reserved for each in opened.values()), _ZERO))
-        try:
-            batch = submission.batch or await self._files.find(submission.name)
-        except TroubleError as trouble:
-            raise EndpointError(f"The endpoint does not list its batches: {trouble.reason}.") from None
-        if batch is None:
-            self._say("a batch that was about to be made before the restart was not")
-            return await self._drop(submission)
-        if submission.batch is None:
-            await self._log.submitted(submission, batch=batch)
-        keys = {each.key for each in opened.values()}
-        await self._finish(submission, batch, {call.key: call for call in calls() if call.key in keys})
+    def _drafts(self, calls: Iterable[Call], draft: _Draft, limits: BatchLimits) -> Iterator[_Draft]:
+        """Fill batches, as far as the limits and the money go; who takes one settles and clears it before the next."""
+        for call in calls:
+            line, worst = write_line(call), self._budget.cost(call.most_usage)
+            if draft.calls and (worst > self._budget.left or not draft.takes(line, limits)):
+                yield draft
+            if not self._budget.reserve(worst):
+                raise BudgetError(
+                    f"The call for {call.label!r} could cost {dollars(worst)}, which the cap does not allow "
+                    f"({self._budget}). Answers are kept; the same command with a higher max_cost, or a smaller "
+                    "max_tokens, goes on."
+                )
+            self._rounds[call.key] += 1
+            draft.add(call, line, worst)
+        if draft.calls:
+            yield draft
 
-    async def _drop(self, submission: Submission) -> None:
-        for each in self._log.standing.open_calls(submission).values():
-            self._budget.settle(each.reserved)
+    async def _submit(self, draft: _Draft) -> Submission:
+        """Hand a batch in, recorded before and after."""
+        file_id = await self._patience.insist(
+            lambda: self._api.upload(draft.file, size=draft.size), refusal="takes no batches"
+        )
+        keys = sorted(call.key for call, _ in draft.calls)
+        name = hashlib.sha256(canonical_json([keys, self._log.standing.submitted]).encode()).hexdigest()[:32]
+        path = draft.calls[0][0].path
+        submission = await self._log.submit(name, url=self._url, path=path, calls=draft.calls)
+        batch_id = await self._create(submission, file_id)
+        await self._log.name_batch(submission, batch_id)
+        self._say(f"batch {batch_id}: {len(draft.calls)} calls handed in")
+        return submission
+
+    async def _create(self, submission: Submission, file_id: str) -> str:
+        may_exist = False
+
+        async def attempt() -> str:
+            nonlocal may_exist
+            if may_exist and (found := await self._api.find(submission.submission_id)):
+                return found
+            try:
+                return await self._api.create(file_id, path=submission.path, submission_id=submission.submission_id)
+            except TroubleError as trouble:
+                if trouble.kind in ("refused", "fatal") and not may_exist:
+                    await self._give_up(submission)
+                may_exist = True
+                raise
+
+        return await self._patience.insist(attempt, refusal="takes no batches")
+
+    async def _give_up(self, submission: Submission) -> None:
+        """Close a submission of which nothing comes, and release its money."""
+        self._budget.settle(submission.reserved)
         await self._log.finish(submission)
 
-    async def _finish(self, submission: Submission, batch: str, calls: dict[str, Call]) -> None:
-        """Wait for a batch and take in all that came of it."""
-        try:
-            state = await self._wait(batch, total=len(submission.numbers))
-            lines = [line async for line in self._lines(submission, state, calls)]
-        except TroubleError as trouble:
-            raise EndpointError(
-                f"Batch {batch} cannot be fetched: {trouble.reason}. The same command goes on."
-            ) from None
-        refused = sum(isinstance(line.outcome, TroubleError) and line.outcome.kind == "refused" for line in lines)
-        all_refused = refused == len(calls) and not self._answered and refused > 1
-        for line in lines:
-            await self._take(line, put_aside=not all_refused)
-        for number, each in self._log.standing.open_calls(submission).items():
-            if each.key not in calls:  # charged, but nobody asks for it any more
-                money = {"spent": _ZERO, "in_doubt": each.reserved}
-                await self._log.failure(each.key, number, reason="the settings have changed meanwhile", **money)
-                self._budget.settle(each.reserved, **money)
-        await self._drop(submission)
-        if all_refused:
-            assert isinstance(lines[0].outcome, TroubleError)
-            raise EndpointError(f"The endpoint refused every call of batch {batch}: {lines[0].outcome.reason}.")
+    async def _settle(self, submission: Submission) -> None:
+        """Wait for a batch and take in its results."""
+        state = await self._wait(submission)
+        results = Results(
+            submission, log=self._log, budget=self._budget, redact=self._api.redact, settled=self._settled
+        )
+        longest = self._config.max_reply_bytes
+        most = longest * 2 * submission.calls  # each line may be there twice
+        with ExitStack() as stack:
+            files = [stack.enter_context(tempfile.TemporaryFile(dir=self._log.folder)) for _ in state.files]
+            for file_id, file in zip(state.files, files, strict=True):
+                await self._download(file_id, file, most)
+            async with self._log.together():
+                for file in files:
+                    file.seek(0)
+                    await results.take(read_lines(file, longest=longest))
+                await results.close(state)
+        if results.damaged:
+            self._say(f"batch {state.batch_id}: {results.damaged} lines cannot be read")
+        self._unanswered = results.unanswered or self._unanswered
         if state.status == "failed":
-            raise EndpointError(f"Batch {batch} was not accepted: {state.reason}.")
+            raise endpoint_error("refused a batch", "; ".join(state.messages) or "it does not say why")
+        if results.error is not None:
+            raise results.error
 
-    async def _wait(self, batch: str, *, total: int) -> State:
-        look, last = FIRST_LOOK, ""
+    async def _download(self, file_id: str, file: IO[bytes], most: int) -> None:
+        """Fetch a file of results; what it still lacks after some attempts is taken for lost."""
+        for look in range(FILE_LOOKS):
+            if look:
+                await self._pause(LONGEST_LOOK)
+            found = await self._patience.insist(lambda: self._api.download(file_id, file, most=most))
+            if found and all(read_lines(file, longest=self._config.max_reply_bytes)):
+                return
+        self._say(f"the file {file_id} with results is not whole; calls without a result are made again")
+
+    async def _wait(self, submission: Submission) -> BatchState:
+        """Look at a batch until nothing more comes of it."""
+        batch_id, seconds, said = str(submission.batch_id), FIRST_LOOK, ""
         while True:
-            state = await self._files.state(batch)
-            line = f"batch {batch}: {state.status}, {state.done} of {total} done"
-            if line != last:
+            state = await self._patience.insist(lambda: self._api.look(batch_id))
+            done = f"{state.completed + state.failed} of {submission.calls} done"
+            line = f"batch {batch_id}: {state.status}, {done}"
+            if line != said:
                 self._say(line)
-            if state.is_final:
+                said = line
+            if state.status in ENDED:
                 return state
-            last = line
-            await self._pause(look)
-            look = min(2 * look, LAST_LOOK)
+            await self._pause(seconds)
+            seconds = min(seconds * 1.5, LONGEST_LOOK)
 
-    async def _lines(self, submission: Submission, state: State, calls: dict[str, Call]) -> Any:
-        """Read the lines of a batch's files; of two about one call the first counts."""
-        numbers = {each.key: (number, each) for number, each in self._log.standing.open_calls(submission).items()}
-        for file in state.files:
-            async for line in self._files.read(file):
-                key = line.get("custom_id")
-                if not isinstance(key, str) or key not in numbers or key not in calls:
-                    continue
-                number, opened = numbers.pop(key)
-                yield _Line(calls[key], number, opened.reserved, self._outcome(line, calls[key]))
-
-    def _outcome(self, line: dict[str, Any], call: Call) -> Reply | TroubleError:
-        response = line.get("response")
-        if not isinstance(response, dict):
-            error = line.get("error")
-            return read_error(500, {}, json.dumps({"error": error}).encode(), redact=self._files.redact)
-        status, body = response.get("status_code"), json.dumps(response.get("body")).encode()
-        if status != 200:
-            status = status if type(status) is int else 500
-            return read_error(status, {}, body, redact=self._files.redact)
-        try:
-            return read_reply(body, call, redact=self._files.redact)
-        except TroubleError as trouble:
-            return trouble
-
-    async def _take(self, line: _Line, *, put_aside: bool) -> None:
-        outcome = line.outcome
-        usage = outcome.usage
-        spent = self._budget.cost(usage) if usage else _ZERO
-        charged = isinstance(outcome, Reply) or outcome.billed
-        in_doubt = line.reserved if charged and usage is None else _ZERO
-        money = {"spent": spent, "in_doubt": in_doubt}
-        if isinstance(outcome, Reply):
-            await self._log.answer(line.call, line.number, reply=outcome, **money)
-            self._answered = True
+    def _settled(self, key: str) -> None:
+        if self._rounds.pop(key, None) is not None:
             self._advance()
-        else:
-            await self._log.failure(line.call.key, line.number, reason=outcome.reason, **money)
-            if outcome.kind == "refused" and put_aside:
-                await self._log.quarantine(line.call, reason=outcome.reason, raw=outcome.raw)
-                self._again.discard(line.call.key)
-                self._advance()
-        self._budget.settle(line.reserved, **money)
 
-
-def _line_of(call: Call) -> bytes:
-    line = {"custom_id": call.key, "method": "POST", "url": f"/v1{call.path}", "body": call.body}
-    return json.dumps(line).encode() + b"\n"
+    def _check_first(self, call: Call | None) -> None:
+        """Look at the first answer before more batches are paid for."""
+        reply = None if call is None or self._checked else self._log.reply(call.key)
+        if call is None or reply is None:
+            return
+        self._checked = True
+        for doubt in doubts_about(call, reply):
+            self._say(f"{doubt}; `sert doctor` tells more")
+        if (cut := cut_prompt(call, reply)) is not None:
+            raise EndpointError(f"{cut[0].upper()}{cut[1:]}. Give it a longer context, and look with `sert doctor`.")

@@ -1,7 +1,8 @@
 """The log of calls: every request before it is sent, every result, in a journal that survives any crash."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
@@ -47,26 +48,43 @@ class Totals:
     flags: dict[str, int] = field(default_factory=dict)
 
 
-class Open(NamedTuple):
-    """An attempt without a result: the call's key and what was set aside for it."""
+class _Settled(NamedTuple):
+    start: int
+    kind: Status
 
-    key: str
-    label: str
+
+class Member(NamedTuple):
+    """A call of a submission, without its body: the number of the attempt, and what is reserved for it."""
+
+    call: Call
+    number: int
     reserved: Decimal
 
 
 @dataclass
 class Submission:
-    """A batch of calls: the numbers of its attempts, and its id at the endpoint once that is known."""
+    """Calls that go to the endpoint as one batch, until all of its results are recorded.
 
-    name: str
-    numbers: range
-    batch: str | None = None
+    Attributes:
+        submission_id: What the batch carries in its metadata.
+        url: The endpoint's base URL.
+        path: Of all its calls, behind the base URL.
+        calls: Number of its calls.
+        batch_id: The endpoint's own; None while it is not known whether there is a batch.
+        members: The calls without a result, by key.
+    """
 
+    submission_id: str
+    url: str
+    path: str
+    calls: int
+    batch_id: str | None = None
+    members: dict[str, Member] = field(default_factory=dict)
 
-class _Settled(NamedTuple):
-    start: int
-    kind: Status
+    @property
+    def reserved(self) -> Decimal:
+        """What the calls without a result may still cost."""
+        return sum((member.reserved for member in self.members.values()), _ZERO)
 
 
 class Standing:
@@ -76,7 +94,8 @@ class Standing:
         totals: Counts over every restart.
         notes: Small facts that must outlive a restart.
         settled: How each call ended, and where the record of it starts.
-        submissions: Batches that are not finished, by name.
+        submissions: Those that are not finished, by id. Their calls are not in doubt: the results can still be had.
+        submitted: Number of submissions so far, finished or not.
         damaged: Records that cannot be read; what they held is asked for again.
     """
 
@@ -84,9 +103,10 @@ class Standing:
         self.totals = Totals()
         self.notes: dict[str, str] = {}
         self.settled: dict[str, _Settled] = {}
-        self.damaged = 0
         self.submissions: dict[str, Submission] = {}
-        self._under_way: dict[int, Open] = {}
+        self.submitted = 0
+        self.damaged = 0
+        self._under_way: dict[int, Decimal] = {}
 
     def status(self, key: str) -> Status | None:
         """Tell how a call ended; None when it is still to be made."""
@@ -94,17 +114,9 @@ class Standing:
         return settled.kind if settled else None
 
     def close(self) -> None:
-        """Note that nobody waits for results any more: what is under way may have been charged, or not.
-
-        What was sent in a batch can still be fetched and is no doubt yet.
-        """
-        fetchable = {number for each in self.submissions.values() for number in each.numbers}
-        for number in list(self._under_way.keys() - fetchable):
-            self.totals.in_doubt += self._under_way.pop(number).reserved
-
-    def open_calls(self, submission: Submission) -> dict[int, Open]:
-        """Look up the calls of a batch that have no result yet."""
-        return {number: self._under_way[number] for number in submission.numbers if number in self._under_way}
+        """Note that nobody waits for results any more: whatever is under way may have been charged, or not."""
+        self.totals.in_doubt += sum(self._under_way.values(), _ZERO)
+        self._under_way.clear()
 
     def apply(self, start: int, record: Mapping[str, Any]) -> None:
         """Take in the next record of the journal."""
@@ -113,27 +125,45 @@ class Standing:
             self.notes.setdefault(record["name"], record["value"])
         elif kind == "intent":
             totals.requests += 1
-            self._under_way[record["number"]] = Open(record["key"], record["label"], Decimal(record["reserved"]))
-        elif kind == "submission":
-            self._submit(record)
+            self._intend(record)
+        elif kind in ("submission", "batch", "finished"):
+            self._follow(kind, record)
         elif kind == "quarantine":
             totals.quarantined += self.status(record["key"]) != "quarantine"
             self.settled[record["key"]] = _Settled(start, "quarantine")
         else:
-            self._under_way.pop(record["number"], None)
+            self._end(record["number"], record["key"])
             totals.spent += Decimal(record["spent"])
             totals.in_doubt += Decimal(record["in_doubt"])
         if kind == "answer":
             self._count_answer(start, record)
 
-    def _submit(self, record: Mapping[str, Any]) -> None:
-        if record["state"] == "done":
-            submission = self.submissions.pop(record["name"])
-            for number in submission.numbers:
-                self._under_way.pop(number, None)  # never charged
-        else:
-            first, end = record["numbers"]
-            self.submissions[record["name"]] = Submission(record["name"], range(first, end), record["batch"])
+    def _intend(self, record: Mapping[str, Any]) -> None:
+        number, key, reserved = record["number"], record["key"], Decimal(record["reserved"])
+        submission = self.submissions.get(record.get("submission", ""))
+        if submission is None:
+            self._under_way[number] = reserved
+            return
+        call = Call(record["label"], key, submission.path, {}, prompt_bytes=0, max_tokens=record["max_tokens"])
+        submission.members[key] = Member(call, number, reserved)
+
+    def _follow(self, kind: str, record: Mapping[str, Any]) -> None:
+        submission_id = record["submission"]
+        if kind == "submission":
+            self.submitted += 1
+            self.submissions[submission_id] = Submission(
+                submission_id, record["url"], record["path"], calls=record["calls"]
+            )
+        elif kind == "finished":
+            self.submissions.pop(submission_id, None)
+        elif submission_id in self.submissions:
+            self.submissions[submission_id].batch_id = record["batch"]
+
+    def _end(self, number: int, key: str) -> None:
+        self._under_way.pop(number, None)
+        for submission in self.submissions.values():
+            if key in submission.members and submission.members[key].number == number:
+                del submission.members[key]
 
     def _count_answer(self, start: int, record: Mapping[str, Any]) -> None:
         totals, earlier = self.totals, self.status(record["key"])
@@ -163,6 +193,7 @@ class CallLog:
     """The open log of a folder; use it as a context manager.
 
     Attributes:
+        folder: Where its journal lies.
         standing: How far the calls have come.
     """
 
@@ -176,11 +207,13 @@ class CallLog:
         Raises:
             DataError: If the journal cannot be opened.
         """
+        self.folder = folder
         self._journal = Journal(folder / FILE)
         self.standing = read_standing(folder)
         self._offload = offload
         self._waiting: list[asyncio.Future[None]] = []
         self._syncing: asyncio.Task[None] | None = None
+        self._together = False
 
     @property
     def totals(self) -> Totals:
@@ -213,26 +246,30 @@ class CallLog:
     async def intend(self, call: Call, *, reserved: Decimal) -> int:
         """Record that a call is about to be sent and what it may cost; return the attempt's number."""
         number = self.totals.requests
-        await self._write(_intent_record(number, call, reserved))
+        record = {"type": "intent", "number": number, "key": call.key, "label": call.label, "reserved": str(reserved)}
+        await self._write(record)
         return number
 
-    async def intend_together(self, calls: Sequence[Call], *, name: str, reserved: Sequence[Decimal]) -> Submission:
+    async def submit(
+        self, submission_id: str, *, url: str, path: str, calls: Sequence[tuple[Call, Decimal]]
+    ) -> Submission:
         """Record that calls are about to be sent as one batch, and what each may cost."""
-        first = self.totals.requests
-        submission = Submission(name, range(first, first + len(calls)))
-        self._append(_submission_record(submission, "about to be sent"))
-        for number, call, amount in zip(submission.numbers, calls, reserved, strict=True):
-            self._append(_intent_record(number, call, amount))
-        await self._offload(self._journal.sync)
-        return submission
+        record = {"type": "submission", "submission": submission_id, "url": url, "path": path, "calls": len(calls)}
+        async with self.together():
+            await self._write(record)
+            for call, reserved in calls:
+                intent = {"number": self.totals.requests, "key": call.key, "label": call.label}
+                more = {"reserved": str(reserved), "submission": submission_id, "max_tokens": call.max_tokens}
+                await self._write({"type": "intent", **intent, **more})
+        return self.standing.submissions[submission_id]
 
-    async def submitted(self, submission: Submission, *, batch: str) -> None:
-        """Record the id that the endpoint gave a batch."""
-        await self._write(_submission_record(Submission(submission.name, submission.numbers, batch), "sent"))
+    async def name_batch(self, submission: Submission, batch_id: str) -> None:
+        """Record the batch that a submission became."""
+        await self._write({"type": "batch", "submission": submission.submission_id, "batch": batch_id})
 
     async def finish(self, submission: Submission) -> None:
-        """Record that nothing more will come of a batch; calls of it without a result were not charged."""
-        await self._write(_submission_record(submission, "done"))
+        """Record that nothing more comes of a submission; calls of it without a result cost nothing."""
+        await self._write({"type": "finished", "submission": submission.submission_id})
 
     async def answer(self, call: Call, number: int, *, reply: Reply, spent: Decimal, in_doubt: Decimal) -> None:
         """Record an answer and what it cost."""
@@ -251,9 +288,9 @@ class CallLog:
             }
         )
 
-    async def failure(self, key: str, number: int, *, reason: str, spent: Decimal, in_doubt: Decimal) -> None:
+    async def failure(self, call: Call, number: int, *, reason: str, spent: Decimal, in_doubt: Decimal) -> None:
         """Record an attempt that brought no answer and what it cost."""
-        record = {"type": "failure", "number": number, "key": key, "reason": reason}
+        record = {"type": "failure", "number": number, "key": call.key, "reason": reason}
         await self._write({**record, "spent": str(spent), "in_doubt": str(in_doubt)})
 
     async def quarantine(self, call: Call, *, reason: str, raw: str) -> None:
@@ -267,9 +304,21 @@ class CallLog:
             self._journal.sync()
         return self.standing.notes[name]
 
+    @asynccontextmanager
+    async def together(self) -> AsyncIterator[None]:
+        """Let all records that are written within wait for the disk once, at the end."""
+        self._together = True
+        try:
+            yield
+        finally:
+            self._together = False
+        await self._offload(self._journal.sync)
+
     async def _write(self, record: Mapping[str, Any]) -> None:
         """Append a record and wait until it is on the disk; those that come meanwhile share the wait."""
         self._append(record)
+        if self._together:
+            return
         waiting: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append(waiting)
         if self._syncing is None:
@@ -292,18 +341,3 @@ class CallLog:
 
     def _append(self, record: Mapping[str, Any]) -> None:
         self.standing.apply(self._journal.append(record), record)
-
-
-def _intent_record(number: int, call: Call, reserved: Decimal) -> dict[str, Any]:
-    return {"type": "intent", "number": number, "key": call.key, "label": call.label, "reserved": str(reserved)}
-
-
-def _submission_record(submission: Submission, state: str) -> dict[str, Any]:
-    numbers = [submission.numbers.start, submission.numbers.stop]
-    return {
-        "type": "submission",
-        "name": submission.name,
-        "numbers": numbers,
-        "batch": submission.batch,
-        "state": state,
-    }

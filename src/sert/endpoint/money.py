@@ -89,10 +89,6 @@ class Budget:
         self.reserved += amount
         return True
 
-    def hold(self, amount: Decimal) -> None:
-        """Set an amount aside again for what was sent before a restart, whatever is left."""
-        self.reserved += amount
-
     def settle(self, reserved: Decimal, *, spent: Decimal = _ZERO, in_doubt: Decimal = _ZERO) -> None:
         """Turn a reservation into what became of it."""
         self.reserved -= reserved

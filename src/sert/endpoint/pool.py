@@ -191,7 +191,7 @@ class Pool:
     async def _pay_for_trouble(self, call: Call, number: int, trouble: TroubleError, reserved: Decimal) -> None:
         spent = self._budget.cost(trouble.usage) if trouble.usage else _ZERO
         in_doubt = reserved if trouble.billed and not trouble.usage else _ZERO
-        await self._log.failure(call.key, number, reason=trouble.reason, spent=spent, in_doubt=in_doubt)
+        await self._log.failure(call, number, reason=trouble.reason, spent=spent, in_doubt=in_doubt)
         self._book(reserved, spent=spent, in_doubt=in_doubt)
 
     def _book(self, reserved: Decimal, *, spent: Decimal, in_doubt: Decimal) -> None:

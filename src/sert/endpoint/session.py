@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from sert.config import CallsConfig, EndpointConfig
-from sert.endpoint.batch import Batcher
-from sert.endpoint.batch_files import BatchFiles
+from sert.endpoint.batch import settle_batches
 from sert.endpoint.calls import Call, Usage
 from sert.endpoint.log import CallLog, read_standing
 from sert.endpoint.money import Budget, Estimate, check_money, cost_of, dollars
@@ -23,6 +22,8 @@ from sert.store.artifacts import run_lock
 
 ENOUGH_ANSWERS = 10
 """Answers of which the mean is a better guess than a rule of thumb."""
+
+_ZERO = Decimal(0)
 
 
 class CallPlan(NamedTuple):
@@ -138,50 +139,53 @@ def make_calls(
         retry_quarantined: Make calls again that were put aside earlier.
 
     Raises:
-        ConfigError: If nobody is named who pays, the address or the key cannot be used, or a batch is to be fetched.
+        ConfigError: If it is not said who pays, the address or the key cannot be used, or a batch is under way and no
+            batches are wanted.
         EndpointError: If the endpoint refuses, fails or cannot be reached.
         BudgetError: If the next call could pass the cap.
     """
     check_money(config)
-    if log.standing.submissions and not config.batch:
-        raise ConfigError("A batch is under way here, and is paid for; fetch it first, with --batch (calls.batch).")
     transport = OpenAITransport(endpoint, config)
-    budget = Budget(config, spent=log.totals.spent, in_doubt=log.totals.in_doubt)
+    elsewhere = _reserved_elsewhere(log, endpoint, config)
+    budget = Budget(config, spent=log.totals.spent, in_doubt=log.totals.in_doubt + elsewhere)
 
     async def run() -> None:
         with (reporter or Silent()).track(label, total, "calls") as advance:
             async with transport:
-                await _settle(
-                    transport,
-                    calls,
-                    log=log,
-                    budget=budget,
-                    config=config,
-                    advance=lambda: advance(1, _note(budget, log)),
-                    say=lambda line: (reporter or Silent()).say(f"{label}: {line}"),
-                    retry_quarantined=retry_quarantined,
-                )
+                common: dict[str, Any] = {
+                    "log": log,
+                    "budget": budget,
+                    "config": config,
+                    "advance": lambda: advance(1, _note(budget, log)),
+                    "say": lambda line: (reporter or Silent()).say(f"{label}: {line}"),
+                    "retry_quarantined": retry_quarantined,
+                }
+                if config.batch:
+                    await settle_batches(calls, transport=transport, url=_address(endpoint), **common)
+                else:
+                    await Pool(transport, **common).run(calls())
 
     run_to_end(run)
 
 
-async def _settle(
-    transport: OpenAITransport,
-    calls: Callable[[], Iterable[Call]],
-    *,
-    log: CallLog,
-    budget: Budget,
-    config: CallsConfig,
-    advance: Callable[[], None],
-    say: Callable[[str], None],
-    retry_quarantined: bool,
-) -> None:
-    told: dict[str, Any] = {"log": log, "budget": budget, "advance": advance, "say": say}
-    if config.batch:
-        files = BatchFiles(transport, max_line_bytes=config.max_reply_bytes, seconds=config.timeout)
-        await Batcher(files, **told, retry_quarantined=retry_quarantined).run(calls)
-    else:
-        await Pool(transport, **told, config=config, retry_quarantined=retry_quarantined).run(calls())
+def _reserved_elsewhere(log: CallLog, endpoint: EndpointConfig, config: CallsConfig) -> Decimal:
+    """Add up what batches at other addresses may still cost.
+
+    Raises:
+        ConfigError: If batches are under way at this address, and no batches are wanted.
+    """
+    under_way, address = log.standing.submissions.values(), _address(endpoint)
+    here = sum(len(each.members) for each in under_way if each.url == address)
+    if here and not config.batch:
+        raise ConfigError(
+            f"{here} calls are under way in a batch; take their answers with --batch (calls.batch), so that none is "
+            "paid for twice."
+        )
+    return sum((each.reserved for each in under_way if each.url != address), _ZERO)
+
+
+def _address(endpoint: EndpointConfig) -> str:
+    return endpoint.url.rstrip("/")
 
 
 def run_to_end(run: Callable[[], Coroutine[Any, Any, None]]) -> None:
@@ -189,9 +193,21 @@ def run_to_end(run: Callable[[], Coroutine[Any, Any, None]]) -> None:
     try:
         asyncio.get_running_loop()
     except RuntimeError:
-        return asyncio.run(run())
+        return _run(run)
     with ThreadPoolExecutor(1) as executor:
-        executor.submit(lambda: asyncio.run(run())).result()
+        executor.submit(lambda: _run(run)).result()
+
+
+def _run(run: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    with asyncio.Runner() as runner:
+        runner.get_loop().set_exception_handler(_say_unless_stopped)
+        runner.run(run())
+
+
+def _say_unless_stopped(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Say nothing of a signal that ended a task: it ends the loop, too, and is raised there."""
+    if not isinstance(context.get("exception"), KeyboardInterrupt | SystemExit):
+        loop.default_exception_handler(context)
 
 
 def _note(budget: Budget, log: CallLog) -> str:

@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import IO, TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from sert.config import CallsConfig, EndpointConfig
 from sert.endpoint.calls import Call, Reply, TroubleError
@@ -16,10 +16,8 @@ if TYPE_CHECKING:
     import openai
 
 
-FILE_CONTENT = "/content"
-"""End of the address of a file, which is read in a stream."""
-FILE_BYTES = 2**31
-"""Largest file that is read."""
+SLOWEST_BYTES = 2**16
+"""Bytes a second below which sending or fetching a file is given up."""
 
 
 class Received(NamedTuple):
@@ -112,33 +110,80 @@ class OpenAITransport:
         """
         import httpx2
 
-        async with self.troubles(self._calls.timeout):
+        async with self._exchange(self._calls.timeout):
             return await self.client.post(path, cast_to=httpx2.Response, body=dict(body))
 
+    async def get(self, path: str, query: Mapping[str, str | int] | None = None) -> "httpx2.Response":
+        """Get the reply with status 200, whatever it holds.
+
+        Raises:
+            TroubleError: As `post`.
+        """
+        import httpx2
+
+        async with self._exchange(self._calls.timeout):
+            return await self.client.get(path, cast_to=httpx2.Response, options={"params": dict(query or {})})
+
+    async def upload(self, file: IO[bytes], *, size: int, purpose: "openai.types.FilePurpose") -> "httpx2.Response":
+        """Send a file from its beginning and return the reply with status 200, whatever it holds.
+
+        Raises:
+            TroubleError: As `post`.
+        """
+        file.seek(0)
+        async with self._exchange(self._calls.timeout + size / SLOWEST_BYTES):
+            sent = ("calls.jsonl", file, "application/jsonl")
+            reply = await self.client.files.with_raw_response.create(file=sent, purpose=purpose)
+            return reply.http_response
+
+    async def download(self, file_id: str, into: IO[bytes], *, most: int) -> bool:
+        """Fetch a file of at most so many bytes; False if there is no such file.
+
+        Raises:
+            TroubleError: As `post`, and if the file is larger.
+        """
+        import openai
+
+        end, size = asyncio.get_running_loop().time() + self._calls.timeout, 0
+        async with self._exchange(self._calls.timeout) as deadline:
+            try:
+                async with self.client.files.with_streaming_response.content(file_id) as response:
+                    async for chunk in response.iter_bytes():
+                        size += len(chunk)
+                        if size > most:
+                            raise _ReplyError(f"the file {file_id} is larger than {most} bytes")
+                        into.write(chunk)
+                        deadline.reschedule(end + size / SLOWEST_BYTES)
+            except openai.NotFoundError:
+                return False
+        return True
+
     @asynccontextmanager
-    async def troubles(self, seconds: float) -> AsyncIterator[None]:
-        """Turn whatever goes wrong inside into a `TroubleError`, at the latest after so many seconds."""
+    async def _exchange(self, seconds: float) -> AsyncIterator[asyncio.Timeout]:
+        """Limit the time of what is done within, and tell what goes wrong there as a `TroubleError`."""
+        import httpx2
         import openai
 
         try:
-            async with asyncio.timeout(seconds):
-                yield
+            async with asyncio.timeout(seconds) as deadline:
+                yield deadline
         except openai.APIStatusError as error:
             response = error.response
             raise read_error(
                 error.status_code, _headers(response), response.content, redact=self.redact, now=time.time()
             ) from None
-        except (TimeoutError, openai.APITimeoutError):
+        except (TimeoutError, openai.APITimeoutError, httpx2.TimeoutException):
             raise TroubleError("transient", f"no reply within {seconds:g} seconds", billed=True) from None
         except openai.APIConnectionError as error:
+            raise self._connection_trouble(error.__cause__) from None
+        except httpx2.HTTPError as error:
             raise self._connection_trouble(error) from None
         except _ReplyError as error:
             raise TroubleError("transient", str(error), billed=True) from None
 
-    def _connection_trouble(self, error: Exception) -> TroubleError:
+    def _connection_trouble(self, cause: BaseException | None) -> TroubleError:
         import httpx2
 
-        cause = error.__cause__
         if isinstance(cause, _ReplyError):
             return TroubleError("transient", str(cause), billed=True)
         unreachable = isinstance(cause, httpx2.ConnectError)
@@ -147,12 +192,13 @@ class OpenAITransport:
         return TroubleError("transient", reason, unreachable=unreachable, billed=not unreachable)
 
     async def _guard(self, response: "httpx2.Response") -> None:
-        """Let no reply take more memory than allowed."""
+        """Let no reply take more memory than allowed. Files go to the disk, and `download` counts them itself."""
         encoding = response.headers.get("content-encoding", "identity")
         if encoding != "identity":
             raise _ReplyError("the reply is compressed, which was not asked for")
-        limit = FILE_BYTES if response.url.path.endswith(FILE_CONTENT) else self._calls.max_reply_bytes
-        response.stream = _bounded(response.stream, limit)
+        if response.status_code == 200 and response.request.url.path.endswith("/content"):
+            return
+        response.stream = _bounded(response.stream, self._calls.max_reply_bytes)
 
 
 def _headers(response: "httpx2.Response") -> dict[str, str]:
