@@ -131,3 +131,22 @@ def test_the_command(copied: Path) -> None:
     mended = sert("--repair")
     assert (mended.returncode, f"mended  {broken.name}" in mended.stdout) == (0, True), mended.stderr
     assert sert("--json").returncode == 0
+
+
+@pytest.mark.parametrize("whole", [False, True])
+def test_a_stage_that_is_gone_is_missed_and_made_again(copied: Path, whole: bool) -> None:
+    gone = next(each for each in results(copied) if "-train-sert-" in each.name)
+    before = open_artifact(gone).manifest["outputs"]
+    shutil.rmtree(gone) if whole else (gone / MANIFEST).unlink()
+    assert [each.folder.name for each in verify(copied) if each.damage == ["it is missing"]] == [gone.name]
+    verify(copied, repair=True)
+    assert open_artifact(gone).manifest["outputs"] == before
+    assert all(each.damage == [] for each in verify(copied))
+
+
+def test_a_file_that_leads_nowhere_is_damage(copied: Path) -> None:
+    folder = results(copied)[0]
+    file = next(file for file in folder.rglob("*.*") if file.name != MANIFEST)
+    file.unlink()
+    file.symlink_to("nowhere")
+    assert find_damage(folder) == [f"{file.relative_to(folder).as_posix()} cannot be read"]

@@ -1,5 +1,6 @@
 """Looking after finished work: is it still whole, and making anew what is not."""
 
+import json
 import shutil
 import uuid
 from collections.abc import Iterable, Iterator
@@ -48,15 +49,26 @@ def verify(folder: Path, *, repair: bool = False, reporter: Reporter | None = No
                 f"{folder} is broken ({'; '.join(damage)}) and no run's; remove it and give its command again."
             )
         return [Verified(folder, damage, mended=False)]
-    results = sorted(each.parent for each in folder.glob(f"*/{MANIFEST}"))
+    results = sorted(_results_of(folder))
     with reporter.track("verify", len(results), "folders") as advance:
         found = []
         for each in results:
-            found.append(Verified(each, find_damage(each), mended=False))
+            damage = find_damage(each) if (each / MANIFEST).is_file() else ["it is missing"]
+            found.append(Verified(each, damage, mended=False))
             advance(1)
     broken = {each.folder.name for each in found if each.damage}
     mended = set(_repair(folder, broken, reporter)) if repair and broken else set()
     return [each._replace(mended=each.folder.name in mended) for each in found]
+
+
+def _results_of(run: Path) -> set[Path]:
+    """List what is finished, and what the run left but is not finished any more."""
+    there = {each.parent for each in run.glob(f"*/{MANIFEST}") if not each.parent.name.startswith(".")}
+    try:
+        stages = json.loads((run / MANIFEST).read_text(encoding="utf-8"))["stages"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return there
+    return there | {run / name for name in stages.values()}
 
 
 def _repair(run: Path, broken: Iterable[str], reporter: Reporter) -> Iterator[str]:
@@ -71,6 +83,10 @@ def _repair(run: Path, broken: Iterable[str], reporter: Reporter) -> Iterator[st
 
 def _make_again(stage: Stage, reporter: Reporter) -> None:
     """Make a stage again; the broken folder is kept until the new one is there."""
+    if not stage.finished:
+        shutil.rmtree(stage.folder, ignore_errors=True)
+        stage.make()
+        return
     intact = open_intact(stage.folder)
     before = intact.manifest["outputs"] if intact else None
     aside = stage.folder.with_name(f".{stage.folder.name}.tmp-broken-{uuid.uuid4().hex[:8]}")

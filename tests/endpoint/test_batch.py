@@ -25,9 +25,10 @@ from sert.config import CallsConfig, EndpointConfig, Price
 from sert.endpoint.batch import BatchLimits, settle_batches
 from sert.endpoint.batch_api import read_lines
 from sert.endpoint.calls import Call, make_call
-from sert.endpoint.log import CallLog, read_standing
+from sert.endpoint.log import CallLog
 from sert.endpoint.money import Budget
 from sert.endpoint.session import make_calls, open_calls
+from sert.endpoint.standing import read_standing
 from sert.endpoint.transport import OpenAITransport
 from sert.errors import BudgetError, ConfigError, EndpointError
 

@@ -8,7 +8,7 @@ import pytest
 
 from endpoint.fakes import ENDPOINT, PRICE, FakeTransport, calls_of, reply, settle
 from sert.endpoint.calls import TroubleError, Usage, make_call
-from sert.endpoint.log import read_standing
+from sert.endpoint.standing import read_standing
 from sert.endpoint.transport import Received
 from sert.errors import BudgetError, EndpointError
 
@@ -301,3 +301,71 @@ def test_memory_a_call_is_only_where_its_result_stands(tmp_path: Path) -> None:
 class _Forgetful(dict[str, int]):
     def __setitem__(self, key: str, value: int) -> None:
         return
+
+
+def test_a_first_question_that_cannot_be_answered_is_put_aside_and_the_others_go_on(tmp_path: Path) -> None:
+    poisoned = TroubleError("transient", "the answer is no text", billed=True, usage=Usage(3, 4), raw="null")
+    transport = FakeTransport(lambda c, a, now: poisoned if c.label == "q0" else None)
+    log, _, _ = settle(calls_of(5), transport, tmp_path, max_attempts=3)
+    assert (log.totals.answers, log.totals.quarantined, transport.attempts["q0"]) == (4, 1, 3)
+
+
+def test_an_endpoint_that_answered_before_is_not_left_for_one_question(tmp_path: Path) -> None:
+    settle(calls_of(3), FakeTransport(), tmp_path)
+    refused = {"q3", "q4", "q5"}
+    transport = FakeTransport(
+        lambda c, a, now: (
+            TroubleError("transient" if c.label == "q6" else "refused", "no") if c.label in refused | {"q6"} else None
+        )
+    )
+    log, _, _ = settle(calls_of(9), transport, tmp_path, max_attempts=3)
+    assert (log.totals.answers, log.totals.quarantined) == (5, 4)
+
+
+def test_the_answer_to_a_cut_prompt_is_not_kept(tmp_path: Path) -> None:
+    calls = [make_call(f"{i} " + "word " * 500, ENDPOINT, label=f"q{i}") for i in range(3)]
+    cut = FakeTransport(lambda c, a, now: Received(reply(usage=Usage(128, 5)), 0.0))
+    with pytest.raises(EndpointError, match="cut the prompt"):
+        settle(calls, cut, tmp_path)
+    mended = FakeTransport(lambda c, a, now: Received(reply(usage=Usage(600, 5)), 0.0))
+    settle(calls, mended, tmp_path)
+    assert sorted(mended.attempts) == ["q0", "q1", "q2"]
+
+
+def test_a_server_error_that_names_a_time_holds_everybody(tmp_path: Path) -> None:
+    def script(call, attempt, now):
+        return TroubleError("transient", "HTTP 503", wait=60.0) if call.label == "q1" and attempt == 0 else None
+
+    transport = FakeTransport(script)
+    settle(calls_of(30), transport, tmp_path, concurrency=4)
+    assert [at for at, _ in transport.arrivals if 2.0 < at < 62.0] == []
+
+
+def test_those_who_waited_together_do_not_go_together(tmp_path: Path) -> None:
+    def script(call, attempt, now):
+        return TroubleError("limited", "busy", wait=100.0) if call.label == "q1" and attempt == 0 else None
+
+    transport = FakeTransport(script, seconds=0.0)
+    settle(calls_of(40), transport, tmp_path, concurrency=16, requests_per_minute=30)
+    times = [at for at, _ in transport.arrivals]
+    assert max(sum(start <= at < start + 60.0 for at in times) for start in times) <= 31
+
+
+def test_failures_that_count_more_than_was_asked_for_end_it_too(tmp_path: Path) -> None:
+    trouble = TroubleError("transient", "no text", billed=True, usage=Usage(50_000, 5))
+    transport = FakeTransport(lambda c, a, now: trouble if c.label != "q0" else None)
+    with pytest.raises(EndpointError, match="no cap can be kept"):
+        settle(calls_of(9), transport, tmp_path, **PAID, max_cost=Decimal("0.2"), concurrency=1)
+    assert len(transport.arrivals) == 2
+
+
+def test_a_damaged_record_does_not_give_one_number_twice(tmp_path: Path) -> None:
+    broken = FakeTransport(lambda c, a, now: (_ for _ in ()).throw(RuntimeError("bug")) if c.label == "q2" else None)
+    with pytest.raises(RuntimeError):
+        settle(calls_of(3), broken, tmp_path, **PAID, max_cost=Decimal(1), concurrency=1)
+    held = read_standing(tmp_path).totals.in_doubt
+    journal = tmp_path / "calls.journal"
+    lines = journal.read_bytes().split(b"\n")
+    journal.write_bytes(b"\n".join([lines[0][:-3] + b"xyz", *lines[1:]]))
+    settle(calls_of(3), FakeTransport(), tmp_path, **PAID, max_cost=Decimal(1))
+    assert read_standing(tmp_path).totals.in_doubt == held > 0

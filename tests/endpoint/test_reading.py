@@ -228,3 +228,29 @@ def test_a_call_is_known_by_all_that_decides_its_answer(repeat: int) -> None:
 def test_no_byte_level_vocabulary_makes_more_tokens_than_the_bound() -> None:
     text = "ünïcödé \U0001f600"
     assert make_call(text, ENDPOINT, label="q").most_usage.prompt_tokens >= len(text.encode())
+
+
+@pytest.mark.parametrize("before", range(440, 520, 7))
+def test_no_part_of_a_key_is_left_where_a_message_is_cut(before: int) -> None:
+    key = "sk-proj-abcdefghijklmnopqrstuvwxyz0123456789"
+    hide = Redactor(key)
+    sent = json.dumps({"error": {"message": "x" * before + key}}).encode()
+    trouble = read_error(401, {}, sent, redact=hide)
+    assert "abcdef" not in trouble.reason + trouble.raw
+    long = b"x" * (4096 - 500 + before) + key.encode()
+    assert "abcdef" not in read_error(500, {}, long, redact=hide).raw
+    model = read_reply(body(model="m" * (before - 300) + key), CALL, redact=hide).model
+    assert "abcdef" not in model
+
+
+@pytest.mark.parametrize(
+    "url", ["user:s3cret@host/v1", "https:user:s3cret@host/v1", "s3cret", "http://h/v1\x00", "http://é/v1"]
+)
+def test_an_address_that_is_none_is_not_repeated(url: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        check_url(url)
+    assert "s3cret" not in str(caught.value)
+
+
+def test_a_count_of_tokens_that_no_table_holds_is_none() -> None:
+    assert read_reply(body(usage={"prompt_tokens": 2**63, "completion_tokens": 1}), CALL, redact=same).usage is None

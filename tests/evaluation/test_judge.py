@@ -173,3 +173,15 @@ def test_a_plan_counts_planted_texts_and_repeats(evaluated: Path, tmp_path: Path
     nobody = JudgeConfig(endpoint=EndpointConfig(url="http://127.0.0.1:9/v1", model="m"), repeats=3, limit=1)
     plan = plan_judging({"sert": evaluated}, config=nobody, calls=tmp_path / "none")
     assert plan.calls == 3 * 13
+
+
+def test_replies_that_were_put_aside_are_asked_for_again_when_told_to(evaluated: Path, tmp_path: Path) -> None:
+    with FaultServer(answer=tells_good_from_bad, faults=FaultScript(2, 0.7, ("number_content",))) as server:
+        config = config_of(server, output="lines")
+        first = judge({"sert": evaluated}, out=tmp_path / "j", config=config)
+        assert any(reason.startswith("put aside") for reason in first.counts["failures"])
+        server.faults = None
+        plan = plan_judging({"sert": evaluated}, config=config, calls=tmp_path / "j.calls")
+        assert plan.answered == plan.calls - sum(first.counts["failures"].values())
+        again = judge({"sert": evaluated}, out=tmp_path / "j", config=config, retry_quarantined=True)
+    assert again.counts["failures"] == {}

@@ -27,12 +27,15 @@ from sert.endpoint.batch_api import (
 from sert.endpoint.batch_results import Results
 from sert.endpoint.calls import Call, TroubleError
 from sert.endpoint.doubts import cut_prompt, doubts_about
-from sert.endpoint.log import CallLog, Submission
+from sert.endpoint.log import CallLog
 from sert.endpoint.money import Budget, dollars
+from sert.endpoint.standing import Submission
 from sert.endpoint.transport import OpenAITransport
 from sert.errors import BudgetError, DiskFullError, EndpointError
 from sert.store.artifacts import canonical_json, is_disk_full
 
+SEARCH_PAUSES = (5.0, 15.0, 40.0, 60.0)
+"""Seconds between looks for a batch of which nobody knows whether it was made, before it is made again."""
 ROUNDS = 3
 """Batches in which a call is handed in before it is left for another time."""
 FIRST_LOOK, LONGEST_LOOK = 5.0, 60.0
@@ -136,6 +139,7 @@ class _Settler:
         self._advance, self._say, self._pause = advance, say, pause
         self._patience = Patience(config, pause=pause, say=say)
         self._rounds: dict[str, int] = {}  # the calls that are to be settled: in how many batches each was
+        self._failed: dict[str, TroubleError] = {}
         self._unanswered = ""
         self._checked = False
 
@@ -153,9 +157,20 @@ class _Settler:
         for number in range(ROUNDS):
             if self._rounds:
                 await self._round((call for call in calls() if self._rounds.get(call.key) == number), limits)
+        await self._put_aside(calls)
         if self._rounds:
             what = f"left {len(self._rounds)} calls unanswered in {ROUNDS} batches each"
             raise endpoint_error(what, self._unanswered)
+
+    async def _put_aside(self, calls: Callable[[], Iterable[Call]]) -> None:
+        """Put aside what the endpoint answered in every round, but never with a text, while it answered others."""
+        if not self._log.totals.answers:
+            return
+        for call in calls():
+            trouble = self._failed.get(call.key)
+            if call.key in self._rounds and trouble is not None and trouble.usage is not None:
+                await self._log.quarantine(call, reason=trouble.reason, raw=trouble.raw)
+                self._settled(call.key)
 
     async def _resume(self) -> None:
         """Settle the batches that an earlier process left under way."""
@@ -224,8 +239,10 @@ class _Settler:
 
         async def attempt() -> str:
             nonlocal may_exist
-            if may_exist and (found := await self._api.find(submission.submission_id)):
-                return found
+            for seconds in SEARCH_PAUSES if may_exist else ():
+                if found := await self._api.find(submission.submission_id):
+                    return found
+                await self._pause(seconds)
             try:
                 return await self._api.create(file_id, path=submission.path, submission_id=submission.submission_id)
             except TroubleError as trouble:
@@ -245,7 +262,12 @@ class _Settler:
         """Wait for a batch and take in its results."""
         state = await self._wait(submission)
         results = Results(
-            submission, log=self._log, budget=self._budget, redact=self._api.redact, settled=self._settled
+            submission,
+            log=self._log,
+            budget=self._budget,
+            redact=self._api.redact,
+            settled=self._settled,
+            failed=self._failed.__setitem__,
         )
         longest = self._config.max_reply_bytes
         most = longest * 2 * submission.calls  # each line may be there twice

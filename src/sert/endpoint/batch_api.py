@@ -114,7 +114,7 @@ class BatchApi:
         files = [batch.get(name) for name in ("output_file_id", "error_file_id")]
         return BatchState(
             batch_id=batch_id,
-            status=self.redact(status[:64]),
+            status=self.redact(status)[:64],
             completed=_count(counts, "completed"),
             failed=_count(counts, "failed"),
             files=tuple(self._id(file) for file in files if file),

@@ -6,14 +6,18 @@ from typing import Any, NamedTuple
 
 from sert.endpoint.batch_api import BatchState, endpoint_error, is_answer, read_result
 from sert.endpoint.calls import Reply, TroubleError
-from sert.endpoint.log import CallLog, Member, Submission
+from sert.endpoint.log import CallLog
 from sert.endpoint.money import Budget
 from sert.endpoint.pool import REFUSALS_LATER
 from sert.endpoint.reading import Redact
+from sert.endpoint.standing import Member, Submission
 from sert.errors import EndpointError
 
 _ZERO = Decimal(0)
 _NO_LINE = {"expired": "the batch expired", "cancelled": "the batch was cancelled", "failed": "the batch failed"}
+
+CUT_BYTES = 16
+"""Bytes of a prompt a token above which it was cut; no vocabulary's tokens are that long on average."""
 
 
 class Refused(NamedTuple):
@@ -40,6 +44,7 @@ class Results:
         budget: Budget,
         redact: Redact,
         settled: Callable[[str], None],
+        failed: Callable[[str, TroubleError], None],
     ) -> None:
         """Prepare for the lines.
 
@@ -49,9 +54,10 @@ class Results:
             budget: What was reserved for the calls.
             redact: Takes the key out of texts.
             settled: Called with the key of each call that is answered or put aside.
+            failed: Called with the key of each call that is not, and why.
         """
         self._submission, self._log, self._budget, self._redact = submission, log, budget, redact
-        self._settled = settled
+        self._settled, self._failed = settled, failed
         self._seen: set[str] = set()
         self._answers = self._failures = 0  # answers also of calls whose result is known already
         self._refused: list[Refused] = []
@@ -96,6 +102,12 @@ class Results:
             if trouble.kind == "fatal":
                 self.error = self.error or endpoint_error("takes no more calls", trouble.reason)
         else:
+            if reply.usage is not None and reply.usage.prompt_tokens * CUT_BYTES < member.call.prompt_bytes:
+                counted = f"{reply.usage.prompt_tokens} tokens in a prompt of {member.call.prompt_bytes} bytes"
+                cut = f"the endpoint counts {counted}"
+                await self._fail(member, TroubleError("transient", cut, billed=True, usage=reply.usage))
+                self.error = self.error or EndpointError(f"Stopped: {cut}, so it cut the prompt. See `sert doctor`.")
+                return
             await self._answer(member, reply)
 
     async def _answer(self, member: Member, reply: Reply) -> None:
@@ -117,6 +129,7 @@ class Results:
         await self._log.failure(member.call, member.number, reason=reason, spent=spent, in_doubt=in_doubt)
         self._budget.settle(member.reserved, spent=spent, in_doubt=in_doubt)
         if trouble.kind != "refused":
+            self._failed(member.call.key, trouble)
             self._failures += 1
             self.unanswered = reason
 

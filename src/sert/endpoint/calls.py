@@ -152,12 +152,13 @@ def make_call(
     }
     body |= {name: value for name, value in optional.items() if value is not None}
     body |= endpoint.extra_body
+    also_sent = len(canonical_json([response_format, endpoint.extra_body]))
     return Call(
         label=label,
         key=_key([PROTOCOL, endpoint.url.rstrip("/"), path, body, repeat]),
         path=path,
         body=body,
-        prompt_bytes=len(prompt.encode("utf-8", "surrogatepass")) + len(canonical_json(response_format or "")),
+        prompt_bytes=len(prompt.encode("utf-8", "surrogatepass")) + also_sent,
         max_tokens=endpoint.max_tokens,
     )
 

@@ -3,17 +3,14 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 from sert.endpoint.calls import Call, Reply, Usage
-from sert.store.journal import Journal, read_records
+from sert.endpoint.standing import FILE, Submission, Totals, read_standing
+from sert.store.journal import Journal
 
-FILE = "calls.journal"
-
-Status = Literal["answer", "quarantine"]
 Offload = Callable[[Callable[[], None]], Awaitable[None]]
 
 _ZERO = Decimal(0)
@@ -25,168 +22,6 @@ class Quarantined(NamedTuple):
     label: str
     reason: str
     raw: str
-
-
-@dataclass
-class Totals:
-    """What a log counts, over every restart.
-
-    Attributes:
-        requests: Attempts that were sent, or were about to be.
-        spent: Dollars of the answers whose tokens the endpoint counted.
-        in_doubt: Dollars that other attempts may have cost.
-        flags: Answers that should not be used, by why.
-    """
-
-    requests: int = 0
-    answers: int = 0
-    quarantined: int = 0
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-    spent: Decimal = _ZERO
-    in_doubt: Decimal = _ZERO
-    flags: dict[str, int] = field(default_factory=dict)
-
-
-class _Settled(NamedTuple):
-    start: int
-    kind: Status
-
-
-class Member(NamedTuple):
-    """A call of a submission, without its body: the number of the attempt, and what is reserved for it."""
-
-    call: Call
-    number: int
-    reserved: Decimal
-
-
-@dataclass
-class Submission:
-    """Calls that go to the endpoint as one batch, until all of its results are recorded.
-
-    Attributes:
-        submission_id: What the batch carries in its metadata.
-        url: The endpoint's base URL.
-        path: Of all its calls, behind the base URL.
-        calls: Number of its calls.
-        batch_id: The endpoint's own; None while it is not known whether there is a batch.
-        members: The calls without a result, by key.
-    """
-
-    submission_id: str
-    url: str
-    path: str
-    calls: int
-    batch_id: str | None = None
-    members: dict[str, Member] = field(default_factory=dict)
-
-    @property
-    def reserved(self) -> Decimal:
-        """What the calls without a result may still cost."""
-        return sum((member.reserved for member in self.members.values()), _ZERO)
-
-
-class Standing:
-    """How far the calls of a journal have come. In memory is only where results stand, not what they hold.
-
-    Attributes:
-        totals: Counts over every restart.
-        notes: Small facts that must outlive a restart.
-        settled: How each call ended, and where the record of it starts.
-        submissions: Those that are not finished, by id. Their calls are not in doubt: the results can still be had.
-        submitted: Number of submissions so far, finished or not.
-        damaged: Records that cannot be read; what they held is asked for again.
-    """
-
-    def __init__(self) -> None:
-        self.totals = Totals()
-        self.notes: dict[str, str] = {}
-        self.settled: dict[str, _Settled] = {}
-        self.submissions: dict[str, Submission] = {}
-        self.submitted = 0
-        self.damaged = 0
-        self._under_way: dict[int, Decimal] = {}
-
-    def status(self, key: str) -> Status | None:
-        """Tell how a call ended; None when it is still to be made."""
-        settled = self.settled.get(key)
-        return settled.kind if settled else None
-
-    def close(self) -> None:
-        """Note that nobody waits for results any more: whatever is under way may have been charged, or not."""
-        self.totals.in_doubt += sum(self._under_way.values(), _ZERO)
-        self._under_way.clear()
-
-    def apply(self, start: int, record: Mapping[str, Any]) -> None:
-        """Take in the next record of the journal."""
-        kind, totals = record["type"], self.totals
-        if kind == "note":
-            self.notes.setdefault(record["name"], record["value"])
-        elif kind == "intent":
-            totals.requests += 1
-            self._intend(record)
-        elif kind in ("submission", "batch", "finished"):
-            self._follow(kind, record)
-        elif kind == "quarantine":
-            totals.quarantined += self.status(record["key"]) != "quarantine"
-            self.settled[record["key"]] = _Settled(start, "quarantine")
-        else:
-            self._end(record["number"], record["key"])
-            totals.spent += Decimal(record["spent"])
-            totals.in_doubt += Decimal(record["in_doubt"])
-        if kind == "answer":
-            self._count_answer(start, record)
-
-    def _intend(self, record: Mapping[str, Any]) -> None:
-        number, key, reserved = record["number"], record["key"], Decimal(record["reserved"])
-        submission = self.submissions.get(record.get("submission", ""))
-        if submission is None:
-            self._under_way[number] = reserved
-            return
-        call = Call(record["label"], key, submission.path, {}, prompt_bytes=0, max_tokens=record["max_tokens"])
-        submission.members[key] = Member(call, number, reserved)
-
-    def _follow(self, kind: str, record: Mapping[str, Any]) -> None:
-        submission_id = record["submission"]
-        if kind == "submission":
-            self.submitted += 1
-            self.submissions[submission_id] = Submission(
-                submission_id, record["url"], record["path"], calls=record["calls"]
-            )
-        elif kind == "finished":
-            self.submissions.pop(submission_id, None)
-        elif submission_id in self.submissions:
-            self.submissions[submission_id].batch_id = record["batch"]
-
-    def _end(self, number: int, key: str) -> None:
-        self._under_way.pop(number, None)
-        for submission in self.submissions.values():
-            if key in submission.members and submission.members[key].number == number:
-                del submission.members[key]
-
-    def _count_answer(self, start: int, record: Mapping[str, Any]) -> None:
-        totals, earlier = self.totals, self.status(record["key"])
-        totals.quarantined -= earlier == "quarantine"
-        totals.answers += earlier != "answer"
-        self.settled[record["key"]] = _Settled(start, "answer")
-        if record["usage"]:
-            totals.prompt_tokens += record["usage"][0]
-            totals.completion_tokens += record["usage"][1]
-        if record["flag"]:
-            totals.flags[record["flag"]] = totals.flags.get(record["flag"], 0) + 1
-
-
-def read_standing(folder: Path) -> Standing:
-    """Read how far the calls of a folder have come, without writing there; nothing when there is no journal."""
-    standing = Standing()
-    for start, record in read_records(folder / FILE):
-        if record is None:
-            standing.damaged += 1
-        else:
-            standing.apply(start, record)
-    standing.close()
-    return standing
 
 
 class CallLog:
@@ -245,7 +80,7 @@ class CallLog:
 
     async def intend(self, call: Call, *, reserved: Decimal) -> int:
         """Record that a call is about to be sent and what it may cost; return the attempt's number."""
-        number = self.totals.requests
+        number = self.standing.next_number
         record = {"type": "intent", "number": number, "key": call.key, "label": call.label, "reserved": str(reserved)}
         await self._write(record)
         return number
@@ -258,7 +93,7 @@ class CallLog:
         async with self.together():
             await self._write(record)
             for call, reserved in calls:
-                intent = {"number": self.totals.requests, "key": call.key, "label": call.label}
+                intent = {"number": self.standing.next_number, "key": call.key, "label": call.label}
                 more = {"reserved": str(reserved), "submission": submission_id, "max_tokens": call.max_tokens}
                 await self._write({"type": "intent", **intent, **more})
         return self.standing.submissions[submission_id]
@@ -292,6 +127,11 @@ class CallLog:
         """Record an attempt that brought no answer and what it cost."""
         record = {"type": "failure", "number": number, "key": call.key, "reason": reason}
         await self._write({**record, "spent": str(spent), "in_doubt": str(in_doubt)})
+
+    async def unsent(self, call: Call, number: int) -> None:
+        """Record that an attempt was not made after all."""
+        record = {"type": "failure", "number": number, "key": call.key, "reason": "it was not sent", "sent": False}
+        await self._write({**record, "spent": "0", "in_doubt": "0"})
 
     async def quarantine(self, call: Call, *, reason: str, raw: str) -> None:
         """Record that a call is put aside."""

@@ -57,18 +57,26 @@ class Gate:
     async def enter(self, tokens: int) -> Ticket | None:
         """Wait for leave to send a call of so many tokens; None when the gate was stopped."""
         loop = asyncio.get_running_loop()
-        await self.pause(self._slot(tokens, loop.time()) - loop.time())
+        slot: float | None = None
         while not self.stopped:
             now = loop.time()
             if now < self._closed_until:
+                slot = None  # those who waited together do not go together
                 await self.pause(self._closed_until - now)
             elif self._recovering and self._trial_under_way:
+                slot = None
                 self._changed.clear()
                 await self._changed.wait()
+            elif (slot := self._slot(tokens, now) if slot is None else slot) > now:
+                await self.pause(slot - now)
             else:
                 self._trial_under_way = self._recovering
                 return Ticket(now, self._recovering)
         return None
+
+    def lets_through(self) -> bool:
+        """Tell whether what has leave may still be sent."""
+        return not self.stopped and asyncio.get_running_loop().time() >= self._closed_until
 
     def answered(self, ticket: Ticket, *, wait: float) -> None:
         """Note an answer, and for how long the endpoint says that nothing more can be sent."""

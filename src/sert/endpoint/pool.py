@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from decimal import Decimal
 
 from sert.config import CallsConfig
-from sert.endpoint.calls import Call, Reply, TroubleError, Usage
+from sert.endpoint.calls import Call, TroubleError, Usage
 from sert.endpoint.doubts import cut_prompt, doubts_about
 from sert.endpoint.log import CallLog
 from sert.endpoint.money import Budget, dollars
@@ -85,6 +85,7 @@ class Pool:
         self._error: SertError | None = None
         self._under_way: set[str] = set()
         self._answered = False
+        self._proven = log.totals.answers > 0  # that it answers at all, in this run or before
         self._failures_in_a_row = 0
         self._refused: list[tuple[Call, TroubleError]] = []
         self._room = asyncio.Event()
@@ -145,6 +146,11 @@ class Pool:
             if ticket is None:
                 return
             number = await self._log.intend(call, reserved=reserved)
+            if not self._gate.lets_through():  # closed while the intent was written
+                await self._log.unsent(call, number)
+                self._book(reserved, spent=_ZERO, in_doubt=_ZERO)
+                self._gate.failed(ticket)
+                continue
             started = loop.time()
             try:
                 received = await self._transport.send(call)
@@ -168,6 +174,12 @@ class Pool:
 
     async def _take(self, call: Call, number: int, received: Received, ticket: Ticket, reserved: Decimal) -> None:
         reply = received.reply
+        if not self._answered and (cut := cut_prompt(call, reply)) is not None:
+            trouble = TroubleError("fatal", cut, billed=True, usage=reply.usage)
+            await self._pay_for_trouble(call, number, trouble, reserved)
+            self._gate.failed(ticket)
+            self._stop(EndpointError(f"Stopped: {cut}. Give it a longer context, and look with `sert doctor`."))
+            return
         spent = self._budget.cost(reply.usage) if reply.usage else _ZERO
         in_doubt = _ZERO if reply.usage else reserved
         await self._log.answer(call, number, reply=reply, spent=spent, in_doubt=in_doubt)
@@ -175,16 +187,10 @@ class Pool:
         self._gate.answered(ticket, wait=received.wait)
         self._failures_in_a_row = 0
         if not self._answered:
-            self._check_first(call, reply)
-        self._answered = True
-        if self._budget.capped and spent > reserved:
-            self._stop(
-                EndpointError(
-                    f"The endpoint counts more tokens for {call.label!r} than the request allows "
-                    f"({_tokens(reply.usage)} against {_tokens(call.most_usage)}); no cap can be kept there. "
-                    "See `sert doctor`."
-                )
-            )
+            for doubt in doubts_about(call, reply):
+                self._say(f"{doubt}; `sert doctor` tells more")
+        self._answered = self._proven = True
+        self._check_usage(call, reply.usage, spent=spent, reserved=reserved)
         await self._put_refused_aside()
         self._advance()
 
@@ -193,6 +199,16 @@ class Pool:
         in_doubt = reserved if trouble.billed and not trouble.usage else _ZERO
         await self._log.failure(call, number, reason=trouble.reason, spent=spent, in_doubt=in_doubt)
         self._book(reserved, spent=spent, in_doubt=in_doubt)
+        self._check_usage(call, trouble.usage, spent=spent, reserved=reserved)
+
+    def _check_usage(self, call: Call, usage: Usage | None, *, spent: Decimal, reserved: Decimal) -> None:
+        if self._budget.capped and spent > reserved:
+            self._stop(
+                EndpointError(
+                    f"The endpoint counts more tokens for {call.label!r} than the request allows ({_tokens(usage)} "
+                    f"against {_tokens(call.most_usage)}); no cap can be kept there. See `sert doctor`."
+                )
+            )
 
     def _book(self, reserved: Decimal, *, spent: Decimal, in_doubt: Decimal) -> None:
         self._budget.settle(reserved, spent=spent, in_doubt=in_doubt)
@@ -201,13 +217,14 @@ class Pool:
     async def _go_on(self, call: Call, ticket: Ticket, trouble: TroubleError, patience: _Patience) -> bool:
         """Decide what follows a failed attempt; True = another one."""
         if trouble.kind == "limited":
-            wait = self._gate.asked_to_wait(ticket, wait=trouble.wait)
-            if wait >= WORTH_TELLING:
-                self._say(f"the endpoint is busy, going on in {wait:.0f} s ({trouble.reason})")
+            self._wait(ticket, trouble)
             if self._gate.refusals_in_a_row >= WAITS_IN_A_ROW:
                 self._stop(self._endpoint_error(f"asked us {WAITS_IN_A_ROW} times in a row to wait", trouble))
             return not self._gate.stopped
-        self._gate.failed(ticket)
+        if trouble.wait is not None:
+            self._wait(ticket, trouble)
+        else:
+            self._gate.failed(ticket)
         if trouble.kind == "fatal":
             self._stop(self._endpoint_error("takes no more calls", trouble))
             return False
@@ -216,30 +233,41 @@ class Pool:
             return False
         return await self._try_again(call, trouble, patience)
 
+    def _wait(self, ticket: Ticket, trouble: TroubleError) -> None:
+        wait = self._gate.asked_to_wait(ticket, wait=trouble.wait)
+        if wait >= WORTH_TELLING:
+            self._say(f"the endpoint is busy, going on in {wait:.0f} s ({trouble.reason})")
+
     async def _try_again(self, call: Call, trouble: TroubleError, patience: _Patience) -> bool:
         self._failures_in_a_row += 1
-        if not self._answered and trouble.unreachable and self._failures_in_a_row >= UNREACHABLE_ATTEMPTS:
+        if not self._proven and trouble.unreachable and self._failures_in_a_row >= UNREACHABLE_ATTEMPTS:
             self._stop(self._endpoint_error("is not there", trouble))
-        elif self._failures_in_a_row >= self._most_failures():
+        elif self._failures_in_a_row >= self._most_failures(trouble):
             self._stop(self._endpoint_error(f"failed {self._failures_in_a_row} times in a row", trouble))
         pause = patience.pause()
         if self._gate.stopped:
+            return False
+        if pause is None and not self._proven:
+            self._refuse(call, trouble)  # it answers, but this call not: others may fare better
             return False
         if pause is None:
             await self._log.quarantine(call, reason=trouble.reason, raw=trouble.raw)
             self._advance()
             return False
-        await self._gate.pause(max(pause, trouble.wait or 0.0))
+        await self._gate.pause(pause)
         return not self._gate.stopped
 
-    def _most_failures(self) -> int:
+    def _most_failures(self, trouble: TroubleError) -> int:
         """Failures in a row that are no chance any more: every call under way has used up its attempts."""
-        return self._config.max_attempts * (4 * self._config.concurrency if self._answered else 1)
+        if self._proven:
+            return self._config.max_attempts * 4 * self._config.concurrency
+        # One that counts tokens works; it may be the first call that it cannot answer.
+        return self._config.max_attempts * (REFUSALS_FIRST if trouble.usage else 1)
 
     def _refuse(self, call: Call, trouble: TroubleError) -> None:
         """Hold a refused call until the endpoint takes another one: the fault may be ours, and in every call."""
         self._refused.append((call, trouble))
-        if len(self._refused) >= (REFUSALS_LATER if self._answered else REFUSALS_FIRST):
+        if len(self._refused) >= (REFUSALS_LATER if self._proven else REFUSALS_FIRST):
             self._stop(self._endpoint_error(f"refused {len(self._refused)} calls in a row", trouble))
 
     async def _put_refused_aside(self) -> None:
@@ -247,15 +275,6 @@ class Pool:
         for call, trouble in refused:
             await self._log.quarantine(call, reason=trouble.reason, raw=trouble.raw)
             self._advance()
-
-    def _check_first(self, call: Call, reply: Reply) -> None:
-        """Look at the first answer before more are paid for."""
-        for doubt in doubts_about(call, reply):
-            self._say(f"{doubt}; `sert doctor` tells more")
-        if (cut := cut_prompt(call, reply)) is not None:
-            self._stop(
-                EndpointError(f"{cut[0].upper()}{cut[1:]}. Give it a longer context, and look with `sert doctor`.")
-            )
 
     def _stop(self, error: SertError) -> None:
         self._error = self._error or error

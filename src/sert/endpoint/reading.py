@@ -11,6 +11,8 @@ from sert.endpoint.calls import Call, Flag, Reply, TroubleError, Usage
 
 Redact = Callable[[str], str]
 
+MOST_TOKENS = 2**31
+"""No count of tokens is larger; one that is, is none."""
 RAW_SHOWN = 4096
 """Characters of a bad reply that are kept."""
 
@@ -38,7 +40,7 @@ def read_reply(body: bytes, call: Call, *, redact: Redact) -> Reply:
     Raises:
         TroubleError: If it is no answer.
     """
-    raw = redact(body[:RAW_SHOWN].decode("utf-8", "replace"))
+    raw = shown(body, redact)
     try:
         value = json.loads(body)
     except (ValueError, RecursionError):
@@ -53,7 +55,7 @@ def read_reply(body: bytes, call: Call, *, redact: Redact) -> Reply:
     if not isinstance(choice, dict):
         raise TroubleError("transient", "the reply holds no choices", billed=True, usage=usage, raw=raw)
     finish = choice.get("finish_reason")
-    finish = redact(finish[:64]) if isinstance(finish, str) else ""
+    finish = redact(finish)[:64] if isinstance(finish, str) else ""
     text = _text_of(choice, call)
     if text is None and finish in ("", *_ENDS):
         raise TroubleError("transient", "the answer is no text", billed=True, usage=usage, raw=raw)
@@ -64,7 +66,7 @@ def read_reply(body: bytes, call: Call, *, redact: Redact) -> Reply:
         finish_reason=_SURROGATE.sub("�", finish),
         flag=_flag(clean, finish, usage, call, damaged=bool(damaged)),
         usage=usage,
-        model=_SURROGATE.sub("�", redact(model[:200])) if isinstance(model, str) else "",
+        model=_SURROGATE.sub("�", redact(model)[:200]) if isinstance(model, str) else "",
     )
 
 
@@ -80,8 +82,8 @@ def read_error(
         redact: Takes the key out of texts.
         now: Seconds since the epoch, where the reply has no `Date` of its own.
     """
-    raw = redact(body[:RAW_SHOWN].decode("utf-8", "replace"))
-    message, code = _error_of(body)
+    raw = shown(body, redact)
+    message, code = _error_of(body, redact)
     reason = redact(f"HTTP {status}" + (f": {message}" if message else ""))
     wait = retry_after(headers, now=now)
     if code in _EXHAUSTED:
@@ -99,6 +101,11 @@ def read_error(
         # A gateway may give up on an answer that is written, and paid for, all the same.
         return TroubleError("transient", reason, wait=wait, billed=status >= 500 or status == 200, raw=raw)
     return TroubleError("refused", reason, raw=raw)
+
+
+def shown(body: bytes, redact: Redact) -> str:
+    """Return the beginning of a body as a text, without the key; cut last, so that no part of a key is left over."""
+    return redact(body.decode("utf-8", "replace"))[:RAW_SHOWN]
 
 
 def retry_after(headers: Mapping[str, str], *, now: float) -> float | None:
@@ -164,12 +171,14 @@ def _usage(value: Any) -> Usage | None:
     if not isinstance(value, dict):
         return None
     prompt, completion = value.get("prompt_tokens"), value.get("completion_tokens")
-    if type(prompt) is not int or type(completion) is not int or prompt < 0 or completion < 0:
+    if type(prompt) is not int or type(completion) is not int:
+        return None
+    if not (0 <= prompt < MOST_TOKENS and 0 <= completion < MOST_TOKENS):
         return None
     return Usage(prompt, completion)
 
 
-def _error_of(body: bytes) -> tuple[str, str]:
+def _error_of(body: bytes, redact: Redact) -> tuple[str, str]:
     """Read message and code of an error; both may be missing."""
     try:
         value = json.loads(body)
@@ -177,12 +186,12 @@ def _error_of(body: bytes) -> tuple[str, str]:
         return "", ""
     error = value.get("error", value) if isinstance(value, dict) else value
     if isinstance(error, str):
-        return _SURROGATE.sub("�", error[:500]), ""
+        return _SURROGATE.sub("�", redact(error))[:500], ""
     if not isinstance(error, dict):
         return "", ""
     message = next((error[name] for name in ("message", "detail") if isinstance(error.get(name), str)), "")
     code = next((error[name] for name in ("code", "type") if error.get(name) in (*_EXHAUSTED, *_CODES)), "")
-    return _SURROGATE.sub("�", message[:500]), code
+    return _SURROGATE.sub("�", redact(message))[:500], code
 
 
 _CODES = ("rate_limit_exceeded", "invalid_api_key", "model_not_found")

@@ -22,6 +22,8 @@ def check_url(url: str) -> urllib.parse.SplitResult:
         ConfigError: If it is no http(s) address, or holds a user, a password, a query or a fragment. These may be
             secrets and are not repeated.
     """
+    if not (url.isascii() and url.isprintable()) or " " in url:
+        raise ConfigError("The endpoint's address holds blanks or characters that no address has; write it in ASCII.")
     try:
         parts = urllib.parse.urlsplit(url)
         host, _ = parts.hostname, parts.port
@@ -33,7 +35,7 @@ def check_url(url: str) -> urllib.parse.SplitResult:
             "and put the key into an environment variable (api_key_env)."
         )
     if parts.scheme not in ("http", "https") or not host:
-        raise ConfigError(f"The endpoint {url!r} is no http address; give one such as http://127.0.0.1:8000/v1.")
+        raise ConfigError("The endpoint is no http address; give one such as http://127.0.0.1:8000/v1.")
     return parts
 
 

@@ -11,10 +11,11 @@ from typing import Any, NamedTuple
 from sert.config import CallsConfig, EndpointConfig
 from sert.endpoint.batch import settle_batches
 from sert.endpoint.calls import Call, Usage
-from sert.endpoint.log import CallLog, read_standing
+from sert.endpoint.log import CallLog
 from sert.endpoint.money import Budget, Estimate, check_money, cost_of, dollars
 from sert.endpoint.pool import Pool
 from sert.endpoint.secrets import check_url, read_key
+from sert.endpoint.standing import read_standing
 from sert.endpoint.transport import OpenAITransport
 from sert.errors import ConfigError
 from sert.progress import Reporter, Silent

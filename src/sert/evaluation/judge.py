@@ -4,6 +4,7 @@ A judged folder holds `judgements.parquet`, a row a reply, and `scores.json`, wh
 """
 
 import secrets
+import shutil
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -13,17 +14,19 @@ from sert.config import EndpointConfig, JudgeConfig
 from sert.endpoint.calls import Call, make_call
 from sert.endpoint.log import CallLog
 from sert.endpoint.session import CallPlan, make_calls, open_calls, plan_calls
-from sert.errors import ConfigError, DataError
+from sert.endpoint.standing import read_standing
+from sert.errors import ConfigError, DataError, EndpointError
 from sert.evaluation.judging.agreement import agreement, criterion_summary
 from sert.evaluation.judging.calibration import CALIBRATION, Kind, calibration_gap, separates
 from sert.evaluation.judging.prompt import CRITERIA, JudgeOutput, json_schema, judge_prompt
 from sert.evaluation.judging.reply import Parsed, Scores, parse_reply
 from sert.progress import Reporter, Silent
 from sert.records import Judgement, Prediction, Question
-from sert.store.artifacts import Artifact, commit, open_artifact, write_json
+from sert.store.artifacts import MANIFEST, Artifact, artifact_key, commit, open_artifact, write_json
 from sert.store.tables import read_table, write_table
 
 KINDS: tuple[Kind, ...] = ("good", "bad")
+_ASIDE = "put aside"
 _NONCE, _OUTPUT = "judge nonce", "judge output"
 
 
@@ -70,6 +73,8 @@ def judge(
     texts = _texts(folders, config.limit)
     settings = {"judge": config.model_dump(mode="json", exclude={"calls"})}
     inputs = {name: artifact.key for name, artifact in folders.items()}
+    if retry_quarantined:
+        _remove_if_incomplete(out, artifact_key("judge", config=settings, inputs=inputs, seed=0))
     if config.repeats > 1 and endpoint.temperature == 0:
         reporter.say(f"{label}: at temperature 0 repeats mostly repeat themselves; set judge.endpoint.temperature")
 
@@ -90,8 +95,10 @@ def plan_judging(evaluated: Mapping[str, Path], *, config: JudgeConfig, calls: P
     """Count what would be asked and what it may cost. Opens no connection and writes nothing."""
     endpoint = _endpoint_of(config)
     texts = _texts(_open_evaluated(evaluated), config.limit)
-    output: JudgeOutput = "lines" if config.output == "auto" else config.output
-    made = _calls(texts, endpoint, config, nonce="0" * 16, output=output)
+    notes = read_standing(calls).notes
+    known = notes.get(_OUTPUT, "lines") if config.output == "auto" else config.output
+    output: JudgeOutput = "json_schema" if known == "json_schema" else "lines"
+    made = _calls(texts, endpoint, config, nonce=notes.get(_NONCE, "0" * 16), output=output)
     return plan_calls(made, folder=calls, config=config.calls)
 
 
@@ -167,7 +174,10 @@ class _Asking:
             return "lines"
         known = self._log.standing.notes.get(_OUTPUT)
         if known is None:
-            self._make(first, 1, "json_schema", f"{self._label}: first reply")
+            try:
+                self._make(first, 1, "json_schema", f"{self._label}: first reply")
+            except EndpointError:  # some answer 500 to what they do not know; other faults will show again
+                return "lines"
             (call,) = _calls(first, self._endpoint, self._config, nonce=self._nonce, output="json_schema", repeats=1)
             scored = self._read(call, first[0], output="json_schema")[0].scores is not None
             known = self._log.note(_OUTPUT, "json_schema" if scored else "lines")
@@ -189,7 +199,7 @@ class _Asking:
         reply = self._log.reply(call.key)
         if reply is None:
             aside = self._log.quarantined(call.key)
-            return Parsed(None, "put aside" if aside is None else f"put aside: {aside.reason}"), ""
+            return Parsed(None, _ASIDE if aside is None else f"{_ASIDE}: {aside.reason}"), ""
         if reply.flag is not None:
             return Parsed(None, reply.flag), reply.text
         return parse_reply(reply.text, reasoning=text.reasoning, output=output or self.output), reply.text
@@ -199,6 +209,14 @@ def _endpoint_of(config: JudgeConfig) -> EndpointConfig:
     if config.endpoint is None:
         raise ConfigError("The judge's endpoint is not named; give --endpoint URL and --model NAME.")
     return config.endpoint
+
+
+def _remove_if_incomplete(out: Path, key: str) -> None:
+    """Remove this very result if replies were put aside; all that it holds can be made again from the log."""
+    if (out / MANIFEST).is_file():
+        found = open_artifact(out)
+        if found.key == key and any(reason.startswith(_ASIDE) for reason in found.counts["failures"]):
+            shutil.rmtree(out)
 
 
 def _open_evaluated(evaluated: Mapping[str, Path]) -> dict[str, Artifact]:

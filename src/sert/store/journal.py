@@ -52,9 +52,9 @@ class Journal:
         """
         start, line = self._end, _encode(record)
         try:
-            written = os.write(self._descriptor, line)
-            if written < len(line):
-                written += os.write(self._descriptor, line[written:])  # raises what cut the first one short
+            written = 0
+            while written < len(line):  # a short write is followed by one that says why
+                written += os.write(self._descriptor, line[written:])
         except OSError as error:
             os.ftruncate(self._descriptor, start)
             if is_disk_full(error):

@@ -46,5 +46,12 @@ def _damage_of(artifact: Artifact) -> Iterator[str]:
             yield f"{name} is missing"
         elif name not in outputs:
             yield f"{name} was added"
-        elif file_hash(artifact.folder / name) != outputs[name]:
-            yield f"{name} holds other bytes"
+        elif (found := _hash_of(artifact.folder / name)) != outputs[name]:
+            yield f"{name} {'cannot be read' if found is None else 'holds other bytes'}"
+
+
+def _hash_of(file: Path) -> str | None:
+    try:
+        return file_hash(file)
+    except OSError:
+        return None
