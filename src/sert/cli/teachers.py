@@ -1,5 +1,6 @@
 """The commands that ask a teacher or a judge."""
 
+from collections.abc import Sequence
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,6 @@ from sert.cli.options import (
     only_task,
     print_artifact,
     print_plan,
-    questions_of,
     terminal,
     with_options,
 )
@@ -86,8 +86,9 @@ def teach_command(
     config = config_of(options, overrides, reads=("tasks", "teacher"), teacher=teacher)
     from sert.tasks.base import load_task
 
-    questions = questions_of(config, "train")
     name, settings = next(iter(config.tasks.items()))
+    data = load_task(name, settings)  # which has train questions, or says that it has none
+    questions = data.split("train")
     calls = out.with_name(f"{out.name}.calls")
     if dry_run:
         return _plan_teach(config, questions, out, calls, as_json)
@@ -96,7 +97,7 @@ def teach_command(
     taught = teach(
         questions,
         out=out,
-        held_out=load_task(name, settings).split("test"),
+        held_out=data.split("test"),
         teacher=config.teacher,
         recorded=recorded or settings.rationales,
         calls=calls,
@@ -108,7 +109,7 @@ def teach_command(
     print_artifact(taught, as_json, share_correct=round(share, 4))
 
 
-def _plan_teach(config: Any, questions: list[Any], out: Path, calls: Path, as_json: bool) -> None:
+def _plan_teach(config: Any, questions: Sequence[Any], out: Path, calls: Path, as_json: bool) -> None:
     """Print what would be asked and what it may cost."""
     if config.teacher.kind != "endpoint":
         return print_plan(out, as_json, questions=len(questions), teacher=config.teacher.kind)

@@ -20,7 +20,6 @@ from sert.endpoint.batch_api import (
     BatchState,
     Patience,
     Pause,
-    endpoint_error,
     read_lines,
     write_line,
 )
@@ -28,10 +27,11 @@ from sert.endpoint.batch_results import Results
 from sert.endpoint.calls import Call, TroubleError
 from sert.endpoint.doubts import cut_prompt, doubts_about
 from sert.endpoint.log import CallLog
-from sert.endpoint.money import Budget, dollars
+from sert.endpoint.money import Budget
 from sert.endpoint.standing import Submission
+from sert.endpoint.stops import budget_error, endpoint_error
 from sert.endpoint.transport import OpenAITransport
-from sert.errors import BudgetError, DiskFullError, EndpointError
+from sert.errors import DiskFullError, EndpointError
 from sert.store.artifacts import canonical_json, is_disk_full
 
 SEARCH_PAUSES = (5.0, 15.0, 40.0, 60.0)
@@ -210,11 +210,7 @@ class _Settler:
             if draft.calls and (worst > self._budget.left or not draft.takes(line, limits)):
                 yield draft
             if not self._budget.reserve(worst):
-                raise BudgetError(
-                    f"The call for {call.label!r} could cost {dollars(worst)}, which the cap does not allow "
-                    f"({self._budget}). Answers are kept; the same command with a higher max_cost, or a smaller "
-                    "max_tokens, goes on."
-                )
+                raise budget_error(call, worst, self._budget)
             self._rounds[call.key] += 1
             draft.add(call, line, worst)
         if draft.calls:

@@ -9,8 +9,8 @@ from sert.config import CallsConfig
 from sert.endpoint.calls import Call, Reply, TroubleError
 from sert.endpoint.pool import FIRST_PAUSE, LONGEST_PAUSE, UNREACHABLE_ATTEMPTS, WAITS_IN_A_ROW, WORTH_TELLING
 from sert.endpoint.reading import RAW_SHOWN, Redact, read_error, read_reply
+from sert.endpoint.stops import endpoint_error
 from sert.endpoint.transport import OpenAITransport
-from sert.errors import EndpointError
 
 ENDED = frozenset({"completed", "expired", "cancelled", "failed"})
 """Statuses after which nothing more comes."""
@@ -183,11 +183,6 @@ class Patience:
             else:
                 self._reached = True
                 return result
-
-
-def endpoint_error(what: str, reason: str) -> EndpointError:
-    """Say why calls cannot be settled now."""
-    return EndpointError(f"The endpoint {what}: {reason}. Answers are kept; the same command goes on.")
 
 
 def batch_url(path: str) -> str:

@@ -4,13 +4,14 @@ from collections.abc import Callable, Iterable
 from decimal import Decimal
 from typing import Any, NamedTuple
 
-from sert.endpoint.batch_api import BatchState, endpoint_error, is_answer, read_result
+from sert.endpoint.batch_api import BatchState, is_answer, read_result
 from sert.endpoint.calls import Reply, TroubleError
 from sert.endpoint.log import CallLog
 from sert.endpoint.money import Budget
 from sert.endpoint.pool import REFUSALS_LATER
 from sert.endpoint.reading import Redact
 from sert.endpoint.standing import Member, Submission
+from sert.endpoint.stops import endpoint_error, excess_error
 from sert.errors import EndpointError
 
 _ZERO = Decimal(0)
@@ -111,20 +112,15 @@ class Results:
             await self._answer(member, reply)
 
     async def _answer(self, member: Member, reply: Reply) -> None:
-        spent = self._budget.cost(reply.usage) if reply.usage else _ZERO
-        in_doubt = _ZERO if reply.usage else member.reserved
+        spent, in_doubt = self._budget.charge(reply.usage, reserved=member.reserved, billed=True)
         await self._log.answer(member.call, member.number, reply=reply, spent=spent, in_doubt=in_doubt)
         self._budget.settle(member.reserved, spent=spent, in_doubt=in_doubt)
         self._settled(member.call.key)
         if self._budget.capped and spent > member.reserved:
-            self.error = self.error or EndpointError(
-                f"The endpoint counts more tokens for {member.call.label!r} than the request allows; no cap can be "
-                "kept there. See `sert doctor`."
-            )
+            self.error = self.error or excess_error(member.call, reply.usage)
 
     async def _fail(self, member: Member, trouble: TroubleError) -> None:
-        spent = self._budget.cost(trouble.usage) if trouble.usage else _ZERO
-        in_doubt = member.reserved if trouble.billed and not trouble.usage else _ZERO
+        spent, in_doubt = self._budget.charge(trouble.usage, reserved=member.reserved, billed=trouble.billed)
         reason = trouble.reason
         await self._log.failure(member.call, member.number, reason=reason, spent=spent, in_doubt=in_doubt)
         self._budget.settle(member.reserved, spent=spent, in_doubt=in_doubt)

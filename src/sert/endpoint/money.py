@@ -41,6 +41,13 @@ class Estimate(NamedTuple):
     high: Decimal
 
 
+class Charge(NamedTuple):
+    """Dollars of one attempt: those that are known, and those that nobody can tell."""
+
+    spent: Decimal
+    in_doubt: Decimal
+
+
 def cost_of(usage: Usage, price: Price | None) -> Decimal:
     """Price tokens, exactly."""
     if price is None:
@@ -81,6 +88,12 @@ class Budget:
     def cost(self, usage: Usage) -> Decimal:
         """Price tokens; 0 for a free endpoint."""
         return cost_of(usage, self._price)
+
+    def charge(self, usage: Usage | None, *, reserved: Decimal, billed: bool) -> "Charge":
+        """Say what an attempt cost: what its tokens cost, or all that was set aside if it may have been charged for."""
+        if usage is not None:
+            return Charge(self.cost(usage), _ZERO)
+        return Charge(_ZERO, reserved if billed else _ZERO)
 
     def reserve(self, amount: Decimal) -> bool:
         """Set an amount aside if there is that much left."""

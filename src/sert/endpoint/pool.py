@@ -12,10 +12,11 @@ from sert.config import CallsConfig
 from sert.endpoint.calls import Call, TroubleError, Usage
 from sert.endpoint.doubts import cut_prompt, doubts_about
 from sert.endpoint.log import CallLog
-from sert.endpoint.money import Budget, dollars
+from sert.endpoint.money import Budget
 from sert.endpoint.pacing import Gate, Ticket
+from sert.endpoint.stops import budget_error, endpoint_error, excess_error
 from sert.endpoint.transport import Received, Transport
-from sert.errors import BudgetError, EndpointError, SertError
+from sert.errors import EndpointError, SertError
 from sert.seeds import derive_seed
 
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
@@ -166,7 +167,7 @@ class Pool:
         """Wait for money, then for the endpoint; None when the pool has stopped."""
         while not self._gate.stopped and not self._budget.reserve(reserved):
             if not self._budget.reserved:
-                self._stop(self._budget_error(call, reserved))
+                self._stop(budget_error(call, reserved, self._budget))
                 return None
             self._room.clear()
             await self._room.wait()
@@ -180,8 +181,7 @@ class Pool:
             self._gate.failed(ticket)
             self._stop(EndpointError(f"Stopped: {cut}. Give it a longer context, and look with `sert doctor`."))
             return
-        spent = self._budget.cost(reply.usage) if reply.usage else _ZERO
-        in_doubt = _ZERO if reply.usage else reserved
+        spent, in_doubt = self._budget.charge(reply.usage, reserved=reserved, billed=True)
         await self._log.answer(call, number, reply=reply, spent=spent, in_doubt=in_doubt)
         self._book(reserved, spent=spent, in_doubt=in_doubt)
         self._gate.answered(ticket, wait=received.wait)
@@ -195,20 +195,14 @@ class Pool:
         self._advance()
 
     async def _pay_for_trouble(self, call: Call, number: int, trouble: TroubleError, reserved: Decimal) -> None:
-        spent = self._budget.cost(trouble.usage) if trouble.usage else _ZERO
-        in_doubt = reserved if trouble.billed and not trouble.usage else _ZERO
+        spent, in_doubt = self._budget.charge(trouble.usage, reserved=reserved, billed=trouble.billed)
         await self._log.failure(call, number, reason=trouble.reason, spent=spent, in_doubt=in_doubt)
         self._book(reserved, spent=spent, in_doubt=in_doubt)
         self._check_usage(call, trouble.usage, spent=spent, reserved=reserved)
 
     def _check_usage(self, call: Call, usage: Usage | None, *, spent: Decimal, reserved: Decimal) -> None:
         if self._budget.capped and spent > reserved:
-            self._stop(
-                EndpointError(
-                    f"The endpoint counts more tokens for {call.label!r} than the request allows ({_tokens(usage)} "
-                    f"against {_tokens(call.most_usage)}); no cap can be kept there. See `sert doctor`."
-                )
-            )
+            self._stop(excess_error(call, usage))
 
     def _book(self, reserved: Decimal, *, spent: Decimal, in_doubt: Decimal) -> None:
         self._budget.settle(reserved, spent=spent, in_doubt=in_doubt)
@@ -219,14 +213,14 @@ class Pool:
         if trouble.kind == "limited":
             self._wait(ticket, trouble)
             if self._gate.refusals_in_a_row >= WAITS_IN_A_ROW:
-                self._stop(self._endpoint_error(f"asked us {WAITS_IN_A_ROW} times in a row to wait", trouble))
+                self._stop(endpoint_error(f"asked us {WAITS_IN_A_ROW} times in a row to wait", trouble.reason))
             return not self._gate.stopped
         if trouble.wait is not None:
             self._wait(ticket, trouble)
         else:
             self._gate.failed(ticket)
         if trouble.kind == "fatal":
-            self._stop(self._endpoint_error("takes no more calls", trouble))
+            self._stop(endpoint_error("takes no more calls", trouble.reason))
             return False
         if trouble.kind == "refused":
             self._refuse(call, trouble)
@@ -241,9 +235,9 @@ class Pool:
     async def _try_again(self, call: Call, trouble: TroubleError, patience: _Patience) -> bool:
         self._failures_in_a_row += 1
         if not self._proven and trouble.unreachable and self._failures_in_a_row >= UNREACHABLE_ATTEMPTS:
-            self._stop(self._endpoint_error("is not there", trouble))
+            self._stop(endpoint_error("is not there", trouble.reason))
         elif self._failures_in_a_row >= self._most_failures(trouble):
-            self._stop(self._endpoint_error(f"failed {self._failures_in_a_row} times in a row", trouble))
+            self._stop(endpoint_error(f"failed {self._failures_in_a_row} times in a row", trouble.reason))
         pause = patience.pause()
         if self._gate.stopped:
             return False
@@ -268,7 +262,7 @@ class Pool:
         """Hold a refused call until the endpoint takes another one: the fault may be ours, and in every call."""
         self._refused.append((call, trouble))
         if len(self._refused) >= (REFUSALS_LATER if self._proven else REFUSALS_FIRST):
-            self._stop(self._endpoint_error(f"refused {len(self._refused)} calls in a row", trouble))
+            self._stop(endpoint_error(f"refused {len(self._refused)} calls in a row", trouble.reason))
 
     async def _put_refused_aside(self) -> None:
         refused, self._refused = self._refused, []
@@ -280,17 +274,3 @@ class Pool:
         self._error = self._error or error
         self._gate.stop()
         self._room.set()
-
-    def _endpoint_error(self, what: str, trouble: TroubleError) -> EndpointError:
-        return EndpointError(f"The endpoint {what}: {trouble.reason}. Answers are kept; the same command goes on.")
-
-    def _budget_error(self, call: Call, reserved: Decimal) -> BudgetError:
-        return BudgetError(
-            f"The call for {call.label!r} could cost {dollars(reserved)}, which the cap does not allow "
-            f"({self._budget}). Answers are kept; the same command with a higher max_cost, or a smaller max_tokens, "
-            "goes on."
-        )
-
-
-def _tokens(usage: Usage | None) -> str:
-    return f"{usage.prompt_tokens} + {usage.completion_tokens}" if usage else "none"

@@ -4,7 +4,6 @@ A judged folder holds `judgements.parquet`, a row a reply, and `scores.json`, wh
 """
 
 import secrets
-import shutil
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -22,7 +21,7 @@ from sert.evaluation.judging.prompt import CRITERIA, JudgeOutput, json_schema, j
 from sert.evaluation.judging.reply import Parsed, Scores, parse_reply
 from sert.progress import Reporter, Silent
 from sert.records import Judgement, Prediction, Question
-from sert.store.artifacts import MANIFEST, Artifact, artifact_key, commit, open_artifact, write_json
+from sert.store.artifacts import Artifact, artifact_key, commit, discard, open_artifact, write_json
 from sert.store.tables import read_table, write_table
 
 KINDS: tuple[Kind, ...] = ("good", "bad")
@@ -74,7 +73,9 @@ def judge(
     settings = {"judge": config.model_dump(mode="json", exclude={"calls"})}
     inputs = {name: artifact.key for name, artifact in folders.items()}
     if retry_quarantined:
-        _remove_if_incomplete(out, artifact_key("judge", config=settings, inputs=inputs, seed=0))
+        # All that it holds can be made again from the log.
+        key = artifact_key("judge", config=settings, inputs=inputs, seed=0)
+        discard(out, key, if_counts=lambda counts: any(reason.startswith(_ASIDE) for reason in counts["failures"]))
     if config.repeats > 1 and endpoint.temperature == 0:
         reporter.say(f"{label}: at temperature 0 repeats mostly repeat themselves; set judge.endpoint.temperature")
 
@@ -209,14 +210,6 @@ def _endpoint_of(config: JudgeConfig) -> EndpointConfig:
     if config.endpoint is None:
         raise ConfigError("The judge's endpoint is not named; give --endpoint URL and --model NAME.")
     return config.endpoint
-
-
-def _remove_if_incomplete(out: Path, key: str) -> None:
-    """Remove this very result if replies were put aside; all that it holds can be made again from the log."""
-    if (out / MANIFEST).is_file():
-        found = open_artifact(out)
-        if found.key == key and any(reason.startswith(_ASIDE) for reason in found.counts["failures"]):
-            shutil.rmtree(out)
 
 
 def _open_evaluated(evaluated: Mapping[str, Path]) -> dict[str, Artifact]:

@@ -158,6 +158,14 @@ def commit(
     return open_artifact(folder)
 
 
+def discard(folder: Path, key: str, *, if_counts: Callable[[Mapping[str, Any]], bool]) -> None:
+    """Remove a result, if it is the one of this key and its counts ask for it, so that it is made anew."""
+    if (folder / MANIFEST).is_file():
+        found = open_artifact(folder)
+        if found.key == key and if_counts(found.counts):
+            shutil.rmtree(folder)
+
+
 def _made_by_another(folder: Path, key: str) -> Artifact:
     if not (folder / MANIFEST).is_file():
         raise DataError(f"{folder} already holds other files; choose a new --out.")

@@ -6,7 +6,6 @@ back for them.
 """
 
 import json
-import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +16,7 @@ from sert.endpoint.session import plan_calls
 from sert.errors import ConfigError, TeacherError
 from sert.progress import Reporter, Silent
 from sert.records import Example, Question, Rationale
-from sert.store.artifacts import MANIFEST, Artifact, artifact_key, commit, file_hash, open_artifact
+from sert.store.artifacts import Artifact, artifact_key, commit, discard, file_hash
 from sert.store.tables import records_key, write_table
 from sert.tasks.prompts import rationale_example
 from sert.teacher.guard import refuse_test_questions
@@ -73,7 +72,9 @@ def teach(
     if recorded is not None:
         inputs["recorded"] = file_hash(recorded)
     if retry_quarantined:
-        _remove_if_incomplete(out, artifact_key("teach", config=settings, inputs=inputs, seed=0))
+        # All that it holds can be made again from the log.
+        key = artifact_key("teach", config=settings, inputs=inputs, seed=0)
+        discard(out, key, if_counts=lambda counts: counts.get("quarantined", 0) > 0)
 
     def fill(folder: Path) -> Mapping[str, Any]:
         with open_source(
@@ -196,11 +197,3 @@ def _check_teacher(teacher: TeacherConfig, recorded: Path | None, *, label: str)
         raise TeacherError(f"{label}: there is no file of recorded rationales {recorded}.")
     if teacher.kind == "endpoint" and teacher.endpoint is None:
         raise ConfigError(f"{label}: the teacher's endpoint is not named; give teacher.endpoint.url and .model.")
-
-
-def _remove_if_incomplete(out: Path, key: str) -> None:
-    """Remove this very result if questions were put aside; all that it holds can be made again from the log."""
-    if (out / MANIFEST).is_file():
-        found = open_artifact(out)
-        if found.key == key and found.counts.get("quarantined"):
-            shutil.rmtree(out)
