@@ -3,13 +3,16 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed-$(shell cksum pyproject.toml constraints.txt | cksum | cut -d' ' -f1)
 
-.PHONY: demo test bench check format build-lab clean
+.PHONY: demo test soak bench check format build-lab clean
 
 demo: $(STAMP)-run
 	$(BIN)/sert demo
 
 test: $(STAMP)-dev
 	$(BIN)/python -m pytest
+
+soak: $(STAMP)-dev
+	$(BIN)/python -m pytest -m soak --soak
 
 bench: $(STAMP)-bench
 	$(BIN)/python -m benchmarks.run

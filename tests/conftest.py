@@ -12,6 +12,16 @@ from sert.student.load import Student, make_student
 from tests_support import make_tokenizer, tiny_gpt2
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--soak", action="store_true", help="run tests that count to their full count")
+
+
+@pytest.fixture(scope="session")
+def full(request: pytest.FixtureRequest) -> bool:
+    """Whether tests marked `soak` are to make their full count of trials instead of a reduced one."""
+    return bool(request.config.getoption("--soak"))
+
+
 @pytest.fixture(scope="session")
 def student() -> Student:
     """A randomly initialised GPT-2 of two layers, with a byte-level tokenizer of its own."""
