@@ -37,6 +37,7 @@ LAYERS = {
     "sert.evaluation": 7,
     "sert.report": 7,
     "sert.checks": 7,
+    "sert.stages": 7,
     "sert.method": 8,
     "sert.runs": 9,
     "sert.upkeep": 10,
@@ -67,7 +68,7 @@ HEAVY = {"torch", "transformers", "accelerate", "tokenizers", "datasets", "opena
 TORCH_MODULES = {
     f"sert.student.{name}"
     for name in (
-        "batching decoding dropout fastmath kernels lane_cache losses quantized sampling stepping training".split()
+        "batching checkpoints curve decoding decoding_units dropout fastmath kernels lane_cache losses quantized sampling stepping training".split()
     )
 }
 

@@ -102,7 +102,7 @@ def test_every_setting_of_the_method_is_named_once():
         for name, field in Config.model_fields.items()
         if isinstance(field.annotation, type) and issubclass(field.annotation, Section)
     }
-    assert sections.keys() == {"student", "mining", "rules", "training", "teacher", "judge", "evaluation"}
+    assert sections.keys() == {"student", "mining", "rules", "training", "teacher", "judge", "evaluation", "execution"}
     expected = {"seed", "methods"} | settings_of(PromptTemplates, PROMPTS)
     expected |= {setting for name, section in sections.items() for setting in settings_of(section, name)}
     # Teachers and judges are called alike; the page names these settings once.

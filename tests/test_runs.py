@@ -16,7 +16,7 @@ from sert.method import build_method
 from sert.progress import Silent
 from sert.records import Example, Prediction, Question
 from sert.runs import RunResult, plan, report_run, run
-from sert.store.artifacts import run_lock
+from sert.store.lock import run_lock
 from sert.store.tables import read_table
 from sert.student.load import student_key
 from sert.student.stage import trained_student

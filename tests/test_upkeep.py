@@ -42,7 +42,8 @@ def results(folder: Path) -> list[Path]:
 
 def test_a_finished_run_is_whole(finished: Path) -> None:
     found = verify(finished)
-    assert [each.folder for each in found] == results(finished)
+    units = sorted(finished.glob(".*.work"))
+    assert [each.folder for each in found] == [finished, *results(finished), *units] and units
     assert all(each.damage == [] for each in found)
     assert find_damage(results(finished)[0]) == []
 

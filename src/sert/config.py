@@ -89,7 +89,7 @@ class StudentConfig(Section):
     device: str = "auto"
     """`auto` takes the accelerator if there is one."""
     num_threads: PositiveInt | None = None
-    """CPU threads of the whole process; None = torch's own choice. A tiny student is no faster on several."""
+    """CPU threads of each process; None = torch's own choice. A tiny student is no faster on several."""
 
 
 class MiningConfig(Section):
@@ -265,6 +265,22 @@ class JudgeConfig(Section):
     """How often each text is judged; two or more show how far the judge agrees with itself."""
 
 
+class ExecutionConfig(Section):
+    """How the work is done. None of it changes what comes out."""
+
+    workers: Annotated[int, Field(ge=1, le=256)] = 1
+    """Processes that decode side by side, each with a student of its own; on accelerators, one after the other."""
+    checkpoint_seconds: Annotated[float, Field(gt=0)] = 300.0
+    """Seconds of training after which its state is saved, so that it goes on from there when it was stopped."""
+    keep_units: bool = True
+    """Keep the finished parts of mining and evaluation, hidden in the run's folder, so that damage is mended without
+    decoding everything again."""
+
+
+APART = ExecutionConfig(keep_units=False)
+"""How a stage is done that is no part of a run."""
+
+
 class EvaluationConfig(Section):
     """How students are tested."""
 
@@ -291,3 +307,4 @@ class Config(Section):
     teacher: TeacherConfig = TeacherConfig()
     judge: JudgeConfig = JudgeConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
+    execution: ExecutionConfig = ExecutionConfig()

@@ -7,9 +7,12 @@
       TeacherError 6   rationales that cannot be had
       EndpointError 7  an endpoint that refuses, fails or cannot be reached; the same command goes on later
       RunLockedError 8 another process writes to the same run folder
-      DiskFullError 9  no room left for an artifact
+      DiskError 9      a disk that cannot be written
+        DiskFullError 9  no room left
       NonFiniteError 10  a loss or gradient that is not a number
       BudgetError 11   the next call could pass the spending cap; the same command with a higher one goes on
+      OutOfMemoryError 12  one example, or one question, is too much for the memory
+      WorkerError 13   a process that does a part of the work dies again and again
 
 Exit code 2 is a wrong command line (click's own), 130 and 143 are Ctrl-C and SIGTERM.
 """
@@ -57,10 +60,14 @@ class RunLockedError(SertError):
     exit_code = 8
 
 
-class DiskFullError(SertError):
-    """No room is left for an artifact."""
+class DiskError(SertError):
+    """A disk cannot be written. Finished work is kept."""
 
     exit_code = 9
+
+
+class DiskFullError(DiskError):
+    """No room is left. Finished work is kept."""
 
 
 class NonFiniteError(SertError):
@@ -73,3 +80,15 @@ class BudgetError(SertError):
     """The next call could pass the spending cap. What was answered is kept."""
 
     exit_code = 11
+
+
+class OutOfMemoryError(SertError):
+    """The smallest part of the work is too much for the memory of the device."""
+
+    exit_code = 12
+
+
+class WorkerError(SertError):
+    """A process that does a part of the work died again and again. Finished work is kept."""
+
+    exit_code = 13

@@ -11,12 +11,10 @@ same command skips it, a changed configuration makes a new folder beside it.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from sert.checks import LAB_KINDS, check_task
-from sert.config import CallsConfig, Config, Method, MiningConfig, StudentConfig, TaskConfig
+from sert.config import CallsConfig, Config, Method, MiningConfig, Section, StudentConfig, TaskConfig
 from sert.evaluation.judge import judge
 from sert.evaluation.prediction import evaluate, with_prompt
 from sert.evaluation.summary import TaskResults
@@ -25,7 +23,8 @@ from sert.paths.selection import filter_paths
 from sert.progress import Reporter
 from sert.records import Example, Prediction, Question, Verdict
 from sert.records import Path as MinedPath
-from sert.store.artifacts import MANIFEST, Artifact, artifact_key, file_hash, open_artifact
+from sert.stages import Stage
+from sert.store.artifacts import Artifact, artifact_key, file_hash
 from sert.store.tables import StoredTable, read_table, records_key
 from sert.student.load import student_key
 from sert.student.stage import keep_untrained, train, trained_student
@@ -35,30 +34,6 @@ from sert.teacher.rationales import describe_teaching, teach
 
 CALLS = "calls"
 """Folder of a run with the logs of what was asked of its teacher and of its judge."""
-
-
-@dataclass(frozen=True)
-class Stage:
-    """One stage of a run: what it is called, where its result lies, and how it is made."""
-
-    name: str
-    folder: Path
-    work: str
-    make: Callable[[], Artifact]
-
-    @property
-    def key(self) -> str:
-        """The hash of everything the result depends on."""
-        return self.folder.name.rpartition("-")[2]
-
-    @property
-    def finished(self) -> bool:
-        """Whether the result is there."""
-        return (self.folder / MANIFEST).is_file()
-
-    def result(self) -> Artifact:
-        """Open the result, or make it."""
-        return open_artifact(self.folder) if self.finished else self.make()
 
 
 class TaskMethod:
@@ -90,13 +65,21 @@ class TaskMethod:
         if "zero_shot" in methods:
             self.evaluated["zero_shot"] = self._evaluate("zero_shot", None)
         if "finetune" in methods:
-            self._train_and_evaluate("finetune", self._questions_key, self._label_examples)
+            self._train_and_evaluate(
+                "finetune", self._label_examples, source="train questions", source_key=self._questions_key
+            )
         if self.filtered and ("sert" in methods or "sert+rd" in methods):
-            self._train_and_evaluate("sert", self.filtered.key, self._path_examples)
+            self._train_and_evaluate("sert", self._path_examples, source="filter", source_key=self.filtered.key)
         if self.taught and "rd" in methods:
-            self._train_and_evaluate("rd", self.taught.key, self._rationale_examples)
+            self._train_and_evaluate("rd", self._rationale_examples, source="teach", source_key=self.taught.key)
         if self.taught and "sert+rd" in methods:
-            self._train_and_evaluate("sert+rd", self.taught.key, self._rationale_examples, start=self.trained["sert"])
+            self._train_and_evaluate(
+                "sert+rd",
+                self._rationale_examples,
+                source="teach",
+                source_key=self.taught.key,
+                start=self.trained["sert"],
+            )
 
         if self.config.judge.endpoint is not None:
             self.judged = self._judge()
@@ -115,8 +98,9 @@ class TaskMethod:
         paths = len(self.train_questions) * (config.mining.branches or 1) * config.mining.samples
         return self._stage(
             "mine",
-            depends=[config.mining, config.rules if not config.mining.keep_all else None, self._settings.prompts],
-            inputs=[self._questions_key, self._student_key],
+            depends={"mining": config.mining, "prompts": self._settings.prompts}
+            | ({} if config.mining.keep_all else {"rules": config.rules}),
+            inputs={"train questions": self._questions_key, "student": self._student_key},
             work=f"{paths} paths of at most {config.mining.max_new_tokens} tokens",
             make=lambda folder, label: mine(
                 self.train_questions,
@@ -125,6 +109,7 @@ class TaskMethod:
                 config=config.mining,
                 rules=config.rules,
                 prompts=self._settings.prompts,
+                execution=config.execution,
                 seed=config.seed,
                 label=label,
                 reporter=self._reporter,
@@ -134,8 +119,8 @@ class TaskMethod:
     def _filter(self, mined: Stage) -> Stage:
         return self._stage(
             "filter",
-            depends=[self.config.rules],
-            inputs=[mined.key],
+            depends={"rules": self.config.rules},
+            inputs={"mine": mined.key},
             work="six rules, then the lowest rep-2 of each question",
             make=lambda folder, label: filter_paths(
                 mined.result(), rules=self.config.rules, out=folder, label=label, reporter=self._reporter
@@ -148,8 +133,12 @@ class TaskMethod:
         return self._stage(
             "teach",
             # How an endpoint is called and paid for does not change what it answers.
-            depends=[teacher.model_copy(update={"calls": CallsConfig()}), self._settings.prompts],
-            inputs=[self._questions_key, self._test_key, file_hash(recorded) if recorded else ""],
+            depends={"teacher": teacher.model_copy(update={"calls": CallsConfig()}), "prompts": self._settings.prompts},
+            inputs={
+                "train questions": self._questions_key,
+                "test questions": self._test_key,
+                "recorded rationales": file_hash(recorded) if recorded else "",
+            },
             work=describe_teaching(self.train_questions, teacher=teacher, calls=calls, prompts=self._settings.prompts),
             make=lambda folder, label: teach(
                 self.train_questions,
@@ -169,8 +158,8 @@ class TaskMethod:
         texts = len(self.evaluated) * min(config.limit or len(self.test_questions), len(self.test_questions))
         return self._stage(
             "judge",
-            depends=[config.model_copy(update={"calls": CallsConfig()})],
-            inputs=[stage.key for stage in self.evaluated.values()],
+            depends={"judge": config.model_copy(update={"calls": CallsConfig()})},
+            inputs={f"evaluate-{method}": stage.key for method, stage in self.evaluated.items()},
             work=f"{texts} outputs and the planted texts, {config.repeats} replies each",
             make=lambda folder, label: judge(
                 {method: stage.result().folder for method, stage in self.evaluated.items()},
@@ -183,14 +172,20 @@ class TaskMethod:
         )
 
     def _train_and_evaluate(
-        self, method: Method, source_key: str, examples: Callable[[], list[Example]], *, start: Stage | None = None
+        self,
+        method: Method,
+        examples: Callable[[], list[Example]],
+        *,
+        source: str,
+        source_key: str,
+        start: Stage | None = None,
     ) -> None:
         training = self.config.training
         length = f"{training.max_steps} steps" if training.max_steps else f"{training.epochs:g} epochs"
         stage = self._stage(
             f"train-{method}",
-            depends=[training, self._settings.prompts],
-            inputs=[source_key, start.key if start else self._student_key],
+            depends={"training": training, "prompts": self._settings.prompts},
+            inputs={source: source_key} | ({"train-sert": start.key} if start else {"student": self._student_key}),
             work=f"{length} of {training.batch_size} examples",
             make=lambda folder, label: self._train(examples(), start, folder=folder, label=label),
         )
@@ -207,6 +202,7 @@ class TaskMethod:
             student,
             out=folder,
             config=self.config.training,
+            execution=self.config.execution,
             seed=self.config.seed,
             label=label,
             reporter=self._reporter,
@@ -219,8 +215,9 @@ class TaskMethod:
             questions = with_prompt(questions, [teacher_prompt(each, self._settings.prompts) for each in questions])
         return self._stage(
             f"evaluate-{method}",
-            depends=[config.evaluation.model_copy(update={"probe_samples": 0}), config.rules],
-            inputs=[records_key(questions), trained.key if trained else self._student_key],
+            depends={"evaluation": config.evaluation.model_copy(update={"probe_samples": 0}), "rules": config.rules},
+            inputs={"test questions": records_key(questions)}
+            | ({f"train-{method}": trained.key} if trained else {"student": self._student_key}),
             work=f"{len(questions)} questions, at most {config.evaluation.max_new_tokens} tokens each",
             make=lambda folder, label: evaluate(
                 questions,
@@ -228,6 +225,7 @@ class TaskMethod:
                 out=folder,
                 config=config.evaluation,
                 rules=config.rules,
+                execution=config.execution,
                 label=label,
                 reporter=self._reporter,
             ),
@@ -240,14 +238,15 @@ class TaskMethod:
         mining: MiningConfig = self.config.mining.model_copy(update={**shape, "keep_all": True})
         return self._stage(
             f"probe-{kind}",
-            depends=[mining],
-            inputs=[self._test_key, self._student_key],
+            depends={"mining": mining},
+            inputs={"test questions": self._test_key, "student": self._student_key},
             work=f"{len(self.test_questions) * samples} paths of at most {mining.max_new_tokens} tokens",
             make=lambda folder, label: mine(
                 self.test_questions,
                 self.config.student,
                 out=folder,
                 config=mining,
+                execution=self.config.execution,
                 seed=self.config.seed,
                 label=label,
                 reporter=self._reporter,
@@ -302,16 +301,16 @@ class TaskMethod:
         self,
         stage: str,
         *,
-        depends: list[Any],
-        inputs: list[str],
+        depends: Mapping[str, Section],
+        inputs: dict[str, str],
         work: str,
         make: Callable[[Path, str], Artifact],
     ) -> Stage:
-        settings = {type(part).__name__: part.model_dump(mode="json") for part in depends if part is not None}
-        key = artifact_key(stage, config=settings, inputs=dict(enumerate(inputs)), seed=self.config.seed)
+        settings = {name: section.model_dump(mode="json") for name, section in depends.items()}
+        key = artifact_key(stage, config=settings, inputs=inputs, seed=self.config.seed)
         folder = self._out / f"{self.task}-{stage}-{key}"
         label = f"{self.task} {stage}"
-        return Stage(label, folder, work, lambda: make(folder, label))
+        return Stage(label, folder, work, settings | {"seed": self.config.seed}, inputs, lambda: make(folder, label))
 
 
 def build_method(config: Config, *, out: Path, reporter: Reporter) -> list[TaskMethod]:

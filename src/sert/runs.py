@@ -1,9 +1,10 @@
 """A whole run: every stage of the method that is not finished, then the report."""
 
+import json
 import shutil
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,7 +20,10 @@ from sert.method import TaskMethod, build_method
 from sert.progress import Reporter, Silent
 from sert.report.examples import ShownPath, ShownPrediction
 from sert.report.page import write_report
-from sert.store.artifacts import content_key, run_lock, write_json
+from sert.stages import PLAN, Stage, read_plan, spent, why_again, write_plan
+from sert.store.artifacts import MANIFEST, canonical_json, content_key, file_hash, json_text, manifest_hash
+from sert.store.disk import put, sync, sync_tree, writing
+from sert.store.lock import run_lock
 
 CONFIG = "config.toml"
 REPORT = "report"
@@ -28,12 +32,21 @@ SHOWN_PREDICTIONS_A_METHOD = 6
 
 
 class RunResult(NamedTuple):
-    """A finished run: its folder, its numbers, and how many stages were made and skipped."""
+    """A finished run.
+
+    Attributes:
+        folder: Where it lies.
+        metrics: Its numbers.
+        stages_made: How many stages this call made.
+        stages_skipped: How many were there already.
+        spent: Seconds, tokens, requests and dollars of all stages, over every attempt.
+    """
 
     folder: Path
     metrics: dict[str, Any]
     stages_made: int
     stages_skipped: int
+    spent: dict[str, Any]
 
     @property
     def report(self) -> Path:
@@ -42,21 +55,21 @@ class RunResult(NamedTuple):
 
 
 class PlannedStage(NamedTuple):
-    """One line of a dry run."""
+    """One line of a dry run; `because` says what changed since the last run, if the stage is made again for that."""
 
     stage: str
     work: str
     finished: bool
     folder: str
+    because: list[str]
 
 
 def plan(config: Config, *, out: Path) -> list[PlannedStage]:
     """List what a run would do. Reads the questions, writes nothing, loads no model."""
-    tasks = build_method(config, out=out, reporter=Silent())
+    before = read_plan(out)
     return [
-        PlannedStage(stage.name, stage.work, stage.finished, stage.folder.name)
-        for task in tasks
-        for stage in task.stages
+        PlannedStage(stage.name, stage.work, stage.finished, stage.folder.name, why_again(stage, before))
+        for stage in _stages(build_method(config, out=out, reporter=Silent()))
     ]
 
 
@@ -75,30 +88,24 @@ def run(config: Config, *, out: Path | None = None, reporter: Reporter | None = 
     """
     out, reporter = out or Path("runs") / config.name, reporter or Silent()
     tasks = build_method(config, out=out, reporter=reporter)
-    to_do = {stage for task in tasks for stage in task.stages if not stage.finished}
+    stages = list(_stages(tasks))
     check_endpoints(
         config,
-        teaches=any(task.taught in to_do for task in tasks),
-        judges=any(task.judged in to_do for task in tasks),
+        teaches=any(task.taught is not None and not task.taught.finished for task in tasks),
+        judges=any(task.judged is not None and not task.judged.finished for task in tasks),
     )
-    made = skipped = 0
     with run_lock(out):
-        for leftover in out.glob(".*.tmp-*"):  # of a run that was killed; the lock says that nobody writes there
-            shutil.rmtree(leftover)
-        (out / CONFIG).write_text(tomli_w.dumps(config.model_dump(mode="json", exclude_none=True)), encoding="utf-8")
-        for task in tasks:
-            for stage in task.stages:
-                if stage.finished:
-                    skipped += 1
-                    reporter.say(f"{stage.name}: finished earlier, skipped")
-                else:
-                    made += 1
-                    reporter.say(f"{stage.name}: {stage.work}")
-                    stage.result()
+        _begin(config, stages, out, reporter)
+        to_do = [stage for stage in stages if not stage.finished]
+        for stage in stages:
+            if stage in to_do:
+                reporter.say(f"{stage.name}: {stage.work}")
+                stage.result()
+            else:
+                reporter.say(f"{stage.name}: finished earlier, skipped")
         metrics = _write_report(config, tasks, out)
-        stages = {stage.name: stage.folder.name for task in tasks for stage in task.stages}
-        write_json(out / "manifest.json", {"name": config.name, "seed": config.seed, "stages": stages})
-    return RunResult(out, metrics, made, skipped)
+        _seal(config, stages, out)
+    return RunResult(out, metrics, len(to_do), len(stages) - len(to_do), spent(stages))
 
 
 def report_run(folder: Path) -> RunResult:
@@ -111,12 +118,57 @@ def report_run(folder: Path) -> RunResult:
         raise DataError(f"{folder} is no run folder: it has no {CONFIG}. Give the folder of `sert run` or `sert demo`.")
     config = load_config(folder / CONFIG)
     tasks = build_method(config, out=folder, reporter=Silent())
-    unfinished = [stage.name for task in tasks for stage in task.stages if not stage.finished]
+    stages = list(_stages(tasks))
+    unfinished = [stage.name for stage in stages if not stage.finished]
     if unfinished:
         raise DataError(f"{folder} is not finished: {', '.join(unfinished)} to do. Run it again with `sert run`.")
     with run_lock(folder):
         metrics = _write_report(config, tasks, folder)
-    return RunResult(folder, metrics, 0, sum(len(task.stages) for task in tasks))
+        write_plan(folder, stages)
+        _seal(config, stages, folder)
+    return RunResult(folder, metrics, 0, len(stages), spent(stages))
+
+
+def write_config(config: Config, out: Path) -> None:
+    """Write the resolved configuration into a run folder.
+
+    Raises:
+        DiskError: If it cannot be written; what stood there stays.
+    """
+    put(out / CONFIG, tomli_w.dumps(config.model_dump(mode="json", exclude_none=True)).encode())
+
+
+def _stages(tasks: Sequence[TaskMethod]) -> Iterator[Stage]:
+    return (stage for task in tasks for stage in task.stages)
+
+
+def _begin(config: Config, stages: Sequence[Stage], out: Path, reporter: Reporter) -> None:
+    """Clear what a killed run left, say what a changed configuration means, and write down what is to be done."""
+    for leftover in out.glob(".*.tmp-*"):  # the lock says that nobody writes there
+        shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
+    before = read_plan(out)
+    for stage in stages:
+        if because := why_again(stage, before):
+            kept = before[stage.name]["folder"]
+            found = "is there already" if stage.finished else "is made anew"
+            reporter.say(f"{stage.name}: {found}, because {'; '.join(because)}. What was there stays in {kept}.")
+    write_config(config, out)
+    write_plan(out, stages)
+
+
+def _seal(config: Config, stages: Sequence[Stage], out: Path) -> None:
+    """Write the run's manifest: its stages, what they took, and the hashes of the files beside them."""
+    files = [out / CONFIG, out / PLAN, *sorted(file for file in (out / REPORT).rglob("*") if file.is_file())]
+    manifest = {
+        "name": config.name,
+        "seed": config.seed,
+        "config": config.model_dump(mode="json", exclude_none=True),
+        "stages": {stage.name: stage.folder.name for stage in stages},
+        "spent": spent(stages),
+        "outputs": {file.relative_to(out).as_posix(): file_hash(file) for file in files},
+    }
+    manifest = json.loads(canonical_json(manifest))
+    put(out / MANIFEST, json_text(manifest | {"hash": manifest_hash(manifest)}).encode())
 
 
 def _write_report(config: Config, tasks: Sequence[TaskMethod], out: Path) -> dict[str, Any]:
@@ -133,14 +185,17 @@ def _write_report(config: Config, tasks: Sequence[TaskMethod], out: Path) -> dic
     }
     fresh = out / f".{REPORT}.tmp-{uuid.uuid4().hex[:8]}"
     try:
-        write_report(
-            fresh,
-            metrics=metrics,
-            examples=[example for result in results for example in _shown_paths(result)],
-            predictions=[shown for result in results for shown in _shown_predictions(result)],
-        )
-        shutil.rmtree(out / REPORT, ignore_errors=True)
-        fresh.rename(out / REPORT)
+        with writing(out):
+            write_report(
+                fresh,
+                metrics=metrics,
+                examples=[example for result in results for example in _shown_paths(result)],
+                predictions=[shown for result in results for shown in _shown_predictions(result)],
+            )
+            sync_tree(fresh)
+            shutil.rmtree(out / REPORT, ignore_errors=True)
+            fresh.rename(out / REPORT)
+            sync(out)
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
     return metrics

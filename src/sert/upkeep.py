@@ -1,19 +1,24 @@
-"""Looking after finished work: is it still whole, and making anew what is not."""
+"""Looking after finished work: is it still whole, making anew what is not, and what can go."""
 
 import json
+import os
 import shutil
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from sert.config import Config
 from sert.config_files import load_config
-from sert.errors import DataError
-from sert.method import Stage, build_method
+from sert.errors import ConfigError, DataError
+from sert.method import build_method
 from sert.progress import Reporter, Silent
-from sert.runs import CONFIG, report_run
-from sert.store.artifacts import MANIFEST, run_lock
-from sert.store.verification import find_damage, open_intact
+from sert.runs import CONFIG, REPORT, report_run, write_config
+from sert.stages import PLAN, Stage, read_plan
+from sert.store.artifacts import MANIFEST, WORK_ENDING, manifest_hash
+from sert.store.lock import run_lock
+from sert.store.units import UNITS, UnitStore
+from sert.store.verification import find_damage, hash_damage, open_intact
 
 
 class Verified(NamedTuple):
@@ -29,56 +34,152 @@ class Verified(NamedTuple):
     mended: bool
 
 
+class Removable(NamedTuple):
+    """Something in a run folder that its configuration does not need, and why it is there."""
+
+    folder: Path
+    num_bytes: int
+    why: str
+
+
 def verify(folder: Path, *, repair: bool = False, reporter: Reporter | None = None) -> list[Verified]:
-    """Re-hash a result, or every result of a run.
+    """Re-hash a result, or everything of a run.
 
     Args:
         folder: A folder that a stage left, or that of a run.
-        repair: Make broken stages of a run again, and then its report. Whole ones are not touched.
+        repair: Make broken stages of a run again, of those that decode only the broken units, and then its report.
+            Whole ones are not touched.
         reporter: Where progress goes.
 
     Raises:
-        DataError: If the folder is neither, or a result that is no run's is to be repaired.
+        DataError: If the folder is neither, or what is broken cannot be made again.
         RunLockedError: If another process writes to the run.
     """
     reporter = reporter or Silent()
-    if not (folder / CONFIG).is_file():
+    if not _is_run(folder):
         damage = find_damage(folder)
         if damage and repair:
             raise DataError(
                 f"{folder} is broken ({'; '.join(damage)}) and no run's; remove it and give its command again."
             )
         return [Verified(folder, damage, mended=False)]
-    results = sorted(_results_of(folder))
-    with reporter.track("verify", len(results), "folders") as advance:
-        found = []
+    run_damage = _damage_of_run(folder)
+    results, parts = sorted(_results_of(folder)), sorted(folder.glob(f".*{WORK_ENDING}/{UNITS}"))
+    found = [Verified(folder, run_damage, mended=False)] if (folder / MANIFEST).is_file() else []
+    with reporter.track("verify", len(results) + len(parts), "folders") as advance:
         for each in results:
             damage = find_damage(each) if (each / MANIFEST).is_file() else ["it is missing"]
             found.append(Verified(each, damage, mended=False))
             advance(1)
-    broken = {each.folder.name for each in found if each.damage}
-    mended = set(_repair(folder, broken, reporter)) if repair and broken else set()
-    return [each._replace(mended=each.folder.name in mended) for each in found]
+        for each in parts:
+            found.append(Verified(each.parent, UnitStore(each).damaged(), mended=False))
+            advance(1)
+    broken = [each for each in found if each.damage]
+    if repair and broken:
+        _repair(folder, broken, reporter)
+        return [each._replace(mended=bool(each.damage)) for each in found]
+    return found
+
+
+def find_removable(run: Path) -> list[Removable]:
+    """List what a run folder holds beside what its configuration needs. Answers of endpoints are never among it.
+
+    Raises:
+        DataError: If the folder is no run.
+    """
+    if not _is_run(run) or not read_plan(run):
+        raise DataError(f"{run} is no run folder: it has no {CONFIG} and {PLAN}. Give the folder of `sert run`.")
+    return list(_removable(run))
+
+
+def remove(run: Path, removable: list[Removable]) -> None:
+    """Remove what `find_removable` found.
+
+    Raises:
+        RunLockedError: If another process writes to the run.
+    """
+    with run_lock(run):
+        for each in removable:
+            shutil.rmtree(each.folder)
+
+
+def _removable(run: Path) -> Iterator[Removable]:
+    needed = {planned["folder"] for planned in read_plan(run).values()}
+    for folder in sorted(each for each in run.iterdir() if each.is_dir() and not each.is_symlink()):
+        hidden, name = folder.name.startswith("."), folder.name.removeprefix(".")
+        stage = name.split(".", 1)[0] if hidden else name
+        if hidden and ".tmp-" in name:
+            why = "left by a run that was killed"
+        elif hidden and name.endswith(WORK_ENDING) and stage not in needed:
+            why = "unfinished work of another configuration"
+        elif hidden and name.endswith(WORK_ENDING) and (run / stage / MANIFEST).is_file():
+            why = "units of a finished stage, which only mend it sooner if it breaks"
+        elif not hidden and (folder / MANIFEST).is_file() and folder.name not in needed:
+            why = "a result of another configuration"
+        else:
+            continue
+        yield Removable(folder, sum(file.lstat().st_size for file in folder.rglob("*") if file.is_file()), why)
+
+
+def _is_run(folder: Path) -> bool:
+    return (folder / CONFIG).is_file() or "stages" in (_manifest_of(folder) or {})
+
+
+def _manifest_of(folder: Path) -> dict[str, Any] | None:
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return manifest if isinstance(manifest, dict) else None
+
+
+def _damage_of_run(run: Path) -> list[str]:
+    manifest = _manifest_of(run)
+    if manifest is None or manifest.get("hash") != manifest_hash(manifest):
+        return [f"{MANIFEST} was changed"]
+    beside = [file for file in (run / CONFIG, run / PLAN) if os.path.lexists(file)]
+    report = [file for file in (run / REPORT).rglob("*") if not file.is_dir()]
+    return list(hash_damage(run, manifest["outputs"], [*beside, *report]))
 
 
 def _results_of(run: Path) -> set[Path]:
     """List what is finished, and what the run left but is not finished any more."""
     there = {each.parent for each in run.glob(f"*/{MANIFEST}") if not each.parent.name.startswith(".")}
-    try:
-        stages = json.loads((run / MANIFEST).read_text(encoding="utf-8"))["stages"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return there
+    manifest = _manifest_of(run) or {}
+    stages = manifest["stages"] if manifest.get("hash") == manifest_hash(manifest) else {}
     return there | {run / name for name in stages.values()}
 
 
-def _repair(run: Path, broken: Iterable[str], reporter: Reporter) -> Iterator[str]:
-    tasks = build_method(load_config(run / CONFIG), out=run, reporter=reporter)
+def _repair(run: Path, broken: list[Verified], reporter: Reporter) -> None:
+    tasks = build_method(_config_of(run), out=run, reporter=reporter)
     stages = {stage.folder.name: stage for task in tasks for stage in task.stages}
+    lost = [each.folder.name for each in broken if each.folder != run and not each.folder.name.startswith(".")]
+    if unknown := sorted(set(lost) - stages.keys()):
+        raise DataError(
+            f"{', '.join(unknown)} of {run} cannot be made again: other settings led to it than those of {CONFIG}. Run "
+            "these again, or remove it with `sert gc`."
+        )
     with run_lock(run):
-        for name in [name for name in stages if name in set(broken)]:
+        for each in broken:
+            if each.folder.name.startswith("."):
+                UnitStore(each.folder / UNITS).finished()  # removes what is damaged
+        for name in [name for name in stages if name in lost]:
             _make_again(stages[name], reporter)
-            yield name
-    report_run(run)
+    if all(stage.finished for stage in stages.values()):
+        report_run(run)
+
+
+def _config_of(run: Path) -> Config:
+    """Read the configuration of a run from its file or, if that is damaged, from the manifest."""
+    manifest = _manifest_of(run)
+    if manifest is None or manifest.get("hash") != manifest_hash(manifest):
+        return load_config(run / CONFIG)
+    try:
+        config = Config.model_validate(manifest["config"])
+    except ValueError as error:
+        raise ConfigError(f"The configuration in {run / MANIFEST} cannot be used: {error}") from None
+    write_config(config, run)
+    return config
 
 
 def _make_again(stage: Stage, reporter: Reporter) -> None:

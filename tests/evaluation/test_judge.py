@@ -16,7 +16,7 @@ from sert.evaluation.judging.calibration import CALIBRATION
 from sert.evaluation.judging.prompt import CRITERIA
 from sert.records import Judgement, Prediction, Question
 from sert.report.judging import judging_text
-from sert.store.artifacts import Artifact, commit
+from sert.store.artifacts import Artifact, Draft, commit
 from sert.store.tables import read_table, write_table
 
 GOOD = {item.reasoning for item in CALIBRATION if item.kind == "good"}
@@ -32,9 +32,9 @@ def evaluated(questions: list[Question], tmp_path: Path) -> Path:
         for each, text in zip(questions, texts, strict=True)
     ]
 
-    def fill(folder: Path) -> dict[str, Any]:
-        write_table(folder / "questions.parquet", questions, Question)
-        write_table(folder / "predictions.parquet", predictions, Prediction)
+    def fill(draft: Draft) -> dict[str, Any]:
+        write_table(draft.folder / "questions.parquet", questions, Question)
+        write_table(draft.folder / "predictions.parquet", predictions, Prediction)
         return {}
 
     return commit(tmp_path / "sert", fill, stage="evaluate", config={}, inputs={}, seed=0).folder

@@ -148,9 +148,9 @@ def make_path(question_id, branch, sample, *, text, token_ids=tuple(range(30))):
 
 
 def make_mined(folder, paths, *, stage="mine", prompts=None):
-    def fill(target):
-        write_table(target / "paths.parquet", paths, Path)
-        write_table(target / "questions.parquet", QUESTIONS, Question)
+    def fill(draft):
+        write_table(draft.folder / "paths.parquet", paths, Path)
+        write_table(draft.folder / "questions.parquet", QUESTIONS, Question)
         return {"paths": len(paths)}
 
     config = {"prompts": (prompts or PromptTemplates()).model_dump(mode="json")}

@@ -6,14 +6,15 @@ from typing import Any
 
 import pytest
 
-from sert.errors import DataError, DiskFullError, RunLockedError
-from sert.store.artifacts import MANIFEST, commit, content_key, file_hash, open_artifact, run_lock
+from sert.errors import DataError, DiskError, DiskFullError, RunLockedError
+from sert.store.artifacts import MANIFEST, Draft, commit, content_key, file_hash, open_artifact, work_folder
+from sert.store.lock import run_lock
 
 
 def write(text: str) -> Any:
-    def fill(folder: Path) -> dict[str, int]:
-        (folder / "sub").mkdir()
-        (folder / "sub" / "a.txt").write_text(text)
+    def fill(draft: Draft) -> dict[str, int]:
+        (draft.folder / "sub").mkdir()
+        (draft.folder / "sub" / "a.txt").write_text(text)
         return {"characters": len(text)}
 
     return fill
@@ -36,7 +37,7 @@ def test_the_manifest_says_what_was_made_and_hashes_it(tmp_path: Path) -> None:
 def test_a_finished_result_is_not_made_again(tmp_path: Path) -> None:
     make(tmp_path / "out")
 
-    def never(folder: Path) -> dict[str, int]:
+    def never(draft: Draft) -> dict[str, int]:
         raise AssertionError("made twice")
 
     again = commit(tmp_path / "out", never, stage="test", config={"text": "abc"}, inputs={"x": "1"}, seed=0)
@@ -67,14 +68,15 @@ def test_foreign_files_are_never_overwritten(tmp_path: Path) -> None:
     [
         (ValueError("broken"), ValueError),
         (OSError(errno.ENOSPC, "full"), DiskFullError),
+        (OSError(errno.EIO, "broken"), DiskError),
         (KeyboardInterrupt(), KeyboardInterrupt),
     ],
 )
 def test_nothing_is_left_behind_when_making_fails(
     tmp_path: Path, error: BaseException, seen: type[BaseException]
 ) -> None:
-    def fail(folder: Path) -> dict[str, int]:
-        (folder / "half").write_text("half")
+    def fail(draft: Draft) -> dict[str, int]:
+        (draft.folder / "half").write_text("half")
         raise error
 
     with pytest.raises(seen):
@@ -83,21 +85,89 @@ def test_nothing_is_left_behind_when_making_fails(
 
 
 def test_a_full_disk_is_known_in_its_wrapping(tmp_path: Path) -> None:
-    def fail(folder: Path) -> dict[str, int]:
+    def fail(draft: Draft) -> dict[str, int]:
         raise RuntimeError("Error while serializing: I/O error: No space left on device (os error 28)")
 
     with pytest.raises(DiskFullError):
         commit(tmp_path / "out", fail, stage="test", config={}, inputs={}, seed=0)
 
 
-def test_whoever_comes_second_takes_the_result_of_the_first(tmp_path: Path) -> None:
-    def overtaken(folder: Path) -> dict[str, int]:
-        make(tmp_path / "out")
-        return write("abc")(folder)  # type: ignore[no-any-return]
+def test_whoever_comes_second_is_refused_while_the_first_is_at_it(tmp_path: Path) -> None:
+    def overtaken(draft: Draft) -> dict[str, int]:
+        with pytest.raises(RunLockedError, match="in use by process"):
+            make(tmp_path / "out")
+        return write("abc")(draft)  # type: ignore[no-any-return]
 
     late = commit(tmp_path / "out", overtaken, stage="test", config={"text": "abc"}, inputs={"x": "1"}, seed=0)
     assert late.counts == {"characters": 3}
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+SETTINGS: dict[str, Any] = {"stage": "test", "config": {}, "inputs": {}, "seed": 0}
+
+
+def worked_for(draft: Draft) -> None:
+    (draft.work / "units").mkdir(exist_ok=True)
+    (draft.work / "units" / "1").write_text("worked for")
+
+
+def test_finished_work_outlives_a_stop_and_is_removed_with_the_result_there(tmp_path: Path) -> None:
+    def stopped(draft: Draft) -> dict[str, int]:
+        worked_for(draft)
+        (draft.folder / "half").write_text("half")
+        raise KeyboardInterrupt
+
+    seen = []
+
+    def goes_on(draft: Draft) -> dict[str, int]:
+        seen.extend(file.read_text() for file in (draft.work / "units").iterdir())
+        assert list(draft.folder.iterdir()) == []
+        return {}
+
+    with pytest.raises(KeyboardInterrupt):
+        commit(tmp_path / "out", stopped, **SETTINGS)
+    (hidden,) = tmp_path.iterdir()
+    assert hidden.name.startswith(".out.") and not (hidden / "result").exists()
+    commit(tmp_path / "out", goes_on, **SETTINGS)
+    assert seen == ["worked for"]
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_other_settings_and_other_versions_do_not_go_on_with_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = work_folder(tmp_path / "out", "key")
+    assert work_folder(tmp_path / "out", "other") != before
+    monkeypatch.setattr("sert.store.artifacts._versions", lambda: {"torch": "99"})
+    assert work_folder(tmp_path / "out", "key") != before
+
+
+def test_what_is_kept_stays_hidden_beside_the_result(tmp_path: Path) -> None:
+    def fill(draft: Draft) -> dict[str, int]:
+        worked_for(draft)
+        (draft.work / "checkpoints").mkdir()
+        return {}
+
+    commit(tmp_path / "out", fill, **SETTINGS, keeps="units")
+    (hidden,) = (path for path in tmp_path.iterdir() if path.name != "out")
+    assert [path.name for path in hidden.iterdir() if path.is_dir()] == ["units"]
+
+
+def test_seconds_add_up_over_attempts(tmp_path: Path) -> None:
+    def slow(draft: Draft) -> dict[str, int]:
+        worked_for(draft)
+        draft._since -= 100
+        raise ValueError
+
+    def fill(draft: Draft) -> dict[str, int]:
+        draft._since -= 20
+        assert 120 <= draft.lap() < 130
+        draft._since -= 3
+        return {}
+
+    with pytest.raises(ValueError):  # noqa: PT011
+        commit(tmp_path / "out", slow, **SETTINGS)
+    assert 123 <= commit(tmp_path / "out", fill, **SETTINGS).manifest["wall_seconds"] < 133
 
 
 def test_a_path_through_a_file_is_refused(tmp_path: Path) -> None:

@@ -11,9 +11,10 @@ from sert.errors import DataError, NonFiniteError
 from sert.records import Example
 from sert.store.artifacts import Artifact
 from sert.student.batching import EncodedExample, batch_order, collate, collate_in_a_row, encode_example, micro_batches
+from sert.student.curve import READ_EVERY, Curve
 from sert.student.load import Student, load_student, make_student
 from sert.student.stage import train, trained_student
-from sert.student.training import READ_EVERY, _Curve, loss_sum, train_student
+from sert.student.training import loss_sum, train_student
 from tests_support import make_tokenizer, tiny_gpt2, tiny_llama
 
 EXAMPLES = [
@@ -274,7 +275,7 @@ def test_clipping_is_torchs(max_norm: float, tmp_path: Path) -> None:
 
 
 def test_a_curve_is_read_now_and_then_and_at_the_end() -> None:
-    curve = _Curve("train", read_every=READ_EVERY)
+    curve = Curve("train", [], read_every=READ_EVERY)
     read = [curve.add(torch.tensor(i), torch.tensor(1.0), 0.1, last=i == READ_EVERY + 1) for i in range(READ_EVERY + 2)]
     assert [count for count in read if count] == [READ_EVERY, 2]
     assert [line["loss"] for line in curve.lines] == list(range(READ_EVERY + 2))
@@ -282,7 +283,7 @@ def test_a_curve_is_read_now_and_then_and_at_the_end() -> None:
 
 
 def test_a_curve_names_the_first_step_that_is_not_finite() -> None:
-    curve = _Curve("train", read_every=3)
+    curve = Curve("train", [], read_every=3)
     curve.add(torch.tensor(1.0), torch.tensor(1.0), 0.1, last=False)
     curve.add(torch.tensor(1.0), torch.tensor(math.inf), 0.1, last=False)
     with pytest.raises(NonFiniteError, match=r"norm inf at step 2"):

@@ -12,14 +12,14 @@ from sert.cli.listings import lab_group, tasks_command
 from sert.cli.runs import demo, report_command, run_command
 from sert.cli.stages import evaluate_command, filter_command, mine_command, train_command
 from sert.cli.teachers import teach_command
-from sert.cli.upkeep import verify_command
+from sert.cli.upkeep import gc_command, verify_command
 from sert.errors import SertError
 from sert.progress import printable
 
 EPILOG = """\b
 Exit codes: 0 done, 2 wrong command line, 3 configuration, 4 data, 5 student,
-6 teacher, 7 endpoint, 8 run folder in use, 9 disk full, 10 loss not finite, 11 spending cap,
-130 Ctrl-C, 143 terminated.
+6 teacher, 7 endpoint, 8 run folder in use, 9 disk full or failing, 10 loss not finite,
+11 spending cap, 12 out of memory, 13 a worker died again and again, 130 Ctrl-C, 143 terminated.
 """
 
 
@@ -33,7 +33,7 @@ def main() -> NoReturn:
         error.show()
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt):
-        click.echo("Interrupted; finished stages are kept, the same command goes on with the rest.", err=True)
+        click.echo("Interrupted; finished work is kept, the same command goes on with the rest.", err=True)
         signals.exit_interrupted()
     except SertError as error:
         click.echo(f"Error: {printable(str(error))}", err=True)
@@ -57,6 +57,7 @@ for _command in (
     doctor_command,
     evaluate_command,
     filter_command,
+    gc_command,
     judge_command,
     lab_group,
     mine_command,

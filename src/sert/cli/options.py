@@ -33,6 +33,9 @@ JSON = click.option("--json", "as_json", is_flag=True, help="Print the result as
 OUT = click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder of the result.")
 LIMIT = click.option("--limit", type=click.IntRange(min=1), help="Use only the first questions of each split.")
 SEED = click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+WORKERS = click.option(
+    "--workers", type=click.IntRange(1, 256), help="Processes that decode side by side.  [default: 1]"
+)
 STUDENT = with_options(
     click.option("--student", default="lab", show_default=True, help="Hub id, local folder, or `lab`."),
     click.option(

@@ -4,14 +4,14 @@ from pathlib import Path
 
 import click
 
-from sert.cli.options import DRY_RUN, JSON, LIMIT, SET, print_json, terminal, with_options
+from sert.cli.options import DRY_RUN, JSON, LIMIT, SET, WORKERS, print_json, terminal, with_options
 from sert.progress import printable
 
 
 @click.command()
 @click.option("--out", type=click.Path(path_type=Path), default=Path("runs/demo"), show_default=True)
-@with_options(SET, DRY_RUN, JSON)
-def demo(out: Path, overrides: tuple[str, ...], dry_run: bool, as_json: bool) -> None:
+@with_options(WORKERS, SET, DRY_RUN, JSON)
+def demo(out: Path, workers: int | None, overrides: tuple[str, ...], dry_run: bool, as_json: bool) -> None:
     """Run the whole method on the embedded lab: no download, no key, no GPU.
 
     \b
@@ -20,24 +20,31 @@ def demo(out: Path, overrides: tuple[str, ...], dry_run: bool, as_json: bool) ->
     """
     from sert.lab import DEMO_CONFIG
 
-    _run(DEMO_CONFIG, out, overrides, None, dry_run, as_json)
+    _run(DEMO_CONFIG, out, _with_workers(overrides, workers), None, dry_run, as_json)
 
 
 @click.command("run")
 @click.argument("config", type=click.Path(path_type=Path))
 @click.option("--out", type=click.Path(path_type=Path), help="Run folder.  [default: runs/<name of the config>]")
-@with_options(LIMIT, SET, DRY_RUN, JSON)
+@with_options(LIMIT, WORKERS, SET, DRY_RUN, JSON)
 def run_command(
-    config: Path, out: Path | None, limit: int | None, overrides: tuple[str, ...], dry_run: bool, as_json: bool
+    config: Path,
+    out: Path | None,
+    limit: int | None,
+    workers: int | None,
+    overrides: tuple[str, ...],
+    dry_run: bool,
+    as_json: bool,
 ) -> None:
-    """Run the whole method as a configuration says; finished stages are skipped.
+    """Run the whole method as a configuration says; what is finished is skipped, also after a stop.
 
     \b
     sert run configs/lab.toml
     sert run configs/strategyqa-gpt2.toml --limit 200 --set training.epochs=1
     sert run configs/commonsenseqa-gpt2.toml --dry-run
+    sert run configs/lab.toml --workers 2
     """
-    _run(config, out, overrides, limit, dry_run, as_json)
+    _run(config, out, _with_workers(overrides, workers), limit, dry_run, as_json)
 
 
 @click.command("report")
@@ -59,6 +66,10 @@ def report_command(folder: Path, as_json: bool) -> None:
     click.echo(f"\nReport: {result.report}")
 
 
+def _with_workers(overrides: tuple[str, ...], workers: int | None) -> tuple[str, ...]:
+    return overrides if workers is None else (*overrides, f"execution.workers={workers}")
+
+
 def _run(
     file: Path, out: Path | None, overrides: tuple[str, ...], limit: int | None, dry_run: bool, as_json: bool
 ) -> None:
@@ -74,10 +85,14 @@ def _run(
             return print_json([stage._asdict() for stage in stages])
         for stage in stages:
             click.echo(f"{'finished' if stage.finished else 'to do':8}  {printable(stage.stage)}: {stage.work}")
+            for line in stage.because:
+                click.echo(printable(f"          changed: {line}"))
         return click.echo(f"Would be written to {folder}")
     result = run(config, out=folder, reporter=terminal())
     if as_json:
         return print_json({"folder": str(result.folder), "report": str(result.report), "metrics": result.metrics})
     click.echo(terminal_table(result.metrics))
     click.echo(f"\nStages made: {result.stages_made}, skipped: {result.stages_skipped}")
+    spent = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in result.spent.items())
+    click.echo(f"Spent on all stages, over every attempt: {spent}")
     click.echo(f"Report: {result.report}")

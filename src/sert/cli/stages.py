@@ -14,6 +14,7 @@ from sert.cli.options import (
     SPLIT,
     STUDENT,
     TASK,
+    WORKERS,
     config_of,
     given,
     only_task,
@@ -33,10 +34,11 @@ from sert.cli.options import (
 @click.option("--samples", type=click.IntRange(min=1), help="Continuations a branch.  [default: 5]")
 @click.option("--max-new-tokens", type=click.IntRange(min=1), help="Longest path.  [default: 128]")
 @click.option("--keep-all", is_flag=True, help="Decode every path to its end, also one that cannot be selected.")
-@with_options(SET, DRY_RUN, JSON)
+@with_options(WORKERS, SET, DRY_RUN, JSON)
 def mine_command(
     out: Path,
     seed: int,
+    workers: int | None,
     branches: int | None,
     samples: int | None,
     max_new_tokens: int | None,
@@ -54,8 +56,9 @@ def mine_command(
         --limit 8 --branches 5 --samples 5 --keep-all --out mined
     """
     mining = {"branches": branches, "samples": samples, "max_new_tokens": max_new_tokens, "keep_all": keep_all or None}
-    reads = ("tasks", "student", "mining", "rules", "seed")
-    config = config_of(options, overrides, reads=reads, seed=seed, mining=given(mining))
+    reads = ("tasks", "student", "mining", "rules", "execution", "seed")
+    execution = {"keep_units": False, **given({"workers": workers})}
+    config = config_of(options, overrides, reads=reads, seed=seed, mining=given(mining), execution=execution)
     questions = questions_of(config, options["split"] or "train")
     if dry_run:
         paths = len(questions) * (config.mining.branches or 1) * config.mining.samples
@@ -70,6 +73,7 @@ def mine_command(
         config=config.mining,
         rules=config.rules,
         prompts=only_task(config).prompts,
+        execution=config.execution,
         seed=config.seed,
         reporter=terminal(),
     )
@@ -115,7 +119,7 @@ def train_command(
     """
     from sert.student.examples import read_examples
 
-    reads = ("student", "training", "seed")
+    reads = ("student", "training", "execution", "seed")
     config = config_of({"task": "lab_yes_no", **options}, overrides, reads=reads, seed=seed)
     found = read_examples(examples)
     if dry_run:
@@ -123,7 +127,15 @@ def train_command(
         return print_plan(out, as_json, examples=len(found), steps=steps, batch_size=config.training.batch_size)
     from sert.student.stage import train
 
-    trained = train(found, config.student, out=out, config=config.training, seed=config.seed, reporter=terminal())
+    trained = train(
+        found,
+        config.student,
+        out=out,
+        config=config.training,
+        execution=config.execution,
+        seed=config.seed,
+        reporter=terminal(),
+    )
     print_artifact(trained, as_json)
 
 
@@ -137,10 +149,11 @@ def train_command(
     help="Which template asks; distilled students were trained on `teacher`.",
 )
 @click.option("--max-new-tokens", type=click.IntRange(min=1), help="Longest output.  [default: 256]")
-@with_options(SET, DRY_RUN, JSON)
+@with_options(WORKERS, SET, DRY_RUN, JSON)
 def evaluate_command(
     out: Path,
     prompt: str,
+    workers: int | None,
     max_new_tokens: int | None,
     overrides: tuple[str, ...],
     dry_run: bool,
@@ -152,9 +165,10 @@ def evaluate_command(
     \b
     sert evaluate --task lab_choice --student lab --max-new-tokens 64 --set rules.min_tokens=12 --out evaluated
     """
-    reads = ("tasks", "student", "evaluation", "rules")
+    reads = ("tasks", "student", "evaluation", "rules", "execution")
     evaluation = given({"max_new_tokens": max_new_tokens})
-    config = config_of(options, overrides, reads=reads, evaluation=evaluation)
+    execution = {"keep_units": False, **given({"workers": workers})}
+    config = config_of(options, overrides, reads=reads, evaluation=evaluation, execution=execution)
     questions = questions_of(config, options["split"] or "test")
     if prompt == "teacher":
         from sert.evaluation.prediction import with_prompt
@@ -168,6 +182,12 @@ def evaluate_command(
     from sert.evaluation.prediction import evaluate
 
     evaluated = evaluate(
-        questions, config.student, out=out, config=config.evaluation, rules=config.rules, reporter=terminal()
+        questions,
+        config.student,
+        out=out,
+        config=config.evaluation,
+        rules=config.rules,
+        execution=config.execution,
+        reporter=terminal(),
     )
     print_artifact(evaluated, as_json)

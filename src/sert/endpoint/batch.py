@@ -31,8 +31,9 @@ from sert.endpoint.money import Budget
 from sert.endpoint.standing import Submission
 from sert.endpoint.stops import budget_error, endpoint_error
 from sert.endpoint.transport import OpenAITransport
-from sert.errors import DiskFullError, EndpointError
-from sert.store.artifacts import canonical_json, is_disk_full
+from sert.errors import EndpointError
+from sert.store.artifacts import canonical_json
+from sert.store.disk import writing
 
 SEARCH_PAUSES = (5.0, 15.0, 40.0, 60.0)
 """Seconds between looks for a batch of which nobody knows whether it was made, before it is made again."""
@@ -84,18 +85,14 @@ async def settle_batches(
     Raises:
         EndpointError: If the endpoint refuses, fails or cannot be reached, or calls come back unanswered too often.
         BudgetError: If the next call could pass the cap.
-        DiskFullError: If the log or a batch cannot be written.
+        DiskError: If the log or a batch cannot be written.
     """
     settler = _Settler(
         BatchApi(transport), url=url, log=log, budget=budget, config=config, advance=advance, say=say, pause=pause
     )
-    try:
+    with writing(log.folder):
         settler.count(calls(), retry_quarantined=retry_quarantined)
         await settler.run(calls, limits or BatchLimits())
-    except OSError as error:
-        if is_disk_full(error):
-            raise DiskFullError(f"The disk of {log.folder} is full; free some room and run again.") from None
-        raise
 
 
 @dataclass

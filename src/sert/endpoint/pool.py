@@ -99,7 +99,7 @@ class Pool:
         Raises:
             EndpointError: If the endpoint refuses, fails or cannot be reached.
             BudgetError: If the next call could pass the cap.
-            DiskFullError: If the log cannot be written.
+            DiskError: If the log cannot be written.
         """
         todo = self._unsettled(calls)
         for call in todo:

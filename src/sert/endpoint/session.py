@@ -19,7 +19,7 @@ from sert.endpoint.standing import read_standing
 from sert.endpoint.transport import OpenAITransport
 from sert.errors import ConfigError
 from sert.progress import Reporter, Silent
-from sert.store.artifacts import run_lock
+from sert.store.lock import run_lock
 
 ENOUGH_ANSWERS = 10
 """Answers of which the mean is a better guess than a rule of thumb."""

@@ -21,7 +21,7 @@ from sert.evaluation.judging.prompt import CRITERIA, JudgeOutput, json_schema, j
 from sert.evaluation.judging.reply import Parsed, Scores, parse_reply
 from sert.progress import Reporter, Silent
 from sert.records import Judgement, Prediction, Question
-from sert.store.artifacts import Artifact, artifact_key, commit, discard, open_artifact, write_json
+from sert.store.artifacts import Artifact, Draft, artifact_key, commit, discard, open_artifact, write_json
 from sert.store.tables import read_table, write_table
 
 KINDS: tuple[Kind, ...] = ("good", "bad")
@@ -79,14 +79,14 @@ def judge(
     if config.repeats > 1 and endpoint.temperature == 0:
         reporter.say(f"{label}: at temperature 0 repeats mostly repeat themselves; set judge.endpoint.temperature")
 
-    def fill(folder: Path) -> dict[str, Any]:
+    def fill(draft: Draft) -> dict[str, Any]:
         with open_calls(calls or out.with_name(f"{out.name}.calls"), label=label, reporter=reporter) as log:
             asking = _Asking(log, endpoint, config, label=label, reporter=reporter, retry=retry_quarantined)
             asking.ask(texts)
             rows = list(asking.judgements(texts))
-            write_table(folder / "judgements.parquet", rows, Judgement)
+            write_table(draft.folder / "judgements.parquet", rows, Judgement)
             summary = summarize_judgements(rows, judge=endpoint.model, output=asking.output)
-            write_json(folder / "scores.json", summary)
+            write_json(draft.folder / "scores.json", summary)
             return summary | {"requests": log.totals.requests, "dollars_spent": str(log.totals.spent)}
 
     return commit(out, fill, stage="judge", config=settings, inputs=inputs, seed=0)

@@ -6,17 +6,22 @@ An evaluated folder holds `predictions.parquet` and the `questions.parquet` that
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from sert.config import EvaluationConfig, RulesConfig, StudentConfig
+from sert.config import APART, EvaluationConfig, ExecutionConfig, RulesConfig, StudentConfig
 from sert.errors import DataError
 from sert.evaluation.metrics import grade, summarize
 from sert.progress import Reporter, Silent
 from sert.records import Prediction, Question
-from sert.store.artifacts import Artifact, commit
+from sert.store.artifacts import Artifact, Draft, commit
+from sert.store.executors import make_executor
 from sert.store.tables import records_key, write_table
-from sert.student.load import load_student, student_key
+from sert.store.units import UNITS
+from sert.student.load import Texts, load_texts, student_key
 from sert.tasks.answers import reasoning_of
+
+if TYPE_CHECKING:
+    from sert.student.decoding_units import DecodingJob
 
 
 def evaluate(
@@ -26,6 +31,7 @@ def evaluate(
     out: Path,
     config: EvaluationConfig | None = None,
     rules: RulesConfig | None = None,
+    execution: ExecutionConfig = APART,
     label: str = "evaluate",
     reporter: Reporter | None = None,
 ) -> Artifact:
@@ -37,6 +43,7 @@ def evaluate(
         out: Folder of the result.
         config: Limits of decoding and of the format.
         rules: What counts as reasoning (see `sert.paths.rules.is_reasoned`).
+        execution: Who decodes. What was decoded is found again when the same call is made after a stop.
         label: What the progress is called.
         reporter: Where progress goes.
 
@@ -48,10 +55,20 @@ def evaluate(
     if not questions:
         raise DataError(f"{label}: there are no questions to evaluate on.")
 
-    def fill(folder: Path) -> Mapping[str, Any]:
-        predictions = _predict(questions, student, config, rules, label, reporter or Silent())
-        write_table(folder / "questions.parquet", questions, Question)
-        write_table(folder / "predictions.parquet", predictions, Prediction)
+    def fill(draft: Draft) -> Mapping[str, Any]:
+        from sert.student.decoding_units import decode_in_units
+
+        executor = make_executor(execution.workers)
+        decoded = decode_in_units(
+            _job(questions, student, config), draft, executor=executor, label=label, reporter=reporter or Silent()
+        )
+        texts = load_texts(student)
+        predictions = [
+            _prediction(question, decoded.lanes(row)[0], texts, config=config, rules=rules)
+            for row, question in enumerate(questions)
+        ]
+        write_table(draft.folder / "questions.parquet", questions, Question)
+        write_table(draft.folder / "predictions.parquet", predictions, Prediction)
         return summarize(predictions, questions)
 
     settings = {
@@ -59,7 +76,8 @@ def evaluate(
         "rules": rules.model_dump(),
     }
     inputs = {"questions": records_key(questions), "student": student_key(student)}
-    return commit(out, fill, stage="evaluate", config=settings, inputs=inputs, seed=0)
+    keeps = UNITS if execution.keep_units else None
+    return commit(out, fill, stage="evaluate", config=settings, inputs=inputs, seed=0, keeps=keeps)
 
 
 def with_prompt(questions: Sequence[Question], prompts: Sequence[str]) -> list[Question]:
@@ -67,36 +85,32 @@ def with_prompt(questions: Sequence[Question], prompts: Sequence[str]) -> list[Q
     return [replace(question, prompt=prompt) for question, prompt in zip(questions, prompts, strict=True)]
 
 
-def _predict(
-    questions: Sequence[Question],
-    student_config: StudentConfig,
-    config: EvaluationConfig,
-    rules: RulesConfig,
-    label: str,
-    reporter: Reporter,
-) -> list[Prediction]:
-    from sert.student.decoding import Decoding, DecodingPrompt, decode
+def _job(questions: Sequence[Question], student: StudentConfig, config: EvaluationConfig) -> "DecodingJob":
+    from sert.student.decoding import Decoding
+    from sert.student.decoding_units import DecodingJob
 
-    student = load_student(student_config)
-    prompts = [DecodingPrompt(question.question_id, student.encode_prompt(question.prompt)) for question in questions]
-    decoding = Decoding(
-        branches=None, samples=1, top_k=1, max_new_tokens=config.max_new_tokens, max_lanes=config.max_lanes
+    return DecodingJob(
+        student,
+        items=tuple(question.question_id for question in questions),
+        prompts=tuple(question.prompt for question in questions),
+        decoding=Decoding(
+            branches=None, samples=1, top_k=1, max_new_tokens=config.max_new_tokens, max_lanes=config.max_lanes
+        ),
     )
-    predictions: dict[int, Prediction] = {}
-    with reporter.track(label, len(questions), "questions") as advance:
-        for wave in decode(student, prompts, decoding, progress=advance):
-            for index, (continuation,) in wave:
-                completion = student.decode(continuation.token_ids)
-                predictions[index] = grade(
-                    questions[index],
-                    prompt=questions[index].prompt,
-                    completion=completion,
-                    finish=continuation.finish,
-                    token_ids=continuation.token_ids,
-                    reasoning_tokens=min(
-                        len(student.encode_completion(reasoning_of(completion).rstrip())), len(continuation.token_ids)
-                    ),
-                    rules=rules,
-                    evaluation=config,
-                )
-    return [predictions[index] for index in range(len(questions))]
+
+
+def _prediction(
+    question: Question, lane: Any, texts: Texts, *, config: EvaluationConfig, rules: RulesConfig
+) -> Prediction:
+    completion = texts.decode(lane.token_ids)
+    reasoning = len(texts.encode_completion(reasoning_of(completion).rstrip()))
+    return grade(
+        question,
+        prompt=question.prompt,
+        completion=completion,
+        finish=lane.finish,
+        token_ids=lane.token_ids,
+        reasoning_tokens=min(reasoning, len(lane.token_ids)),
+        rules=rules,
+        evaluation=config,
+    )

@@ -12,7 +12,7 @@ from sert.lab.world import LabQuestion, World, lab_world, split_questions
 from sert.progress import Reporter, Silent
 from sert.records import Example, Question
 from sert.seeds import derive_seed
-from sert.store.artifacts import Artifact, commit, file_hash
+from sert.store.artifacts import Artifact, Draft, commit, file_hash
 from sert.student.load import LAB_STUDENT
 
 VOCABULARY = 1024
@@ -50,13 +50,13 @@ def build_lab_student(*, out: Path, seed: int = 0, steps: int = STEPS, reporter:
     world = lab_world()
     config = PRETRAINING.model_copy(update={"max_steps": steps})
 
-    def fill(folder: Path) -> Mapping[str, Any]:
+    def fill(draft: Draft) -> Mapping[str, Any]:
         import torch
 
         threads = torch.get_num_threads()
         torch.set_num_threads(1)
         try:
-            return _pretrain(folder, world, config, seed, reporter or Silent())
+            return _pretrain(draft.folder, world, config, seed, reporter or Silent())
         finally:
             torch.set_num_threads(threads)
 

@@ -4,23 +4,26 @@ A mined folder holds `paths.parquet` (every path, with its log-probabilities, pe
 `questions.parquet` that they answer.
 """
 
-import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path as FilePath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from sert.config import MiningConfig, PromptTemplates, RulesConfig, StudentConfig
+from sert.config import APART, ExecutionConfig, MiningConfig, PromptTemplates, RulesConfig, StudentConfig
 from sert.errors import DataError
 from sert.paths.rules import certain_reason, judge, least_rep_2, perplexity, rep_n
 from sert.paths.selection import preference
 from sert.progress import Advance, Reporter, Silent
 from sert.records import Path, Question
-from sert.store.artifacts import Artifact, commit
-from sert.store.spill import Spill
+from sert.store.artifacts import Artifact, Draft, commit
+from sert.store.executors import make_executor
 from sert.store.tables import records_key, write_table
-from sert.student.load import load_student, student_key
-from sert.student.packing import LanePacker
+from sert.store.units import UNITS
+from sert.student.load import Student, Texts, load_texts, student_key
+
+if TYPE_CHECKING:
+    from sert.student.decoding_units import DecodedRows, DecodingJob
 
 
 def mine(
@@ -31,6 +34,7 @@ def mine(
     config: MiningConfig | None = None,
     rules: RulesConfig | None = None,
     prompts: PromptTemplates | None = None,
+    execution: ExecutionConfig = APART,
     seed: int = 0,
     label: str = "mine",
     reporter: Reporter | None = None,
@@ -48,6 +52,7 @@ def mine(
         config: Branching and sampling.
         rules: The rules that early stopping looks at.
         prompts: Templates, kept in the manifest for the examples that are made of the paths.
+        execution: Who decodes. What was decoded is found again when the same call is made after a stop.
         seed: Seed of the sampling.
         label: What the progress is called.
         reporter: Where progress goes.
@@ -60,51 +65,44 @@ def mine(
     if not questions:
         raise DataError(f"{label}: there are no questions to mine.")
 
-    def fill(folder: FilePath) -> Mapping[str, Any]:
-        started = time.monotonic()
-        with Spill(folder, len(questions)) as spill:
-            work = _Work(questions, student, config=config, rules=rules, seed=seed, spill=spill)
-            with (reporter or Silent()).track(label, len(questions) * work.lanes_per_question, "paths") as advance:
-                counts = work.sample(advance)
-                rows = write_table(folder / "paths.parquet", work.paths(advance), Path)
-        write_table(folder / "questions.parquet", questions, Question)
-        seconds = time.monotonic() - started
+    def fill(draft: Draft) -> Mapping[str, Any]:
+        from sert.student.decoding_units import decode_in_units
+
+        job = _job(questions, student, config=config, rules=rules, seed=seed)
+        teller = reporter or Silent()
+        executor = make_executor(execution.workers)
+        decoded = decode_in_units(job, draft, executor=executor, label=label, reporter=teller)
+        written = _Written(decoded, questions, load_texts(student))
+        with teller.track(f"{label}, write", len(questions), "questions") as advance:
+            rows = write_table(draft.folder / "paths.parquet", written.paths(advance), Path)
+        write_table(draft.folder / "questions.parquet", questions, Question)
         return {
             "questions": len(questions),
             "paths": rows,
-            **counts,
-            "tokens_per_second": round(counts["tokens"] / seconds, 1),
+            "tokens": written.tokens,
+            "finish": dict(sorted(written.finishes.items())),
+            "stopped_early": decoded.stopped(),
         }
 
     settings = {"mining": config.model_dump(), "prompts": prompts.model_dump()}
     if not config.keep_all:
         settings["rules"] = rules.model_dump()
     inputs = {"questions": records_key(questions), "student": student_key(student)}
-    return commit(out, fill, stage="mine", config=settings, inputs=inputs, seed=seed)
+    keeps = UNITS if execution.keep_units else None
+    return commit(out, fill, stage="mine", config=settings, inputs=inputs, seed=seed, keeps=keeps)
 
 
-class _Work:
-    """Samples the paths of all questions, then hands them out in the questions' order.
+def _job(
+    questions: Sequence[Question], student: StudentConfig, *, config: MiningConfig, rules: RulesConfig, seed: int
+) -> "DecodingJob":
+    from sert.student.decoding import Decoding
+    from sert.student.decoding_units import DecodingJob
 
-    Questions are done in the order of their lengths. What was sampled waits on the disk, packed, until all are.
-    """
-
-    def __init__(
-        self,
-        questions: Sequence[Question],
-        student: StudentConfig,
-        *,
-        config: MiningConfig,
-        rules: RulesConfig,
-        seed: int,
-        spill: Spill,
-    ) -> None:
-        from sert.student.decoding import Decoding
-
-        self._questions, self._student, self._spill = questions, load_student(student), spill
-        self._packer = LanePacker()
-        self._referee = None if config.keep_all else _Referee(questions, self._student, config, rules)
-        self._decoding = Decoding(
+    return DecodingJob(
+        student,
+        items=tuple(question.question_id for question in questions),
+        prompts=tuple(question.prompt for question in questions),
+        decoding=Decoding(
             branches=config.branches or None,
             samples=config.samples,
             max_new_tokens=config.max_new_tokens,
@@ -114,39 +112,49 @@ class _Work:
             eos_branch=config.eos_branch,
             max_lanes=config.max_lanes,
             seed=seed,
-        )
-        self.lanes_per_question = self._decoding.lanes_per_question
+        ),
+        referee=None if config.keep_all else _RefereeMaker(tuple(questions), rules, config.max_new_tokens),
+    )
 
-    def sample(self, advance: Advance) -> dict[str, Any]:
-        """Sample everything; count the tokens, how paths finished, and what was stopped early for which reason."""
-        from sert.student.decoding import DecodingPrompt, decode
 
-        encode = self._student.encode_prompt
-        prompts = [DecodingPrompt(question.question_id, encode(question.prompt)) for question in self._questions]
-        tokens, finishes = 0, Counter[str]()
-        for wave in decode(self._student, prompts, self._decoding, referee=self._referee, progress=advance):
-            for index, lanes in wave:
-                self._spill.put(index, self._packer.pack(lanes))
-                tokens += sum(len(lane.token_ids) for lane in lanes)
-                finishes.update(lane.finish for lane in lanes)
-        stopped = self._referee.stopped if self._referee else {}
-        return {"tokens": tokens, "finish": dict(sorted(finishes.items())), "stopped_early": stopped}
+class _Written:
+    """Makes paths of what was decoded, in the questions' order, and counts their tokens and finishes."""
+
+    def __init__(self, decoded: "DecodedRows", questions: Sequence[Question], texts: Texts) -> None:
+        self.tokens, self.finishes = 0, Counter[str]()
+        self._decoded, self._questions, self._texts = decoded, questions, texts
 
     def paths(self, advance: Advance) -> Iterator[Path]:
         """Make the paths of one question after the other."""
-        for index, question in enumerate(self._questions):
-            advance(0)  # nothing is finished by it, but the reporter may want to stop the work
-            for lane in self._packer.unpack(self._spill.get(index)):
-                yield _path(question, lane, self._student)
+        for row, question in enumerate(self._questions):
+            advance(1)
+            for lane in self._decoded.lanes(row):
+                self.tokens += len(lane.token_ids)
+                self.finishes[lane.finish] += 1
+                yield _path(question, lane, self._texts, eos_id=self._decoded.eos_id)
+
+
+@dataclass(frozen=True)
+class _RefereeMaker:
+    """Makes the referee of some of the questions."""
+
+    questions: tuple[Question, ...]
+    rules: RulesConfig
+    max_new_tokens: int
+
+    def __call__(self, rows: Sequence[int], student: Student) -> "_Referee":
+        return _Referee([self.questions[row] for row in rows], student, self.rules, self.max_new_tokens)
 
 
 class _Referee:
     """Stops the lanes that cannot be selected: a rule is certain to drop them, or a better path is there already."""
 
-    def __init__(self, questions: Sequence[Question], student: Any, config: MiningConfig, rules: RulesConfig) -> None:
+    def __init__(
+        self, questions: Sequence[Question], student: Student, rules: RulesConfig, max_new_tokens: int
+    ) -> None:
         self.stopped: dict[str, dict[str, int]] = {}
         self._questions, self._student, self._rules = questions, student, rules
-        self._max_new_tokens = config.max_new_tokens
+        self._max_new_tokens = max_new_tokens
         self._best: dict[int, tuple[float, int, int]] = {}
 
     def ended(self, prompt: int, lane: Any) -> None:
@@ -154,7 +162,8 @@ class _Referee:
         if self._is_outrun(prompt, lane):
             return
         question = self._questions[prompt]
-        verdict = judge(_path(question, lane, self._student), question, self._rules)
+        path = _path(question, lane, self._student, eos_id=self._student.eos_ids[0])
+        verdict = judge(path, question, self._rules)
         if verdict.reason is None:
             self._best[prompt] = min(self._best.get(prompt, preference(verdict)), preference(verdict))
 
@@ -180,17 +189,17 @@ class _Referee:
         return finish
 
 
-def _path(question: Question, lane: Any, student: Any) -> Path:
+def _path(question: Question, lane: Any, texts: Texts, *, eos_id: int) -> Path:
     token_ids, logprobs = lane.token_ids, lane.logprobs
     return Path(
         question_id=question.question_id,
         branch=lane.branch,
         sample=lane.sample,
-        first_token_id=token_ids[0] if token_ids else student.eos_ids[0],
+        first_token_id=token_ids[0] if token_ids else eos_id,
         first_token_logprob=logprobs[0] if logprobs else None,
         token_ids=tuple(token_ids),
         logprobs=tuple(logprobs),
-        text=student.decode(token_ids),
+        text=texts.decode(token_ids),
         finish=lane.finish,
         num_tokens=len(token_ids),
         perplexity=perplexity(logprobs),

@@ -12,7 +12,7 @@ from sert.errors import DataError
 from sert.paths.rules import OUTRUN, REJECTED, RULES, judge
 from sert.progress import Reporter, Silent
 from sert.records import Example, Path, Question, Verdict
-from sert.store.artifacts import Artifact, commit, write_json
+from sert.store.artifacts import Artifact, Draft, commit, write_json
 from sert.store.tables import StoredTable, TableWriter, read_table, write_table
 from sert.tasks.prompts import path_example
 
@@ -162,14 +162,14 @@ def filter_paths(
     teller = reporter or Silent()
     settings = rules.model_dump(mode="json")
 
-    def fill(folder: pathlib.Path) -> Mapping[str, Any]:
+    def fill(draft: Draft) -> Mapping[str, Any]:
         questions = read_table(mined.file("questions.parquet"), Question)
         paths = StoredTable(mined.file("paths.parquet"), Path)
         tally = _Tally()
         with (
             teller.track(label, len(paths), "paths") as advance,
-            TableWriter(folder / "verdicts.parquet", Verdict) as verdicts,
-            TableWriter(folder / "examples.parquet", Example) as examples,
+            TableWriter(draft.folder / "verdicts.parquet", Verdict) as verdicts,
+            TableWriter(draft.folder / "examples.parquet", Example) as examples,
         ):
             for question, of_question in _by_question(paths, questions, source=mined.folder):
                 judged = select(judge(path, question, rules) for path in of_question)
@@ -177,11 +177,11 @@ def filter_paths(
                 examples.add(_examples(of_question, judged, question, prompts))
                 tally.add(judged)
                 advance(len(judged))
-        written = StoredTable(folder / "verdicts.parquet", Verdict)
+        written = StoredTable(draft.folder / "verdicts.parquet", Verdict)
         _warn(_implausible(tally, written, rules), paths, teller)
         _warn_of_unjudged(tally, mined, settings, label=label, reporter=teller)
-        write_table(folder / "questions.parquet", questions, Question)
-        write_json(folder / "funnel.json", [row._asdict() for row in tally.funnel()])
+        write_table(draft.folder / "questions.parquet", questions, Question)
+        write_json(draft.folder / "funnel.json", [row._asdict() for row in tally.funnel()])
         return tally.counts(questions=len(questions))
 
     return commit(

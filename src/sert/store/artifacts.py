@@ -1,30 +1,32 @@
 """Artifacts: folders that are complete or invisible.
 
-A stage writes into a temporary folder beside its final place; the manifest, with the hash of every file, is written
-last, and one rename makes the folder visible. A folder without a manifest is not an artifact.
+A stage writes into a hidden folder beside its final place; the manifest, with the hash of every file, is written last,
+and one rename makes the folder visible. A folder without a manifest is not an artifact. What is finished on the way
+(units of work, checkpoints) waits in the hidden folder too, and outlives a crash there.
 """
 
-import errno
 import hashlib
 import importlib.metadata
 import json
-import os
 import platform
 import shutil
 import time
-import uuid
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-
-from sert.errors import DataError, DiskFullError, RunLockedError
+from sert.errors import DataError, DiskError
+from sert.store.disk import put, sync, sync_tree, writing
+from sert.store.lock import run_lock
 
 MANIFEST = "manifest.json"
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+WORK_ENDING = ".work"
+"""How the name of a hidden folder of finished work ends."""
+RESULT, SPENT = "result", "spent.json"
+"""In the hidden folder: what will be the artifact, and the seconds that were spent on it so far."""
 _PACKAGES = ("sert", "torch", "transformers", "tokenizers", "pyarrow")
 
 
@@ -89,73 +91,130 @@ def open_artifact(folder: Path) -> Artifact:
     return Artifact(folder, manifest)
 
 
-def write_json(file: Path, value: Any) -> None:
+def json_text(value: Any) -> str:
     """Write JSON for people: indented, sorted as given, strictly valid (no NaN)."""
-    file.write_text(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
+    return json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def write_json(file: Path, value: Any) -> None:
+    """Write JSON for people into a file of an artifact that is being made.
+
+    Raises:
+        DiskFullError: If there is no room.
+    """
+    text = json_text(value).encode()
+    with writing(file.parent, len(text)):
+        file.write_bytes(text)
+
+
+@dataclass(slots=True)
+class Draft:
+    """An artifact that is being made.
+
+    Attributes:
+        folder: What will be the artifact; empty at first.
+        work: Where finished work waits for the rest of it, also of earlier attempts that were stopped.
+    """
+
+    folder: Path
+    work: Path
+    _since: float = field(default_factory=time.monotonic)
+
+    def lap(self) -> float:
+        """Note that work got on, and return the seconds that were spent on it in all attempts."""
+        now, file = time.monotonic(), self.work / SPENT
+        try:
+            before = float(json.loads(file.read_text(encoding="ascii")))
+        except (OSError, ValueError, TypeError):
+            before = 0.0
+        spent, self._since = before + now - self._since, now
+        put(file, json.dumps(spent).encode())
+        return spent
 
 
 def commit(
     folder: Path,
-    fill: Callable[[Path], Mapping[str, Any]],
+    fill: Callable[[Draft], Mapping[str, Any]],
     *,
     stage: str,
     config: Mapping[str, Any],
     inputs: Mapping[str, str],
     seed: int,
+    keeps: str | None = None,
 ) -> Artifact:
     """Make an artifact, or return the one that is there already.
 
     Args:
         folder: Where it will lie.
-        fill: Writes the files into the folder it is given and returns the counts.
+        fill: Writes the files into the draft's folder and returns the counts.
         stage: Name of the stage.
         config: The part of the configuration that the content depends on.
         inputs: Name -> key or hash of everything that was read.
         seed: The run's seed.
+        keeps: What of the finished work stays in its hidden folder when the artifact is there; None for nothing.
 
     Raises:
-        DataError: If `folder` holds something else.
-        DiskFullError: If the disk is full; nothing is left behind.
+        DataError: If `folder` holds something else, or cannot be written.
+        RunLockedError: If another process makes it.
+        DiskFullError: If the disk is full; finished work is kept.
     """
     key = artifact_key(stage, config=config, inputs=inputs, seed=seed)
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+    if _is_taken(folder):
         return _made_by_another(folder, key)
+    made = {"stage": stage, "key": key, "config": dict(config), "inputs": dict(inputs), "seed": seed}
+    work = work_folder(folder, key)
+    with run_lock(work):
+        kept = None
+        try:
+            if not _is_taken(folder):  # by the owner of the lock that was waited for
+                _make(folder, fill, made, Draft(work / RESULT, work))
+            kept = {keeps}
+        finally:
+            _tidy(work, kept)
+    return _made_by_another(folder, key)
+
+
+def work_folder(folder: Path, key: str) -> Path:
+    """Name the hidden folder of an artifact's finished work; other versions of the software do not continue it."""
+    return folder.with_name(f".{folder.name}.{content_key([key, _versions()])}{WORK_ENDING}")
+
+
+def _make(folder: Path, fill: Callable[[Draft], Mapping[str, Any]], made: Mapping[str, Any], draft: Draft) -> None:
+    shutil.rmtree(draft.folder, ignore_errors=True)
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-    except (FileExistsError, NotADirectoryError):
-        raise DataError(f"{folder} cannot be made: a part of its path is a file.") from None
-    scratch = folder.parent / f".{folder.name}.tmp-{uuid.uuid4().hex[:8]}"
-    started = time.monotonic()
-    try:
-        scratch.mkdir()
-        counts = dict(fill(scratch))
-        manifest = {
-            "stage": stage,
-            "key": key,
-            "schema_version": SCHEMA_VERSION,
-            "config": dict(config),
-            "inputs": dict(inputs),
-            "seed": seed,
-            "counts": counts,
-            "outputs": _hash_files(scratch),
-            "versions": _versions(),
-            "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-            "wall_seconds": round(time.monotonic() - started, 3),
-        }
-        manifest = json.loads(canonical_json(manifest))
-        write_json(scratch / MANIFEST, manifest | {"hash": manifest_hash(manifest)})
-        if folder.exists():
-            folder.rmdir()
-        scratch.rename(folder)
-    except Exception as error:
-        if is_disk_full(error):
-            raise DiskFullError(f"The disk of {folder.parent} is full; free some room and run again.") from None
-        if isinstance(error, OSError) and error.errno in (errno.ENOTEMPTY, errno.EEXIST):
-            return _made_by_another(folder, key)
+        with writing(draft.work):
+            draft.folder.mkdir()
+            counts = dict(fill(draft))
+            manifest = {
+                **made,
+                "schema_version": SCHEMA_VERSION,
+                "counts": counts,
+                "outputs": _hash_files(draft.folder),
+                "versions": _versions(),
+                "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+                "wall_seconds": round(draft.lap(), 3),
+            }
+            manifest = json.loads(canonical_json(manifest))
+            write_json(draft.folder / MANIFEST, manifest | {"hash": manifest_hash(manifest)})
+            sync_tree(draft.folder)
+            if folder.exists():
+                folder.rmdir()  # it is empty
+            draft.folder.rename(folder)
+            sync(folder.parent)
+    except BaseException:
+        shutil.rmtree(draft.folder, ignore_errors=True)
+        with suppress(DiskError):
+            draft.lap()
         raise
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
-    return open_artifact(folder)
+
+
+def _tidy(work: Path, keep: set[str | None] | None) -> None:
+    """Remove what is not kept (None: all is), and the folder with it when it holds nothing that was worked for."""
+    for each in work.iterdir():
+        if keep is not None and each.is_dir() and each.name not in keep:
+            shutil.rmtree(each)
+    if not any(each.is_dir() and any(each.iterdir()) for each in work.iterdir()):
+        shutil.rmtree(work, ignore_errors=True)
 
 
 def discard(folder: Path, key: str, *, if_counts: Callable[[Mapping[str, Any]], bool]) -> None:
@@ -164,6 +223,10 @@ def discard(folder: Path, key: str, *, if_counts: Callable[[Mapping[str, Any]], 
         found = open_artifact(folder)
         if found.key == key and if_counts(found.counts):
             shutil.rmtree(folder)
+
+
+def _is_taken(folder: Path) -> bool:
+    return folder.exists() and (not folder.is_dir() or any(folder.iterdir()))
 
 
 def _made_by_another(folder: Path, key: str) -> Artifact:
@@ -175,14 +238,6 @@ def _made_by_another(folder: Path, key: str) -> Artifact:
     return found
 
 
-def is_disk_full(error: Exception) -> bool:
-    """Know a full disk in whatever it comes wrapped in; safetensors only says `os error 28`."""
-    full = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-    return (isinstance(error, OSError) and error.errno in full) or any(
-        f"os error {code})" in str(error) for code in full
-    )
-
-
 def manifest_hash(manifest: Mapping[str, Any]) -> str:
     """Hash a manifest without its own `hash` (SHA-256)."""
     rest = {name: value for name, value in manifest.items() if name != "hash"}
@@ -192,29 +247,6 @@ def manifest_hash(manifest: Mapping[str, Any]) -> str:
 def artifact_key(stage: str, *, config: Mapping[str, Any], inputs: Mapping[Any, str], seed: int) -> str:
     """Hash everything that the content of an artifact depends on."""
     return content_key([SCHEMA_VERSION, stage, dict(config), dict(inputs), seed])
-
-
-@contextmanager
-def run_lock(folder: Path) -> Iterator[None]:
-    """Hold a run folder as its only writer.
-
-    Raises:
-        RunLockedError: If another process holds it.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder / ".lock")
-    owner = folder / ".lock-owner"
-    try:
-        lock.acquire(timeout=0.5)
-    except Timeout:
-        holder = owner.read_text(encoding="utf-8").strip() if owner.exists() else "another process"
-        raise RunLockedError(f"{folder} is in use by {holder}; wait for it or choose another --out.") from None
-    try:
-        owner.write_text(f"process {os.getpid()} on {platform.node()}\n", encoding="utf-8")
-        yield
-    finally:
-        owner.unlink(missing_ok=True)
-        lock.release()
 
 
 def _hash_files(folder: Path) -> dict[str, str]:

@@ -12,8 +12,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from sert.errors import DataError, DiskFullError
-from sert.store.artifacts import is_disk_full
+from sert.errors import DataError
+from sert.store.disk import writing
 
 _HEAD = 18  # "xxxxxxxx xxxxxxxx "
 
@@ -48,26 +48,28 @@ class Journal:
         """Write a record and return where it starts. It is safe from a crash of the machine once `sync` returns.
 
         Raises:
-            DiskFullError: If there is no room; what stood there before is untouched.
+            DiskError: If it cannot be written, there is no room for instance; what stood there before is untouched.
         """
         start, line = self._end, _encode(record)
-        try:
-            written = 0
-            while written < len(line):  # a short write is followed by one that says why
-                written += os.write(self._descriptor, line[written:])
-        except OSError as error:
-            os.ftruncate(self._descriptor, start)
-            if is_disk_full(error):
-                raise DiskFullError(
-                    f"The disk of {self._file} is full; free {len(line)} bytes and more, and run again."
-                ) from None
-            raise
+        with writing(self._file.parent, len(line)):
+            try:
+                written = 0
+                while written < len(line):  # a short write is followed by one that says why
+                    written += os.write(self._descriptor, line[written:])
+            except OSError:
+                os.ftruncate(self._descriptor, start)
+                raise
         self._end += written
         return start
 
     def sync(self) -> None:
-        """Wait until everything that was appended is on the disk."""
-        os.fsync(self._descriptor)
+        """Wait until everything that was appended is on the disk.
+
+        Raises:
+            DiskError: If it does not get there.
+        """
+        with writing(self._file.parent):
+            os.fsync(self._descriptor)
 
     def read(self, start: int) -> dict[str, Any]:
         """Read the record that starts there.

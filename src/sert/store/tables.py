@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 from sert.errors import DataError
 from sert.records import Example, Judgement, Path, Prediction, Question, Rationale, Verdict
 from sert.store.artifacts import content_key
+from sert.store.disk import writing
 
 RecordT = TypeVar("RecordT", Question, Path, Verdict, Example, Rationale, Prediction, Judgement)
 
@@ -52,8 +53,9 @@ class TableWriter(Generic[RecordT]):
 
     def __init__(self, file: FilePath, record_type: type[RecordT]) -> None:
         self.rows = 0
-        self._schema = schema_of(record_type)
-        self._writer = pq.ParquetWriter(file, self._schema, compression="zstd", write_page_checksum=True)
+        self._file, self._schema = file, schema_of(record_type)
+        with writing(file.parent):
+            self._writer = pq.ParquetWriter(file, self._schema, compression="zstd", write_page_checksum=True)
         self._held: list[RecordT] = []
 
     def __enter__(self) -> "TableWriter[RecordT]":
@@ -62,7 +64,7 @@ class TableWriter(Generic[RecordT]):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        with self._writer:
+        with writing(self._file.parent), self._writer:
             # A table without rows has a row group too.
             if kind is None and (self._held or not self.rows):
                 self._write()
@@ -79,7 +81,9 @@ class TableWriter(Generic[RecordT]):
         columns = [
             pa.array([getattr(record, field.name) for record in self._held], field.type) for field in self._schema
         ]
-        self._writer.write_table(pa.Table.from_arrays(columns, schema=self._schema))
+        table = pa.Table.from_arrays(columns, schema=self._schema)
+        with writing(self._file.parent, table.nbytes):
+            self._writer.write_table(table)
         self._held.clear()
 
 

@@ -1,6 +1,6 @@
 """Is an artifact still what it was when it was finished?"""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from sert.errors import DataError
@@ -19,7 +19,8 @@ def find_damage(folder: Path) -> list[str]:
     artifact = open_intact(folder)
     if artifact is None:
         return [f"{MANIFEST} was changed"]
-    return list(_damage_of(artifact))
+    files = (file for file in folder.rglob("*") if not file.is_dir() and file != folder / MANIFEST)
+    return list(hash_damage(folder, artifact.manifest["outputs"], files))
 
 
 def open_intact(folder: Path) -> Artifact | None:
@@ -37,16 +38,15 @@ def open_intact(folder: Path) -> Artifact | None:
     return artifact if artifact.manifest.get("hash") == manifest_hash(artifact.manifest) else None
 
 
-def _damage_of(artifact: Artifact) -> Iterator[str]:
-    outputs = artifact.manifest["outputs"]
-    files = (file for file in artifact.folder.rglob("*") if not file.is_dir())
-    there = {file.relative_to(artifact.folder).as_posix() for file in files} - {MANIFEST}
+def hash_damage(folder: Path, outputs: Mapping[str, str], files: Iterable[Path]) -> Iterator[str]:
+    """Compare files with the hashes of when they were written, and say what is not as it was."""
+    there = {file.relative_to(folder).as_posix() for file in files}
     for name in sorted(outputs.keys() | there):
-        if name not in there:
-            yield f"{name} is missing"
-        elif name not in outputs:
+        if name not in outputs:
             yield f"{name} was added"
-        elif (found := _hash_of(artifact.folder / name)) != outputs[name]:
+        elif name not in there:
+            yield f"{name} is missing"
+        elif (found := _hash_of(folder / name)) != outputs[name]:
             yield f"{name} {'cannot be read' if found is None else 'holds other bytes'}"
 
 

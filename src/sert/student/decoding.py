@@ -98,7 +98,7 @@ def decode(
     Raises:
         StudentError: If a prompt and its continuation do not fit into the student's positions.
     """
-    _check_lengths(student, prompts, decoding)
+    check_lengths(student, prompts, decoding)
     progress = progress or (lambda lanes: None)
     rounds = Rounds([len(prompt.token_ids) for prompt in prompts], decoding, referee=referee, progress=progress)
     with stepping(student) as stepper_type, torch.inference_mode():
@@ -111,7 +111,12 @@ def decode(
                 yield done
 
 
-def _check_lengths(student: Student, prompts: Sequence[DecodingPrompt], decoding: Decoding) -> None:
+def check_lengths(student: Student, prompts: Sequence[DecodingPrompt], decoding: Decoding) -> None:
+    """Check that every prompt and its continuation fit into the student's positions.
+
+    Raises:
+        StudentError: Naming the first one that does not.
+    """
     rows = student.model.get_input_embeddings().weight.shape[0]
     if decoding.branches is not None and decoding.branches + len(student.eos_ids) > rows:
         raise StudentError(f"{decoding.branches} branches are more than the {rows} tokens of {student.name!r} allow.")

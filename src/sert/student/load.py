@@ -1,5 +1,7 @@
 """Loading of students: a hub id, a local folder, or the lab student that ships with the package."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,19 +18,36 @@ _TOKENIZER_FILES = ("tokenizer.json", "vocab.json", "tokenizer.model", "spiece.m
 
 
 @dataclass(frozen=True)
-class Student:
+class Texts:
+    """A student's tokenizer: from tokens to text and back.
+
+    Attributes:
+        tokenizer: The tokenizer.
+    """
+
+    tokenizer: Any
+
+    def encode_completion(self, completion: str) -> list[int]:
+        """Tokenize what follows a prompt, without special tokens."""
+        return list(self.tokenizer(completion, add_special_tokens=False, verbose=False)["input_ids"])
+
+    def decode(self, token_ids: list[int] | tuple[int, ...]) -> str:
+        """Turn tokens into text for people; special tokens stay visible."""
+        return str(self.tokenizer.decode(token_ids, clean_up_tokenization_spaces=False))
+
+
+@dataclass(frozen=True)
+class Student(Texts):
     """A causal language model with its tokenizer, ready to decode.
 
     Attributes:
         model: Any `AutoModelForCausalLM`, in evaluation mode, on its device.
-        tokenizer: Its tokenizer.
         name: How people call it.
         eos_ids: Tokens that end a text.
         max_positions: Longest prompt + completion, None when the model states no limit.
     """
 
     model: Any
-    tokenizer: Any
     name: str
     eos_ids: tuple[int, ...]
     max_positions: int | None
@@ -43,14 +62,6 @@ class Student:
         """Tokenize a prompt, with the special tokens that the tokenizer puts in front and none that end it."""
         token_ids = list(self.tokenizer(prompt, verbose=False)["input_ids"])
         return token_ids[:-1] if len(token_ids) > 1 and token_ids[-1] in self.eos_ids else token_ids
-
-    def encode_completion(self, completion: str) -> list[int]:
-        """Tokenize what follows a prompt, without special tokens."""
-        return list(self.tokenizer(completion, add_special_tokens=False, verbose=False)["input_ids"])
-
-    def decode(self, token_ids: list[int] | tuple[int, ...]) -> str:
-        """Turn tokens into text for people; special tokens stay visible."""
-        return str(self.tokenizer.decode(token_ids, clean_up_tokenization_spaces=False))
 
 
 def resolve_student(config: StudentConfig) -> str:
@@ -95,45 +106,77 @@ def student_key(config: StudentConfig) -> str:
     return content_key(identity)
 
 
-def load_student(config: StudentConfig) -> Student:
+def load_texts(config: StudentConfig) -> Texts:
+    """Load the tokenizer alone.
+
+    Raises:
+        StudentError: If it cannot be loaded.
+    """
+    resolved = resolve_student(config)
+    from transformers import AutoTokenizer
+
+    with _loading(config):
+        return Texts(AutoTokenizer.from_pretrained(resolved, **_source(config)))
+
+
+def load_student(config: StudentConfig, *, worker: int = 0) -> Student:
     """Load model and tokenizer; only safetensors weights, never remote code.
+
+    Args:
+        config: The student.
+        worker: Which of several processes this is; where there are several accelerators, each takes another.
 
     Raises:
         StudentError: If the student cannot be loaded, with what was tried and how to mend it.
     """
     resolved = resolve_student(config)
     import torch
-    from safetensors import SafetensorError
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoModelForCausalLM
     from transformers.utils.logging import disable_progress_bar
 
     disable_progress_bar()  # its bars for each file read or written would tear our own
     if config.num_threads is not None:
         torch.set_num_threads(config.num_threads)
-    where = {"revision": config.revision, "trust_remote_code": False}
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(resolved, **where)
+    texts = load_texts(config)
+    with _loading(config):
         model, loading = AutoModelForCausalLM.from_pretrained(
-            resolved, dtype=_weights_dtype(config), use_safetensors=True, output_loading_info=True, **where
+            resolved,
+            dtype=_weights_dtype(config),
+            use_safetensors=True,
+            output_loading_info=True,
+            **_source(config),
         )
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise StudentError(
-            f"The student {config.path!r} cannot be loaded: {reason} "
-            "Give a folder with config.json, safetensors weights and a tokenizer, or a hub id that can be reached."
-        ) from None
     if loading["missing_keys"]:
         missing = ", ".join(sorted(loading["missing_keys"])[:3])
         raise StudentError(f"The weights of {config.path!r} are incomplete: {missing} and so on would be random.")
     try:
-        model = model.to(_device(config.device))
+        model = model.to(_device(config.device, worker))
     except (RuntimeError, AssertionError) as error:
         raise StudentError(f"The device {config.device!r} cannot be used here: {error} Use auto or cpu.") from None
     if config.dtype in ("int8", "bfloat16"):
         from sert.student.quantized import multiply_in_bfloat16, quantize_student
 
         (quantize_student if config.dtype == "int8" else multiply_in_bfloat16)(model)
-    return make_student(model, tokenizer, name=config.path)
+    return make_student(model, texts.tokenizer, name=config.path)
+
+
+def _source(config: StudentConfig) -> dict[str, Any]:
+    return {"revision": config.revision, "trust_remote_code": False}
+
+
+@contextmanager
+def _loading(config: StudentConfig) -> Iterator[None]:
+    """Turn what goes wrong with the files of a student into one clear error."""
+    from safetensors import SafetensorError
+
+    try:
+        yield
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise StudentError(
+            f"The student {config.path!r} cannot be loaded: {reason} "
+            "Give a folder with config.json, safetensors weights and a tokenizer, or a hub id that can be reached."
+        ) from None
 
 
 def _weights_dtype(config: StudentConfig) -> Any:
@@ -159,14 +202,16 @@ def make_student(model: Any, tokenizer: Any, *, name: str) -> Student:
     if not eos_ids:
         raise StudentError(f"Neither the tokenizer nor the model of {name!r} states an end-of-text token.")
     max_positions = getattr(model.config, "max_position_embeddings", None)
-    return Student(model.eval(), tokenizer, name, tuple(sorted(eos_ids)), max_positions)
+    return Student(tokenizer, model.eval(), name, tuple(sorted(eos_ids)), max_positions)
 
 
-def _device(name: str) -> "torch.device":
+def _device(name: str, worker: int) -> "torch.device":
     import torch
 
     if name == "auto":
         accelerator = torch.accelerator.current_accelerator(check_available=True)
+        if accelerator is not None and worker:
+            return torch.device(accelerator.type, worker % torch.accelerator.device_count())
         return accelerator if accelerator is not None else torch.device("cpu")
     try:
         return torch.device(name)

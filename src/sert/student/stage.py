@@ -10,14 +10,15 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from sert.config import StudentConfig, TrainingConfig
+from sert.config import APART, ExecutionConfig, StudentConfig, TrainingConfig
 from sert.errors import DataError
 from sert.progress import Reporter, Silent
 from sert.records import Example
-from sert.store.artifacts import MANIFEST, Artifact, commit, open_artifact
+from sert.store.artifacts import MANIFEST, Artifact, Draft, artifact_key, commit, open_artifact, work_folder
+from sert.store.disk import require_room, writing
 from sert.store.tables import records_key, write_table
 from sert.student.card import write_model_card
-from sert.student.load import load_student, student_key
+from sert.student.load import Student, load_student, student_key
 
 
 def train(
@@ -26,6 +27,7 @@ def train(
     *,
     out: Path,
     config: TrainingConfig | None = None,
+    execution: ExecutionConfig = APART,
     seed: int = 0,
     label: str = "train",
     reporter: Reporter | None = None,
@@ -40,6 +42,7 @@ def train(
         student: Where training starts; the weights are trained in float32 whatever `dtype` says.
         out: Folder of the result.
         config: The recipe.
+        execution: How often the state is saved. The same call after a stop goes on from there, bit for bit.
         seed: Decides data order and dropout.
         label: What the progress and the model card call this training.
         reporter: Where progress goes.
@@ -48,27 +51,36 @@ def train(
         DataError: If there are no examples, or all of them are too long.
         StudentError: If the student cannot be loaded.
         NonFiniteError: If a loss or gradient is not finite.
+        OutOfMemoryError: If a single example is too much for the memory.
+        DiskError: If the disk is full or cannot be written; the last checkpoint is kept.
     """
-    config = config or TrainingConfig()
+    config, teller = config or TrainingConfig(), reporter or Silent()
     if not examples:
         raise DataError(f"{label}: there are no examples to train on.")
 
-    def fill(folder: Path) -> Mapping[str, Any]:
+    def fill(draft: Draft) -> Mapping[str, Any]:
+        from sert.student.checkpoints import CHECKPOINTS, Checkpoints
         from sert.student.training import train_student
 
-        loaded = load_student(student.model_copy(update={"dtype": "float32"}))
+        loaded, folder = load_student(student.model_copy(update={"dtype": "float32"})), draft.folder
+        require_room(draft.work, _size_of(loaded))
+        checkpoints = Checkpoints(
+            draft.work / CHECKPOINTS,
+            every_seconds=execution.checkpoint_seconds,
+            say=lambda line: teller.say(f"{label}: {line}"),
+        )
         result = train_student(
             loaded,
             examples,
             config,
             seed=seed,
             loss_file=folder / "loss.jsonl",
+            checkpoints=checkpoints,
             label=label,
-            reporter=reporter,
+            reporter=teller,
         )
         write_table(folder / "examples.parquet", examples, Example)
-        loaded.model.save_pretrained(folder / "model")
-        loaded.tokenizer.save_pretrained(folder / "model")
+        _save(loaded, folder / "model")
         counts = result._asdict()
         write_model_card(folder / "model" / "README.md", label=label, student=student, config=config, counts=counts)
         return counts
@@ -76,7 +88,8 @@ def train(
     settings = {"training": config.model_dump(), "label": label}
     inputs = {"examples": records_key(examples), "student": student_key(student)}
     if process_rank() > 0:
-        return _take_part(fill, out)
+        key = artifact_key("train", config=settings, inputs=inputs, seed=seed)
+        return _take_part(fill, out, work_folder(out, key))
     artifact = commit(out, fill, stage="train", config=settings, inputs=inputs, seed=seed)
     _meet()
     return artifact
@@ -89,15 +102,25 @@ def keep_untrained(student: StudentConfig, *, out: Path, label: str, reporter: R
     """
     (reporter or Silent()).say(f"warning: {label}: there are no examples, the student stays as it is")
 
-    def fill(folder: Path) -> Mapping[str, Any]:
+    def fill(draft: Draft) -> Mapping[str, Any]:
         loaded = load_student(student.model_copy(update={"dtype": "float32"}))
-        write_table(folder / "examples.parquet", [], Example)
-        loaded.model.save_pretrained(folder / "model")
-        loaded.tokenizer.save_pretrained(folder / "model")
+        require_room(draft.work, _size_of(loaded))
+        write_table(draft.folder / "examples.parquet", [], Example)
+        _save(loaded, draft.folder / "model")
         return {"steps": 0, "examples": 0, "too_long": 0}
 
     inputs = {"student": student_key(student)}
     return commit(out, fill, stage="train", config={"label": label}, inputs=inputs, seed=0)
+
+
+def _size_of(student: Student) -> int:
+    return sum(weight.nbytes for weight in student.model.parameters())
+
+
+def _save(student: Student, folder: Path) -> None:
+    with writing(folder.parent, _size_of(student)):
+        student.model.save_pretrained(folder)
+        student.tokenizer.save_pretrained(folder)
 
 
 def process_rank() -> int:
@@ -105,11 +128,11 @@ def process_rank() -> int:
     return int(os.environ.get("RANK", "0"))
 
 
-def _take_part(fill: Callable[[Path], Any], out: Path) -> Artifact:
+def _take_part(fill: Callable[[Draft], Any], out: Path, work: Path) -> Artifact:
     """Train along with the first process and leave the writing to it."""
     if not (out / MANIFEST).is_file():
         with tempfile.TemporaryDirectory() as scratch:
-            fill(Path(scratch))
+            fill(Draft(Path(scratch), work))
         _meet()
     return open_artifact(out)
 

@@ -16,7 +16,7 @@ from sert.endpoint.session import plan_calls
 from sert.errors import ConfigError, TeacherError
 from sert.progress import Reporter, Silent
 from sert.records import Example, Question, Rationale
-from sert.store.artifacts import Artifact, artifact_key, commit, discard, file_hash
+from sert.store.artifacts import Artifact, Draft, artifact_key, commit, discard, file_hash
 from sert.store.tables import records_key, write_table
 from sert.tasks.prompts import rationale_example
 from sert.teacher.guard import refuse_test_questions
@@ -76,7 +76,7 @@ def teach(
         key = artifact_key("teach", config=settings, inputs=inputs, seed=0)
         discard(out, key, if_counts=lambda counts: counts.get("quarantined", 0) > 0)
 
-    def fill(folder: Path) -> Mapping[str, Any]:
+    def fill(draft: Draft) -> Mapping[str, Any]:
         with open_source(
             questions,
             held_out,
@@ -88,7 +88,9 @@ def teach(
             label=label,
             reporter=reporter,
         ) as source:
-            return _write(source, questions, folder, teacher=teacher, prompts=prompts, label=label, reporter=reporter)
+            return _write(
+                source, questions, draft.folder, teacher=teacher, prompts=prompts, label=label, reporter=reporter
+            )
 
     return commit(out, fill, stage="teach", config=settings, inputs=inputs, seed=0)
 

@@ -1,0 +1,117 @@
+"""Stages: what a run is made of, what each depends on, and what a change of the configuration means to them."""
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from sert.store.artifacts import MANIFEST, Artifact, json_text, open_artifact
+from sert.store.disk import put
+
+PLAN = "plan.json"
+"""In a run folder: its stages, and what each depends on."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage of a run.
+
+    Attributes:
+        name: What it is called.
+        folder: Where its result lies; named by a hash of settings and inputs.
+        work: How much there is to do, for people.
+        settings: The part of the configuration that the result depends on.
+        inputs: What else it depends on: name -> key or hash of what is read, other stages by their names.
+        make: Makes the result.
+    """
+
+    name: str
+    folder: Path
+    work: str
+    settings: Mapping[str, Any]
+    inputs: Mapping[str, str]
+    make: Callable[[], Artifact]
+
+    @property
+    def key(self) -> str:
+        """The hash of everything the result depends on."""
+        return self.folder.name.rpartition("-")[2]
+
+    @property
+    def finished(self) -> bool:
+        """Whether the result is there."""
+        return (self.folder / MANIFEST).is_file()
+
+    def result(self) -> Artifact:
+        """Open the result, or make it."""
+        return open_artifact(self.folder) if self.finished else self.make()
+
+
+def write_plan(run: Path, stages: Iterable[Stage]) -> None:
+    """Write down the stages of a run and what they depend on.
+
+    Raises:
+        DiskError: If it cannot be written; what stood there stays.
+    """
+    plan = {
+        stage.name: {"folder": stage.folder.name, "settings": stage.settings, "inputs": stage.inputs}
+        for stage in stages
+    }
+    put(run / PLAN, json_text(plan).encode())
+
+
+def read_plan(run: Path) -> dict[str, dict[str, Any]]:
+    """Read the plan that was written last; empty where there is none that can be read."""
+    try:
+        plan = json.loads((run / PLAN).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return {name: planned for name, planned in plan.items() if {"folder", "settings", "inputs"} <= planned.keys()}
+
+
+def why_again(stage: Stage, plan: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Say what changed since the plan was written, if the stage depends on something else now; empty if it does not."""
+    before = plan.get(stage.name)
+    if before is None or before["folder"] == stage.folder.name:
+        return []
+    old, new = dict(_flat(before["settings"])), dict(_flat(stage.settings))
+    changed = [
+        f"{key}: {json.dumps(old.get(key))} -> {json.dumps(new.get(key))}"
+        for key in [*new, *(key for key in old if key not in new)]
+        if old.get(key) != new.get(key)
+    ]
+    others = [name for name in stage.inputs if before["inputs"].get(name) != stage.inputs[name]]
+    return [*changed, *(f"{name} changed" for name in others)]
+
+
+def spent(stages: Iterable[Stage]) -> dict[str, Any]:
+    """Add up what finished stages took, over every attempt: seconds, tokens, requests and dollars."""
+    manifests = [stage.result().manifest for stage in stages]
+    counts = [manifest["counts"] for manifest in manifests]
+    # The tasks share the log of an endpoint, and each states what all of it came to.
+    logs = {
+        kind: [manifest["counts"] for manifest in manifests if manifest["stage"] == kind] for kind in ("teach", "judge")
+    }
+    return {
+        "wall_seconds": round(sum(manifest["wall_seconds"] for manifest in manifests), 3),
+        "tokens_mined": sum(each["tokens"] for each in counts if "tokens" in each),
+        "tokens_trained": sum(each["supervised_tokens"] for each in counts if "supervised_tokens" in each),
+        "requests": sum(max((each.get("requests", 0) for each in of_kind), default=0) for of_kind in logs.values()),
+        "dollars": str(
+            sum(
+                max((Decimal(each.get("dollars_spent", 0)) for each in of_kind), default=Decimal())
+                for of_kind in logs.values()
+            )
+        ),
+    }
+
+
+def _flat(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Name every setting by its path, `mining.top_k` for instance."""
+    for key, value in tree.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", list(value) if isinstance(value, tuple) else value

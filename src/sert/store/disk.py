@@ -1,0 +1,119 @@
+"""Bytes that stay: written, synced and renamed, and a full disk told in bytes."""
+
+import errno
+import os
+import re
+import shutil
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from sert.errors import DataError, DiskError, DiskFullError
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_WRAPPED = re.compile(r"os error (\d+)\)")
+"""How libraries written in Rust name the system's error."""
+
+
+@contextmanager
+def writing(folder: Path, needed: int = 1) -> Iterator[None]:
+    """Turn what the disk says into clear errors.
+
+    Args:
+        folder: Where is written; it exists.
+        needed: Bytes that are to be written there, at least.
+
+    Raises:
+        DiskFullError: If there is no room, saying how many bytes are needed and how many are free.
+        DiskError: If the disk cannot be written for another reason.
+    """
+    try:
+        yield
+    except Exception as error:
+        code = _code_of(error)
+        if code in _FULL:
+            raise _full(folder, needed) from None
+        if code is not None:
+            place = getattr(error, "filename", None) or folder
+            raise DiskError(
+                f"{place} cannot be written or read: {os.strerror(code)}. The same command goes on."
+            ) from None
+        raise
+
+
+def _code_of(error: Exception) -> int | None:
+    """Find the system's error in whatever it comes wrapped in."""
+    if isinstance(error, OSError):
+        return None if isinstance(error, ConnectionError | TimeoutError) else error.errno
+    wrapped = _WRAPPED.search(str(error))
+    return int(wrapped[1]) if wrapped else None
+
+
+def _full(folder: Path, needed: int) -> DiskFullError:
+    free = shutil.disk_usage(folder).free
+    return DiskFullError(
+        f"The disk of {folder} is full: at least {needed:,} bytes are to be written and {free:,} are free. Free some "
+        "room; the same command goes on."
+    )
+
+
+def require_room(folder: Path, needed: int) -> None:
+    """Refuse to start what certainly does not fit.
+
+    Raises:
+        DiskFullError: If fewer bytes are free.
+    """
+    if shutil.disk_usage(folder).free < needed:
+        raise _full(folder, needed)
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder and those above it, where they are not there.
+
+    Raises:
+        DataError: If a part of the path is a file.
+        DiskError: If it cannot be made.
+    """
+    there = folder
+    while not there.exists() and there != there.parent:
+        there = there.parent
+    with writing(there):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except (FileExistsError, NotADirectoryError):
+            raise DataError(f"{folder} cannot be made: a part of its path is a file.") from None
+
+
+def sync(path: Path) -> None:
+    """Wait until a file, or the list of names in a folder, is on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sync_tree(folder: Path) -> None:
+    """Wait until everything in a folder is on the disk."""
+    for place, _, names in os.walk(folder):
+        for name in names:
+            sync(Path(place) / name)
+        sync(Path(place))
+
+
+def put(file: Path, content: bytes) -> None:
+    """Write a file that is complete or as it was before, whatever happens.
+
+    Raises:
+        DiskFullError: If there is no room.
+    """
+    scratch = file.with_name(f".{file.name}.tmp-{uuid.uuid4().hex[:8]}")
+    try:
+        with writing(file.parent, len(content)):
+            scratch.write_bytes(content)
+            sync(scratch)
+            scratch.rename(file)
+            sync(file.parent)
+    finally:
+        scratch.unlink(missing_ok=True)

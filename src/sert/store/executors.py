@@ -1,0 +1,245 @@
+"""Executors: who does the units of a job. What comes of a unit does not depend on them.
+
+An executor leaves each unit in the store and then names it. Others than these two (several machines, say) need no more
+than the job, which can be sent to another process, and a store that they reach.
+"""
+
+import os
+import signal
+import threading
+import time
+import traceback
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from multiprocessing import connection, get_context, parent_process
+from typing import Any, Protocol
+
+from sert.errors import SertError, WorkerError
+from sert.progress import Advance
+from sert.store.units import Unit, UnitStore
+
+Run = Callable[[Unit, Advance], bytes]
+
+MAX_DEATHS = 3
+"""How often the process that does a unit may die before the work is given up."""
+_LOOK_SECONDS = 0.2
+_TELL_SECONDS = 0.5
+_STOP_SECONDS = 2.0
+
+
+class Job(Protocol):
+    """Work that is split into units."""
+
+    def start(self, worker: int) -> Run:
+        """Get ready (load the student, say), and return what does a unit. Workers are numbered from 0."""
+        ...
+
+
+class Executor(Protocol):
+    """Does units, in any order and place."""
+
+    def execute(self, job: Job, units: Sequence[Unit], store: UnitStore, *, advance: Advance) -> Iterator[Unit]:
+        """Do the units and name each one when it is in the store.
+
+        Raises:
+            SertError: If the job does, or nobody is left to do it.
+        """
+        ...
+
+
+def make_executor(workers: int) -> Executor:
+    """Choose the executor for so many workers."""
+    return ThisProcess() if workers == 1 else LocalProcesses(workers)
+
+
+class ThisProcess:
+    """Does one unit after the other."""
+
+    def execute(self, job: Job, units: Sequence[Unit], store: UnitStore, *, advance: Advance) -> Iterator[Unit]:
+        """Do the units, the first one first."""
+        if not units:
+            return
+        run = job.start(0)
+        for unit in units:
+            store.commit(unit, run(unit, advance))
+            yield unit
+
+
+class LocalProcesses:
+    """Does units in several processes of this machine. One that dies is replaced, and its unit done again."""
+
+    def __init__(self, workers: int) -> None:
+        self._workers = workers
+
+    def execute(self, job: Job, units: Sequence[Unit], store: UnitStore, *, advance: Advance) -> Iterator[Unit]:
+        """Do the units, as many at a time as there are workers."""
+        with _Crew(job, store, min(self._workers, len(units))) as crew:
+            waiting, deaths = deque(units), dict.fromkeys(units, 0)
+            while waiting or any(worker.unit for worker in crew.workers):
+                for worker in crew.workers:
+                    if worker.unit is None and waiting:
+                        worker.give(waiting.popleft())
+                advance(0)
+                for worker in crew.heard_from():
+                    unit, (kind, value) = worker.unit, worker.hear()
+                    if kind == "failed":
+                        raise value
+                    if kind != "died":
+                        worker.advance(value, advance)
+                    if kind == "done" and unit is not None:
+                        worker.unit, worker.progress = None, 0.0
+                        yield unit
+                    if kind == "died":
+                        crew.replace(worker)
+                        if unit is not None:
+                            advance(-worker.progress)
+                            deaths[unit] += 1
+                            if deaths[unit] == MAX_DEATHS:
+                                raise _given_up(unit, value)
+                            waiting.appendleft(unit)
+
+
+def _given_up(unit: Unit, exit_code: int) -> WorkerError:
+    return WorkerError(
+        f"The process that did unit {unit.number} died {MAX_DEATHS} times, last with {exit_code} (-9: killed, which is "
+        "what the system does when memory runs out). Use fewer workers, or lower max_lanes; the same command goes on."
+    )
+
+
+@dataclass(eq=False)
+class _Worker:
+    """One process, as its parent sees it: the unit it does and how far that is."""
+
+    number: int
+    process: Any
+    pipe: Any
+    unit: Unit | None = None
+    progress: float = field(default=0.0)
+
+    def give(self, unit: Unit) -> None:
+        """Let it do a unit."""
+        self.unit = unit
+        with suppress(OSError):  # it is dead, and will be heard of
+            self.pipe.send(unit)
+
+    def hear(self) -> tuple[str, Any]:
+        """Return what it says, or that it died and with which exit code."""
+        try:
+            said: tuple[str, Any] = self.pipe.recv()
+            return said
+        except (EOFError, OSError):
+            self.process.join(_STOP_SECONDS)
+            return "died", self.process.exitcode
+
+    def advance(self, units: float, advance: Advance) -> None:
+        """Count what was done of its unit."""
+        self.progress += units
+        advance(units)
+
+
+class _Crew:
+    """The processes. They end when they are told to, and at once when their parent does."""
+
+    def __init__(self, job: Job, store: UnitStore, size: int) -> None:
+        self._job, self._store = job, store
+        self._context = get_context("spawn")
+        self.workers: list[_Worker] = []
+        self._size = size
+
+    def __enter__(self) -> "_Crew":
+        try:
+            for number in range(self._size):
+                self.workers.append(self._start(number))
+        except BaseException:
+            self._stop()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop()
+
+    def heard_from(self) -> list[_Worker]:
+        """Wait a little for workers that have something to say."""
+        ready = connection.wait([worker.pipe for worker in self.workers], timeout=_LOOK_SECONDS)
+        return [worker for worker in self.workers if worker.pipe in ready]
+
+    def replace(self, dead: _Worker) -> None:
+        """Start another worker in the place of one that died."""
+        dead.pipe.close()
+        self.workers[self.workers.index(dead)] = self._start(dead.number)
+
+    def _start(self, number: int) -> _Worker:
+        ours, theirs = self._context.Pipe()
+        process = self._context.Process(target=_serve, args=(self._job, self._store, number, theirs), daemon=True)
+        with _interrupts_held():
+            process.start()
+        theirs.close()
+        return _Worker(number, process, ours)
+
+    def _stop(self) -> None:
+        for worker in self.workers:
+            worker.process.terminate()
+        for worker in self.workers:
+            worker.process.join(_STOP_SECONDS)
+            if worker.process.is_alive():
+                worker.process.kill()
+                worker.process.join()
+            worker.pipe.close()
+
+
+@contextmanager
+def _interrupts_held() -> Iterator[None]:
+    """Start processes that Ctrl-C does not reach: the terminal sends it to all, and the parent decides."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _serve(job: Job, store: UnitStore, number: int, pipe: Any) -> None:
+    """Do the units that come through the pipe, until it is closed."""
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    try:
+        run = job.start(number)
+        while True:
+            unit: Unit = pipe.recv()
+            teller = _Teller(pipe)
+            store.commit(unit, run(unit, teller))
+            pipe.send(("done", teller.untold))
+    except (EOFError, BrokenPipeError):
+        return
+    except SertError as error:
+        pipe.send(("failed", error))
+    except Exception:
+        pipe.send(("failed", RuntimeError(f"a worker failed:\n{traceback.format_exc()}")))
+
+
+class _Teller:
+    """Tells the parent how far a unit is, now and then.
+
+    Attributes:
+        untold: What was done since.
+    """
+
+    def __init__(self, pipe: Any) -> None:
+        self.untold = 0.0
+        self._pipe = pipe
+        self._told = time.monotonic()
+
+    def __call__(self, units: float, note: str = "") -> None:
+        """Count, and tell when it is time."""
+        self.untold += units
+        now = time.monotonic()
+        if now - self._told >= _TELL_SECONDS:
+            self._pipe.send(("progress", self.untold))
+            self.untold, self._told = 0.0, now
+
+
+def _end_with_parent() -> None:
+    parent = parent_process()
+    assert parent is not None
+    connection.wait([parent.sentinel])
+    os._exit(1)

@@ -1,0 +1,76 @@
+"""Units: the parts into which the work of a stage is split, each finished or not there.
+
+Which rows make up a unit is a function of the configuration and the inputs alone, so that it does not matter who does a
+unit, when, and how often the work was stopped before. A finished unit is one file that was renamed into its place; its
+name holds the hash of its bytes.
+"""
+
+import hashlib
+import uuid
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from sert.store.disk import make_folder, sync, writing
+
+UNITS = "units"
+"""Folder of the finished units in an artifact's hidden folder."""
+_HASH_DIGITS = 32
+
+
+class Unit(NamedTuple):
+    """A part of a stage's work: its number, and the indices of its rows."""
+
+    number: int
+    rows: tuple[int, ...]
+
+
+def plan_units(sizes: Sequence[int], *, rows_a_unit: int) -> list[Unit]:
+    """Split rows into units of so many, rows of like size together; a function of its arguments."""
+    order = sorted(range(len(sizes)), key=lambda row: (sizes[row], row))
+    starts = range(0, len(order), rows_a_unit)
+    return [Unit(number, tuple(order[start : start + rows_a_unit])) for number, start in enumerate(starts)]
+
+
+class UnitStore:
+    """The finished units in a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        make_folder(folder)
+
+    def finished(self) -> dict[int, Path]:
+        """Find the finished units by number. Files whose bytes are not those that were written are removed."""
+        found = {}
+        for file in sorted(self.folder.iterdir()):
+            number, _, digest = file.name.partition(".")
+            if number.isdigit() and digest == _digest(file.read_bytes()):
+                found[int(number)] = file
+            else:
+                file.unlink()  # left by a crash, or damaged; the unit is done again
+        return found
+
+    def damaged(self) -> list[str]:
+        """Name the files whose bytes are not those that were written."""
+        files = sorted(file for file in self.folder.iterdir() if not file.name.startswith("."))
+        return [file.name for file in files if file.name.partition(".")[2] != _digest(file.read_bytes())]
+
+    def commit(self, unit: Unit, content: bytes) -> None:
+        """Keep what came of a unit: all of it or, if anything fails, nothing.
+
+        Raises:
+            DiskError: If it cannot be written.
+        """
+        scratch = self.folder / f".{uuid.uuid4().hex}"
+        with writing(self.folder, len(content)):
+            try:
+                scratch.write_bytes(content)
+                sync(scratch)
+                scratch.rename(self.folder / f"{unit.number:06d}.{_digest(content)}")
+                sync(self.folder)
+            finally:
+                scratch.unlink(missing_ok=True)
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:_HASH_DIGITS]

@@ -1,0 +1,130 @@
+"""Checkpoints of a training: its whole state, complete or invisible, so that it goes on bit for bit.
+
+A checkpoint is a folder `step-N`: the weights and what Adam keeps of each in safetensors, and numbers in JSON. It needs
+no random state, because order and dropout are functions of (seed, epoch) and (seed, step).
+"""
+
+import json
+import shutil
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from sert.store.artifacts import canonical_json, content_key, file_hash
+from sert.store.disk import make_folder, sync, sync_tree, writing
+
+CHECKPOINTS = "checkpoints"
+"""Folder of the checkpoints in an artifact's hidden folder."""
+TENSORS, NUMBERS = "tensors.safetensors", "numbers.json"
+KEPT = 2
+_ADAM = ("step", "exp_avg", "exp_avg_sq")
+
+
+@dataclass
+class Progress:
+    """How far a training is, besides weights and optimizer.
+
+    Attributes:
+        step: Optimizer steps that were made.
+        tokens_seen: Supervised tokens of these.
+        micro_batch_size: Most examples of a forward pass, where memory allowed fewer than were asked for.
+        curve: Loss, gradient norm and learning rate of each step.
+    """
+
+    step: int = 0
+    tokens_seen: int = 0
+    micro_batch_size: int | None = None
+    curve: list[dict[str, float]] = field(default_factory=list)
+
+
+class Checkpoints:
+    """The checkpoints of one training."""
+
+    def __init__(self, folder: Path, *, every_seconds: float, say: Callable[[str], None]) -> None:
+        """Take where they lie, how often one is due, and who is told of broken ones."""
+        self._folder, self._every, self._say = folder, every_seconds, say
+        self._last = time.monotonic()
+
+    @property
+    def due(self) -> bool:
+        """Whether it is time for another one."""
+        return time.monotonic() - self._last >= self._every
+
+    def save(self, progress: Progress, model: nn.Module, adamw: torch.optim.Optimizer) -> None:
+        """Save the state after a step, and remove the checkpoints before the last two.
+
+        Raises:
+            DiskError: If it cannot be written; the earlier ones are kept.
+        """
+        tensors = _tensors_of(model, adamw)
+        size = sum(tensor.nbytes for tensor in tensors.values())
+        make_folder(self._folder)
+        scratch = self._folder / f".{uuid.uuid4().hex}"
+        with writing(self._folder, size):
+            try:
+                scratch.mkdir()
+                save_file(tensors, scratch / TENSORS)
+                numbers = asdict(progress) | {"tensors": file_hash(scratch / TENSORS)}
+                text = canonical_json({"numbers": numbers, "hash": content_key(numbers)})
+                (scratch / NUMBERS).write_text(text, encoding="ascii")
+                sync_tree(scratch)
+                final = self._folder / f"step-{progress.step:08d}"
+                shutil.rmtree(final, ignore_errors=True)  # a damaged one, that was passed over
+                scratch.rename(final)
+                sync(self._folder)
+            finally:
+                shutil.rmtree(scratch, ignore_errors=True)
+        for old in self._all()[KEPT:]:
+            shutil.rmtree(old)
+        self._last = time.monotonic()
+
+    def restore(self, model: nn.Module, adamw: torch.optim.Optimizer) -> Progress:
+        """Put the last complete checkpoint into model and optimizer and return its progress. Broken ones are named."""
+        for folder in self._all():
+            numbers = _read_numbers(folder)
+            if numbers is None:
+                self._say(f"the checkpoint {folder.name} is damaged and passed over")
+                continue
+            _put_back(load_file(folder / TENSORS), model, adamw)
+            del numbers["tensors"]
+            return Progress(**numbers)
+        return Progress()
+
+    def _all(self) -> list[Path]:
+        """List the checkpoints, the last one first."""
+        return sorted(self._folder.glob("step-*"), reverse=True)
+
+
+def _read_numbers(folder: Path) -> dict[str, Any] | None:
+    """Read the numbers of a checkpoint; None if any of its bytes is not as it was written."""
+    try:
+        kept = json.loads((folder / NUMBERS).read_text(encoding="ascii"))
+        numbers: dict[str, Any] = kept["numbers"]
+        whole = kept["hash"] == content_key(numbers) and numbers["tensors"] == file_hash(folder / TENSORS)
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return numbers if whole else None
+
+
+def _tensors_of(model: nn.Module, adamw: torch.optim.Optimizer) -> dict[str, Tensor]:
+    tensors = {}
+    for name, weight in model.named_parameters():
+        tensors[f"weight/{name}"] = weight.detach()
+        tensors.update((f"{part}/{name}", value) for part, value in adamw.state.get(weight, {}).items())
+    return {name: tensor.contiguous() for name, tensor in tensors.items()}
+
+
+def _put_back(tensors: dict[str, Tensor], model: nn.Module, adamw: torch.optim.Optimizer) -> None:
+    with torch.no_grad():
+        for name, weight in model.named_parameters():
+            weight.copy_(tensors[f"weight/{name}"])
+            kept = {part: tensors[f"{part}/{name}"] for part in _ADAM if f"{part}/{name}" in tensors}
+            if kept:
+                adamw.state[weight] = {part: value.to(weight.device) for part, value in kept.items()}
