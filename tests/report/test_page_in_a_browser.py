@@ -1,0 +1,239 @@
+"""A real browser opens the report of hostile texts: it shows every one and runs, loads and opens none."""
+
+import re
+import shutil
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+from hostile_texts import ASKS, KINDS, LEAVES, RUNS, Hostile, make_hostile_texts
+from report_data import make_hostile
+
+from browser import Browser, Canary, Seen
+from sert.report.examples import ShownPath, ShownPrediction
+from sert.report.page import write_report
+
+FULL, REDUCED, A_PAGE = 500, 60, 20
+PLAIN = "nothing but plain words here"
+POLICY = re.compile(r'<meta http-equiv="Content-Security-Policy"[^>]*>\n')
+
+pytestmark = pytest.mark.soak
+
+# How often each place shows a text that is everything said of one task. The labels of figures are cut short.
+PLACES = {
+    **{"title": 1, "h1": 1, ".facts b": 3, ".settings dd": 2, ".findings dd": 6, "h3": 9, "tbody th": 11, "td": 5},
+    **{"figure div": 3, ".scroll": 6, "summary": 2, ".question": 4, "article .facts span": 7, "pre": 4},
+    **{".warnings li": 1, ".note": 3},
+}
+LABELS_A_TEXT = 3
+READ = f"""Object.fromEntries({list(PLACES)}.map(place => [place, [...document.querySelectorAll(place)].map(
+  each => each.getAttribute("aria-label") ?? each.textContent)]))"""
+LABELS = """[...document.querySelectorAll("figure svg text")].map(each => each.textContent)"""
+PARTS = """[...new Set([...document.querySelectorAll("*")].map(
+  each => [each.tagName, ...each.getAttributeNames().sort()].join(" ")))].sort()"""
+CELLS = 'document.querySelectorAll("tbody th, td").length'
+# Cells whose content is wider than they are, and that let it lie over their neighbours.
+COVERING = """[...document.querySelectorAll("tbody th, td")]
+  .filter(each => each.scrollWidth > each.clientWidth + 1 && getComputedStyle(each).overflow != "clip")
+  .map(each => each.outerHTML)"""
+
+
+class Opened(NamedTuple):
+    """A page of the report: the texts in it, what it did, and what the canary then knew of it."""
+
+    texts: list[Hostile]
+    file: Path
+    seen: Seen
+    connections: int
+    shown: dict[str, list[str]]
+    labels: list[str]
+    parts: list[str]
+
+
+class Doings(NamedTuple):
+    """What came of pages that hold the texts unescaped: numbers of the texts that ran, and that asked the canary."""
+
+    ran: set[int]
+    asked: set[int]
+    scripts: list[str]
+
+
+@pytest.fixture(scope="module")
+def canary() -> Iterator[Canary]:
+    with Canary() as canary:
+        yield canary
+
+
+@pytest.fixture(scope="module")
+def browser(canary: Canary, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    program = shutil.which("chromium")
+    if program is None:
+        pytest.skip("needs a browser: there is no program `chromium` on the path")
+    with Browser(program, profile=tmp_path_factory.mktemp("profile"), canary=canary) as browser:
+        yield browser
+
+
+@pytest.fixture(scope="module")
+def texts(full: bool) -> list[Hostile]:
+    return make_hostile_texts(FULL if full else REDUCED)
+
+
+@pytest.fixture(scope="module")
+def opened(
+    browser: Browser, canary: Canary, texts: list[Hostile], tmp_path_factory: pytest.TempPathFactory
+) -> list[Opened]:
+    """Every text in every field, a few texts a page."""
+    pages = []
+    for start in range(0, len(texts), A_PAGE):
+        some = texts[start : start + A_PAGE]
+        file = write_page(tmp_path_factory.mktemp("report"), [each.text for each in some])
+        pages.append(open_page(browser, file, canary=canary, texts=some))
+    return pages
+
+
+def write_page(folder: Path, texts: Sequence[str]) -> Path:
+    metrics, paths, predictions = hostile_run(texts)
+    return write_report(folder, metrics=metrics, examples=paths, predictions=predictions)[0]
+
+
+def hostile_run(texts: Sequence[str]) -> tuple[dict[str, Any], list[ShownPath], list[ShownPrediction]]:
+    """A run with a task for each text, which is all that is said of that task; what a run has one of gets all texts."""
+    runs = [make_hostile(text) for text in texts]
+    joined = "\n".join(texts)
+    merged: dict[str, Any] = dict.fromkeys(runs[0][0], joined)
+    for section in ("tasks", "comparisons", "funnel", "latent", "selection", "judged", "warnings"):
+        merged[section] = [row for metrics, _, _ in runs for row in metrics[section][:1]]
+    # A trained one, so that the epoch is a text too.
+    merged["rows"] = [{**metrics["rows"][1], "seed": text} for text, (metrics, _, _) in zip(texts, runs, strict=True)]
+    for text, row in zip(texts, merged["judged"], strict=True):
+        row["agreement"][text] = row["agreement"]["coherence"]
+    return merged, [each for _, paths, _ in runs for each in paths], [each for *_, shown in runs for each in shown]
+
+
+def open_page(browser: Browser, file: Path, *, canary: Canary, texts: list[Hostile]) -> Opened:
+    before = canary.connections
+    seen = browser.visit(file.as_uri())
+    return Opened(
+        texts,
+        file,
+        seen,
+        canary.connections - before,
+        browser.evaluate(READ),
+        browser.evaluate(LABELS),
+        browser.evaluate(PARTS),
+    )
+
+
+def open_unescaped(browser: Browser, folder: Path, *, canary: Canary, texts: Sequence[Hostile], policy: bool) -> Doings:
+    """Open the report once for each text, which stands in it wherever the report shows a text, as it is."""
+    page = write_page(folder, [PLAIN]).read_text(encoding="utf-8")
+    assert page.count(PLAIN) == sum(PLACES.values()) + LABELS_A_TEXT
+    page = page if policy else POLICY.sub("", page)
+    file = folder / "unescaped.html"
+    ran, scripts = set(), []
+    canary.lines.clear()
+    for each in texts:
+        file.write_text(page.replace(PLAIN, each.text), encoding="utf-8")
+        seen = browser.visit(file.as_uri(), seconds=0.1)
+        ran |= {int(number) for number in seen.ran}
+        scripts += seen.scripts
+    browser.visit("about:blank")
+    paths = [re.match(r"(?:GET|POST) /(\d+)", line) for line in canary.lines]
+    return Doings(ran, {int(path[1]) for path in paths if path}, scripts)
+
+
+def test_what_a_page_does_is_seen(browser: Browser, canary: Canary, tmp_path: Path) -> None:
+    file = tmp_path / "page.html"
+    file.write_text(
+        "<!doctype html><script>ran(`7`)</script><img src=x: onerror='ran(`8`)'><iframe srcdoc=x></iframe>"
+        "<img src=http://canary.invalid/9><link rel=preconnect href=http://10.canary.invalid>"
+        "<img src=http://elsewhere.invalid/11>"
+    )
+    canary.lines.clear()
+    before = canary.connections
+    seen = browser.visit(file.as_uri())
+    assert sorted(seen.ran) == ["7", "8"]
+    assert seen.scripts == [file.as_uri()] * 2
+    assert {file.as_uri(), "http://canary.invalid/9", "http://elsewhere.invalid/11"} <= set(seen.asked)
+    assert "Failed to load resource: net::ERR_NAME_NOT_RESOLVED" in seen.complaints
+    assert len(seen.opened) == 1
+    assert canary.lines == ["GET /9 HTTP/1.1"]
+    assert canary.connections - before == 2
+
+
+def assert_quiet(page: Opened) -> None:
+    assert page.seen == Seen(ran=[], scripts=[], asked=[page.file.as_uri()], complaints=[], opened=[])
+    assert page.connections == 0
+
+
+def test_the_page_runs_nothing_loads_nothing_and_opens_nothing(opened: list[Opened], texts: list[Hostile]) -> None:
+    assert sum(len(page.texts) for page in opened) == len({each.text for each in texts}) == len(texts)
+    for page in opened:
+        assert_quiet(page)
+
+
+def test_escaping_alone_suffices(browser: Browser, canary: Canary, opened: list[Opened]) -> None:
+    for page in opened:
+        file = page.file.with_name("without_policy.html")
+        file.write_text(POLICY.sub("", page.file.read_text(encoding="utf-8")), encoding="utf-8")
+        assert "Content-Security-Policy" not in file.read_text(encoding="utf-8")
+        assert_quiet(open_page(browser, file, canary=canary, texts=page.texts))
+
+
+def test_a_text_becomes_no_element_and_no_attribute(
+    browser: Browser, canary: Canary, opened: list[Opened], tmp_path: Path
+) -> None:
+    plain = open_page(browser, write_page(tmp_path, [PLAIN] * 2), canary=canary, texts=[])
+    assert {"PRE dir", "DETAILS open", "DIV aria-label role"} <= set(plain.parts)
+    for page in opened:
+        assert set(page.parts) <= set(plain.parts)
+
+
+def test_every_place_shows_every_text_as_it_is(opened: list[Opened]) -> None:
+    for page in opened:
+        for each in page.texts:
+            counts = {place: sum(text.count(each.shown) for text in page.shown[place]) for place in PLACES}
+            assert counts == PLACES, each
+            if each.shown.isascii():
+                label = each.shown.replace("\n", " ")
+                cut = label if len(label) <= 28 else f"{label[:25]}..."
+                assert page.labels.count(cut) % LABELS_A_TEXT == 0 < page.labels.count(cut)
+
+
+def test_without_escaping_and_policy_every_kind_would_act(
+    browser: Browser, canary: Canary, texts: list[Hostile], tmp_path: Path
+) -> None:
+    tried = texts[: len(KINDS)]
+    doings = open_unescaped(browser, tmp_path, canary=canary, texts=tried, policy=False)
+    assert {each.kind for each in tried if each.number in doings.ran} == set(RUNS)
+    assert {each.kind for each in tried if each.number in doings.asked} == {*RUNS, *ASKS, *LEAVES}
+    assert len(doings.scripts) > len(doings.ran)
+
+
+def test_the_policy_alone_lets_nothing_run_or_load(
+    browser: Browser, canary: Canary, texts: list[Hostile], tmp_path: Path
+) -> None:
+    doings = open_unescaped(browser, tmp_path, canary=canary, texts=texts, policy=True)
+    assert doings.ran == set()
+    # A frame that was blocked shows a page of the browser's own.
+    assert [script for script in doings.scripts if script != "chrome-error://chromewebdata/"] == []
+    assert {each.kind for each in texts if each.number in doings.asked} <= set(LEAVES)
+
+
+@pytest.mark.parametrize("width", [1100, 420])
+def test_sprawling_texts_stay_in_their_place(browser: Browser, tmp_path: Path, width: int) -> None:
+    sprawling = [
+        "W" * 4000,
+        "e" + "\u0301" * 400,
+        "Z" + "\u0335\u0489\u0363" * 60,
+        "\u05d0\u05d1\u05d2 " * 200,
+        "\u2067\ufdfd" * 100,
+    ]
+    file = write_page(tmp_path, sprawling)
+    browser.resize(width)
+    browser.visit(file.as_uri())
+    assert browser.evaluate("innerWidth") == width
+    assert browser.evaluate("document.scrollingElement.scrollWidth") == width
+    assert browser.evaluate(CELLS) > 100
+    assert browser.evaluate(COVERING) == []
