@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,7 +17,8 @@ from sert.progress import Silent
 from sert.runs import run
 from sert.store.artifacts import MANIFEST, open_artifact
 from sert.store.verification import find_damage
-from sert.upkeep import verify
+from sert.student.decoding_units import DecodingJob
+from sert.upkeep import find_removable, remove, verify
 
 FLIPS, CUTS = 150, 60
 
@@ -151,3 +153,103 @@ def test_a_file_that_leads_nowhere_is_damage(copied: Path) -> None:
     file.unlink()
     file.symlink_to("nowhere")
     assert find_damage(folder) == [f"{file.relative_to(folder).as_posix()} cannot be read"]
+
+
+def units_of(run: Path, what: str) -> list[Path]:
+    return sorted(run.glob(f".*{what}*.work/units/*"))
+
+
+def flip(file: Path) -> None:
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+
+
+def test_only_the_broken_units_are_decoded_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = small().model_copy(update={"mining": small().mining.model_copy(update={"max_lanes": 8})})
+    whole = run(config, out=tmp_path / "run").folder
+    before = {each.name: open_artifact(each).manifest["outputs"] for each in results(whole)}
+    units = units_of(whole, "lab-choice-mine")
+    assert len(units) == 2
+    flip(units[1])
+    table = next(each for each in results(whole) if "lab-choice-mine" in each.name) / "paths.parquet"
+    flip(table)
+    decoded: list[int] = []
+    start = DecodingJob.start
+
+    def counting(job: DecodingJob, worker: int) -> Any:
+        run_unit = start(job, worker)
+        return lambda unit, advance: decoded.append(unit.number) or run_unit(unit, advance)
+
+    monkeypatch.setattr(DecodingJob, "start", counting)
+    found = verify(whole, repair=True)
+    assert sorted(each.folder for each in found if each.mended) == sorted([table.parent, units[1].parent.parent])
+    assert decoded == [1]
+    assert {each.name: open_artifact(each).manifest["outputs"] for each in results(whole)} == before
+    assert units_of(whole, "lab-choice-mine") == units
+    assert all(each.damage == [] for each in verify(whole))
+
+
+@pytest.mark.parametrize(
+    "name", ["config.toml", "plan.json", "manifest.json", "report/index.html", "report/metrics.json"]
+)
+def test_what_lies_beside_the_stages_is_verified_and_mended_too(copied: Path, name: str) -> None:
+    file = copied / name
+    before = file.read_bytes()
+    for damage in (lambda: flip(file), lambda: file.write_bytes(before[:-2]), file.unlink):
+        damage()
+        found = verify(copied, repair=True)
+        assert [each.folder for each in found if each.mended] == [copied]
+        assert all(each.damage == [] for each in verify(copied))
+        if name in ("config.toml", "plan.json"):
+            assert file.read_bytes() == before
+    (copied / "report" / "more.html").write_text("added")
+    assert verify(copied)[0].damage == ["report/more.html was added"]
+
+
+def test_what_other_settings_left_is_listed_and_removed_only_when_asked(copied: Path, tmp_path: Path) -> None:
+    before = {each.name for each in results(copied)}
+    other = small().model_copy(update={"rules": small().rules.model_copy(update={"min_tokens": 11})})
+    run(other, out=copied)
+    (copied / ".lab-choice-mine-x.tmp-broken-1").mkdir()
+    (copied / "notes").mkdir()
+    (copied / "calls").mkdir()
+    found = {each.folder.name: each.why for each in find_removable(copied)}
+    old = {name for name in before if "mine" not in name and "zero_shot" not in name and "finetune" not in name}
+    assert (
+        {name for name, why in found.items() if why == "a result of another configuration"}
+        == old & found.keys()
+        != set()
+    )
+    assert found[".lab-choice-mine-x.tmp-broken-1"] == "left by a run that was killed"
+    assert {"notes", "calls", "report"} & found.keys() == set()
+    everything = sorted(copied.rglob("*"))
+    find_removable(copied)
+    assert sorted(copied.rglob("*")) == everything
+    remove(copied, find_removable(copied))
+    assert find_removable(copied) == []
+    assert all(each.damage == [] for each in verify(copied))
+    assert run(other, out=copied).stages_made == 0
+    with pytest.raises(DataError, match="no run folder"):
+        find_removable(tmp_path)
+
+
+def test_a_broken_result_of_other_settings_is_told_from_what_can_be_mended(copied: Path) -> None:
+    run(small().model_copy(update={"seed": 7}), out=copied)
+    (copied / MANIFEST).unlink()
+    stage = next(each for each in results(copied) if "-filter-" in each.name)
+    removable = {each.folder for each in find_removable(copied)}
+    flip(next(each for each in results(copied) if each in removable and "-filter-" in each.name) / "verdicts.parquet")
+    with pytest.raises(DataError, match="other settings led to it"):
+        verify(copied, repair=True)
+    assert stage.is_dir()
+
+
+def test_the_command_lists_and_removes(copied: Path) -> None:
+    def sert(*arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "sert", "gc", str(copied), *arguments]
+        return subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+
+    assert "units of a finished stage" in sert().stdout
+    assert "removed" in sert("--delete").stdout
+    assert sert().stdout.startswith("0 folders")

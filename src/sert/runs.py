@@ -129,13 +129,8 @@ def report_run(folder: Path) -> RunResult:
     return RunResult(folder, metrics, 0, len(stages), spent(stages))
 
 
-def write_config(config: Config, out: Path) -> None:
-    """Write the resolved configuration into a run folder.
-
-    Raises:
-        DiskError: If it cannot be written; what stood there stays.
-    """
-    put(out / CONFIG, tomli_w.dumps(config.model_dump(mode="json", exclude_none=True)).encode())
+def _toml_of(config: Config) -> str:
+    return tomli_w.dumps(config.model_dump(mode="json", exclude_none=True))
 
 
 def _stages(tasks: Sequence[TaskMethod]) -> Iterator[Stage]:
@@ -152,7 +147,7 @@ def _begin(config: Config, stages: Sequence[Stage], out: Path, reporter: Reporte
             kept = before[stage.name]["folder"]
             found = "is there already" if stage.finished else "is made anew"
             reporter.say(f"{stage.name}: {found}, because {'; '.join(because)}. What was there stays in {kept}.")
-    write_config(config, out)
+    put(out / CONFIG, _toml_of(config).encode())
     write_plan(out, stages)
 
 
@@ -162,7 +157,7 @@ def _seal(config: Config, stages: Sequence[Stage], out: Path) -> None:
     manifest = {
         "name": config.name,
         "seed": config.seed,
-        "config": config.model_dump(mode="json", exclude_none=True),
+        "config": _toml_of(config),
         "stages": {stage.name: stage.folder.name for stage in stages},
         "spent": spent(stages),
         "outputs": {file.relative_to(out).as_posix(): file_hash(file) for file in files},

@@ -10,12 +10,13 @@ from typing import Any, NamedTuple
 
 from sert.config import Config
 from sert.config_files import load_config
-from sert.errors import ConfigError, DataError
+from sert.errors import DataError
 from sert.method import build_method
 from sert.progress import Reporter, Silent
-from sert.runs import CONFIG, REPORT, report_run, write_config
+from sert.runs import CONFIG, REPORT, report_run
 from sert.stages import PLAN, Stage, read_plan
 from sert.store.artifacts import MANIFEST, WORK_ENDING, manifest_hash
+from sert.store.disk import put
 from sert.store.lock import run_lock
 from sert.store.units import UNITS, UnitStore
 from sert.store.verification import find_damage, hash_damage, open_intact
@@ -65,7 +66,7 @@ def verify(folder: Path, *, repair: bool = False, reporter: Reporter | None = No
         return [Verified(folder, damage, mended=False)]
     run_damage = _damage_of_run(folder)
     results, parts = sorted(_results_of(folder)), sorted(folder.glob(f".*{WORK_ENDING}/{UNITS}"))
-    found = [Verified(folder, run_damage, mended=False)] if (folder / MANIFEST).is_file() else []
+    found = [Verified(folder, run_damage, mended=False)] if run_damage is not None else []
     with reporter.track("verify", len(results) + len(parts), "folders") as advance:
         for each in results:
             damage = find_damage(each) if (each / MANIFEST).is_file() else ["it is missing"]
@@ -133,7 +134,11 @@ def _manifest_of(folder: Path) -> dict[str, Any] | None:
     return manifest if isinstance(manifest, dict) else None
 
 
-def _damage_of_run(run: Path) -> list[str]:
+def _damage_of_run(run: Path) -> list[str] | None:
+    """Say what is wrong with the files beside the stages; None while the run has not come to them."""
+    if not (run / MANIFEST).is_file():
+        planned = [run / stage["folder"] / MANIFEST for stage in read_plan(run).values()]
+        return [f"{MANIFEST} is missing"] if planned and all(file.is_file() for file in planned) else None
     manifest = _manifest_of(run)
     if manifest is None or manifest.get("hash") != manifest_hash(manifest):
         return [f"{MANIFEST} was changed"]
@@ -174,12 +179,8 @@ def _config_of(run: Path) -> Config:
     manifest = _manifest_of(run)
     if manifest is None or manifest.get("hash") != manifest_hash(manifest):
         return load_config(run / CONFIG)
-    try:
-        config = Config.model_validate(manifest["config"])
-    except ValueError as error:
-        raise ConfigError(f"The configuration in {run / MANIFEST} cannot be used: {error}") from None
-    write_config(config, run)
-    return config
+    put(run / CONFIG, manifest["config"].encode())
+    return load_config(run / CONFIG)
 
 
 def _make_again(stage: Stage, reporter: Reporter) -> None:

@@ -88,7 +88,9 @@ def test_the_page_asks_for_nothing_and_runs_nothing():
     tags = {tag for tag, _ in elements}
     assert not tags & {"script", "link", "img", "iframe", "object", "form", "base"}
     policy = [attributes["content"] for tag, attributes in elements if attributes.get("http-equiv")]
-    assert policy == ["default-src 'none'; style-src 'unsafe-inline'; img-src data:"]
+    assert policy == [
+        "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'"
+    ]
     for _, attributes in elements:
         for name, value in attributes.items():
             assert not name.startswith("on")

@@ -1,5 +1,7 @@
 import json
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -7,7 +9,8 @@ import pytest
 import torch
 
 from sert.config import StudentConfig, TrainingConfig
-from sert.errors import DataError, NonFiniteError
+from sert.errors import DataError, NonFiniteError, OutOfMemoryError
+from sert.progress import Advance, Silent
 from sert.records import Example
 from sert.store.artifacts import Artifact
 from sert.student.batching import EncodedExample, batch_order, collate, collate_in_a_row, encode_example, micro_batches
@@ -36,11 +39,14 @@ def losses(config: TrainingConfig, tmp_path: Path, *, seed: int = 0) -> list[flo
     return [json.loads(line)["loss"] for line in file.read_text().splitlines()]
 
 
-@pytest.mark.parametrize("micro_batch_size", [1, 2, 3, 8])
-def test_micro_batches_change_nothing(micro_batch_size: int, tmp_path: Path) -> None:
-    whole = TrainingConfig(batch_size=8, max_steps=6, learning_rate=1e-2)
-    split = whole.model_copy(update={"micro_batch_size": micro_batch_size})
-    assert losses(split, tmp_path) == pytest.approx(losses(whole, tmp_path), rel=1e-4)
+@pytest.mark.parametrize("in_a_row", [False, True])
+def test_micro_batches_change_nothing(in_a_row: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if in_a_row:
+        monkeypatch.setattr("sert.student.training.ROW_WEIGHTS", 0)
+    config = TrainingConfig(batch_size=8, max_steps=6, learning_rate=1e-3)
+    curves = [losses(config.model_copy(update={"micro_batch_size": size}), tmp_path) for size in (8, 4, 2, 1, 3)]
+    for curve in curves[1:]:
+        assert curve == pytest.approx(curves[0], rel=1e-5)
 
 
 @pytest.mark.parametrize("micro_batch_size", [None, 3])
@@ -218,15 +224,15 @@ def test_a_step_that_is_not_finite_is_not_applied() -> None:
 
 
 class GrowsBad(torch.nn.Module):
-    """A head that turns the scores into `nan` at its `after`-th use."""
+    """A head that turns the scores into something else at its `after`-th use."""
 
-    def __init__(self, head: torch.nn.Module, *, after: int) -> None:
+    def __init__(self, head: torch.nn.Module, *, after: int, to: float = math.nan) -> None:
         super().__init__()
-        self.head, self.uses, self.after = head, 0, after
+        self.head, self.uses, self.after, self.to = head, 0, after, to
 
     def forward(self, hidden: torch.Tensor) -> torch.Tensor:
         self.uses += 1
-        return self.head(hidden) * (math.nan if self.uses == self.after else 1.0)
+        return self.head(hidden) * (self.to if self.uses == self.after else 1.0)
 
 
 def test_a_later_step_that_is_not_finite_is_named_and_leaves_the_weights_as_they_were() -> None:
@@ -239,6 +245,102 @@ def test_a_later_step_that_is_not_finite_is_named_and_leaves_the_weights_as_they
     bad.model.lm_head = head
     for name, value in good.model.state_dict().items():
         torch.testing.assert_close(bad.model.state_dict()[name], value)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("place", ["loss", "gradient", "weight"])
+def test_what_is_not_finite_changes_no_weight_wherever_it_comes_from(place: str, value: float) -> None:
+    student = fresh()
+    weight = student.model.transformer.h[1].mlp.c_proj.weight
+    if place == "loss":  # at the third step, and in one of its micro-batches only
+        student.model.lm_head = GrowsBad(student.model.lm_head, after=2 * 4 + 2, to=value)
+    elif place == "gradient":
+        calls = iter(range(1, 10**6))
+        weight.register_hook(lambda grad: torch.full_like(grad, value) if next(calls) == 2 * 4 + 2 else grad)
+    else:
+        with torch.no_grad():
+            weight[0, 0] = value
+    seen: list[dict[str, torch.Tensor]] = []
+
+    class Watching(Silent):
+        @contextmanager
+        def track(self, label: str, total: int, unit: str) -> Iterator[Advance]:
+            yield lambda units, note="": seen.append(weights_of(student))
+
+    seen.append(weights_of(student))
+    config = TrainingConfig(max_steps=5, batch_size=8, micro_batch_size=2)
+    with pytest.raises(NonFiniteError, match="step 1;" if place == "weight" else "step 3;"):
+        train_student(student, EXAMPLES, config, seed=0, reporter=Watching())
+    assert len(seen) == (2 if place == "weight" else 4)  # before the first step, when it began, after each good one
+    for name, before in seen[-1].items():
+        assert torch.equal(before, weights_of(student)[name]) or (place == "weight" and "1.mlp.c_proj" in name)
+
+
+def weights_of(student: Student) -> dict[str, torch.Tensor]:
+    return {name: weight.detach().clone() for name, weight in student.model.named_parameters()}
+
+
+class Exhausted(torch.nn.Module):
+    """A head that needs more memory than there is for more than so many texts."""
+
+    def __init__(self, head: torch.nn.Module, *, most: int, error: Exception) -> None:
+        super().__init__()
+        self.head, self.most, self.error, self.seen = head, most, error, []
+        self.texts = 0
+
+    def forward(self, hidden: torch.Tensor) -> torch.Tensor:
+        if self.texts > self.most:
+            raise self.error
+        self.seen.append(self.texts)
+        return self.head(hidden)
+
+
+ALLOCATION = "[enforce fail at alloc_cpu.cpp:121] . DefaultCPUAllocator: can't allocate memory: you tried to allocate"
+
+
+def exhausted(student: Student, *, most: int, error: Exception) -> Exhausted:
+    head = Exhausted(student.model.lm_head, most=most, error=error)
+    student.model.lm_head = head
+    student.model.transformer.register_forward_pre_hook(
+        lambda module, args, kwargs: setattr(head, "texts", len(args[0])), with_kwargs=True
+    )
+    return head
+
+
+@pytest.mark.parametrize(
+    "error", [torch.OutOfMemoryError("CUDA out of memory"), RuntimeError(ALLOCATION), MemoryError()]
+)
+@pytest.mark.parametrize("most", [1, 3])
+def test_out_of_memory_shrinks_micro_batches_and_nothing_else(error: Exception, most: int, tmp_path: Path) -> None:
+    config = TrainingConfig(batch_size=8, max_steps=6, learning_rate=1e-3)
+    student = fresh()
+    head = exhausted(student, most=most, error=error)
+    file = tmp_path / "small.jsonl"
+    result = train_student(student, EXAMPLES, config, seed=0, loss_file=file)
+    found = [json.loads(line)["loss"] for line in file.read_text().splitlines()]
+    assert found == pytest.approx(losses(config, tmp_path), rel=1e-5)
+    assert result.steps == 6 and result.micro_batch_shrunk_to is not None
+    assert max(head.seen) <= result.micro_batch_shrunk_to <= most
+    assert sum(head.seen) >= 6 * 8
+
+
+def test_an_example_too_large_for_the_memory_is_refused() -> None:
+    student = fresh()
+    before = weights_of(student)
+    exhausted(student, most=0, error=MemoryError())
+    with pytest.raises(OutOfMemoryError, match=r"micro-batch of 1\. Lower training\.max_length"):
+        train_student(student, EXAMPLES, TrainingConfig(max_steps=2), seed=0)
+    assert all(
+        torch.equal(value, weights_of(student)[name.replace("lm_head.", "lm_head.head.")])
+        for name, value in before.items()
+    )
+
+
+def test_other_errors_are_no_lack_of_memory() -> None:
+    student = fresh()
+    exhausted(student, most=3, error=RuntimeError("shapes do not match"))
+    with pytest.raises(RuntimeError, match="shapes do not match"):
+        train_student(student, EXAMPLES, TrainingConfig(max_steps=2), seed=0)
 
 
 def test_a_broken_step_and_what_follows_is_left_out_by_the_optimizer_itself() -> None:

@@ -102,7 +102,7 @@ def _margin(axes: Axes, place: float, text: str) -> None:
 
 def _short(label: str) -> str:
     """Keep a label to one short line of ASCII: the font that sizes the figure does not know every script."""
-    line = printable(label).encode("ascii", "backslashreplace").decode().replace("\n", " ")
+    line = printable(label).encode("ascii", "backslashreplace").decode().replace("\n", " ").replace("\t", " ")
     return line if len(line) <= _LONGEST_LABEL else f"{line[: _LONGEST_LABEL - 3]}..."
 
 
