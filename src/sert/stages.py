@@ -7,7 +7,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from sert.store.artifacts import MANIFEST, Artifact, json_text, open_artifact
+from sert.store.artifacts import MANIFEST, Artifact, content_key, json_text, open_artifact
 from sert.store.disk import put
 
 PLAN = "plan.json"
@@ -59,16 +59,17 @@ def write_plan(run: Path, stages: Iterable[Stage]) -> None:
         stage.name: {"folder": stage.folder.name, "settings": stage.settings, "inputs": stage.inputs}
         for stage in stages
     }
-    put(run / PLAN, json_text(plan).encode())
+    put(run / PLAN, json_text({"stages": plan, "hash": content_key(plan)}).encode())
 
 
 def read_plan(run: Path) -> dict[str, dict[str, Any]]:
-    """Read the plan that was written last; empty where there is none that can be read."""
+    """Read the stages that were planned last; none where there is no plan, or it was damaged."""
     try:
         plan = json.loads((run / PLAN).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        stages: dict[str, dict[str, Any]] = plan["stages"]
+        return stages if plan["hash"] == content_key(stages) else {}
+    except (OSError, ValueError, KeyError, TypeError):
         return {}
-    return {name: planned for name, planned in plan.items() if {"folder", "settings", "inputs"} <= planned.keys()}
 
 
 def why_again(stage: Stage, plan: Mapping[str, Mapping[str, Any]]) -> list[str]:
