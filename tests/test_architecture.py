@@ -68,8 +68,8 @@ HEAVY = {"torch", "transformers", "accelerate", "tokenizers", "datasets", "opena
 TORCH_MODULES = {
     f"sert.student.{name}"
     for name in (
-        "batching checkpoints curve decoding decoding_units dropout fastmath kernels lane_cache losses quantized "
-        "sampling stepping training".split()
+        "batching checkpoints curve decoding decoding_units dropout fastmath kernels lane_cache losses memory "
+        "quantized sampling stepping training".split()
     )
 }
 

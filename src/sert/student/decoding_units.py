@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from sert.config import StudentConfig
+from sert.errors import OutOfMemoryError
 from sert.progress import Advance, Reporter
 from sert.store.artifacts import Draft
 from sert.store.executors import Executor
 from sert.store.units import UNITS, Unit, UnitStore, plan_units
 from sert.student.decoding import Continuation, Decoding, DecodingPrompt, check_lengths, decode
 from sert.student.load import Student, load_student
+from sert.student.memory import is_out_of_memory
 from sert.student.packing import PackedUnit, pack_unit
 from sert.student.rounds import Referee
 
@@ -67,6 +69,7 @@ class DecodingJob:
 
         Raises:
             StudentError: If the student cannot be loaded, or a prompt and its continuation exceed its positions.
+            OutOfMemoryError: While decoding, if the memory does not hold the lanes.
         """
         student = load_student(self.student, worker=worker)
         prompts = [
@@ -79,7 +82,16 @@ class DecodingJob:
             referee = self.referee(unit.rows, student) if self.referee else None
             wanted = [prompts[row] for row in unit.rows]
             waves = decode(student, wanted, self.decoding, referee=referee, progress=advance)
-            lanes = {row: found for wave in waves for row, found in wave}
+            try:
+                lanes = {row: found for wave in waves for row, found in wave}
+            except (RuntimeError, MemoryError) as error:
+                if not is_out_of_memory(error):
+                    raise
+                raise OutOfMemoryError(
+                    f"The memory of {student.device} does not hold {self.decoding.max_lanes} lanes of "
+                    f"{student.name!r}. Lower mining.max_lanes or "
+                    "evaluation.max_lanes; the stage begins anew then."
+                ) from None
             stopped = referee.stopped if referee else {}
             notes = {"stopped": stopped, "eos_id": student.eos_ids[0]}
             return pack_unit((lanes[row] for row in range(len(wanted))), notes)

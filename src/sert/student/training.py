@@ -35,6 +35,7 @@ from sert.student.dropout import fast_dropout
 from sert.student.fastmath import fast_activations, freed_memory_kept, head_on_rows, model_in_a_row, texts_in_a_row
 from sert.student.load import Student
 from sert.student.losses import cross_entropy_sum
+from sert.student.memory import is_out_of_memory
 
 PASS_TOKENS = 48
 """What a pass costs on a CPU besides its tokens, in tokens: gradients of all weights are added up once more."""
@@ -300,11 +301,6 @@ class _Loop:
                 f"{self._label}: the processes found checkpoints of different steps ({', '.join(map(str, steps))}). "
                 "The folder of the result must be on a disk that all of them share."
             )
-
-
-def is_out_of_memory(error: Exception) -> bool:
-    """Know that memory ran out; torch has no type of its own for that on a CPU."""
-    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)
 
 
 def _schedule_name(config: TrainingConfig) -> str:
