@@ -225,12 +225,15 @@ def test_a_wrong_value_is_named_with_its_line(file: Path, section: str, line: st
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ('name = "x"\n[rules]\nmin_tokens = 1\nmin_tokens = 2\n', "line 4: Cannot overwrite a value for the key 'rules.m"),
+        (
+            'name = "x"\n[rules]\nmin_tokens = 1\nmin_tokens = 2\n',
+            "line 4: Cannot overwrite a value for the key 'rules.m",
+        ),
         ('name = "x"\n[rules]\n[rules]\n', "line 3: Cannot declare ('rules',) twice"),
         ('name = "x"\nseed = \n', "line 2: Invalid value for the key 'seed', in 'seed ='"),
         ('name = "x\n', "line 1: Illegal character '\\n'"),
         ("name = x\n", "line 1: Invalid value for the key 'name', in 'name = x'"),
-        ('[rules\nmin_tokens = 1\n', "line 1: Expected ']' at the end of a table declaration"),
+        ("[rules\nmin_tokens = 1\n", "line 1: Expected ']' at the end of a table declaration"),
         ('name = "x"\nmethods = ["sert"\nseed = 1\n', "line 3: Unclosed array"),
         ('name = """x\n', "at the end of the file"),
         ("name = 'x' seed = 1\n", "line 1: Expected newline or end of document"),

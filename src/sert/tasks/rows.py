@@ -21,7 +21,7 @@ MOST_ROWS = 1_000_000
 """Rows that one source may hold."""
 LARGEST_JSON = 2**26
 """Bytes of a question file that is one JSON value."""
-_ROWS_A_READ = 512
+_ROWS_A_READ = 64
 # Between lines that end in a carriage return alone.
 _BEHIND_RETURN = re.compile(r"(?<=\r)(?!\n)")
 
@@ -151,8 +151,10 @@ def read_parquet(file: Path) -> Iterator[Record]:
         check_file(file, largest=LARGEST_TABLE)
         with pq.ParquetFile(file) as table:
             _check_parquet(table)
-            index = 0
+            index = unpacked = 0
             for batch in table.iter_batches(batch_size=_ROWS_A_READ):
+                unpacked += batch.nbytes
+                _check_unpacked(unpacked)  # a text that was stored once may be in every row
                 for columns in batch.to_pylist():
                     yield Record(f"{file}, row {index + 1}", index, columns)
                     index += 1
@@ -167,11 +169,14 @@ def _check_parquet(table: Any) -> None:
     names = table.schema_arrow.names
     if len(set(names)) < len(names):
         raise OSError("two of its columns have the same name")
-    unpacked = sum(table.metadata.row_group(number).total_byte_size for number in range(table.num_row_groups))
-    if unpacked > LARGEST_TABLE:
-        raise OSError(f"it unpacks to {unpacked:,} bytes, and at most {LARGEST_TABLE:,} are read")
+    _check_unpacked(sum(table.metadata.row_group(number).total_byte_size for number in range(table.num_row_groups)))
     if table.metadata.num_rows > MOST_ROWS:
         raise OSError(f"it holds {table.metadata.num_rows:,} rows, and at most {MOST_ROWS:,} are read")
+
+
+def _check_unpacked(size: int) -> None:
+    if size > LARGEST_TABLE:
+        raise OSError(f"it unpacks to more than {LARGEST_TABLE:,} bytes, the most that are read")
 
 
 def read_hub(config: TaskConfig, split: str) -> Iterator[Record]:
