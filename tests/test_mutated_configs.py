@@ -289,7 +289,7 @@ def test_a_byte_order_mark_and_line_ends_of_windows_are_fine(file: Path) -> None
 
 def test_a_stage_names_the_overrides_that_it_cannot_use() -> None:
     tree = {"tasks": {"lab_yes_no": {"kind": "lab_yes_no"}}}
-    with pytest.raises(ConfigError, match="--set rules.min_token: unknown key 'rules.min_token'; did you mean"):
+    with pytest.raises(ConfigError, match=r"--set rules\.min_token: unknown key 'rules\.min_token'; did you"):
         stage_config(tree, overrides=["rules.min_token=1"], reads=("rules",))
     with pytest.raises(ConfigError, match=r"--set 'training.lr=1': this command reads only rules\."):
         stage_config(tree, overrides=["training.lr=1"], reads=("rules",))

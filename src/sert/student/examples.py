@@ -10,7 +10,6 @@ from sert.errors import DataError
 from sert.records import Example
 from sert.tasks.rows import bounded, read_jsonl, read_parquet, shorten
 
-
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 

@@ -138,7 +138,7 @@ def read_csv(file: Path) -> Iterator[Record]:
                 raise DataError(f"{where}: the number of fields is not that of the header; quote fields with commas.")
             yield Record(where, index, columns)
     except csv.Error as error:
-        raise DataError(f"{file}, line {lines.line_num}: not CSV ({error}).") from None
+        raise DataError(f"{file}, line {lines.reader.line_num}: not CSV ({error}).") from None
 
 
 def read_parquet(file: Path) -> Iterator[Record]:

@@ -231,6 +231,6 @@ def _text_of(value: Mapping[str, Any], key: str, where: str) -> str | None:
             raise TeacherError(f"{where}: {key} holds half a character (a lone \\ud800..\\udfff); mend the escape.")
         return given
     # Ids are often numbers and answers true or false; a rationale never is.
-    if type(given) is int and key in ("question_id", "answer") or isinstance(given, bool) and key == "answer":
+    if (type(given) is int and key in ("question_id", "answer")) or (isinstance(given, bool) and key == "answer"):
         return str(given)
     raise TeacherError(f"{where}: {key} must be a text, not {shorten(given)}.")
