@@ -2,12 +2,14 @@
 
 import hashlib
 import itertools
+import json
 import os
+import pickle
 import re
 import signal
 import sys
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -121,6 +123,11 @@ def odd_texts(count: int) -> list[str]:
     return found
 
 
+def is_whole(text: str) -> bool:
+    """Whether a text holds only whole characters; others can be written as JSON escapes alone."""
+    return not any("\ud800" <= each <= "\udfff" for each in text)
+
+
 def unprintable(text: str) -> list[str]:
     """Find what could drive a terminal."""
     return sorted({each for each in text if not each.isprintable() and each not in "\n\t"})
@@ -161,3 +168,28 @@ def picture(*folders: Path) -> dict[str, str]:
             else:
                 seen[str(path)] = "folder"
     return seen
+
+
+def names_below(folder: Path) -> list[str]:
+    """List what is in a folder."""
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
+
+
+class Payload:
+    """Creates a file when it is unpickled."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os.mkdir, (str(self.file),)
+
+
+def name_shard(folder: Path, shard: str, executed: Path) -> None:
+    """Let the index of a student's weights name a shard; pickles lie where it may lead."""
+    (folder / "model.safetensors").rename(folder / "other.safetensors")
+    (folder / "shard.bin").write_bytes(pickle.dumps(Payload(executed)))
+    (folder.parent / "outside.safetensors").write_bytes(b"")
+    (folder / "model.safetensors.index.json").write_text(
+        json.dumps({"metadata": {}, "weight_map": {"transformer.wte.weight": shard}})
+    )

@@ -20,25 +20,38 @@ from sert.seeds import derive_seed
 from sert.store.tables import read_table
 from sert.tasks.base import load_task
 
-_UP = ["..", "../x", "../../x", "../../../../tmp/x", "a/../../x", "a/b", "./x", "/x", "//x", "/tmp/x", "/etc/passwd",
-       "x/", "x/..", "...", "....//x", ".", "./", "/", "a/./b", "a//b", "..;/x", "..%00/x"]  # fmt: skip
-_WINDOWS = ["..\\", "..\\x", "..\\..\\x", "C:\\x", "C:x", "C:", "\\\\host\\share", "\\\\?\\C:\\x",
-            "\\\\.\\PhysicalDrive0", "x:stream", "x::$DATA", "a\\b", "\\x", "con", "CON", "nul", "NUL.txt", "aux", "prn", "com1", "lpt9",
-            "CONIN$", "clock$", "x.", "x..", "x ", " x", "x. ", "x?", "x*", "x<y>", 'x"y', "x|y"]  # fmt: skip
-_CONTROL = ["\0", "x\0", "x\0.txt", "../x\0y", "x\ny", "\n../x", "x\n", "x\r", "x\ty", "\x1b[31mx", "\x1b]0;t\x07",
-            "\x07", "\x08\x08x", "\x7f", "x\x85y", "x\u2028y", "\u202ex", "\u2066x\u2069", "\u200bx", "x\u200b", "\ufeffx",
-            "x\u00ad", "\u2060", "\x9b31m"]  # fmt: skip
-_LONG = ["x" * 64, "x" * 65, "y" * 255, "y" * 300, "z" * 5000, "../" * 100 + "x", "/".join("x" * 200), "é" * 128,
-         "." * 300]  # fmt: skip
-_ALIKE = ["\uff0e\uff0e\uff0fx", "\uff0e\uff0e/x", "\u2024\u2024/x", "\u2025/x", "\u2026", "..\u2215x", "..\u2044x",
-          "..\u29f8x", "..\ufe68x", "..\uff3cx", "\u00e9", "e\u0301", "\u212a", "K", "k", "\u017f", "s", "\ufb01", "fi",
-          "\u0130", "i\u0307", "\u1e9e", "ss", "\u0430", "a", "\U0001d552", "\uff21", "A"]  # fmt: skip
-_ENCODED = ["%2e%2e%2fx", "..%2fx", "%2e%2e/x", "..%5cx", "%252e%252e%252fx", "..%c0%afx", "%00", "&#46;&#46;/x",
-            "\\x2e\\x2e/x", "\\u002e\\u002e/x", "file:///x", "http://x/y"]  # fmt: skip
-_SHELL = ["~", "~/x", "~root", "~root/x", "$HOME", "$HOME/x", "${HOME}/x", "%USERPROFILE%", "`id`", "$(touch x)",
-          "; ls", "| cat", "> x", "& x", "-x", "--out", "-rf", "--", "*", "?", "[a-z]", "{a,b}", "!x", "#x", "", " ", "\t",
-          ".git", ".lock", ".hidden", "manifest.json", "config.toml", "report", "calls", "index.html",
-          ".x.tmp-00000000"]  # fmt: skip
+_UP = [
+    "..", "../x", "../../x", "../../../../tmp/x", "a/../../x", "a/b", "./x", "/x", "//x", "/tmp/x", "/etc/passwd",
+    "x/", "x/..", "...", "....//x", ".", "./", "/", "a/./b", "a//b", "..;/x", "..%00/x",
+]  # fmt: skip
+_WINDOWS = [
+    "..\\", "..\\x", "..\\..\\x", "C:\\x", "C:x", "C:", "\\\\host\\share", "\\\\?\\C:\\x", "\\\\.\\PhysicalDrive0",
+    "x:stream", "x::$DATA", "a\\b", "\\x", "con", "CON", "nul", "NUL.txt", "aux", "prn", "com1", "lpt9", "CONIN$",
+    "clock$", "x.", "x..", "x ", " x", "x. ", "x?", "x*", "x<y>", 'x"y', "x|y",
+]  # fmt: skip
+_CONTROL = [
+    "\0", "x\0", "x\0.txt", "../x\0y", "x\ny", "\n../x", "x\n", "x\r", "x\ty", "\x1b[31mx", "\x1b]0;t\x07", "\x07",
+    "\x08\x08x", "\x7f", "x\x85y", "x\u2028y", "\u202ex", "\u2066x\u2069", "\u200bx", "x\u200b", "\ufeffx",
+    "x\u00ad", "\u2060", "\x9b31m",
+]  # fmt: skip
+_LONG = [
+    "x" * 64, "x" * 65, "y" * 255, "y" * 300, "z" * 5000, "../" * 100 + "x", "/".join("x" * 200), "é" * 128,
+    "." * 300,
+]  # fmt: skip
+_ALIKE = [
+    "\uff0e\uff0e\uff0fx", "\uff0e\uff0e/x", "\u2024\u2024/x", "\u2025/x", "\u2026", "..\u2215x", "..\u2044x",
+    "..\u29f8x", "..\ufe68x", "..\uff3cx", "\u00e9", "e\u0301", "\u212a", "K", "k", "\u017f", "s", "\ufb01", "fi",
+    "\u0130", "i\u0307", "\u1e9e", "ss", "\u0430", "a", "\U0001d552", "\uff21", "A",
+]  # fmt: skip
+_ENCODED = [
+    "%2e%2e%2fx", "..%2fx", "%2e%2e/x", "..%5cx", "%252e%252e%252fx", "..%c0%afx", "%00", "&#46;&#46;/x",
+    "\\x2e\\x2e/x", "\\u002e\\u002e/x", "file:///x", "http://x/y",
+]  # fmt: skip
+_SHELL = [
+    "~", "~/x", "~root", "~root/x", "$HOME", "$HOME/x", "${HOME}/x", "%USERPROFILE%", "`id`", "$(touch x)", "; ls",
+    "| cat", "> x", "& x", "-x", "--out", "-rf", "--", "*", "?", "[a-z]", "{a,b}", "!x", "#x", "", " ", "\t",
+    ".git", ".lock", ".hidden", "manifest.json", "config.toml", "report", "calls", "index.html", ".x.tmp-00000000",
+]  # fmt: skip
 NAMES = [*_UP, *_WINDOWS, *_CONTROL, *_LONG, *_ALIKE, *_ENCODED, *_SHELL]
 
 IDS = [name for name in NAMES if name.strip() == name and name]
