@@ -166,6 +166,7 @@ def line(**changed: Any) -> bytes:
 
 
 ROWS = [
+    (line() + b'{"question": }\n' + line(), "line 2, column 14: not JSON (Expecting value)"),
     (line() + b'{"question": "x"}\n', "line 2: there is no column 'answer'"),
     (line() + line(question=3), "line 2: the question must be a text, not 3"),
     (line() + line(question=True), "line 2: the question must be a text, not True"),
@@ -234,6 +235,9 @@ def test_all_line_ends_are_read_and_none_is_changed_inside_a_cell(ends: bytes, t
         b"\xef\xbb\xbf" + ends.join([b"question,answer", b'"Is\rit\r\n?",yes', b'"Was it?",no', b""])
     )
     assert [each.question for each in table(tmp_path / "q.csv").questions] == ["Is\rit\r\n?", "Was it?"]
+    two = [line(question=text).rstrip() for text in ("Is it?", "Was it?")]
+    (tmp_path / "q.jsonl").write_bytes(b"\xef\xbb\xbf" + ends.join([*two, b"", b""]))
+    assert [each.question for each in table(tmp_path / "q.jsonl").questions] == ["Is it?", "Was it?"]
 
 
 def test_a_long_line_is_refused_in_bounded_memory(tmp_path: Path) -> None:

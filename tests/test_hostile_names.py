@@ -165,20 +165,21 @@ def test_names_on_the_command_line_are_one_error(
     for name in NAMES:
         if "\0" in name:
             continue  # no command line holds it
-        for arguments in (
-            ["run", name],
-            ["report", name],
-            ["verify", name],
-            ["filter", name, "--out", "o"],
-            ["mine", "--task", name, "--out", "o"],
-            ["mine", "--task", "table", "--data", name, "--out", "o"],
-            ["train", "--examples", name, "--out", "o"],
-            ["teach", "--task", "lab_choice", "--limit", "2", "--recorded", name, "--out", "o"],
+        for code, arguments in (
+            (3, ["run", name]),
+            (4, ["report", name]),
+            (4, ["verify", name]),
+            (4, ["filter", name, "--out", "o"]),
+            (3, ["mine", "--task", name, "--out", "o"]),
+            (4, ["mine", "--task", "table", "--data", name, "--out", "o"]),
+            (4, ["train", "--examples", name, "--out", "o"]),
+            (6, ["teach", "--task", "lab_choice", "--limit", "2", "--recorded", name, "--out", "o"]),
         ):
             ended = sert(arguments, capsys=capsys)
-            assert ended.code in (0, 1, 2, 3, 4, 6), (arguments, ended)
-            assert ended.code or name == "--", arguments
-            assert unprintable(ended.out + ended.err) == []
+            # A name that begins with a dash is an option; one that is too long may be the system's to refuse.
+            also = {2} if name.startswith("-") else {1, 3} if len(name.encode()) > 255 else set()
+            assert ended.code in also | {code}, (arguments, ended)
+            assert unprintable(ended.out + ended.err) == [] and ended.out == ""
     assert place.touched() == []
 
 

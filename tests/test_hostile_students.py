@@ -58,6 +58,12 @@ def tensor(shape: list[int], offsets: list[int]) -> dict[str, Any]:
     return {"transformer.wte.weight": {"dtype": "F32", "shape": shape, "data_offsets": offsets}}
 
 
+def renumber(file: Path) -> None:
+    content = json.loads(file.read_text())
+    content["model"]["vocab"]["a"] = 99_999
+    file.write_text(json.dumps(content))
+
+
 STUDENTS: dict[str, Callable[[Path, Path], Any]] = {
     "pickled weights": lambda folder, executed: unload(folder, pytorch_model__bin=executed),
     "pickled shard": lambda folder, executed: name_shard(folder, "shard.bin", executed),
@@ -86,6 +92,7 @@ STUDENTS: dict[str, Callable[[Path, Path], Any]] = {
     "config in latin-1": lambda folder, _: (folder / "config.json").write_bytes(b'{"a": "\xe4"}'),
     "tokenizer of a list": lambda folder, _: (folder / "tokenizer.json").write_text("[]"),
     "tokenizer of another form": lambda folder, _: (folder / "tokenizer.json").write_text('{"model": {"type": "X"}}'),
+    "tokens beyond the model": lambda folder, _: renumber(folder / "tokenizer.json"),
     "deep tokenizer": lambda folder, _: (folder / "tokenizer.json").write_text(100_000 * "["),
     "tokenizer is a pipe": lambda folder, _: ((folder / "tokenizer.json").unlink(), os.mkfifo(folder / "vocab.json")),
     "weights are a device": lambda folder, _: (folder / "more.safetensors").symlink_to("/dev/zero"),

@@ -83,7 +83,12 @@ def rows(texts: list[str]) -> list[dict[str, Any]]:
     fitting = [text for text in texts if is_whole(text) and text.strip() and len(text.encode()) < 200]
     distinct = list({text.strip(): text for text in fitting}.values())
     return [
-        {"id": text, "q": f"{text}?" if number % 2 else text, "c": [text if number % 3 else "x", "none"], "a": "(B)"}
+        {
+            "id": text,
+            "q": text + (" held out" if 4 * number >= 3 * len(distinct) else "?" if number % 2 else ""),
+            "c": [text if number % 3 else "x", "none"],
+            "a": "(B)",
+        }
         for number, text in enumerate(distinct)
     ]
 

@@ -1,5 +1,6 @@
 """Settings from TOML, with `--set a.b=c` on top; unknown keys are refused with the nearest name."""
 
+import os
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -123,7 +124,7 @@ def _read(path: Path) -> str:
     except FileNotFoundError:
         raise ConfigError(f"There is no configuration file {path}. See `configs/` for examples.") from None
     except OSError as error:
-        is_folder = path.is_dir()
+        is_folder = os.path.isdir(path)
         hint = f"{path} is a folder" if is_folder else f"The configuration file {path} cannot be read: {error}"
         raise ConfigError(f"{hint}; give a TOML file such as configs/lab.toml.") from None
 
@@ -239,7 +240,12 @@ def _says(root: type[Section], place: _Place, problem: Mapping[str, Any]) -> str
     if place.itself is not None and kind == "model_type":
         return f"this is a section, a table with the keys {', '.join(sorted(place.itself.model_fields))}"
     message = message[0].lower() + message[1:]
-    return message.replace("tuple", "list").replace("dictionary", "table").removeprefix("value error, ")
+    return (
+        message.replace("tuple, list", "list")
+        .replace("tuple", "list")
+        .replace("dictionary", "table")
+        .removeprefix("value error, ")
+    )
 
 
 def _shown(value: object) -> str:

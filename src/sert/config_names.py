@@ -1,4 +1,4 @@
-"""What stands for a key that does not exist: the nearest name, in the same section or in another."""
+"""What a key that does not exist was probably meant to be: a name of the same section, or of another."""
 
 import difflib
 from collections.abc import Iterator, Sequence

@@ -18,9 +18,9 @@ from sert.errors import SertError
 from sert.progress import printable
 
 EPILOG = """\b
-Exit codes: 0 done, 1 a file or folder cannot be used, 2 wrong command line, 3 configuration, 4 data, 5 student,
-6 teacher, 7 endpoint, 8 run folder in use, 9 disk full, 10 loss not finite, 11 spending cap,
-130 Ctrl-C, 143 terminated.
+Exit codes: 0 done, 1 the system refuses a file, 2 wrong command line, 3 configuration, 4 data,
+5 student, 6 teacher, 7 endpoint, 8 run folder in use, 9 disk full, 10 loss not finite,
+11 spending cap, 130 Ctrl-C, 143 terminated.
 """
 
 

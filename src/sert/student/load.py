@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import torch
 
 LAB_STUDENT = Path(__file__).parent.parent / "lab" / "student"
-_TEXT_SUFFIXES = (".json", ".txt", ".jinja", ".model", ".py", ".md")
+_TEXT_SUFFIXES = (".json", ".txt", ".jinja", ".model")
 _TOKENIZER_FILES = ("tokenizer.json", "vocab.json", "tokenizer.model", "spiece.model")
 
 
@@ -174,9 +174,9 @@ def make_student(model: Any, tokenizer: Any, *, name: str) -> Student:
         StudentError: If they do not fit together or state no end-of-text token.
     """
     rows = model.get_input_embeddings().weight.shape[0]
-    if len(tokenizer) > rows:
+    if max(len(tokenizer), 1 + max(tokenizer.get_vocab().values(), default=0)) > rows:
         raise StudentError(
-            f"The tokenizer of {name!r} has {len(tokenizer)} entries but the model only {rows}: "
+            f"The tokenizer of {name!r} has {len(tokenizer)} entries, some of them beyond the {rows} of the model: "
             "they do not belong together."
         )
     eos = model.generation_config.eos_token_id

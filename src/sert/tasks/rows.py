@@ -114,7 +114,7 @@ def read_jsonl(file: Path) -> Iterator[Record]:
         if not line.strip():
             continue
         where = f"{file}, line {number}"
-        columns = _parse(line, where)
+        columns = _parse(line.rstrip("\r\n"), where)
         if not isinstance(columns, dict):
             raise DataError(f"{where}: a JSON object is needed, not {shorten(columns)}.")
         yield Record(where, index, columns)
@@ -127,7 +127,7 @@ def read_csv(file: Path) -> Iterator[Record]:
     Raises:
         DataError: If it is missing or unreadable, or a line has more or fewer fields than the header.
     """
-    lines = csv.DictReader(_csv_lines(file), strict=True)
+    lines = csv.DictReader(_lines(file), strict=True)
     try:
         names = lines.fieldnames or ()
         if twice := sorted({name for name in names if names.count(name) > 1}):
@@ -248,17 +248,14 @@ def _parse(text: str, where: str) -> Any:
 
 
 def _lines(file: Path) -> Iterator[str]:
+    """Read lines with their ends, which may be those of any system."""
     try:
-        yield from read_lines(file)
+        for line in read_lines(file):
+            yield from filter(None, _BEHIND_RETURN.split(line))
     except FileNotFoundError:
         raise _missing(file) from None
     except OSError as error:
         raise DataError(f"{file} cannot be read as UTF-8 text: {error}.") from None
-
-
-def _csv_lines(file: Path) -> Iterator[str]:
-    for line in _lines(file):
-        yield from _BEHIND_RETURN.split(line)
 
 
 def _missing(file: Path) -> DataError:
