@@ -24,7 +24,10 @@ LAYERS = {
     "sert.lab.world": 0,  # leaves: tasks ask about this world
     "sert.lab.corpus": 0,
     "sert.config": 1,
-    "sert.config_files": 2,
+    "sert.files": 0,
+    "sert.config_places": 1,
+    "sert.config_names": 2,
+    "sert.config_files": 3,
     "sert.store": 2,
     "sert.tasks": 3,
     "sert.lab.oracle": 4,  # these two read questions and answers as tasks do

@@ -8,12 +8,27 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 Method = Literal["zero_shot", "finetune", "sert", "rd", "sert+rd"]
 METHODS: tuple[Method, ...] = get_args(Method)
 TaskKind = Literal["strategyqa", "commonsenseqa", "table", "lab_yes_no", "lab_choice"]
 
+LONGEST_NAME, LONGEST_PATH = 255, 4095
+"""Bytes that file systems allow for one name and for a whole path."""
+
+
+def _name_a_file(path: Path) -> Path:
+    """Refuse what no file can be called."""
+    encoded = bytes(path)
+    if b"\0" in encoded:
+        raise ValueError("a file's name may not hold a NUL character")
+    if len(encoded) > LONGEST_PATH or any(len(bytes(Path(part))) > LONGEST_NAME for part in path.parts):
+        raise ValueError(f"a name may have {LONGEST_NAME} bytes and a whole path {LONGEST_PATH}")
+    return path
+
+
+FilePath = Annotated[Path, AfterValidator(_name_a_file)]
 PositiveInt = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(ge=0, le=1)]
 
@@ -21,7 +36,14 @@ Share = Annotated[float, Field(ge=0, le=1)]
 class Section(BaseModel):
     """A part of the configuration: immutable, and an unknown key is an error."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=False, validate_default=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=False, validate_default=True, allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _take_no_truth_value_for_a_number(cls, value: Any, info: ValidationInfo) -> Any:
+        if isinstance(value, bool) and cls.model_fields[str(info.field_name)].annotation is not bool:
+            raise ValueError("true and false are no value for it")
+        return value
 
 
 class PromptTemplates(Section):
@@ -57,11 +79,11 @@ class TaskConfig(Section):
     """One question set."""
 
     kind: TaskKind
-    data: Path | None = None
+    data: FilePath | None = None
     """File with the questions (with the train questions, where `test_data` is another file)."""
-    test_data: Path | None = None
+    test_data: FilePath | None = None
     """File with the test questions."""
-    split_file: Path | None = None
+    split_file: FilePath | None = None
     """JSON file {"train": [indices], "test": [indices]} into `data`."""
     hub: str | None = None
     """Hub data set id or a local data set folder, instead of files."""
@@ -76,7 +98,7 @@ class TaskConfig(Section):
     limit: PositiveInt | None = None
     """Use only the first questions of each split."""
     prompts: PromptTemplates = PromptTemplates()
-    rationales: Path | None = None
+    rationales: FilePath | None = None
     """Recorded teacher answers of this task, where `teacher.kind = "recorded"`."""
 
 

@@ -1,17 +1,28 @@
 """Settings from TOML, with `--set a.b=c` on top; unknown keys are refused with the nearest name."""
 
-import difflib
+import os
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import Any, NamedTuple, TypeVar, get_args, get_origin
 
 from pydantic import ValidationError
 
 from sert.config import Config, Section
+from sert.config_names import section_in, suggest
+from sert.config_places import Key, Places, explain_syntax
 from sert.errors import ConfigError
+from sert.files import read_whole
 
 SectionT = TypeVar("SectionT", bound=Section)
+
+LARGEST_CONFIG = 2**17
+"""Bytes of a configuration file."""
+LONGEST_OVERRIDE = 2**17
+"""Characters of one `--set`."""
+DEEPEST_OVERRIDE = 32
+"""Parts of the key of one `--set`."""
+_SHOWN_CHARACTERS = 200
 
 
 def load_config(path: Path, *, overrides: Iterable[str] = (), limit: int | None = None) -> Config:
@@ -27,19 +38,19 @@ def load_config(path: Path, *, overrides: Iterable[str] = (), limit: int | None 
     Raises:
         ConfigError: If the file is missing or is not TOML, or a key or value is not allowed.
     """
+    overrides = list(overrides)
+    text = _read(path)
     try:
-        tree = tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ConfigError(f"There is no configuration file {path}. See `configs/` for examples.") from None
-    except IsADirectoryError:
-        raise ConfigError(f"{path} is a folder; give a TOML file such as configs/lab.toml.") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} is not a TOML file: {error}") from None
-    tree = apply_overrides(tree, overrides)
+        tree = apply_overrides(tomllib.loads(text), overrides)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path} is not a TOML file: {explain_syntax(text, error)}") from None
+    except RecursionError:
+        raise ConfigError(f"{path} is nested too deeply to be a configuration.") from None
+    places = Places(text, map(_override_key, overrides))
     if limit is not None:
-        config = validate(Config, tree, source=str(path))
+        config = validate(Config, tree, source=str(path), places=places)
         tree = apply_overrides(tree, [f"tasks.{name}.limit={limit}" for name in config.tasks])
-    return validate(Config, tree, source=str(path))
+    return validate(Config, tree, source=str(path), places=places)
 
 
 def stage_config(tree: Mapping[str, Any], *, overrides: Iterable[str], reads: Iterable[str]) -> Config:
@@ -58,8 +69,10 @@ def stage_config(tree: Mapping[str, Any], *, overrides: Iterable[str], reads: It
     overrides, reads = list(overrides), list(reads)
     for override in overrides:
         if override.partition("=")[0].split(".")[0].strip() not in reads:
-            raise ConfigError(f"--set {override}: this command reads only {', '.join(reads)}.")
-    config = validate(Config, apply_overrides({"name": "stage", **tree}, overrides), source="The command line")
+            raise ConfigError(f"--set {_shown(override)}: this command reads only {', '.join(reads)}.")
+    merged = apply_overrides({"name": "stage", **tree}, overrides)
+    places = Places(overrides=map(_override_key, overrides))
+    config = validate(Config, merged, source="The command line", places=places)
     others = set(config.tasks) - set(tree["tasks"])
     if others:
         raise ConfigError(f"--set names the task {others.pop()!r}, but --task is {', '.join(tree['tasks'])!r}.")
@@ -74,21 +87,26 @@ def apply_overrides(tree: Mapping[str, Any], overrides: Iterable[str]) -> dict[s
     """
     result = _copy(tree)
     for override in overrides:
-        dotted, equals, raw = override.partition("=")
-        keys = dotted.strip().split(".")
-        if not equals or not all(keys):
-            raise ConfigError(f"Cannot read the override {override!r}; write it as section.key=value.")
+        keys = _override_key(override)
         node = result
         for key in keys[:-1]:
             node = node.setdefault(key, {})
             if not isinstance(node, dict):
-                raise ConfigError(f"Cannot set {dotted!r}: {key!r} is a value, not a section.")
-        node[keys[-1]] = _toml_value(raw.strip())
+                raise ConfigError(f"Cannot set {'.'.join(keys)!r}: {key!r} is a value, not a section.")
+        node[keys[-1]] = _toml_value(override.partition("=")[2].strip())
     return result
 
 
-def validate(section: type[SectionT], tree: Mapping[str, Any], *, source: str) -> SectionT:
+def validate(
+    section: type[SectionT], tree: Mapping[str, Any], *, source: str, places: Places | None = None
+) -> SectionT:
     """Check a mapping against a section.
+
+    Args:
+        section: The kind of section.
+        tree: What was given.
+        source: Where it comes from, for the message.
+        places: Where in the source each key was given.
 
     Raises:
         ConfigError: With every problem, its key, what was given, and the nearest allowed name.
@@ -96,8 +114,36 @@ def validate(section: type[SectionT], tree: Mapping[str, Any], *, source: str) -
     try:
         return section.model_validate(tree)
     except ValidationError as error:
-        lines = [f"  {_explain(section, dict(problem))}" for problem in error.errors()]
-        raise ConfigError("\n".join([f"{source} cannot be used:", *lines])) from None
+        lines = _explain(section, error, places or Places())
+        raise ConfigError("\n".join([f"{source} cannot be used:", *(f"  {line}" for line in lines)])) from None
+
+
+def _read(path: Path) -> str:
+    try:
+        return read_whole(path, largest=LARGEST_CONFIG)
+    except FileNotFoundError:
+        raise ConfigError(f"There is no configuration file {path}. See `configs/` for examples.") from None
+    except OSError as error:
+        is_folder = os.path.isdir(path)
+        hint = f"{path} is a folder" if is_folder else f"The configuration file {path} cannot be read: {error}"
+        raise ConfigError(f"{hint}; give a TOML file such as configs/lab.toml.") from None
+
+
+def _override_key(override: str) -> Key:
+    """Read the key of `a.b=c`.
+
+    Raises:
+        ConfigError: If it has another form, is too long, or is not UTF-8 text.
+    """
+    dotted, equals, _ = override.partition("=")
+    keys = tuple(dotted.strip().split("."))
+    if not equals or not all(keys):
+        raise ConfigError(f"Cannot read the override {_shown(override)}; write it as section.key=value.")
+    if len(override) > LONGEST_OVERRIDE or len(keys) > DEEPEST_OVERRIDE:
+        raise ConfigError(f"The override {_shown(override)} is too long or too deeply nested.")
+    if not override.isascii() and any("\ud800" <= character <= "\udfff" for character in override):
+        raise ConfigError(f"The override {_shown(override)} is not UTF-8 text.")
+    return keys
 
 
 def _copy(tree: Mapping[str, Any]) -> dict[str, Any]:
@@ -106,32 +152,105 @@ def _copy(tree: Mapping[str, Any]) -> dict[str, Any]:
 
 def _toml_value(raw: str) -> Any:
     try:
-        return tomllib.loads(f"value = {raw}")["value"]
+        tree = tomllib.loads(f"value = {raw}")
     except tomllib.TOMLDecodeError:
         return raw
+    except RecursionError:
+        raise ConfigError(f"The value {_shown(raw)} is nested too deeply.") from None
+    return tree["value"] if len(tree) == 1 else raw
 
 
-def _explain(section: type[Section], problem: dict[str, Any]) -> str:
-    location = [str(part) for part in problem["loc"]]
-    key = ".".join(location)
-    if problem["type"] == "extra_forbidden":
-        allowed = _allowed_keys(section, location[:-1])
-        nearest = difflib.get_close_matches(location[-1], allowed, n=1)
-        hint = f"; did you mean {nearest[0]!r}?" if nearest else f"; allowed: {', '.join(allowed)}"
-        return f"unknown key {key!r}{hint}"
-    if problem["type"] == "missing":
-        return f"{key!r} is missing"
-    if location[-1:] == ["api_key_env"]:  # what was given may be the key itself
-        return f"{key!r} must be the name of an environment variable, in capitals, such as OPENAI_API_KEY; not a key"
-    message = problem["msg"][0].lower() + problem["msg"][1:]
-    return f"{key!r} = {problem['input']!r}: {message}"
+class _Place(NamedTuple):
+    """Where a problem is.
+
+    Attributes:
+        around: The section that the key is in.
+        itself: The section that the key stands for, if it is one.
+        is_name: Whether the name that the user gave (of a task) is the problem.
+    """
+
+    key: Key
+    around: type[Section]
+    itself: type[Section] | None
+    is_name: bool
 
 
-def _allowed_keys(section: type[Section], location: list[str]) -> list[str]:
-    current: type[Section] = section
+def _explain(section: type[Section], error: ValidationError, places: Places) -> Iterator[str]:
+    """Write one line a key; what several alternatives of its type say is joined."""
+    heads: dict[Key, str] = {}
+    says: dict[Key, list[str]] = {}
+    for each in error.errors():
+        problem = dict(each)
+        place = _place_of(section, each["loc"])
+        heads.setdefault(place.key, _head(place, problem))
+        says.setdefault(place.key, []).append(_says(section, place, problem))
+    for key, head in heads.items():
+        yield f"{places.of(key)}{head}{' or '.join(says[key])}"
+
+
+def _place_of(section: type[Section], location: Sequence[str | int]) -> _Place:
+    """Follow a location down the sections; a part that names an alternative of a type is no part of the key."""
+    annotation: Any = section
+    around, key, is_name = section, list[str](), False
     for part in location:
-        annotation = current.model_fields[part].annotation if part in current.model_fields else current
-        for candidate in (annotation, *get_args(annotation)):
-            if isinstance(candidate, type) and issubclass(candidate, Section):
-                current = candidate
-    return sorted(current.model_fields)
+        inner = _section_of(annotation)
+        if part == "[key]":
+            is_name = True
+        elif get_origin(annotation) is dict:
+            key.append(str(part))
+            annotation = get_args(annotation)[-1]
+        elif isinstance(part, int):
+            key.append(str(part))
+            annotation = None
+        elif inner is not None:
+            around = inner
+            key.append(part)
+            annotation = inner.model_fields[part].annotation if part in inner.model_fields else None
+    return _Place(tuple(key), around, _section_of(annotation), is_name)
+
+
+def _section_of(annotation: Any) -> type[Section] | None:
+    return None if get_origin(annotation) is dict else section_in(annotation)
+
+
+def _head(place: _Place, problem: Mapping[str, Any]) -> str:
+    key = ".".join(place.key)
+    if problem["type"] == "extra_forbidden":
+        return f"unknown key {key!r}"
+    # What was given for api_key_env may be the key itself.
+    if problem["type"] == "missing" or place.is_name or place.key[-1:] == ("api_key_env",):
+        return f"{key!r} "
+    return f"{key!r} = {_shown(problem['input'])}: "
+
+
+def _says(root: type[Section], place: _Place, problem: Mapping[str, Any]) -> str:
+    kind, message = problem["type"], str(problem["msg"])
+    if kind == "extra_forbidden":
+        nearest = suggest(root, place.around, place.key[-1])
+        named = " or ".join(map(repr, nearest))
+        return f"; did you mean {named}?" if nearest else f"; allowed: {', '.join(sorted(place.around.model_fields))}"
+    if kind == "missing":
+        return "is missing"
+    if place.is_name:
+        return (
+            f"is no name: a-z, 0-9, _ and - are allowed, at most 64, the first a letter or a digit ({message.lower()})"
+        )
+    if place.key[-1:] == ("api_key_env",):
+        return "must be the name of an environment variable, in capitals, such as OPENAI_API_KEY; not a key"
+    if place.itself is not None and kind == "model_type":
+        return f"this is a section, a table with the keys {', '.join(sorted(place.itself.model_fields))}"
+    message = message[0].lower() + message[1:]
+    return (
+        message.replace("tuple, list", "list")
+        .replace("tuple", "list")
+        .replace("dictionary", "table")
+        .removeprefix("value error, ")
+    )
+
+
+def _shown(value: object) -> str:
+    try:
+        shown = repr(value)
+    except RecursionError:
+        shown = f"a deeply nested {type(value).__name__}"
+    return shown if len(shown) <= _SHOWN_CHARACTERS else f"{shown[: _SHOWN_CHARACTERS - 1]}…"

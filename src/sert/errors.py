@@ -1,6 +1,6 @@
 """The errors a user can meet, each with the exit code it ends in.
 
-    SertError 1
+    SertError 1        also what the file system refuses: no permission, a name too long, a disk that is read-only
       ConfigError 3    a configuration that cannot be used: unknown key, wrong type, value out of range
       DataError 4      questions, paths or tables that cannot be used
       StudentError 5   a student that cannot be loaded or driven

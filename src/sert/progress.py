@@ -68,22 +68,22 @@ class Terminal:
 
     def _bar(self, label: str, total: int, unit: str) -> Iterator[Advance]:
         columns = (
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
-            TextColumn("{task.fields[rate]}"),
+            TextColumn("{task.fields[rate]}", markup=False),
             TimeRemainingColumn(),
-            TextColumn("{task.fields[note]}"),
+            TextColumn("{task.fields[note]}", markup=False),
         )
         with Progress(*columns, console=self._console, transient=True) as bar:
-            task = bar.add_task(label, total=total, rate="", note="")
+            task = bar.add_task(printable(label), total=total, rate="", note="")
             done, start = 0.0, self._clock()
 
             def advance(units: float, note: str = "") -> None:
                 nonlocal done
                 self._check()
                 done += units
-                bar.update(task, completed=round(done), rate=self._rate(done, start, unit), note=note)
+                bar.update(task, completed=round(done), rate=self._rate(done, start, unit), note=printable(note))
 
             yield advance
         self.say(f"{label}: {done:.0f} {unit}, {self._rate(done, start, unit)}")

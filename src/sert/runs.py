@@ -22,7 +22,7 @@ from sert.report.examples import ShownPath, ShownPrediction
 from sert.report.page import write_report
 from sert.stages import PLAN, Stage, read_plan, spent, why_again, write_plan
 from sert.store.artifacts import MANIFEST, canonical_json, content_key, file_hash, json_text, manifest_hash
-from sert.store.disk import put, sync, sync_tree, writing
+from sert.store.disk import put, remove, sync, sync_tree, writing
 from sert.store.lock import run_lock
 
 CONFIG = "config.toml"
@@ -140,7 +140,7 @@ def _stages(tasks: Sequence[TaskMethod]) -> Iterator[Stage]:
 def _begin(config: Config, stages: Sequence[Stage], out: Path, reporter: Reporter) -> None:
     """Clear what a killed run left, say what a changed configuration means, and write down what is to be done."""
     for leftover in out.glob(".*.tmp-*"):  # the lock says that nobody writes there
-        shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
+        remove(leftover)
     before = read_plan(out)
     for stage in stages:
         if because := why_again(stage, before):
@@ -188,7 +188,7 @@ def _write_report(config: Config, tasks: Sequence[TaskMethod], out: Path) -> dic
                 predictions=[shown for result in results for shown in _shown_predictions(result)],
             )
             sync_tree(fresh)
-            shutil.rmtree(out / REPORT, ignore_errors=True)
+            remove(out / REPORT)
             fresh.rename(out / REPORT)
             sync(out)
     finally:

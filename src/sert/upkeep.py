@@ -152,7 +152,7 @@ def _results_of(run: Path) -> set[Path]:
     there = {each.parent for each in run.glob(f"*/{MANIFEST}") if not each.parent.name.startswith(".")}
     manifest = _manifest_of(run) or {}
     stages = manifest["stages"] if manifest.get("hash") == manifest_hash(manifest) else {}
-    return there | {run / name for name in stages.values()}
+    return there | {run / Path(str(name)).name for name in stages.values()}
 
 
 def _repair(run: Path, broken: list[Verified], reporter: Reporter) -> None:

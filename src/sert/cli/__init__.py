@@ -1,5 +1,6 @@
 """The commands. No logic: each one reads its options, calls one function, and prints what came back."""
 
+import io
 import sys
 from typing import NoReturn
 
@@ -17,8 +18,8 @@ from sert.errors import SertError
 from sert.progress import printable
 
 EPILOG = """\b
-Exit codes: 0 done, 2 wrong command line, 3 configuration, 4 data, 5 student,
-6 teacher, 7 endpoint, 8 run folder in use, 9 disk full or failing, 10 loss not finite,
+Exit codes: 0 done, 1 the system refuses a file, 2 wrong command line, 3 configuration, 4 data,
+5 student, 6 teacher, 7 endpoint, 8 run folder in use, 9 disk full or failing, 10 loss not finite,
 11 spending cap, 12 out of memory, 13 a worker died again and again, 130 Ctrl-C, 143 terminated.
 """
 
@@ -30,7 +31,9 @@ def main() -> NoReturn:
         result = cli(standalone_mode=False)
         sys.exit(result if isinstance(result, int) else 0)
     except click.ClickException as error:
-        error.show()
+        shown = io.StringIO()
+        error.show(shown)
+        click.echo(printable(shown.getvalue()), nl=False, err=True)
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt):
         click.echo("Interrupted; finished work is kept, the same command goes on with the rest.", err=True)
@@ -38,6 +41,9 @@ def main() -> NoReturn:
     except SertError as error:
         click.echo(f"Error: {printable(str(error))}", err=True)
         sys.exit(error.exit_code)
+    except OSError as error:  # the file system refuses: no permission, a name too long, a disk that is read-only
+        click.echo(f"Error: the system refuses a file: {printable(str(error))}", err=True)
+        sys.exit(SertError.exit_code)
 
 
 @click.group(epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})

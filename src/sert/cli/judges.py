@@ -62,4 +62,4 @@ def judge_command(
     from sert.report.judging import judging_text
 
     click.echo(printable(judging_text(judged.counts)))
-    click.echo(f"Written to {judged.folder}")
+    click.echo(printable(f"Written to {judged.folder}"))

@@ -27,10 +27,23 @@ def with_options(*options: Callable[[Any], Any]) -> Callable[[Any], Any]:
     return decorate
 
 
+class OutFolder(click.ParamType[Path]):
+    """The folder of a result; it has a name of its own, beside which a stage can work."""
+
+    name = "FOLDER"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        """Read the folder."""
+        folder = Path(value)
+        if folder.name in ("", ".."):
+            self.fail(f"{str(value)!r} is not the name of a folder, such as results/mined", param, ctx)
+        return folder
+
+
 SET = click.option("--set", "overrides", multiple=True, metavar="A.B=C", help="Override a setting; repeatable.")
 DRY_RUN = click.option("--dry-run", is_flag=True, help="Say what would be done; write nothing, load no model.")
 JSON = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON on standard output.")
-OUT = click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder of the result.")
+OUT = click.option("--out", type=OutFolder(), required=True, help="Folder of the result.")
 LIMIT = click.option("--limit", type=click.IntRange(min=1), help="Use only the first questions of each split.")
 SEED = click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
 WORKERS = click.option(
@@ -100,8 +113,8 @@ def print_plan(out: Path, as_json: bool, **work: Any) -> None:
     """Print what a dry run would do."""
     if as_json:
         return print_json({"out": str(out), **work})
-    click.echo(", ".join(f"{name.replace('_', ' ')}: {value}" for name, value in work.items()))
-    click.echo(f"Would be written to {out}")
+    click.echo(", ".join(f"{name.replace('_', ' ')}: {printable(str(value))}" for name, value in work.items()))
+    click.echo(printable(f"Would be written to {out}"))
 
 
 def print_artifact(artifact: "Artifact", as_json: bool, **extra: Any) -> None:
@@ -114,9 +127,10 @@ def print_artifact(artifact: "Artifact", as_json: bool, **extra: Any) -> None:
         return print_json({"folder": str(artifact.folder), "key": artifact.key, **artifact.counts, **extra})
     for name, value in {**artifact.counts, **extra}.items():
         click.echo(f"{name.replace('_', ' ')}: {printable(readable(value))}")
-    click.echo(f"Written to {artifact.folder}")
+    click.echo(printable(f"Written to {artifact.folder}"))
 
 
 def print_json(value: Any) -> None:
-    """Print a value as JSON on standard output."""
-    click.echo(json.dumps(value, indent=2, ensure_ascii=False, default=str))
+    """Print a value as JSON on standard output; what could drive a terminal is escaped."""
+    text = json.dumps(value, indent=2, ensure_ascii=False, default=str)
+    click.echo("".join(each if each.isprintable() or each == "\n" else json.dumps(each)[1:-1] for each in text))

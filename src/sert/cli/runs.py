@@ -4,12 +4,12 @@ from pathlib import Path
 
 import click
 
-from sert.cli.options import DRY_RUN, JSON, LIMIT, SET, WORKERS, print_json, terminal, with_options
+from sert.cli.options import DRY_RUN, JSON, LIMIT, SET, WORKERS, OutFolder, print_json, terminal, with_options
 from sert.progress import printable
 
 
 @click.command()
-@click.option("--out", type=click.Path(path_type=Path), default=Path("runs/demo"), show_default=True)
+@click.option("--out", type=OutFolder(), default=Path("runs/demo"), show_default=True)
 @with_options(WORKERS, SET, DRY_RUN, JSON)
 def demo(out: Path, workers: int | None, overrides: tuple[str, ...], dry_run: bool, as_json: bool) -> None:
     """Run the whole method on the embedded lab: no download, no key, no GPU.
@@ -25,7 +25,7 @@ def demo(out: Path, workers: int | None, overrides: tuple[str, ...], dry_run: bo
 
 @click.command("run")
 @click.argument("config", type=click.Path(path_type=Path))
-@click.option("--out", type=click.Path(path_type=Path), help="Run folder.  [default: runs/<name of the config>]")
+@click.option("--out", type=OutFolder(), help="Run folder.  [default: runs/<name of the config>]")
 @with_options(LIMIT, WORKERS, SET, DRY_RUN, JSON)
 def run_command(
     config: Path,
@@ -63,7 +63,7 @@ def report_command(folder: Path, as_json: bool) -> None:
     if as_json:
         return print_json(result.metrics)
     click.echo(terminal_table(result.metrics))
-    click.echo(f"\nReport: {result.report}")
+    click.echo(printable(f"\nReport: {result.report}"))
 
 
 def _with_workers(overrides: tuple[str, ...], workers: int | None) -> tuple[str, ...]:
@@ -84,10 +84,10 @@ def _run(
         if as_json:
             return print_json([stage._asdict() for stage in stages])
         for stage in stages:
-            click.echo(f"{'finished' if stage.finished else 'to do':8}  {printable(stage.stage)}: {stage.work}")
+            click.echo(f"{'finished' if stage.finished else 'to do':8}  {printable(f'{stage.stage}: {stage.work}')}")
             for line in stage.because:
                 click.echo(printable(f"          changed: {line}"))
-        return click.echo(f"Would be written to {folder}")
+        return click.echo(printable(f"Would be written to {folder}"))
     result = run(config, out=folder, reporter=terminal())
     if as_json:
         return print_json({"folder": str(result.folder), "report": str(result.report), "metrics": result.metrics})
@@ -95,4 +95,4 @@ def _run(
     click.echo(f"\nStages made: {result.stages_made}, skipped: {result.stages_skipped}")
     spent = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in result.spent.items())
     click.echo(f"Spent on all stages, over every attempt: {spent}")
-    click.echo(f"Report: {result.report}")
+    click.echo(printable(f"Report: {result.report}"))

@@ -159,8 +159,9 @@ def commit(
         DiskFullError: If the disk is full; finished work is kept.
     """
     key = artifact_key(stage, config=config, inputs=inputs, seed=seed)
-    if _is_taken(folder):
-        return _made_by_another(folder, key)
+    with writing(Path()):  # the system may refuse the name itself
+        if _is_taken(folder):
+            return _made_by_another(folder, key)
     made = {"stage": stage, "key": key, "config": dict(config), "inputs": dict(inputs), "seed": seed}
     work = work_folder(folder, key)
     with run_lock(work):

@@ -85,6 +85,14 @@ def make_folder(folder: Path) -> None:
             raise DataError(f"{folder} cannot be made: a part of its path is a file.") from None
 
 
+def remove(path: Path) -> None:
+    """Remove a file, a folder and all in it, or a link but nothing that it leads to; or nothing if nothing is there."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
 def sync(path: Path) -> None:
     """Wait until a file, or the list of names in a folder, is on the disk."""
     descriptor = os.open(path, os.O_RDONLY)

@@ -9,7 +9,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from sert.errors import RunLockedError
-from sert.store.disk import make_folder, writing
+from sert.store.disk import make_folder, put, writing
 
 LOCK, OWNER = ".lock", ".lock-owner"
 WAIT_SECONDS = 0.5
@@ -38,8 +38,7 @@ def run_lock(folder: Path) -> Iterator[None]:
                 f"{folder} is in use by {_holder(owner)}; wait for it or choose another --out."
             ) from None
     try:
-        with writing(folder):
-            owner.write_text(f"process {os.getpid()} on {platform.node()}\n", encoding="utf-8")
+        put(owner, f"process {os.getpid()} on {platform.node()}\n".encode())
         yield
     finally:
         owner.unlink(missing_ok=True)

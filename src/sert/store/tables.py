@@ -116,6 +116,8 @@ class StoredTable(Generic[RecordT]):
                 yield from _records(batch.select(self._names), self._record_type)
 
     def _open(self) -> Any:
+        if self._file.exists() and not self._file.is_file():
+            raise DataError(f"{self._file} is no file.")
         try:
             return pq.ParquetFile(self._file, page_checksum_verification=True)
         except FileNotFoundError:

@@ -14,7 +14,7 @@ def write_model_card(
     file: Path, *, label: str, student: StudentConfig, config: TrainingConfig, counts: Mapping[str, Any]
 ) -> None:
     """Write `README.md` with front matter that the hub reads. Only `lab` and hub ids are named, never local folders."""
-    local = Path(student.path).exists()
+    local = Path(student.path).expanduser().exists()
     base = "a local folder" if local else student.path
     rows = [
         ("started from", base),

@@ -1,10 +1,16 @@
 """Training examples from what other stages left, or from a file of one's own."""
 
+import os
+import re
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from sert.errors import DataError
 from sert.records import Example
-from sert.tasks.rows import read_jsonl, read_parquet
+from sert.tasks.rows import bounded, read_jsonl, read_parquet, shorten
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def read_examples(path: Path) -> list[Example]:
@@ -17,19 +23,34 @@ def read_examples(path: Path) -> list[Example]:
     Raises:
         DataError: If there is no such file, it cannot be read, or a row lacks a text.
     """
-    file = path / "examples.parquet" if path.is_dir() else path
-    if not file.is_file():
+    file = path / "examples.parquet" if os.path.isdir(path) else path
+    if not os.path.isfile(file):
         raise DataError(
             f"There are no examples at {path}: give a folder with examples.parquet, a Parquet or a JSONL file."
         )
     records = read_jsonl(file) if file.suffix in (".jsonl", ".json") else read_parquet(file)
     examples = []
-    for where, index, columns in records:
+    for where, index, columns in bounded(records, file):
         prompt, completion = columns.get("prompt"), columns.get("completion")
         if not isinstance(prompt, str) or not isinstance(completion, str) or not completion:
             raise DataError(f"{where}: `prompt` and a non-empty `completion` must be texts.")
-        question_id, source = str(columns.get("question_id", index)), str(columns.get("source", "file"))
-        examples.append(Example(question_id, prompt, completion, source))
+        example = Example(
+            _name(columns, "question_id", default=index, where=where),
+            prompt,
+            completion,
+            _name(columns, "source", default="file", where=where),
+        )
+        if any(map(_SURROGATE.search, (example.question_id, prompt, completion, example.source))):
+            raise DataError(f"{where}: a text holds half a character (a lone \\ud800..\\udfff); mend the escape.")
+        examples.append(example)
     if not examples:
         raise DataError(f"{file} holds no examples.")
     return examples
+
+
+def _name(columns: Mapping[str, Any], key: str, *, default: str | int, where: str) -> str:
+    """Read a name, which may be a whole number; without one the default is taken."""
+    given = columns.get(key)
+    if given is not None and type(given) not in (str, int):
+        raise DataError(f"{where}: `{key}` must be a text or a whole number, not {shorten(given)}.")
+    return str(default if given is None else given)

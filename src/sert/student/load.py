@@ -1,5 +1,8 @@
 """Loading of students: a hub id, a local folder, or the lab student that ships with the package."""
 
+import json
+import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -8,12 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 from sert.config import StudentConfig
 from sert.errors import StudentError
+from sert.files import LARGEST_TEXT, check_file, read_whole
 from sert.store.artifacts import content_key, file_hash
 
 if TYPE_CHECKING:
     import torch
 
 LAB_STUDENT = Path(__file__).parent.parent / "lab" / "student"
+_TEXT_SUFFIXES = (".json", ".txt", ".jinja", ".model")
 _TOKENIZER_FILES = ("tokenizer.json", "vocab.json", "tokenizer.model", "spiece.model")
 
 
@@ -72,8 +77,8 @@ def resolve_student(config: StudentConfig) -> str:
     """
     if config.path == "lab":
         return str(LAB_STUDENT)
-    folder = Path(config.path).expanduser()
-    if not folder.exists():
+    folder = Path(os.path.expanduser(config.path))
+    if not os.path.exists(folder):
         looks_local = config.path.startswith((".", "/", "~")) or config.path.count("/") > 1
         if looks_local or not config.path:
             raise StudentError(f"There is no student folder {config.path!r}. Give a local folder, a hub id, or `lab`.")
@@ -90,7 +95,28 @@ def resolve_student(config: StudentConfig) -> str:
             f"{folder} has no weights in safetensors form. Pickled checkpoints are not loaded: "
             "convert them with model.save_pretrained."
         )
+    _check_files(folder)
     return str(folder)
+
+
+def _check_files(folder: Path) -> None:
+    """Refuse what would hang a reader, and an index that leads to weights elsewhere or in another form."""
+    for file in folder.iterdir():
+        if file.suffix == ".safetensors" or not file.is_dir():
+            try:
+                check_file(file, largest=LARGEST_TEXT if file.suffix in _TEXT_SUFFIXES else sys.maxsize)
+            except OSError as error:
+                raise StudentError(f"{file} cannot be read: {error}. A student's folder holds plain files.") from None
+    index = folder / "model.safetensors.index.json"
+    if not index.is_file():
+        return
+    try:
+        shards = set(json.loads(read_whole(index))["weight_map"].values())
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        raise StudentError(f"{index} is no index of weights. Save the model with save_pretrained.") from None
+    for shard in shards:
+        if not isinstance(shard, str) or not shard.endswith(".safetensors") or Path(shard).name != shard:
+            raise StudentError(f"{index} names {shard!r}; weights must be .safetensors files of the same folder.")
 
 
 def student_key(config: StudentConfig) -> str:
@@ -98,7 +124,7 @@ def student_key(config: StudentConfig) -> str:
     resolved = resolve_student(config)
     identity: dict[str, Any] = {"dtype": config.dtype}
     folder = Path(resolved)
-    if folder.is_dir():
+    if os.path.isdir(folder):
         names = sorted(file for file in folder.iterdir() if file.suffix in (".json", ".safetensors", ".txt", ".model"))
         identity["files"] = {file.name: file_hash(file) for file in names}
     else:
@@ -167,11 +193,9 @@ def _source(config: StudentConfig) -> dict[str, Any]:
 @contextmanager
 def _loading(config: StudentConfig) -> Iterator[None]:
     """Turn what goes wrong with the files of a student into one clear error."""
-    from safetensors import SafetensorError
-
     try:
         yield
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+    except Exception as error:  # what a broken config or tokenizer makes the library raise is not documented
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise StudentError(
             f"The student {config.path!r} cannot be loaded: {reason} "
@@ -192,9 +216,9 @@ def make_student(model: Any, tokenizer: Any, *, name: str) -> Student:
         StudentError: If they do not fit together or state no end-of-text token.
     """
     rows = model.get_input_embeddings().weight.shape[0]
-    if len(tokenizer) > rows:
+    if max(len(tokenizer), 1 + max(tokenizer.get_vocab().values(), default=0)) > rows:
         raise StudentError(
-            f"The tokenizer of {name!r} has {len(tokenizer)} entries but the model only {rows}: "
+            f"The tokenizer of {name!r} has {len(tokenizer)} entries, some of them beyond the {rows} of the model: "
             "they do not belong together."
         )
     eos = model.generation_config.eos_token_id

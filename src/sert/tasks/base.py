@@ -45,6 +45,8 @@ _PLACEHOLDERS = {
     "teacher": ("question",),
     "rationale": ("rationale", "answer"),
 }
+LONGEST_TEXT = 131_072
+"""Characters of a question, a choice, an answer or an id; a CSV cell holds no more either."""
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -165,6 +167,10 @@ def _text(value: Any, what: str, row: Row) -> str:
         raise DataError(f"{row.where}: the {what} must be a text, not {shorten(value)}.")
     if not value.strip():
         raise DataError(f"{row.where}: the {what} is empty.")
+    if len(value) > LONGEST_TEXT:
+        raise DataError(
+            f"{row.where}: the {what} {shorten(value)} has {len(value):,} characters; {LONGEST_TEXT:,} are allowed."
+        )
     if _SURROGATE.search(value):
         raise DataError(f"{row.where}: the {what} {shorten(value)} holds half a character (\\ud800..\\udfff); mend it.")
     return value.strip()

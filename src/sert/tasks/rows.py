@@ -2,20 +2,31 @@
 
 import csv
 import difflib
-import io
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sert.config import TaskConfig
 from sert.errors import DataError
+from sert.files import LARGEST_TABLE, check_file, read_lines, read_whole
 from sert.records import Split
 
 SHOWN_CHARACTERS = 80
+MOST_ROWS = 1_000_000
+"""Rows that one source may hold."""
+LARGEST_JSON = 2**26
+"""Bytes of a question file that is one JSON value."""
+_ROWS_A_READ = 64
+# Between lines that end in a carriage return alone.
+_BEHIND_RETURN = re.compile(r"(?<=\r)(?!\n)")
+
+
+RecordT = TypeVar("RecordT")
 
 
 class Record(NamedTuple):
@@ -65,7 +76,7 @@ def read_splits(config: TaskConfig, reader: Reader, *, test_split: str | None) -
     if config.test_data is not None:
         sources.append(("test", str(config.test_data), reader(config.test_data)))
     for split, source, records in sources:
-        records = list(records)
+        records = list(bounded(records, source))
         if not records:
             raise DataError(f"{source} holds no questions.")
         for record in records:
@@ -83,7 +94,13 @@ def read_json(file: Path) -> Any:
     Raises:
         DataError: If it is missing, unreadable, or not JSON.
     """
-    return _parse(read_text(file), str(file))
+    try:
+        text = read_whole(file, largest=LARGEST_JSON)
+    except FileNotFoundError:
+        raise _missing(file) from None
+    except OSError as error:
+        raise DataError(f"{file} cannot be read as UTF-8 text: {error}.") from None
+    return _parse(text, str(file))
 
 
 def read_jsonl(file: Path) -> Iterator[Record]:
@@ -93,11 +110,11 @@ def read_jsonl(file: Path) -> Iterator[Record]:
         DataError: If it is missing or unreadable, or a line is no JSON object.
     """
     index = 0
-    for number, line in enumerate(read_text(file).split("\n"), start=1):
+    for number, line in enumerate(_lines(file), start=1):
         if not line.strip():
             continue
         where = f"{file}, line {number}"
-        columns = _parse(line, where)
+        columns = _parse(line.rstrip("\r\n"), where)
         if not isinstance(columns, dict):
             raise DataError(f"{where}: a JSON object is needed, not {shorten(columns)}.")
         yield Record(where, index, columns)
@@ -105,20 +122,23 @@ def read_jsonl(file: Path) -> Iterator[Record]:
 
 
 def read_csv(file: Path) -> Iterator[Record]:
-    """Read a CSV file with a header line.
+    """Read a CSV file with a header line. A cell may hold 131,072 characters, the csv module's own limit.
 
     Raises:
         DataError: If it is missing or unreadable, or a line has more or fewer fields than the header.
     """
-    lines = csv.DictReader(io.StringIO(read_text(file)), strict=True)
+    lines = csv.DictReader(_lines(file), strict=True)
     try:
+        names = lines.fieldnames or ()
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise DataError(f"{file}, line 1: the header names {shorten(', '.join(twice))} twice; rename one column.")
         for index, columns in enumerate(lines):
             where = f"{file}, line {lines.line_num}"
             if None in columns or None in columns.values():
                 raise DataError(f"{where}: the number of fields is not that of the header; quote fields with commas.")
             yield Record(where, index, columns)
     except csv.Error as error:
-        raise DataError(f"{file}, line {lines.line_num}: not CSV ({error}).") from None
+        raise DataError(f"{file}, line {lines.reader.line_num}: not CSV ({error}).") from None
 
 
 def read_parquet(file: Path) -> Iterator[Record]:
@@ -128,14 +148,35 @@ def read_parquet(file: Path) -> Iterator[Record]:
         DataError: If it is missing or is not Parquet.
     """
     try:
-        table = pq.read_table(file)
-        rows = table.to_pylist()
+        check_file(file, largest=LARGEST_TABLE)
+        with pq.ParquetFile(file) as table:
+            _check_parquet(table)
+            index = unpacked = 0
+            for batch in table.iter_batches(batch_size=_ROWS_A_READ):
+                unpacked += batch.nbytes
+                _check_unpacked(unpacked)  # a text that was stored once may be in every row
+                for columns in batch.to_pylist():
+                    yield Record(f"{file}, row {index + 1}", index, columns)
+                    index += 1
     except FileNotFoundError:
         raise _missing(file) from None
-    except (pa.ArrowException, OSError, ValueError) as error:
+    except (pa.ArrowException, OSError, ValueError, ArithmeticError) as error:
         raise DataError(f"{file} cannot be read as Parquet: {error}") from None
-    for index, columns in enumerate(rows):
-        yield Record(f"{file}, row {index + 1}", index, columns)
+
+
+def _check_parquet(table: Any) -> None:
+    """Refuse what would not fit into memory once it is unpacked, and columns of which only one would be seen."""
+    names = table.schema_arrow.names
+    if len(set(names)) < len(names):
+        raise OSError("two of its columns have the same name")
+    _check_unpacked(sum(table.metadata.row_group(number).total_byte_size for number in range(table.num_row_groups)))
+    if table.metadata.num_rows > MOST_ROWS:
+        raise OSError(f"it holds {table.metadata.num_rows:,} rows, and at most {MOST_ROWS:,} are read")
+
+
+def _check_unpacked(size: int) -> None:
+    if size > LARGEST_TABLE:
+        raise OSError(f"it unpacks to more than {LARGEST_TABLE:,} bytes, the most that are read")
 
 
 def read_hub(config: TaskConfig, split: str) -> Iterator[Record]:
@@ -155,22 +196,20 @@ def read_hub(config: TaskConfig, split: str) -> Iterator[Record]:
         rows = datasets.load_dataset(config.hub, revision=config.hub_revision, split=split)
     except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
         raise DataError(f"The split {split!r} of {config.hub} cannot be loaded: {error}") from None
-    for index, columns in enumerate(rows.to_list()):
+    for index, columns in enumerate(bounded(rows, config.hub)):
         yield Record(f"{config.hub}, split {split}, row {index + 1}", index, columns)
 
 
-def read_text(file: Path) -> str:
-    """Read UTF-8 text, with or without a byte order mark.
+def bounded(records: Iterable[RecordT], source: object) -> Iterator[RecordT]:
+    """Hand records on, as long as there are not too many.
 
     Raises:
-        DataError: If the file is missing or is not UTF-8 text.
+        DataError: At the first of more than `MOST_ROWS`.
     """
-    try:
-        return file.read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
-        raise _missing(file) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{file} cannot be read as UTF-8 text: {error}") from None
+    for number, record in enumerate(records):
+        if number == MOST_ROWS:
+            raise DataError(f"{source} holds more than {MOST_ROWS:,} rows, the most that are read; split it.")
+        yield record
 
 
 def column(record: Record, name: str) -> Any:
@@ -191,7 +230,10 @@ def column(record: Record, name: str) -> Any:
 
 def shorten(value: object) -> str:
     """Show what was given, in at most a line."""
-    shown = repr(value)
+    try:
+        shown = repr(value)
+    except RecursionError:
+        shown = f"a deeply nested {type(value).__name__}"
     return shown if len(shown) <= SHOWN_CHARACTERS else f"{shown[: SHOWN_CHARACTERS - 1]}…"
 
 
@@ -203,6 +245,17 @@ def _parse(text: str, where: str) -> Any:
         raise DataError(f"{place}: not JSON ({error.msg}).") from None
     except (ValueError, RecursionError) as error:
         raise DataError(f"{where}: not usable JSON ({error}).") from None
+
+
+def _lines(file: Path) -> Iterator[str]:
+    """Read lines with their ends, which may be those of any system."""
+    try:
+        for line in read_lines(file):
+            yield from filter(None, _BEHIND_RETURN.split(line))
+    except FileNotFoundError:
+        raise _missing(file) from None
+    except OSError as error:
+        raise DataError(f"{file} cannot be read as UTF-8 text: {error}.") from None
 
 
 def _missing(file: Path) -> DataError:

@@ -6,6 +6,8 @@
     {"key": "k7", "ask": "Which of these floats on water?", "options": ["anvil", "cork", "marble"], "gold": "cork"}
 
 Where a cell can hold no list, as in CSV, the choices are written as `anvil|cork|marble` or as a JSON list.
+
+Read are texts of up to 131,072 characters, lines of up to 4 MiB, and files of up to 1 GiB and a million rows.
 """
 
 import json

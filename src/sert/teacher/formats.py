@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from sert.errors import TeacherError
+from sert.files import read_whole
 from sert.tasks.rows import shorten
 
 COT_TRIGGER = "Let's think step by step."
@@ -69,11 +70,11 @@ def read_rows(file: Path) -> Iterator[RecordedRow]:
     if file.suffix not in readers:
         raise TeacherError(f"{file} is no file of recorded rationales; its name must end in .log, .jsonl or .json.")
     try:
-        text = file.read_text(encoding="utf-8")
+        text = read_whole(file)
     except FileNotFoundError:
         raise TeacherError(f"There is no file of recorded rationales {file}.") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise TeacherError(f"{file} cannot be read as UTF-8 text: {error}") from None
+    except OSError as error:
+        raise TeacherError(f"{file} cannot be read: {error}.") from None
     return readers[file.suffix](file, text)
 
 
@@ -230,6 +231,6 @@ def _text_of(value: Mapping[str, Any], key: str, where: str) -> str | None:
             raise TeacherError(f"{where}: {key} holds half a character (a lone \\ud800..\\udfff); mend the escape.")
         return given
     # Ids are often numbers and answers true or false; a rationale never is.
-    if key in ("question_id", "answer") and isinstance(given, int):
+    if (type(given) is int and key in ("question_id", "answer")) or (isinstance(given, bool) and key == "answer"):
         return str(given)
     raise TeacherError(f"{where}: {key} must be a text, not {shorten(given)}.")
