@@ -201,7 +201,7 @@ def test_signals_end_the_run_with_their_code_and_leave_nothing_half_written(
     ]
     process = subprocess.Popen(command, cwd=tmp_path, env=ENVIRONMENT, stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 120
-    while not list(tmp_path.glob(".mined.tmp-*")) and time.monotonic() < deadline:
+    while not list(tmp_path.glob(".mined.*.work/units")) and time.monotonic() < deadline:
         time.sleep(0.05)
     process.send_signal(number)
     _, errors = process.communicate(timeout=60)

@@ -281,7 +281,7 @@ def sert(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
         (["train", "--examples", "q.jsonl", "--out", "o"], 4, "There are no examples at q.jsonl"),
         (["teach", "--task", "lab_choice", "--recorded", "q.jsonl", "--out", "o"], 6, "no file of recorded"),
         (["mine", "--task", "lab_choice", "--student", "./s", "--out", "o"], 5, "names 'shard.bin'"),
-        (["mine", "--task", "lab_choice", "--out", 300 * "x"], 1, "File name too long"),
+        (["mine", "--task", "lab_choice", "--out", 300 * "x"], 9, "File name too long"),
     ],
 )
 def test_a_process_ends_with_its_code(

@@ -158,7 +158,10 @@ def filter_paths(
             f"{mined.folder} was made by the step {mined.manifest['stage']!r}, and paths can only be filtered from "
             "a folder that `sert mine` wrote; give that one."
         )
-    prompts = PromptTemplates.model_validate(mined.manifest["config"]["prompts"])
+    try:
+        prompts = PromptTemplates.model_validate(mined.manifest["config"]["prompts"])
+    except (KeyError, TypeError, ValueError):
+        raise DataError(f"The manifest of {mined.folder} was changed: it names no prompts. Mine again.") from None
     teller = reporter or Silent()
     settings = rules.model_dump(mode="json")
 

@@ -86,14 +86,15 @@ def open_artifact(folder: Path) -> Artifact:
         raise DataError(f"{folder} {what}. Give the --out folder of the step that comes before.") from None
     except (json.JSONDecodeError, UnicodeDecodeError, OSError) as error:
         raise DataError(f"The manifest of {folder} cannot be read: {error}") from None
-    if not isinstance(manifest, dict) or not {"key", "counts", "stage"} <= manifest.keys():
+    if not isinstance(manifest, dict) or not {"stage", "key", "config", "seed", "counts", "outputs"} <= manifest.keys():
         raise DataError(f"The manifest of {folder} was not written by sert.")
     return Artifact(folder, manifest)
 
 
 def json_text(value: Any) -> str:
-    """Write JSON for people: indented, sorted as given, strictly valid (no NaN)."""
-    return json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    """Write JSON for people: indented, sorted as given, strictly valid (no NaN), what cannot be printed escaped."""
+    text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    return "".join(each if each.isprintable() or each == "\n" else json.dumps(each)[1:-1] for each in text)
 
 
 def write_json(file: Path, value: Any) -> None:

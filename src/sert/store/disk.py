@@ -36,9 +36,7 @@ def writing(folder: Path, needed: int = 1) -> Iterator[None]:
             raise _full(folder, needed) from None
         if code is not None:
             place = getattr(error, "filename", None) or folder
-            raise DiskError(
-                f"{place} cannot be written or read: {os.strerror(code)}. The same command goes on."
-            ) from None
+            raise DiskError(f"{place} cannot be written or read: {os.strerror(code)}.") from None
         raise
 
 
