@@ -93,6 +93,10 @@ def _run(
         return print_json({"folder": str(result.folder), "report": str(result.report), "metrics": result.metrics})
     click.echo(terminal_table(result.metrics))
     click.echo(f"\nStages made: {result.stages_made}, skipped: {result.stages_skipped}")
-    spent = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in result.spent.items())
-    click.echo(f"Spent on all stages, over every attempt: {spent}")
+    spent = result.spent
+    asked = f", {spent['requests']:,} requests, {spent['dollars']} dollars" if spent["requests"] else ""
+    click.echo(
+        f"Spent over all attempts: {spent['wall_seconds']:,.0f} s, {spent['tokens_mined']:,} tokens mined, "
+        f"{spent['tokens_trained']:,} tokens trained on{asked}"
+    )
     click.echo(printable(f"Report: {result.report}"))

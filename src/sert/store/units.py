@@ -43,9 +43,8 @@ class UnitStore:
         """Find the finished units by number. Files whose bytes are not those that were written are removed."""
         found = {}
         for file in sorted(self.folder.iterdir()):
-            number, _, digest = file.name.partition(".")
-            if number.isdigit() and digest == _digest(file.read_bytes()):
-                found[int(number)] = file
+            if _is_whole(file):
+                found[int(file.name.partition(".")[0])] = file
             else:
                 file.unlink()  # left by a crash, or damaged; the unit is done again
         return found
@@ -53,7 +52,7 @@ class UnitStore:
     def damaged(self) -> list[str]:
         """Name the files whose bytes are not those that were written."""
         files = sorted(file for file in self.folder.iterdir() if not file.name.startswith("."))
-        return [file.name for file in files if file.name.partition(".")[2] != _digest(file.read_bytes())]
+        return [file.name for file in files if not _is_whole(file)]
 
     def commit(self, unit: Unit, content: bytes) -> None:
         """Keep what came of a unit: all of it or, if anything fails, nothing.
@@ -70,6 +69,14 @@ class UnitStore:
                 sync(self.folder)
             finally:
                 scratch.unlink(missing_ok=True)
+
+
+def _is_whole(file: Path) -> bool:
+    number, _, digest = file.name.partition(".")
+    try:
+        return number.isdecimal() and digest == _digest(file.read_bytes())
+    except OSError:
+        return False
 
 
 def _digest(content: bytes) -> str:
