@@ -4,6 +4,7 @@ import random
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,8 @@ from sert.store.verification import find_damage
 from sert.student.decoding_units import DecodingJob
 from sert.upkeep import find_removable, remove, verify
 
-FLIPS, CUTS = 150, 60
+MENDED_AT_ONCE = 20
+"""Files that are damaged at a time, as each repair takes seconds."""
 
 
 def small() -> Config:
@@ -50,29 +52,55 @@ def test_a_finished_run_is_whole(finished: Path) -> None:
     assert find_damage(results(finished)[0]) == []
 
 
-def test_every_flipped_bit_is_found(copied: Path) -> None:
-    draw, files = random.Random(0), [file for each in results(copied) for file in each.rglob("*") if file.is_file()]
-    for _ in range(FLIPS):
-        file = draw.choice(files)
-        content = bytearray(file.read_bytes())
+@pytest.mark.soak
+def test_every_flipped_bit_is_found_and_mended(copied: Path, full: bool) -> None:
+    def flip(content: bytearray, draw: random.Random) -> None:
         content[draw.randrange(len(content))] ^= 1 << draw.randrange(8)
-        whole = file.read_bytes()
-        file.write_bytes(content)
-        folder = next(each for each in results(copied) if each in file.parents)
-        assert find_damage(folder), f"{file.name} is not as it was"
-        file.write_bytes(whole)
-    assert all(each.damage == [] for each in verify(copied))
+
+    damage_and_mend(copied, flip, count=1000 if full else 60, draw=random.Random(0))
 
 
-def test_every_cut_is_found(copied: Path) -> None:
-    draw, files = random.Random(1), [file for each in results(copied) for file in each.rglob("*") if file.is_file()]
-    for _ in range(CUTS):
-        file = draw.choice(files)
-        whole = file.read_bytes()
-        folder = next(each for each in results(copied) if each in file.parents)
-        file.write_bytes(whole[: draw.randrange(len(whole))])
-        assert find_damage(folder), f"{file.name} is not as it was"
-        file.write_bytes(whole)
+@pytest.mark.soak
+def test_every_cut_is_found_and_mended(copied: Path, full: bool) -> None:
+    def cut(content: bytearray, draw: random.Random) -> None:
+        del content[draw.randrange(len(content)) :]
+
+    damage_and_mend(copied, cut, count=300 if full else 20, draw=random.Random(1))
+
+
+def damage_and_mend(
+    run: Path, damage: Callable[[bytearray, random.Random], None], *, count: int, draw: random.Random
+) -> None:
+    """Damage one file at a time and see it found; then leave some of them damaged at once and see the run mended."""
+    before = {each.name: open_artifact(each).manifest["outputs"] for each in results(run)}
+    for first in range(0, count, MENDED_AT_ONCE):
+        files = [file for each in results(run) for file in sorted(each.rglob("*")) if file.is_file()]
+        damaged = {}
+        for file in draw.sample(files, k=min(MENDED_AT_ONCE, count - first)):
+            whole, content = file.read_bytes(), bytearray(file.read_bytes())
+            damage(content, draw)
+            file.write_bytes(content)
+            assert find_damage(result_with(file, run)) == [expected_damage(file, run)]
+            file.write_bytes(whole)
+            damaged[file] = content
+        for file, content in damaged.items():
+            file.write_bytes(content)
+        found = verify(run, repair=True)
+        broken = {result_with(file, run) for file in damaged}
+        assert (
+            {each.folder for each in found if each.damage} == {each.folder for each in found if each.mended} == broken
+        )
+        assert {each.name: open_artifact(each).manifest["outputs"] for each in results(run)} == before
+        assert all(each.damage == [] for each in verify(run))
+
+
+def result_with(file: Path, run: Path) -> Path:
+    return run / file.relative_to(run).parts[0]
+
+
+def expected_damage(file: Path, run: Path) -> str:
+    name = file.relative_to(result_with(file, run)).as_posix()
+    return "manifest.json was changed" if name == MANIFEST else f"{name} holds other bytes"
 
 
 def test_files_that_are_missing_or_were_added_are_named(copied: Path) -> None:
