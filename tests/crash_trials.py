@@ -40,6 +40,7 @@ limit = 4
 branches = 3
 samples = 2
 max_new_tokens = 16
+max_lanes = 6
 keep_all = true
 
 [rules]
@@ -48,16 +49,20 @@ max_rep_2 = 0.9
 min_perplexity = 1.0
 
 [training]
-max_steps = 1
+max_steps = 4
 
 [teacher]
 kind = "lab"
 
 [evaluation]
 max_new_tokens = 16
+max_lanes = 4
 probe_samples = 0
+
+[execution]
+checkpoint_seconds = 1e-3
 """
-"""Every stage of the method but the judge, in about a second."""
+"""Every stage of the method but the judge, in about a second: two units a decoding, a checkpoint a step."""
 
 REPORT = "report"
 KINDS = ("mine", "filter", "teach", "train", "evaluate", REPORT)

@@ -95,7 +95,7 @@ def test_an_endpoint_that_refuses_ends_it_with_7_and_the_same_command_goes_on(
 
 
 def test_two_processes_do_not_write_one_log(tmp_path: Path) -> None:
-    with FaultServer(latency=(0.5, 0.5)) as server:
+    with FaultServer(latency=(4.0, 4.0)) as server:
         command = [*TEACH, "--endpoint", server.base_url, "--free"]
         first = subprocess.Popen([sys.executable, "-m", "sert", *command], cwd=tmp_path, stderr=subprocess.DEVNULL)
         while not server.log.requests:

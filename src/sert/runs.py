@@ -21,9 +21,19 @@ from sert.progress import Reporter, Silent
 from sert.report.examples import ShownPath, ShownPrediction
 from sert.report.page import write_report
 from sert.stages import PLAN, Stage, read_plan, spent, why_again, write_plan
-from sert.store.artifacts import MANIFEST, canonical_json, content_key, file_hash, json_text, manifest_hash
+from sert.store.artifacts import (
+    MANIFEST,
+    WORK_ENDING,
+    canonical_json,
+    content_key,
+    file_hash,
+    json_text,
+    manifest_hash,
+    tidy,
+)
 from sert.store.disk import put, remove, sync, sync_tree, writing
 from sert.store.lock import run_lock
+from sert.store.units import UNITS
 
 CONFIG = "config.toml"
 REPORT = "report"
@@ -141,6 +151,10 @@ def _begin(config: Config, stages: Sequence[Stage], out: Path, reporter: Reporte
     """Clear what a killed run left, say what a changed configuration means, and write down what is to be done."""
     for leftover in out.glob(".*.tmp-*"):  # the lock says that nobody writes there
         remove(leftover)
+    keeps = UNITS if config.execution.keep_units else None
+    for stage in stages:
+        for work in out.glob(f".{stage.folder.name}.*{WORK_ENDING}") if stage.finished else ():
+            tidy(work, {keeps})  # it was killed between its end and this
     before = read_plan(out)
     for stage in stages:
         if because := why_again(stage, before):

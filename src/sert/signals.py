@@ -35,6 +35,12 @@ def raise_arrived() -> None:
         raise KeyboardInterrupt if _arrived[0] == signal.SIGINT else SystemExit(128 + _arrived[0])
 
 
+def ignore() -> None:
+    """Let no signal change how a process ends whose work is done."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+
+
 def exit_interrupted() -> NoReturn:
     """Exit with 130 at once: the interpreter's own way out may turn an interrupt into a kill by the same signal."""
     sys.stdout.flush()

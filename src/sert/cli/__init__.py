@@ -27,23 +27,29 @@ Exit codes: 0 done, 1 the system refuses a file, 2 wrong command line, 3 configu
 def main() -> NoReturn:
     """Run the command line and exit with the documented code."""
     signals.watch()
+    code = _run()
+    signals.ignore()
+    sys.exit(code)
+
+
+def _run() -> int:
     try:
         result = cli(standalone_mode=False)
-        sys.exit(result if isinstance(result, int) else 0)
+        return result if isinstance(result, int) else 0
     except click.ClickException as error:
         shown = io.StringIO()
         error.show(shown)
         click.echo(printable(shown.getvalue()), nl=False, err=True)
-        sys.exit(error.exit_code)
+        return error.exit_code
     except (click.Abort, KeyboardInterrupt):
         click.echo("Interrupted; finished work is kept, the same command goes on with the rest.", err=True)
         signals.exit_interrupted()
     except SertError as error:
         click.echo(f"Error: {printable(str(error))}", err=True)
-        sys.exit(error.exit_code)
+        return error.exit_code
     except OSError as error:  # the file system refuses: no permission, a name too long, a disk that is read-only
         click.echo(f"Error: the system refuses a file: {printable(str(error))}", err=True)
-        sys.exit(SertError.exit_code)
+        return SertError.exit_code
 
 
 @click.group(epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})

@@ -172,7 +172,7 @@ def commit(
                 _make(folder, fill, made, Draft(work / RESULT, work))
             kept = {keeps}
         finally:
-            _tidy(work, kept)
+            tidy(work, kept)
     return _made_by_another(folder, key)
 
 
@@ -210,8 +210,8 @@ def _make(folder: Path, fill: Callable[[Draft], Mapping[str, Any]], made: Mappin
         raise
 
 
-def _tidy(work: Path, keep: set[str | None] | None) -> None:
-    """Remove what is not kept (None: all is), and the folder with it when it holds nothing that was worked for."""
+def tidy(work: Path, keep: set[str | None] | None) -> None:
+    """Remove from a hidden folder what is not kept (None: all is), and all of it when nothing was worked for."""
     for each in work.iterdir():
         if keep is not None and each.is_dir() and each.name not in keep:
             shutil.rmtree(each)

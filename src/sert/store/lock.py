@@ -28,15 +28,7 @@ def run_lock(folder: Path) -> Iterator[None]:
         DiskError: If the folder cannot be made or written to.
     """
     owner = folder / OWNER
-    make_folder(folder)
-    lock = FileLock(folder / LOCK)
-    with writing(folder):
-        try:
-            lock.acquire(timeout=WAIT_SECONDS)
-        except (Timeout, FileNotFoundError):  # not found: its owner was done, and removed it with the folder
-            raise RunLockedError(
-                f"{folder} is in use by {_holder(owner)}; wait for it or choose another --out."
-            ) from None
+    lock = _acquire(folder)
     try:
         put(owner, f"process {os.getpid()} on {platform.node()}\n".encode())
         yield
@@ -50,3 +42,19 @@ def _holder(owner: Path) -> str:
         return owner.read_text(encoding="utf-8").strip() or "another process"
     except OSError:
         return "another process"
+
+
+def _acquire(folder: Path) -> FileLock:
+    while True:
+        make_folder(folder)
+        lock = FileLock(folder / LOCK)
+        with writing(folder):
+            try:
+                lock.acquire(timeout=WAIT_SECONDS)
+                return lock
+            except FileNotFoundError:  # its owner was done, and removed the folder
+                continue
+            except Timeout:
+                raise RunLockedError(
+                    f"{folder} is in use by {_holder(folder / OWNER)}; wait for it or choose another --out."
+                ) from None

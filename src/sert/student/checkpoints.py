@@ -17,7 +17,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from sert.store.artifacts import canonical_json, content_key, file_hash
+from sert.store.artifacts import content_key, file_hash
 from sert.store.disk import make_folder, sync, sync_tree, writing
 
 CHECKPOINTS = "checkpoints"
@@ -72,7 +72,7 @@ class Checkpoints:
                 scratch.mkdir()
                 save_file(tensors, scratch / TENSORS)
                 numbers = asdict(progress) | {"tensors": file_hash(scratch / TENSORS)}
-                text = canonical_json({"numbers": numbers, "hash": content_key(numbers)})
+                text = json.dumps({"numbers": numbers, "hash": content_key(numbers)}, separators=(",", ":"))
                 (scratch / NUMBERS).write_text(text, encoding="ascii")
                 sync_tree(scratch)
                 final = self._folder / f"step-{progress.step:08d}"
