@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -100,3 +102,21 @@ def test_workers_end_when_the_work_is_stopped(tmp_path: Path) -> None:
 def test_one_worker_needs_no_other_process() -> None:
     assert isinstance(make_executor(1), ThisProcess)
     assert isinstance(make_executor(2), LocalProcesses)
+
+
+def test_workers_end_with_their_parent_however_it_ends(tmp_path: Path) -> None:
+    script = Path(__file__).with_name("worked_by_others.py")
+    parent = subprocess.Popen([sys.executable, str(script), str(tmp_path)])
+    wait_until(lambda: len(list(tmp_path.glob("worker-*"))) == 2)
+    parent.kill()
+    parent.wait()
+    for file in tmp_path.glob("worker-*"):
+        process = Path("/proc", file.name.rpartition("-")[2])
+        wait_until(lambda process=process: not process.exists())  # type: ignore[misc]
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    end = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.05)

@@ -96,6 +96,27 @@ def test_a_lane_does_not_depend_on_its_neighbours(any_student: Student) -> None:
         assert [c.token_ids for c in run(any_student, [text], SAMPLED)[text]] == [c.token_ids for c in together[text]]
 
 
+@pytest.mark.parametrize("order", [(0, 1, 2, 3, 4), (4, 2, 0, 3, 1), (1, 1, 1, 2, 2), (3,)])
+def test_logits_are_those_of_the_text_alone_whatever_is_padded_and_beside_it(
+    any_student: Student, order: tuple[int, ...]
+) -> None:
+    """At the prompts' ends and four steps on, two lanes a prompt, against forward passes of single texts."""
+    prompts = [any_student.encode_prompt(TEXTS[index]) for index in order]
+    following_TB = [torch.tensor([(7 * lane + step) % 200 + 1 for lane in range(2 * len(order))]) for step in range(4)]
+    with stepping(any_student) as stepper_type, torch.inference_mode():
+        stepper = stepper_type(any_student, prompts)
+        logits_TBV = [stepper.prefill().repeat_interleave(2, dim=0)]
+        stepper.fork(2, max_steps=4)
+        logits_TBV += [stepper.logits(stepper.step(tokens_B)) for tokens_B in following_TB]
+    for step, logits_BV in enumerate(logits_TBV):
+        for lane, logits_V in enumerate(logits_BV):
+            text = prompts[lane // 2] + [int(tokens_B[lane]) for tokens_B in following_TB[:step]]
+            with torch.no_grad():
+                alone_V = any_student.model(torch.tensor([text])).logits[0, -1].float()
+            assert (logits_V - alone_V).abs().max() <= 1e-4
+            assert int(logits_V.argmax()) == int(alone_V.argmax())
+
+
 def test_another_seed_samples_other_paths(student: Student) -> None:
     other = Decoding(branches=3, samples=4, max_new_tokens=24, top_k=10, top_p=0.95, seed=8)
     text = TEXTS[0]
