@@ -262,15 +262,40 @@ def test_what_other_settings_left_is_listed_and_removed_only_when_asked(copied: 
         find_removable(tmp_path)
 
 
-def test_a_broken_result_of_other_settings_is_told_from_what_can_be_mended(copied: Path) -> None:
+def test_what_other_settings_led_to_is_told_and_left_and_the_rest_mended(copied: Path) -> None:
     run(small().model_copy(update={"seed": 7}), out=copied)
-    (copied / MANIFEST).unlink()
-    stage = next(each for each in results(copied) if "-filter-" in each.name)
     removable = {each.folder for each in find_removable(copied)}
-    flip(next(each for each in results(copied) if each in removable and "-filter-" in each.name) / "verdicts.parquet")
-    with pytest.raises(DataError, match="other settings led to it"):
-        verify(copied, repair=True)
-    assert stage.is_dir()
+    filtered = [each for each in results(copied) if "-filter-" in each.name]
+    for each in filtered:
+        flip(each / "verdicts.parquet")
+    found = {each.folder: each.mended for each in verify(copied, repair=True) if each.damage}
+    assert found == {each: each not in removable for each in filtered}
+    assert len(set(found.values())) == 2
+
+
+def test_a_file_that_was_added_is_named_and_costs_no_work(copied: Path) -> None:
+    stage = next(each for each in results(copied) if "-train-" in each.name)
+    (stage / "notes.txt").write_text("mine")
+    before = (stage / MANIFEST).read_bytes()
+    (found,) = (each for each in verify(copied, repair=True) if each.damage)
+    assert (found.damage, found.mended) == (["notes.txt was added"], False)
+    assert (stage / MANIFEST).read_bytes() == before and (stage / "notes.txt").exists()
+
+
+def test_a_run_that_was_stopped_with_other_settings_is_no_damage(copied: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    other = small().model_copy(update={"training": small().training.model_copy(update={"learning_rate": 1e-5})})
+
+    def stopped(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("sert.student.training.train_student", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            run(other, out=copied)
+    assert [each for each in verify(copied, repair=True) if each.damage] == []
+    assert load_config(copied / "config.toml").training.learning_rate == 1e-5
+    assert run(other, out=copied).stages_made > 0
+    assert [each for each in verify(copied) if each.damage] == []
 
 
 def test_the_command_lists_and_removes(copied: Path) -> None:

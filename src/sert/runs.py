@@ -79,8 +79,13 @@ def plan(config: Config, *, out: Path) -> list[PlannedStage]:
     before = read_plan(out)
     return [
         PlannedStage(stage.name, stage.work, stage.finished, stage.folder.name, why_again(stage, before))
-        for stage in _stages(build_method(config, out=out, reporter=Silent()))
+        for stage in stages_of(config, out, Silent())
     ]
+
+
+def stages_of(config: Config, out: Path, reporter: Reporter) -> list[Stage]:
+    """List the stages of a run."""
+    return list(_stages(build_method(config, out=out, reporter=reporter)))
 
 
 def run(config: Config, *, out: Path | None = None, reporter: Reporter | None = None) -> RunResult:
@@ -133,6 +138,7 @@ def report_run(folder: Path) -> RunResult:
     if unfinished:
         raise DataError(f"{folder} is not finished: {', '.join(unfinished)} to do. Run it again with `sert run`.")
     with run_lock(folder):
+        (folder / MANIFEST).unlink(missing_ok=True)
         metrics = _write_report(config, tasks, folder)
         write_plan(folder, stages)
         _seal(config, stages, folder)
@@ -148,7 +154,11 @@ def _stages(tasks: Sequence[TaskMethod]) -> Iterator[Stage]:
 
 
 def _begin(config: Config, stages: Sequence[Stage], out: Path, reporter: Reporter) -> None:
-    """Clear what a killed run left, say what a changed configuration means, and write down what is to be done."""
+    """Clear what a killed run left, say what a changed configuration means, and write down what is to be done.
+
+    The run's manifest goes first and comes last: without it, nobody takes what is being changed for damage.
+    """
+    (out / MANIFEST).unlink(missing_ok=True)
     for leftover in out.glob(".*.tmp-*"):  # the lock says that nobody writes there
         remove(leftover)
     keeps = UNITS if config.execution.keep_units else None

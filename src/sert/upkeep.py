@@ -11,15 +11,15 @@ from typing import Any, NamedTuple
 from sert.config import Config
 from sert.config_files import load_config
 from sert.errors import DataError
-from sert.method import build_method
 from sert.progress import Reporter, Silent
-from sert.runs import CONFIG, REPORT, report_run
+from sert.runs import CONFIG, REPORT, report_run, stages_of
 from sert.stages import PLAN, Stage, read_plan
 from sert.store.artifacts import MANIFEST, WORK_ENDING, manifest_hash
 from sert.store.disk import put
+from sert.store.disk import remove as remove_path
 from sert.store.lock import run_lock
 from sert.store.units import UNITS, UnitStore
-from sert.store.verification import find_damage, hash_damage, open_intact
+from sert.store.verification import ADDED, find_damage, hash_damage, open_intact
 
 
 class Verified(NamedTuple):
@@ -53,7 +53,7 @@ def verify(folder: Path, *, repair: bool = False, reporter: Reporter | None = No
         reporter: Where progress goes.
 
     Raises:
-        DataError: If the folder is neither, or what is broken cannot be made again.
+        DataError: If the folder is neither, or a result that is no run's is to be repaired.
         RunLockedError: If another process writes to the run.
     """
     reporter = reporter or Silent()
@@ -77,8 +77,8 @@ def verify(folder: Path, *, repair: bool = False, reporter: Reporter | None = No
             advance(1)
     broken = [each for each in found if each.damage]
     if repair and broken:
-        _repair(folder, broken, reporter)
-        return [each._replace(mended=bool(each.damage)) for each in found]
+        mended = _repair(folder, broken, reporter)
+        return [each._replace(mended=each.folder.name in mended) for each in found]
     return found
 
 
@@ -100,8 +100,10 @@ def remove(run: Path, removable: list[Removable]) -> None:
         RunLockedError: If another process writes to the run.
     """
     with run_lock(run):
+        still = {each.folder for each in find_removable(run)}  # a run may have come and gone since
         for each in removable:
-            shutil.rmtree(each.folder)
+            if each.folder in still:
+                remove_path(each.folder)
 
 
 def _removable(run: Path) -> Iterator[Removable]:
@@ -155,23 +157,26 @@ def _results_of(run: Path) -> set[Path]:
     return there | {run / Path(str(name)).name for name in stages.values()}
 
 
-def _repair(run: Path, broken: list[Verified], reporter: Reporter) -> None:
-    tasks = build_method(_config_of(run), out=run, reporter=reporter)
-    stages = {stage.folder.name: stage for task in tasks for stage in task.stages}
-    lost = [each.folder.name for each in broken if each.folder != run and not each.folder.name.startswith(".")]
-    if unknown := sorted(set(lost) - stages.keys()):
-        raise DataError(
-            f"{', '.join(unknown)} of {run} cannot be made again: other settings led to it than those of {CONFIG}. Run "
-            "these again, or remove it with `sert gc`."
-        )
+def _repair(run: Path, broken: list[Verified], reporter: Reporter) -> set[str]:
+    """Make again what is broken and belongs to the run's configuration, and name these folders."""
     with run_lock(run):
+        stages = {stage.folder.name: stage for stage in stages_of(_config_of(run), run, reporter)}
+        mended = set()
         for each in broken:
-            if each.folder.name.startswith("."):
-                UnitStore(each.folder / UNITS).finished()  # removes what is damaged
-        for name in [name for name in stages if name in lost]:
+            name = each.folder.name
+            if each.folder == run:
+                continue  # mended by its report
+            if name.startswith("."):
+                UnitStore(each.folder / UNITS).finished()  # removes what is damaged; it is done again when it is needed
+                mended.add(name)
+            elif name in stages and not all(line.endswith(ADDED) for line in each.damage):
+                mended.add(name)
+        for name in [name for name in stages if name in mended]:
             _make_again(stages[name], reporter)
     if all(stage.finished for stage in stages.values()):
         report_run(run)
+        mended |= {each.folder.name for each in broken if each.folder == run}
+    return mended
 
 
 def _config_of(run: Path) -> Config:
@@ -186,7 +191,7 @@ def _config_of(run: Path) -> Config:
 def _make_again(stage: Stage, reporter: Reporter) -> None:
     """Make a stage again; the broken folder is kept until the new one is there."""
     if not stage.finished:
-        shutil.rmtree(stage.folder, ignore_errors=True)
+        remove_path(stage.folder)
         stage.make()
         return
     intact = open_intact(stage.folder)

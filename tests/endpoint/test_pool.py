@@ -1,3 +1,4 @@
+import errno
 import random
 import tracemalloc
 from collections import deque
@@ -10,7 +11,7 @@ from endpoint.fakes import ENDPOINT, PRICE, FakeTransport, calls_of, reply, sett
 from sert.endpoint.calls import TroubleError, Usage, make_call
 from sert.endpoint.standing import read_standing
 from sert.endpoint.transport import Received
-from sert.errors import BudgetError, EndpointError
+from sert.errors import BudgetError, DiskError, EndpointError
 
 PAID = {"free": False, "price": PRICE}
 
@@ -30,6 +31,21 @@ def test_what_is_answered_is_not_asked_again(tmp_path: Path) -> None:
     log, _, _ = settle(calls_of(7), again, tmp_path)
     assert sorted(again.attempts) == ["q5", "q6"]
     assert (log.totals.answers, log.totals.requests) == (7, 7)
+
+
+@pytest.mark.parametrize("code", [errno.EIO, errno.ENOSPC])
+def test_a_log_that_does_not_reach_the_disk_ends_the_calls(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    def broken(descriptor: int) -> None:
+        raise OSError(code, "broken")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("os.fsync", broken)
+        with pytest.raises(DiskError):
+            settle(calls_of(20), FakeTransport(), tmp_path)
+    log, _, _ = settle(calls_of(20), FakeTransport(), tmp_path)
+    assert log.totals.answers == 20
 
 
 def test_the_same_request_twice_is_sent_once(tmp_path: Path) -> None:

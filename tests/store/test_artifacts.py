@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from sert.errors import DataError, DiskError, DiskFullError, RunLockedError
+from sert.errors import DataError, DiskError, DiskFullError, RunLockedError, StudentError
 from sert.store.artifacts import MANIFEST, Draft, commit, content_key, file_hash, open_artifact, work_folder
 from sert.store.lock import run_lock
 
@@ -64,16 +64,18 @@ def test_foreign_files_are_never_overwritten(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("error", "seen"),
+    ("error", "seen", "left"),
     [
-        (ValueError("broken"), ValueError),
-        (OSError(errno.ENOSPC, "full"), DiskFullError),
-        (OSError(errno.EIO, "broken"), DiskError),
-        (KeyboardInterrupt(), KeyboardInterrupt),
+        (DataError("cannot be used"), DataError, []),
+        (StudentError("cannot be loaded"), StudentError, []),
+        # These may go on, and only the seconds are left to add to.
+        (OSError(errno.ENOSPC, "full"), DiskFullError, ["spent.json"]),
+        (OSError(errno.EIO, "broken"), DiskError, ["spent.json"]),
+        (KeyboardInterrupt(), KeyboardInterrupt, ["spent.json"]),
     ],
 )
-def test_nothing_is_left_behind_when_making_fails(
-    tmp_path: Path, error: BaseException, seen: type[BaseException]
+def test_nothing_of_the_result_is_left_behind_when_making_fails(
+    tmp_path: Path, error: BaseException, seen: type[BaseException], left: list[str]
 ) -> None:
     def fail(draft: Draft) -> dict[str, int]:
         (draft.folder / "half").write_text("half")
@@ -81,7 +83,7 @@ def test_nothing_is_left_behind_when_making_fails(
 
     with pytest.raises(seen):
         commit(tmp_path / "out", fail, stage="test", config={}, inputs={}, seed=0)
-    assert list(tmp_path.iterdir()) == []
+    assert [file.name for file in tmp_path.rglob("*") if file.is_file() and file.name != ".lock"] == left
 
 
 def test_a_full_disk_is_known_in_its_wrapping(tmp_path: Path) -> None:
@@ -155,9 +157,8 @@ def test_what_is_kept_stays_hidden_beside_the_result(tmp_path: Path) -> None:
 
 def test_seconds_add_up_over_attempts(tmp_path: Path) -> None:
     def slow(draft: Draft) -> dict[str, int]:
-        worked_for(draft)
         draft._since -= 100
-        raise ValueError
+        raise KeyboardInterrupt
 
     def fill(draft: Draft) -> dict[str, int]:
         draft._since -= 20
@@ -165,7 +166,7 @@ def test_seconds_add_up_over_attempts(tmp_path: Path) -> None:
         draft._since -= 3
         return {}
 
-    with pytest.raises(ValueError):  # noqa: PT011
+    with pytest.raises(KeyboardInterrupt):
         commit(tmp_path / "out", slow, **SETTINGS)
     assert 123 <= commit(tmp_path / "out", fill, **SETTINGS).manifest["wall_seconds"] < 133
 
@@ -211,3 +212,22 @@ def test_a_second_writer_is_refused_and_told_who_holds_the_run(tmp_path: Path) -
     process.join()
     with run_lock(tmp_path):
         pass
+
+
+def test_what_a_process_left_that_was_killed_at_the_end_is_cleared(tmp_path: Path) -> None:
+    made = make(tmp_path / "out")
+    hidden = work_folder(made.folder, made.key)
+    (hidden / "checkpoints").mkdir(parents=True)
+    (hidden / "checkpoints" / "large").write_text("x")
+    make(tmp_path / "out")
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_another_result_that_comes_in_between_is_not_overwritten(tmp_path: Path) -> None:
+    def overtaken(draft: Draft) -> dict[str, int]:
+        make(tmp_path / "out", text="other")
+        return {}
+
+    with pytest.raises(DataError, match="already holds another result"):
+        commit(tmp_path / "out", overtaken, **SETTINGS)
+    assert open_artifact(tmp_path / "out").counts == {"characters": 5}

@@ -120,3 +120,24 @@ def wait_until(condition: Callable[[], bool]) -> None:
     while not condition():
         assert time.monotonic() < end
         time.sleep(0.05)
+
+
+def test_a_worker_that_dies_at_its_start_is_heard_of_however_large_the_job(tmp_path: Path) -> None:
+    """Without the guard of its main module, a worker ends while it imports it."""
+    script = tmp_path / "unguarded.py"
+    script.write_text(
+        "from pathlib import Path\n"
+        "from sert.errors import WorkerError\n"
+        "from sert.store.executors import LocalProcesses\n"
+        "from sert.store.units import Unit, UnitStore\n"
+        "units = [Unit(number, tuple(range(100_000))) for number in range(2)]\n"
+        "job = 'x' * 1_000_000\n"
+        "try:\n"
+        "    list(LocalProcesses(2).execute(job, units, UnitStore(Path('units')), advance=lambda *_: None))\n"
+        "except WorkerError as error:\n"
+        "    print(error)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, str(script)], cwd=tmp_path, capture_output=True, text=True, timeout=100, check=True
+    )
+    assert "died 3 times" in done.stdout

@@ -93,3 +93,23 @@ def test_a_number_that_is_not_finite_is_refused_before_anything_is_written(tmp_p
     with Journal(tmp_path / "j") as journal, pytest.raises(ValueError, match="not JSON compliant"):
         journal.append({"n": float("nan")})
     assert os.stat(tmp_path / "j").st_size == 0
+
+
+def test_an_append_that_was_interrupted_spoils_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A signal can come between the write and its being noted, after a part of the record or after all of it."""
+    file, whole_write = tmp_path / "j", os.write
+    for part, kept in ((5, []), (None, [{"n": 1}])):
+        file.unlink(missing_ok=True)
+        with Journal(file) as journal:
+            journal.append({"n": 0})
+
+            def interrupted(descriptor: int, content: bytes, part: int | None = part) -> int:
+                whole_write(descriptor, content[:part])
+                raise KeyboardInterrupt
+
+            with monkeypatch.context() as patched:
+                patched.setattr(os, "write", interrupted)
+                with pytest.raises(KeyboardInterrupt):
+                    journal.append({"n": 1})
+            journal.append({"n": 2})
+        assert whole(file) == [{"n": 0}, *kept, {"n": 2}]

@@ -27,8 +27,11 @@ Exit codes: 0 done, 1 the system refuses a file, 2 wrong command line, 3 configu
 def main() -> NoReturn:
     """Run the command line and exit with the documented code."""
     signals.watch()
-    code = _run()
-    signals.ignore()
+    try:
+        code = _run()
+        signals.ignore()
+    except KeyboardInterrupt:
+        signals.exit_interrupted()
     sys.exit(code)
 
 

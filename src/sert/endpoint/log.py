@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from sert.endpoint.calls import Call, Reply, Usage
 from sert.endpoint.standing import FILE, Submission, Totals, read_standing
+from sert.errors import DiskError
 from sert.store.journal import Journal
 
 Offload = Callable[[Callable[[], None]], Awaitable[None]]
@@ -166,18 +167,19 @@ class CallLog:
         await waiting
 
     async def _sync(self) -> None:
-        while self._waiting:
-            waiting, self._waiting = self._waiting, []
-            try:
-                await self._offload(self._journal.sync)
-            except OSError as error:
+        try:
+            while self._waiting:
+                waiting, self._waiting = self._waiting, []
+                failed = None
+                try:
+                    await self._offload(self._journal.sync)
+                except DiskError as error:
+                    failed = error
                 for each in waiting:
                     if not each.done():
-                        each.set_exception(error)
-            for each in waiting:
-                if not each.done():
-                    each.set_result(None)
-        self._syncing = None
+                        each.set_exception(failed) if failed else each.set_result(None)
+        finally:
+            self._syncing = None
 
     def _append(self, record: Mapping[str, Any]) -> None:
         self.standing.apply(self._journal.append(record), record)

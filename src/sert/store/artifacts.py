@@ -5,6 +5,7 @@ and one rename makes the folder visible. A folder without a manifest is not an a
 (units of work, checkpoints) waits in the hidden folder too, and outlives a crash there.
 """
 
+import errno
 import hashlib
 import importlib.metadata
 import json
@@ -17,9 +18,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sert.errors import DataError, DiskError
-from sert.store.disk import put, sync, sync_tree, writing
-from sert.store.lock import run_lock
+from sert.errors import ConfigError, DataError, DiskError, StudentError, TeacherError
+from sert.store.disk import put, remove, sync, sync_tree, writing
+from sert.store.lock import LOCK, OWNER, run_lock
 
 MANIFEST = "manifest.json"
 SCHEMA_VERSION = 2
@@ -27,7 +28,7 @@ WORK_ENDING = ".work"
 """How the name of a hidden folder of finished work ends."""
 RESULT, SPENT = "result", "spent.json"
 """In the hidden folder: what will be the artifact, and the seconds that were spent on it so far."""
-_PACKAGES = ("sert", "torch", "transformers", "tokenizers", "pyarrow")
+_PACKAGES = ("sert", "torch", "transformers", "tokenizers", "accelerate", "safetensors", "numpy", "pyarrow")
 
 
 def canonical_json(value: Any) -> str:
@@ -162,7 +163,7 @@ def commit(
     key = artifact_key(stage, config=config, inputs=inputs, seed=seed)
     with writing(Path()):  # the system may refuse the name itself
         if _is_taken(folder):
-            return _made_by_another(folder, key)
+            return _tidied(_made_by_another(folder, key), keeps)
     made = {"stage": stage, "key": key, "config": dict(config), "inputs": dict(inputs), "seed": seed}
     work = work_folder(folder, key)
     with run_lock(work):
@@ -199,15 +200,28 @@ def _make(folder: Path, fill: Callable[[Draft], Mapping[str, Any]], made: Mappin
             manifest = json.loads(canonical_json(manifest))
             write_json(draft.folder / MANIFEST, manifest | {"hash": manifest_hash(manifest)})
             sync_tree(draft.folder)
-            if folder.exists():
-                folder.rmdir()  # it is empty
-            draft.folder.rename(folder)
+            try:
+                draft.folder.rename(folder)  # which may be there, but is empty then
+            except OSError as error:
+                if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                    raise
+                raise _taken(folder) from None
             sync(folder.parent)
-    except BaseException:
+    except BaseException as error:
         shutil.rmtree(draft.folder, ignore_errors=True)
-        with suppress(DiskError):
-            draft.lap()
+        if not isinstance(error, ConfigError | DataError | StudentError | TeacherError):  # these go on with nothing
+            with suppress(DiskError):
+                draft.lap()
         raise
+
+
+def _tidied(artifact: Artifact, keeps: str | None) -> Artifact:
+    """Remove what a process left that was killed when the artifact was there."""
+    work = work_folder(artifact.folder, artifact.key)
+    if work.is_dir():
+        with run_lock(work):
+            tidy(work, {keeps})
+    return artifact
 
 
 def tidy(work: Path, keep: set[str | None] | None) -> None:
@@ -215,7 +229,8 @@ def tidy(work: Path, keep: set[str | None] | None) -> None:
     for each in work.iterdir():
         if keep is not None and each.is_dir() and each.name not in keep:
             shutil.rmtree(each)
-    if not any(each.is_dir() and any(each.iterdir()) for each in work.iterdir()):
+    holds = {each.name for each in work.iterdir() if not each.is_dir() or any(each.iterdir())} - {LOCK, OWNER}
+    if not holds or (keep is not None and holds == {SPENT}):
         shutil.rmtree(work, ignore_errors=True)
 
 
@@ -224,7 +239,7 @@ def discard(folder: Path, key: str, *, if_counts: Callable[[Mapping[str, Any]], 
     if (folder / MANIFEST).is_file():
         found = open_artifact(folder)
         if found.key == key and if_counts(found.counts):
-            shutil.rmtree(folder)
+            remove(folder)
 
 
 def _is_taken(folder: Path) -> bool:
@@ -236,8 +251,12 @@ def _made_by_another(folder: Path, key: str) -> Artifact:
         raise DataError(f"{folder} already holds other files; choose a new --out.")
     found = open_artifact(folder)
     if found.key != key:
-        raise DataError(f"{folder} already holds another result; choose a new --out or remove it.")
+        raise _taken(folder)
     return found
+
+
+def _taken(folder: Path) -> DataError:
+    return DataError(f"{folder} already holds another result; choose a new --out or remove it.")
 
 
 def manifest_hash(manifest: Mapping[str, Any]) -> str:

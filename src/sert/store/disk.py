@@ -12,6 +12,8 @@ from pathlib import Path
 from sert.errors import DataError, DiskError, DiskFullError
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_OTHERS = (errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOMEM, errno.ECHILD, errno.EPIPE)
+"""What the system says of files and is no fault of a disk."""
 _WRAPPED = re.compile(r"os error (\d+)\)")
 """How libraries written in Rust name the system's error."""
 
@@ -43,7 +45,7 @@ def writing(folder: Path, needed: int = 1) -> Iterator[None]:
 def _code_of(error: Exception) -> int | None:
     """Find the system's error in whatever it comes wrapped in."""
     if isinstance(error, OSError):
-        return None if isinstance(error, ConnectionError | TimeoutError) else error.errno
+        return None if isinstance(error, ConnectionError | TimeoutError) or error.errno in _OTHERS else error.errno
     wrapped = _WRAPPED.search(str(error))
     return int(wrapped[1]) if wrapped else None
 
@@ -84,9 +86,14 @@ def make_folder(folder: Path) -> None:
 
 
 def remove(path: Path) -> None:
-    """Remove a file, a folder and all in it, or a link but nothing that it leads to; or nothing if nothing is there."""
+    """Remove a file, a folder and all in it, or a link but nothing that it leads to; or nothing if nothing is there.
+
+    A folder gets another name first, so that none is there that lacks a part.
+    """
     if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
+        aside = path.with_name(f".{path.name}.tmp-{uuid.uuid4().hex[:8]}")
+        path.rename(aside)
+        shutil.rmtree(aside)
     else:
         path.unlink(missing_ok=True)
 

@@ -18,6 +18,7 @@ from typing import Any, Protocol
 
 from sert.errors import SertError, WorkerError
 from sert.progress import Advance
+from sert.store.disk import writing
 from sert.store.units import Unit, UnitStore
 
 Run = Callable[[Unit, Advance], bytes]
@@ -121,8 +122,12 @@ class _Worker:
     def give(self, unit: Unit) -> None:
         """Let it do a unit."""
         self.unit = unit
-        with suppress(OSError):  # it is dead, and will be heard of
-            self.pipe.send(unit)
+        self.send(unit)
+
+    def send(self, what: Any) -> None:
+        """Send it something; one that is dead does not mind, and will be heard of."""
+        with suppress(OSError):
+            self.pipe.send(what)
 
     def hear(self) -> tuple[str, Any]:
         """Return what it says, or that it died and with which exit code."""
@@ -130,7 +135,8 @@ class _Worker:
             said: tuple[str, Any] = self.pipe.recv()
             return said
         except (EOFError, OSError):
-            self.process.join(_STOP_SECONDS)
+            self.process.kill()
+            self.process.join()
             return "died", self.process.exitcode
 
     def advance(self, units: float, advance: Advance) -> None:
@@ -152,6 +158,8 @@ class _Crew:
         try:
             for number in range(self._size):
                 self.workers.append(self._start(number))
+            for worker in self.workers:  # they import at the same time, and only then read
+                worker.send((self._job, self._store))
         except BaseException:
             self._stop()
             raise
@@ -168,11 +176,12 @@ class _Crew:
     def replace(self, dead: _Worker) -> None:
         """Start another worker in the place of one that died."""
         dead.pipe.close()
-        self.workers[self.workers.index(dead)] = self._start(dead.number)
+        new = self.workers[self.workers.index(dead)] = self._start(dead.number)
+        new.send((self._job, self._store))
 
     def _start(self, number: int) -> _Worker:
         ours, theirs = self._context.Pipe()
-        process = self._context.Process(target=_serve, args=(self._job, self._store, number, theirs), daemon=True)
+        process = self._context.Process(target=_serve, args=(number, theirs), daemon=True)
         with _interrupts_held():
             process.start()
         theirs.close()
@@ -199,18 +208,19 @@ def _interrupts_held() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _serve(job: Job, store: UnitStore, number: int, pipe: Any) -> None:
-    """Do the units that come through the pipe, until it is closed."""
+def _serve(number: int, pipe: Any) -> None:
+    """Do the units that come through the pipe, until the parent ends this process or itself."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
+        # What is large comes this way: nobody reads the pipe of `Process` itself when a process dies at its start.
+        job, store = pipe.recv()
         run = job.start(number)
         while True:
             unit: Unit = pipe.recv()
             teller = _Teller(pipe)
-            store.commit(unit, run(unit, teller))
+            with writing(store.folder):
+                store.commit(unit, run(unit, teller))
             pipe.send(("done", teller.untold))
-    except (EOFError, BrokenPipeError):
-        return
     except SertError as error:
         pipe.send(("failed", error))
     except Exception:

@@ -50,6 +50,9 @@ class Journal:
         Raises:
             DiskError: If it cannot be written, there is no room for instance; what stood there before is untouched.
         """
+        if os.fstat(self._descriptor).st_size != self._end:  # an append was interrupted
+            self._end = self._after_last_newline()
+            os.ftruncate(self._descriptor, self._end)
         start, line = self._end, _encode(record)
         with writing(self._file.parent, len(line)):
             try:

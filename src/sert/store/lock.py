@@ -3,13 +3,13 @@
 import os
 import platform
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
 from sert.errors import RunLockedError
-from sert.store.disk import make_folder, put, writing
+from sert.store.disk import make_folder, writing
 
 LOCK, OWNER = ".lock", ".lock-owner"
 WAIT_SECONDS = 0.5
@@ -30,7 +30,9 @@ def run_lock(folder: Path) -> Iterator[None]:
     owner = folder / OWNER
     lock = _acquire(folder)
     try:
-        put(owner, f"process {os.getpid()} on {platform.node()}\n".encode())
+        with suppress(OSError):  # whom to name to others is no reason to stop, on a full disk least of all
+            owner.unlink(missing_ok=True)
+            owner.write_text(f"process {os.getpid()} on {platform.node()}\n", encoding="utf-8")
         yield
     finally:
         owner.unlink(missing_ok=True)

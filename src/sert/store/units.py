@@ -37,12 +37,11 @@ class UnitStore:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        make_folder(folder)
 
     def finished(self) -> dict[int, Path]:
         """Find the finished units by number. Files whose bytes are not those that were written are removed."""
         found = {}
-        for file in sorted(self.folder.iterdir()):
+        for file in self._files():
             if _is_whole(file):
                 found[int(file.name.partition(".")[0])] = file
             else:
@@ -51,8 +50,10 @@ class UnitStore:
 
     def damaged(self) -> list[str]:
         """Name the files whose bytes are not those that were written."""
-        files = sorted(file for file in self.folder.iterdir() if not file.name.startswith("."))
-        return [file.name for file in files if not _is_whole(file)]
+        return [file.name for file in self._files() if not file.name.startswith(".") and not _is_whole(file)]
+
+    def _files(self) -> list[Path]:
+        return sorted(file for file in self.folder.glob("*") if file.is_file())
 
     def commit(self, unit: Unit, content: bytes) -> None:
         """Keep what came of a unit: all of it or, if anything fails, nothing.
@@ -60,6 +61,7 @@ class UnitStore:
         Raises:
             DiskError: If it cannot be written.
         """
+        make_folder(self.folder)
         scratch = self.folder / f".{uuid.uuid4().hex}"
         with writing(self.folder, len(content)):
             try:
@@ -73,10 +75,7 @@ class UnitStore:
 
 def _is_whole(file: Path) -> bool:
     number, _, digest = file.name.partition(".")
-    try:
-        return number.isdecimal() and digest == _digest(file.read_bytes())
-    except OSError:
-        return False
+    return number.isdecimal() and digest == _digest(file.read_bytes())
 
 
 def _digest(content: bytes) -> str:

@@ -6,6 +6,9 @@ from pathlib import Path
 from sert.errors import DataError
 from sert.store.artifacts import MANIFEST, Artifact, file_hash, manifest_hash, open_artifact
 
+ADDED = "was added"
+"""How a file is told that was not there when the result was finished; it takes nothing away."""
+
 
 def find_damage(folder: Path) -> list[str]:
     """Re-hash a finished folder and say what is no longer as it was left; nothing when all is well.
@@ -43,7 +46,7 @@ def hash_damage(folder: Path, outputs: Mapping[str, str], files: Iterable[Path])
     there = {file.relative_to(folder).as_posix() for file in files}
     for name in sorted(outputs.keys() | there):
         if name not in outputs:
-            yield f"{name} was added"
+            yield f"{name} {ADDED}"
         elif name not in there:
             yield f"{name} is missing"
         elif (found := _hash_of(folder / name)) != outputs[name]:

@@ -18,7 +18,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from sert.store.artifacts import content_key, file_hash
-from sert.store.disk import make_folder, sync, sync_tree, writing
+from sert.store.disk import make_folder, remove, sync, sync_tree, writing
 
 CHECKPOINTS = "checkpoints"
 """Folder of the checkpoints in an artifact's hidden folder."""
@@ -47,9 +47,18 @@ class Progress:
 class Checkpoints:
     """The checkpoints of one training."""
 
-    def __init__(self, folder: Path, *, every_seconds: float, say: Callable[[str], None]) -> None:
-        """Take where they lie, how often one is due, and who is told of broken ones."""
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        every_seconds: float,
+        say: Callable[[str], None],
+        saved: Callable[[], object] = lambda: None,
+    ) -> None:
+        """Take where they lie, how often one is due, who is told of broken ones, and what is called after each one."""
+        self._saved = saved
         self._folder, self._every, self._say = folder, every_seconds, say
+        self._damaged: list[Path] = []
         self._last = time.monotonic()
 
     @property
@@ -66,6 +75,8 @@ class Checkpoints:
         tensors = _tensors_of(model, adamw)
         size = sum(tensor.nbytes for tensor in tensors.values())
         make_folder(self._folder)
+        for useless in [*self._damaged, *self._folder.glob(".*")]:  # the latter are of a process that was killed
+            remove(useless)
         scratch = self._folder / f".{uuid.uuid4().hex}"
         with writing(self._folder, size):
             try:
@@ -75,15 +86,14 @@ class Checkpoints:
                 text = json.dumps({"numbers": numbers, "hash": content_key(numbers)}, separators=(",", ":"))
                 (scratch / NUMBERS).write_text(text, encoding="ascii")
                 sync_tree(scratch)
-                final = self._folder / f"step-{progress.step:08d}"
-                shutil.rmtree(final, ignore_errors=True)  # a damaged one, that was passed over
-                scratch.rename(final)
+                scratch.rename(self._folder / f"step-{progress.step:08d}")
                 sync(self._folder)
             finally:
                 shutil.rmtree(scratch, ignore_errors=True)
         for old in self._all()[KEPT:]:
             shutil.rmtree(old)
         self._last = time.monotonic()
+        self._saved()
 
     def restore(self, model: nn.Module, adamw: torch.optim.Optimizer) -> Progress:
         """Put the last complete checkpoint into model and optimizer and return its progress. Broken ones are named."""
@@ -91,6 +101,7 @@ class Checkpoints:
             numbers = _read_numbers(folder)
             if numbers is None:
                 self._say(f"the checkpoint {folder.name} is damaged and passed over")
+                self._damaged.append(folder)
                 continue
             _put_back(load_file(folder / TENSORS), model, adamw)
             del numbers["tensors"]
@@ -127,4 +138,4 @@ def _put_back(tensors: dict[str, Tensor], model: nn.Module, adamw: torch.optim.O
             weight.copy_(tensors[f"weight/{name}"])
             kept = {part: tensors[f"{part}/{name}"] for part in _ADAM if f"{part}/{name}" in tensors}
             if kept:
-                adamw.state[weight] = {part: value.to(weight.device) for part, value in kept.items()}
+                adamw.state[weight] = {part: value.to(weight.device, copy=True) for part, value in kept.items()}

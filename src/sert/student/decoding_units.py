@@ -2,8 +2,9 @@
 
 import math
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 from sert.config import StudentConfig
@@ -102,8 +103,7 @@ class DecodingJob:
 class DecodedRows:
     """The lanes of every row, read from the finished units."""
 
-    def __init__(self, units: Sequence[Unit], store: UnitStore) -> None:
-        files = store.finished()
+    def __init__(self, units: Sequence[Unit], files: Mapping[int, Path]) -> None:
         self._units = [PackedUnit(files[unit.number]) for unit in units]
         self._places = {row: (unit.number, place) for unit in units for place, row in enumerate(unit.rows)}
         self.eos_id: int = self._units[0].notes["eos_id"]
@@ -131,13 +131,14 @@ def decode_in_units(
         SertError: If the student cannot be used, or the disk; finished units are kept.
     """
     units, store = job.units(), UnitStore(draft.work / UNITS)
-    finished = store.finished()
-    to_do = [unit for unit in units if unit.number not in finished]
-    if finished:
-        reporter.say(f"{label}: {len(units) - len(to_do)} of {len(units)} units were finished earlier")
     lanes = job.decoding.lanes_per_question
-    with reporter.track(label, len(job.prompts) * lanes, "paths" if lanes > 1 else "questions") as advance:
-        advance(sum(len(unit.rows) for unit in units if unit.number in finished) * lanes)
-        for _ in executor.execute(job, to_do, store, advance=advance):
-            draft.lap()
-    return DecodedRows(units, store)
+    finished = store.finished()
+    while to_do := [unit for unit in units if unit.number not in finished]:
+        if finished:
+            reporter.say(f"{label}: {len(units) - len(to_do)} of {len(units)} units were finished earlier")
+        with reporter.track(label, len(job.prompts) * lanes, "paths" if lanes > 1 else "questions") as advance:
+            advance((len(job.prompts) - sum(len(unit.rows) for unit in to_do)) * lanes)
+            for _ in executor.execute(job, to_do, store, advance=advance):
+                draft.lap()
+        finished = store.finished()  # as they are on the disk
+    return DecodedRows(units, finished)

@@ -5,20 +5,25 @@ A trained folder holds `model/` (loads with `from_pretrained`; weights, tokenize
 """
 
 import os
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sert.config import APART, ExecutionConfig, StudentConfig, TrainingConfig
 from sert.errors import DataError
 from sert.progress import Reporter, Silent
 from sert.records import Example
-from sert.store.artifacts import MANIFEST, Artifact, Draft, artifact_key, commit, open_artifact, work_folder
+from sert.store.artifacts import MANIFEST, RESULT, Artifact, Draft, artifact_key, commit, open_artifact, work_folder
 from sert.store.disk import require_room, writing
 from sert.store.tables import records_key, write_table
 from sert.student.card import write_model_card
 from sert.student.load import Student, load_student, student_key
+
+if TYPE_CHECKING:
+    from sert.student.training import TrainingResult
+
+_ROOM = 4
+"""What a training needs on the disk, in sizes of its student: one for the result and three for a checkpoint."""
 
 
 def train(
@@ -58,30 +63,37 @@ def train(
     if not examples:
         raise DataError(f"{label}: there are no examples to train on.")
 
-    def fill(draft: Draft) -> Mapping[str, Any]:
+    def trained(draft: Draft) -> "tuple[Student, TrainingResult]":
         from sert.student.checkpoints import CHECKPOINTS, Checkpoints
         from sert.student.training import train_student
 
-        loaded, folder = load_student(student.model_copy(update={"dtype": "float32"})), draft.folder
-        require_room(draft.work, _size_of(loaded))
+        loaded = load_student(student.model_copy(update={"dtype": "float32"}))
+        if process_rank() == 0:
+            kept = sum(file.stat().st_size for file in (draft.work / CHECKPOINTS).rglob("*") if file.is_file())
+            require_room(draft.work, _ROOM * _size_of(loaded) - kept)
         checkpoints = Checkpoints(
             draft.work / CHECKPOINTS,
             every_seconds=execution.checkpoint_seconds,
             say=lambda line: teller.say(f"{label}: {line}"),
+            saved=draft.lap,
         )
         result = train_student(
             loaded,
             examples,
             config,
             seed=seed,
-            loss_file=folder / "loss.jsonl",
+            loss_file=draft.folder / "loss.jsonl",
             checkpoints=checkpoints,
             label=label,
             reporter=teller,
         )
+        return loaded, result
+
+    def fill(draft: Draft) -> Mapping[str, Any]:
+        loaded, result = trained(draft)
+        folder, counts = draft.folder, result._asdict()
         write_table(folder / "examples.parquet", examples, Example)
         _save(loaded, folder / "model")
-        counts = result._asdict()
         write_model_card(folder / "model" / "README.md", label=label, student=student, config=config, counts=counts)
         return counts
 
@@ -89,7 +101,7 @@ def train(
     inputs = {"examples": records_key(examples), "student": student_key(student)}
     if process_rank() > 0:
         key = artifact_key("train", config=settings, inputs=inputs, seed=seed)
-        return _take_part(fill, out, work_folder(out, key))
+        return _take_part(trained, out, work_folder(out, key))
     artifact = commit(out, fill, stage="train", config=settings, inputs=inputs, seed=seed)
     _meet()
     return artifact
@@ -128,11 +140,10 @@ def process_rank() -> int:
     return int(os.environ.get("RANK", "0"))
 
 
-def _take_part(fill: Callable[[Draft], Any], out: Path, work: Path) -> Artifact:
+def _take_part(trained: Callable[[Draft], object], out: Path, work: Path) -> Artifact:
     """Train along with the first process and leave the writing to it."""
     if not (out / MANIFEST).is_file():
-        with tempfile.TemporaryDirectory() as scratch:
-            fill(Draft(Path(scratch), work))
+        trained(Draft(work / RESULT, work))
         _meet()
     return open_artifact(out)
 

@@ -22,6 +22,7 @@ from sert.student.fastmath import fast_activations, freed_memory_kept
 from sert.student.kernels import Kernels, compiled, serves_width
 from sert.student.lane_cache import LaneLayer
 from sert.student.load import Student
+from sert.student.memory import is_out_of_memory
 from sert.student.quantized import LARGE_STUDENT, is_coarse, num_weights
 
 ATTENTION_NAME = "sert_lanes"
@@ -284,6 +285,8 @@ def _probe(student: Student, stepper_type: StepperType) -> Tensor | None:
         for step in range(2):
             tokens = torch.tensor([7, 8, 9, 10], device=student.device) + step
             logits.append(stepper.logits(stepper.step(tokens)))
-    except (TypeError, AttributeError, RuntimeError, IndexError):
+    except (TypeError, AttributeError, RuntimeError, IndexError) as error:
+        if is_out_of_memory(error):  # says nothing of the model, and another way to drive it rounds differently
+            raise
         return None
     return torch.cat(logits)

@@ -127,7 +127,14 @@ def train_student(
             f"{label}: none of {len(encoded)} examples can be trained on (longest allowed: {longest} tokens)."
         )
     loop = _Loop(student, usable, config, seed=seed, label=label, reporter=reporter or Silent())
-    progress = loop.run(checkpoints)
+    try:
+        progress = loop.run(checkpoints)
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        raise OutOfMemoryError(
+            f"{label}: the memory of {student.device} does not hold the student and its optimizer, 16 bytes a weight."
+        ) from None
     if loss_file is not None and loop.accelerator.is_main_process:
         loss_file.write_text("".join(json.dumps(line) + "\n" for line in progress.curve), encoding="utf-8")
     return TrainingResult(
