@@ -2,7 +2,7 @@
 
 import pytest
 from labelled_choices import ROWS as CHOICES
-from labelled_outputs import Labelled, label
+from labelled_outputs import Labelled, label, make_question
 from labelled_yes_no import ROWS as YES_NO
 
 from sert.tasks.answers import extract_loose, extract_strict
@@ -38,3 +38,24 @@ def test_strict_reading_never_guesses(kind):
     guessed = [each.output for each in ambiguous if extract_strict(each.output, each.question) is not None]
     assert len(ambiguous) >= 20
     assert not guessed
+
+
+# What stands between two answers, and how they are written, from `~` to `~`.
+JOINERS = " or ~ and ~, ~/~ / ~ & ~; ~: ~ - ~ \u2013 ~ \u2014 ~|~\n~\n\n~\n- ~. ~? ~... ~\u2026 ~ (".split("~")
+JOINERS += " + ~ = ~ -> ~ vs ~\tor\t".split("~")
+JOINERS += ", or ~, and ~. Or ~. Also ~ or maybe ~, maybe ~, or possibly ~ but also ~ or else ~, then ".split("~")
+JOINERS += " as well as ~ and/or ~, or it could be ".split("~")
+FORMS = 'A~(A)~A)~A.~[A]~**A**~"A"~(A) oven~A. oven~oven~"oven"~**oven**~a)~(a)'.split("~")
+OTHERS = [form.replace("A", "D").replace("a)", "d)").replace("oven", "lamp") for form in FORMS]
+YES = ["yes", "Yes", "(yes)", '"yes"', "**yes**", "YES", "true"]
+NO = ["no", "No", "(no)", '"no"', "**no**", "NO", "false"]
+
+
+@pytest.mark.parametrize("joiner", JOINERS)
+@pytest.mark.parametrize(("key", "firsts", "seconds"), [("coat", FORMS, OTHERS), ("heron", YES, NO)], ids=KINDS)
+def test_two_answers_are_none_however_they_are_written_and_joined(key, firsts, seconds, joiner):
+    question = make_question(key)
+    texts = [
+        f"So the answer is {one}{joiner}{two}{end}" for one in firsts for two in seconds for end in ("", ".", "\n")
+    ]
+    assert [text for text in texts if extract_strict(text, question) is not None] == []
