@@ -33,6 +33,15 @@ NUMBER = make_question("1000")
         (" yes, no.", None),
         (" not yes.", None),
         (" nothing.", None),
+        (" True", "yes"),
+        (" false.", "no"),
+        (" true or false", None),
+        (" _no_", "no"),
+        (" yes \u2705", "yes"),
+        (" no - never", "no"),
+        (" yes, but in winter no.", None),
+        (" yes. No.", None),
+        (" yes. No pole casts none.", "yes"),
         ("", None),
     ],
 )
@@ -66,6 +75,16 @@ def test_strict_yes_no(tail, answer):
         (" library, bank.", None),
         (" (B) bank.", None),
         (" not B.", None),
+        (" (B.)", "B"),
+        (" B (library)", "B"),
+        (" library (B)", "B"),
+        (" department  store", "C"),
+        (" (B) the bank", None),
+        (" B. C.", None),
+        (" B. C is far away.", "B"),
+        (" B, or rather (C).", None),
+        (" B, because C is far away.", "B"),
+        (" e.g. a bank", None),
     ],
 )
 def test_strict_choice(tail, answer):
@@ -93,7 +112,14 @@ def test_strict_text(tail, answer):
 
 @pytest.mark.parametrize(
     ("tail", "answer"),
-    [(" $1,000.", "1,000"), (" -5", "-5"), (" 42 apples", "42"), (" 40 or 42.", None), (" forty. Or 3.", None)],
+    [
+        (" $1,000.", "1,000"),
+        (" -5", "-5"),
+        (" - 5", "5"),
+        (" 42 apples", "42"),
+        (" 40 or 42.", None),
+        (" forty. Or 3.", None),
+    ],
 )
 def test_strict_number(tail, answer):
     assert extract_strict(f"So the answer is{tail}", NUMBER) == answer
@@ -102,6 +128,43 @@ def test_strict_number(tail, answer):
 def test_strict_reads_behind_the_last_phrase_in_any_case():
     assert extract_strict("So the answer is yes. SO THE ANSWER IS no.", YES_NO) == "no"
     assert extract_strict("So the answer is yes. So the answer is unclear.", YES_NO) is None
+
+
+def test_a_line_may_break_in_the_phrase():
+    assert extract_strict("So the\nanswer  is yes", YES_NO) == "yes"
+
+
+def test_a_next_question_behind_the_conclusion_does_not_count():
+    text = " It is. So the answer is yes.\nQuestion: Is it not? Answer: It is not. So the answer is no."
+    assert extract_strict(text, YES_NO) == extract_loose(text, YES_NO) == "yes"
+    assert reasoning_of(text) == " It is. "
+    open_end = " So the answer is open.\nQuestion : Is it? So the answer is no."
+    assert extract_strict(open_end, YES_NO) is extract_loose(open_end, YES_NO) is None
+
+
+def test_a_question_before_the_conclusion_counts():
+    text = "Question: Is it? Answer: It is. So the answer is yes."
+    assert extract_strict(text, YES_NO) == "yes"
+    assert reasoning_of(text) == "Question: Is it? Answer: It is. "
+
+
+def test_a_sign_is_part_of_a_choice():
+    signed = make_question("A", ("5", "-5", "$5"))
+    assert [extract_strict(f"So the answer is {each}.", signed) for each in ("5", "-5", "$5")] == ["A", "B", "C"]
+    assert extract_strict("So the answer is (A) -5.", signed) is None
+    assert extract_strict("So the answer is 5%.", signed) is None
+
+
+def test_equal_texts_compare_equal_however_they_are_encoded():
+    encoded = make_question("A", ("caf\u00e9", "stra\u00dfe", "friend's house"))
+    written = ("cafe\u0301", "STRASSE", "friend\u2019s house")
+    assert [extract_strict(f"So the answer is {each}.", encoded) for each in written] == ["A", "B", "C"]
+
+
+def test_choices_that_differ_in_their_closing_stop_only_are_not_told_apart():
+    stopped = make_question("A", ("car", "car.", "lorry."))
+    assert extract_strict("So the answer is car.", stopped) is None
+    assert extract_strict("So the answer is lorry", stopped) == "C"
 
 
 def test_strict_needs_the_phrase_in_whole_words():
@@ -117,6 +180,8 @@ def test_strict_needs_the_phrase_in_whole_words():
         ("No-one noted yesterday.", None),
         ("There is no doubt. So the answer is surely yes", "yes"),
         ("There is no doubt. So the answer is open", "no"),
+        ("There is no doubt. So the answer is yes. So the answer is", "yes"),
+        ("So the answer is not yes", None),
     ],
 )
 def test_loose_yes_no(text, answer):
@@ -229,6 +294,14 @@ JUNK = {
     "answer, then commas": ("So the answer is B", " ,", ""),
     "choices": ("", "new ", ""),
     "dashes": ("", "no-", ""),
+    "words of the phrase, far apart": ("", "So           the           answer ", ""),
+    "questions": ("So the answer is ", "question ", ""),
+    "answer, then brackets": ("So the answer is B", ") (", ""),
+    "answer, then joiners": ("So the answer is (B)", " or ", ""),
+    "answer, then letters": ("So the answer is (B) ", "C ", "x"),
+    "answer, then opposites": ("So the answer is no, ", "yes we ", "x"),
+    "quotes": ("So the answer is ", '"', ""),
+    "accents": ("So the answer is e", "\u0301\u0316", ""),
 }
 
 
