@@ -1,7 +1,14 @@
 import pytest
 from scipy.stats import binom
 
-from sert.evaluation.statistics import majority, mcnemar_exact, paired_difference, wilson_interval
+from sert.evaluation.statistics import (
+    agresti_min,
+    majority,
+    mcnemar_exact,
+    paired_difference,
+    smallest_detectable_difference,
+    wilson_interval,
+)
 
 
 def cells(*, both=0, only_a=0, only_b=0, neither=0):
@@ -55,6 +62,13 @@ def test_paired_difference_by_hand():
     assert result.n == 10
 
 
+def test_agresti_min_by_hand():
+    # The same sums as above; to add as much disagreement as there is for one seed is the default.
+    assert agresti_min(4, 6, n=10) == pytest.approx((-0.0554706255, 0.7221372922), abs=1e-9)
+    # Two seeds, sum 1, squares 1.5 and agreement 0.75: 1/6 +- z sqrt((2.25/6 - 1/36) / 6).
+    assert agresti_min(1, 1.5, n=4, agreement=0.75) == pytest.approx((-0.3048273892, 0.6381607225), abs=1e-9)
+
+
 def test_paired_difference_changes_sign_with_its_arguments():
     a, b = cells(both=20, only_a=9, only_b=30, neither=11)
     forth, back = paired_difference(a, b), paired_difference(b, a)
@@ -80,6 +94,40 @@ def test_paired_answers_must_be_of_the_same_questions():
         paired_difference([True, False], [True])
     with pytest.raises(ValueError, match="at least one"):
         paired_difference([], [])
+
+
+def test_smallest_detectable_difference_by_hand():
+    # Six discordant questions are significant only when one method wins all, so it must win each with 0.8 ** (1 / 6).
+    assert smallest_detectable_difference(6, 1.0) == pytest.approx(0.9269849680, abs=1e-9)
+    # Of five, 5 : 0 has a p-value of 2 / 32.
+    assert smallest_detectable_difference(5, 1.0) is None
+
+
+def test_the_test_finds_the_smallest_detectable_difference_with_its_power():
+    n, share, power = 40, 0.4, 0.7
+    difference = smallest_detectable_difference(n, share, power=power)
+    a_wins = (1 + difference / share) / 2
+    found = sum(
+        binom.pmf(m, n, share) * binom.pmf(only_a, m, a_wins)
+        for m in range(n + 1)
+        for only_a in range(m // 2 + 1, m + 1)
+        if mcnemar_exact(*cells(only_a=only_a, only_b=m - only_a, neither=n - m)) <= 0.05
+    )
+    assert found == pytest.approx(power, abs=1e-9)
+
+
+def test_smallest_detectable_difference_falls_with_questions_and_rises_with_discordance_and_power():
+    by_questions = [smallest_detectable_difference(n, 0.3) for n in (100, 229, 687, 1221, 10_000)]
+    assert by_questions == sorted(by_questions, reverse=True)
+    assert [smallest_detectable_difference(687, share) for share in (0.1, 0.2, 0.4)] == pytest.approx(
+        [0.0347, 0.0489, 0.0688], abs=5e-5
+    )
+    assert smallest_detectable_difference(687, 0.3, power=0.9) > smallest_detectable_difference(687, 0.3)
+
+
+def test_a_difference_that_no_test_could_find_is_none():
+    assert smallest_detectable_difference(229, 0.02) is None  # 4.6 discordant questions
+    assert smallest_detectable_difference(229, 0.05) < 0.05
 
 
 def test_majority():
