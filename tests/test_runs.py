@@ -11,6 +11,8 @@ from sert.config import Config
 from sert.config_files import load_config
 from sert.errors import ConfigError, DataError, RunLockedError
 from sert.evaluation.metrics import summarize
+from sert.evaluation.multiplicity import holm
+from sert.evaluation.statistics import smallest_detectable_difference
 from sert.lab import DEMO_CONFIG
 from sert.method import build_method
 from sert.progress import Silent
@@ -202,3 +204,22 @@ def test_a_run_lets_a_judge_score_every_student_where_one_is_named(tmp_path: Pat
         assert [each["source"] for each in row["rows"]] == ["good", "bad", "zero_shot", "finetune"]
     page = result.report.read_text()
     assert "Planted: good" in page and "Replies: 16" in page
+
+
+def test_comparisons_are_corrected_for_all_of_the_run_and_say_what_they_could_find(finished: RunResult) -> None:
+    rows = finished.metrics["comparisons"]
+    assert len(rows) == 10  # five a task
+    assert [row["p_holm"] for row in rows] == holm([row["p_value"] for row in rows])
+    for row in rows:
+        stages = json.loads((finished.folder / "manifest.json").read_text())["stages"]
+        a, b = (
+            [
+                each.correct_loose
+                for each in read_table(
+                    finished.folder / stages[f"{row['task']} evaluate-{row[side]}"] / "predictions.parquet", Prediction
+                )
+            ]
+            for side in ("a", "b")
+        )
+        share = sum(left != right for left, right in zip(a, b, strict=True)) / 6
+        assert row["detectable"] == smallest_detectable_difference(6, share)

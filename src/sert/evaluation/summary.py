@@ -7,7 +7,8 @@ from typing import Any
 
 from sert.config import Method, RulesConfig
 from sert.evaluation.metrics import summarize
-from sert.evaluation.statistics import majority, paired_difference
+from sert.evaluation.multiplicity import holm
+from sert.evaluation.statistics import majority, paired_difference, smallest_detectable_difference
 from sert.paths.rules import is_reasoned
 from sert.paths.selection import funnel
 from sert.records import Path, Prediction, Question, Verdict
@@ -73,6 +74,10 @@ def summarize_tasks(
             truths = _truths(result)
             tables["funnel"] += [{**about, **row} for row in _funnel_rows(result, truths)]
             tables["selection"].append({**about, **_selection_row(result, truths)})
+    corrected = holm([row["p_value"] for row in tables["comparisons"]])
+    tables["comparisons"] = [
+        {**row, "p_holm": p_value} for row, p_value in zip(tables["comparisons"], corrected, strict=True)
+    ]
     return tables
 
 
@@ -118,10 +123,9 @@ def _comparison_rows(result: TaskResults) -> list[dict[str, Any]]:
     rows = []
     for a, b in COMPARED:
         if a in result.predictions and b in result.predictions:
-            difference = paired_difference(
-                [prediction.correct_loose for prediction in result.predictions[a]],
-                [prediction.correct_loose for prediction in result.predictions[b]],
-            )
+            of_a, of_b = ([prediction.correct_loose for prediction in result.predictions[method]] for method in (a, b))
+            difference = paired_difference(of_a, of_b)
+            disagree = sum(left != right for left, right in zip(of_a, of_b, strict=True)) / len(of_a)
             rows.append(
                 {
                     "a": a,
@@ -129,6 +133,7 @@ def _comparison_rows(result: TaskResults) -> list[dict[str, Any]]:
                     "difference": difference.difference,
                     "ci95": [difference.low, difference.high],
                     "p_value": difference.p_value,
+                    "detectable": smallest_detectable_difference(len(of_a), disagree),
                     "test": "exact McNemar, paired by question",
                 }
             )

@@ -57,7 +57,9 @@ _COMPARISON_COLUMNS = (
     Column("Difference, points", lambda row: cells.points(row["difference"])),
     Column("95 % interval", lambda row: cells.points_interval(row["ci95"])),
     Column("p", lambda row: cells.p_value(row["p_value"])),
+    Column("p, Holm", lambda row: cells.p_value(row["p_holm"])),
     Column("At 0.05", lambda row: "significant" if is_significant(row) else "not significant"),
+    Column("Detectable, points", lambda row: cells.points(row["detectable"]).lstrip("+")),
     Column("Test", lambda row: str(row["test"])),
 )
 _FUNNEL_COLUMNS = (

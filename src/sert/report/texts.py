@@ -46,7 +46,7 @@ def terminal_table(metrics: Metrics) -> str:
         parts += [wrap(f"{title}, seed {metrics['seed']}"), plain_table(result_table(metrics, about))]
         comparisons = comparison_table(metrics, about["task"])
         if not comparisons.is_empty:
-            parts.append(plain_table(Table(comparisons.header[:-1], [row[:-1] for row in comparisons.rows])))
+            parts.append(plain_table(Table(comparisons.header[:-2], [row[:-2] for row in comparisons.rows])))
         for summary in of_task(metrics, "judged", about["task"]):
             parts.append(judging_text(summary))
     if metrics["warnings"]:

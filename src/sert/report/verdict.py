@@ -16,8 +16,8 @@ class Finding(NamedTuple):
 
 
 def is_significant(comparison: Mapping[str, Any]) -> bool:
-    """Tell whether a comparison's p-value is below 0.05."""
-    return bool(comparison["p_value"] < SIGNIFICANCE)
+    """Tell whether a comparison's p-value, corrected for all comparisons of the run, is below 0.05."""
+    return bool(comparison["p_holm"] < SIGNIFICANCE)
 
 
 def findings(metrics: Mapping[str, Any], about: Mapping[str, Any]) -> list[Finding]:
@@ -44,12 +44,18 @@ def _compare(row: Mapping[str, Any]) -> Finding:
     a, b = cells.method_name(row["a"]), cells.method_name(row["b"])
     numbers = (
         f"{cells.points(row['difference'])} points, 95 % interval {cells.points_interval(row['ci95'])}, "
-        f"p {_p_relation(row['p_value'])}"
+        f"Holm-corrected p {_p_relation(row['p_holm'])}"
     )
     if not is_significant(row):
-        return Finding("Not significant", f"No difference between {a} and {b} is shown ({numbers}).")
+        return Finding("Not significant", f"No difference between {a} and {b} is shown ({numbers}). {_detectable(row)}")
     direction = "more" if row["difference"] > 0 else "less"
     return Finding("Significant", f"{a} is right {direction} often than {b} ({numbers}).")
+
+
+def _detectable(row: Mapping[str, Any]) -> str:
+    if row["detectable"] is None:
+        return "These outputs disagree on too few questions for any difference to be found."
+    return f"One of {cells.points(row['detectable']).lstrip('+')} points would be found four times of five."
 
 
 def _p_relation(value: float) -> str:
