@@ -201,7 +201,8 @@ def _make_again(stage: Stage, reporter: Reporter) -> None:
     try:
         again = stage.make()
     except BaseException:
-        aside.rename(stage.folder)
+        if not stage.folder.exists():  # else it was interrupted when all was done
+            aside.rename(stage.folder)
         raise
     shutil.rmtree(aside)
     if before is not None and again.manifest["outputs"] != before:

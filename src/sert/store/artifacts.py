@@ -26,6 +26,7 @@ MANIFEST = "manifest.json"
 SCHEMA_VERSION = 2
 WORK_ENDING = ".work"
 """How the name of a hidden folder of finished work ends."""
+_MENDED = "What is broken in a run, `sert verify --repair` makes again."
 RESULT, SPENT = "result", "spent.json"
 """In the hidden folder: what will be the artifact, and the seconds that were spent on it so far."""
 _PACKAGES = ("sert", "torch", "transformers", "tokenizers", "accelerate", "safetensors", "numpy", "pyarrow")
@@ -86,7 +87,7 @@ def open_artifact(folder: Path) -> Artifact:
         what = "is not a finished result (it has no manifest.json)" if folder.is_dir() else "does not exist"
         raise DataError(f"{folder} {what}. Give the --out folder of the step that comes before.") from None
     except (json.JSONDecodeError, UnicodeDecodeError, OSError) as error:
-        raise DataError(f"The manifest of {folder} cannot be read: {error}") from None
+        raise DataError(f"The manifest of {folder} cannot be read: {error}. {_MENDED}") from None
     if not isinstance(manifest, dict) or not {"stage", "key", "config", "seed", "counts", "outputs"} <= manifest.keys():
         raise DataError(f"The manifest of {folder} was not written by sert.")
     return Artifact(folder, manifest)
@@ -248,7 +249,7 @@ def _is_taken(folder: Path) -> bool:
 
 def _made_by_another(folder: Path, key: str) -> Artifact:
     if not (folder / MANIFEST).is_file():
-        raise DataError(f"{folder} already holds other files; choose a new --out.")
+        raise DataError(f"{folder} already holds other files; choose a new --out. {_MENDED}")
     found = open_artifact(folder)
     if found.key != key:
         raise _taken(folder)
