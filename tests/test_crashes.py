@@ -140,7 +140,7 @@ def test_an_operation_that_fails_ends_the_run_and_the_next_one_goes_on(
         problems += damage_in(out) + trials.finish(out)
         return Outcome(f"{name} {ended.code}", [f"operation {n}, {name}, {kind}: {problem}" for problem in problems])
 
-    chosen = spread(faulty_crew.reference.operations, 25, full=full)
+    chosen = spread(faulty_crew.reference.operations, 13, full=full)
     outcomes = faulty_crew.each(trial, range(len(chosen)))
     print(f"\n{len(chosen)} operations failed; exit codes: {dict(Counter(each.code for each in outcomes))}")
     assert [problem for each in outcomes for problem in each.problems] == []

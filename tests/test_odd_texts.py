@@ -33,7 +33,7 @@ PLAIN = Question("q1", "t", "train", "Is ice cold?", (), "yes", "Question: Is ic
 
 @pytest.fixture(scope="module")
 def texts(full: bool) -> list[str]:
-    return odd_texts(500 if full else 90)
+    return odd_texts(500 if full else 60)
 
 
 def attempt(read: Callable[[], Any]) -> Any:

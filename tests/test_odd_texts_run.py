@@ -26,7 +26,7 @@ COLUMNS = {"question_id": "id", "question": "q", "choices": "c", "answer": "a"}
 
 @pytest.fixture(scope="module")
 def texts(full: bool) -> list[str]:
-    return odd_texts(500 if full else 90)
+    return odd_texts(500 if full else 60)
 
 
 def write_jsonl(file: Path, rows: list[dict[str, Any]]) -> None:

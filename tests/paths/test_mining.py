@@ -1,6 +1,6 @@
 import math
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from pathlib import Path as FilePath
 
@@ -16,6 +16,7 @@ from sert.records import Example, Path, Question
 from sert.store import tables
 from sert.store.tables import read_table
 from sert.student import decoding
+from sert.student.decoding_units import DecodingJob
 from sert.student.load import Student
 from sert.tasks.base import load_task
 from tests_support import Census
@@ -176,13 +177,22 @@ def test_more_questions_hold_no_more_paths(
     assert 0 < most[72] <= 1.1 * most[24]
 
 
-def test_a_mining_that_is_stopped_while_it_writes_its_paths_leaves_nothing(
-    questions: list[Question], folder: StudentConfig, tmp_path: FilePath
+def test_a_mining_that_is_stopped_while_it_writes_its_paths_decodes_nothing_again(
+    questions: list[Question], folder: StudentConfig, tmp_path: FilePath, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    class StopsWriting(Watch):
+        def track(self, label: str, total: int, unit: str) -> AbstractContextManager[Callable[..., None]]:
+            self._stops = label == "mine, write"
+            return super().track(label, total, unit)
+
     def stop(units: float) -> None:
-        if units == 0:
+        if reporter._stops:
             raise KeyboardInterrupt
 
+    reporter = StopsWriting(stop)
     with pytest.raises(KeyboardInterrupt):
-        mine(questions, folder, out=tmp_path / "m", config=MINING, reporter=Watch(stop))
-    assert list(tmp_path.iterdir()) == []
+        mine(questions, folder, out=tmp_path / "m", config=MINING, reporter=reporter)
+    assert not (tmp_path / "m").exists()
+    monkeypatch.setattr(DecodingJob, "start", lambda *_: pytest.fail("decodes again"))
+    assert mine(questions, folder, out=tmp_path / "m", config=MINING).counts["questions"] == 4
+    assert [path.name for path in tmp_path.iterdir()] == ["m"]
