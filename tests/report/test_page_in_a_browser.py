@@ -14,7 +14,7 @@ from browser import Browser, Canary, Seen
 from sert.report.examples import ShownPath, ShownPrediction
 from sert.report.page import write_report
 
-FULL, REDUCED, A_PAGE = 500, 20, 20
+FULL, REDUCED, A_PAGE = 500, 60, 20
 PLAIN = "nothing but plain words here"
 POLICY = re.compile(r'<meta http-equiv="Content-Security-Policy"[^>]*>\n')
 
