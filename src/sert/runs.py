@@ -1,10 +1,9 @@
 """A whole run: every stage of the method that is not finished, then the report."""
 
-import json
 import shutil
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -24,16 +23,14 @@ from sert.stages import PLAN, Stage, read_plan, spent, why_again, write_plan
 from sert.store.artifacts import (
     MANIFEST,
     WORK_ENDING,
-    canonical_json,
     content_key,
     file_hash,
     json_text,
-    manifest_hash,
+    signed,
     tidy,
 )
 from sert.store.disk import put, remove, sync, sync_tree, writing
 from sert.store.lock import run_lock
-from sert.store.units import UNITS
 
 CONFIG = "config.toml"
 REPORT = "report"
@@ -85,7 +82,7 @@ def plan(config: Config, *, out: Path) -> list[PlannedStage]:
 
 def stages_of(config: Config, out: Path, reporter: Reporter) -> list[Stage]:
     """List the stages of a run."""
-    return list(_stages(build_method(config, out=out, reporter=reporter)))
+    return _stages(build_method(config, out=out, reporter=reporter))
 
 
 def run(config: Config, *, out: Path | None = None, reporter: Reporter | None = None) -> RunResult:
@@ -103,7 +100,7 @@ def run(config: Config, *, out: Path | None = None, reporter: Reporter | None = 
     """
     out, reporter = out or Path("runs") / config.name, reporter or Silent()
     tasks = build_method(config, out=out, reporter=reporter)
-    stages = list(_stages(tasks))
+    stages = _stages(tasks)
     check_endpoints(
         config,
         teaches=any(task.taught is not None and not task.taught.finished for task in tasks),
@@ -119,8 +116,8 @@ def run(config: Config, *, out: Path | None = None, reporter: Reporter | None = 
             else:
                 reporter.say(f"{stage.name}: finished earlier, skipped")
         metrics = _write_report(config, tasks, out)
-        _seal(config, stages, out)
-    return RunResult(out, metrics, len(to_do), len(stages) - len(to_do), spent(stages))
+        took = _seal(config, stages, out)
+    return RunResult(out, metrics, len(to_do), len(stages) - len(to_do), took)
 
 
 def report_run(folder: Path) -> RunResult:
@@ -133,7 +130,7 @@ def report_run(folder: Path) -> RunResult:
         raise DataError(f"{folder} is no run folder: it has no {CONFIG}. Give the folder of `sert run` or `sert demo`.")
     config = load_config(folder / CONFIG)
     tasks = build_method(config, out=folder, reporter=Silent())
-    stages = list(_stages(tasks))
+    stages = _stages(tasks)
     unfinished = [stage.name for stage in stages if not stage.finished]
     if unfinished:
         raise DataError(f"{folder} is not finished: {', '.join(unfinished)} to do. Run it again with `sert run`.")
@@ -141,16 +138,16 @@ def report_run(folder: Path) -> RunResult:
         (folder / MANIFEST).unlink(missing_ok=True)
         metrics = _write_report(config, tasks, folder)
         write_plan(folder, stages)
-        _seal(config, stages, folder)
-    return RunResult(folder, metrics, 0, len(stages), spent(stages))
+        took = _seal(config, stages, folder)
+    return RunResult(folder, metrics, 0, len(stages), took)
 
 
 def _toml_of(config: Config) -> str:
     return tomli_w.dumps(config.model_dump(mode="json", exclude_none=True))
 
 
-def _stages(tasks: Sequence[TaskMethod]) -> Iterator[Stage]:
-    return (stage for task in tasks for stage in task.stages)
+def _stages(tasks: Sequence[TaskMethod]) -> list[Stage]:
+    return [stage for task in tasks for stage in task.stages]
 
 
 def _begin(config: Config, stages: Sequence[Stage], out: Path, reporter: Reporter) -> None:
@@ -161,10 +158,9 @@ def _begin(config: Config, stages: Sequence[Stage], out: Path, reporter: Reporte
     (out / MANIFEST).unlink(missing_ok=True)
     for leftover in out.glob(".*.tmp-*"):  # the lock says that nobody writes there
         remove(leftover)
-    keeps = UNITS if config.execution.keep_units else None
     for stage in stages:
         for work in out.glob(f".{stage.folder.name}.*{WORK_ENDING}") if stage.finished else ():
-            tidy(work, {keeps})  # it was killed between its end and this
+            tidy(work, keep_units=config.execution.keep_units)  # it was killed between its end and this
     before = read_plan(out)
     for stage in stages:
         if because := why_again(stage, before):
@@ -175,19 +171,20 @@ def _begin(config: Config, stages: Sequence[Stage], out: Path, reporter: Reporte
     write_plan(out, stages)
 
 
-def _seal(config: Config, stages: Sequence[Stage], out: Path) -> None:
-    """Write the run's manifest: its stages, what they took, and the hashes of the files beside them."""
+def _seal(config: Config, stages: Sequence[Stage], out: Path) -> dict[str, Any]:
+    """Write the run's manifest (stages, what they took, hashes of the files beside them); return what they took."""
+    took = spent(stages)
     files = [out / CONFIG, out / PLAN, *sorted(file for file in (out / REPORT).rglob("*") if file.is_file())]
     manifest = {
         "name": config.name,
         "seed": config.seed,
         "config": _toml_of(config),
         "stages": {stage.name: stage.folder.name for stage in stages},
-        "spent": spent(stages),
+        "spent": took,
         "outputs": {file.relative_to(out).as_posix(): file_hash(file) for file in files},
     }
-    manifest = json.loads(canonical_json(manifest))
-    put(out / MANIFEST, json_text(manifest | {"hash": manifest_hash(manifest)}).encode())
+    put(out / MANIFEST, json_text(signed(manifest)).encode())
+    return took
 
 
 def _write_report(config: Config, tasks: Sequence[TaskMethod], out: Path) -> dict[str, Any]:

@@ -14,11 +14,11 @@ from sert.errors import DataError
 from sert.progress import Reporter, Silent
 from sert.runs import CONFIG, REPORT, report_run, stages_of
 from sert.stages import PLAN, Stage, read_plan
-from sert.store.artifacts import MANIFEST, WORK_ENDING, manifest_hash
+from sert.store.artifacts import MANIFEST, UNITS, WORK_ENDING, is_as_signed
 from sert.store.disk import put
 from sert.store.disk import remove as remove_path
 from sert.store.lock import run_lock
-from sert.store.units import UNITS, UnitStore
+from sert.store.units import UnitStore
 from sert.store.verification import ADDED, find_damage, hash_damage, open_intact
 
 
@@ -125,15 +125,22 @@ def _removable(run: Path) -> Iterator[Removable]:
 
 
 def _is_run(folder: Path) -> bool:
-    return (folder / CONFIG).is_file() or "stages" in (_manifest_of(folder) or {})
+    return (folder / CONFIG).is_file() or "stages" in _manifest_of(folder)
 
 
-def _manifest_of(folder: Path) -> dict[str, Any] | None:
+def _manifest_of(folder: Path) -> dict[str, Any]:
+    """Read a manifest as it is; empty if there is none that can be read."""
     try:
         manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        return None
-    return manifest if isinstance(manifest, dict) else None
+        return {}
+    return manifest if isinstance(manifest, dict) else {}
+
+
+def _intact_manifest(run: Path) -> dict[str, Any] | None:
+    """Read the manifest of a run; None if it is not there or was changed."""
+    manifest = _manifest_of(run)
+    return manifest if is_as_signed(manifest) else None
 
 
 def _damage_of_run(run: Path) -> list[str] | None:
@@ -141,8 +148,8 @@ def _damage_of_run(run: Path) -> list[str] | None:
     if not (run / MANIFEST).is_file():
         planned = [run / stage["folder"] / MANIFEST for stage in read_plan(run).values()]
         return [f"{MANIFEST} is missing"] if planned and all(file.is_file() for file in planned) else None
-    manifest = _manifest_of(run)
-    if manifest is None or manifest.get("hash") != manifest_hash(manifest):
+    manifest = _intact_manifest(run)
+    if manifest is None:
         return [f"{MANIFEST} was changed"]
     beside = [file for file in (run / CONFIG, run / PLAN) if os.path.lexists(file)]
     report = [file for file in (run / REPORT).rglob("*") if not file.is_dir()]
@@ -152,9 +159,9 @@ def _damage_of_run(run: Path) -> list[str] | None:
 def _results_of(run: Path) -> set[Path]:
     """List what is finished, and what the run left but is not finished any more."""
     there = {each.parent for each in run.glob(f"*/{MANIFEST}") if not each.parent.name.startswith(".")}
-    manifest = _manifest_of(run) or {}
-    stages = manifest["stages"] if manifest.get("hash") == manifest_hash(manifest) else {}
-    return there | {run / Path(str(name)).name for name in stages.values()}
+    manifest = _intact_manifest(run)
+    stages = manifest["stages"].values() if manifest else ()
+    return there | {run / Path(str(name)).name for name in stages}
 
 
 def _repair(run: Path, broken: list[Verified], reporter: Reporter) -> set[str]:
@@ -181,10 +188,8 @@ def _repair(run: Path, broken: list[Verified], reporter: Reporter) -> set[str]:
 
 def _config_of(run: Path) -> Config:
     """Read the configuration of a run from its file or, if that is damaged, from the manifest."""
-    manifest = _manifest_of(run)
-    if manifest is None or manifest.get("hash") != manifest_hash(manifest):
-        return load_config(run / CONFIG)
-    put(run / CONFIG, manifest["config"].encode())
+    if manifest := _intact_manifest(run):
+        put(run / CONFIG, manifest["config"].encode())
     return load_config(run / CONFIG)
 
 

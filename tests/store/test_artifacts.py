@@ -150,7 +150,7 @@ def test_what_is_kept_stays_hidden_beside_the_result(tmp_path: Path) -> None:
         (draft.work / "checkpoints").mkdir()
         return {}
 
-    commit(tmp_path / "out", fill, **SETTINGS, keeps="units")
+    commit(tmp_path / "out", fill, **SETTINGS, keep_units=True)
     (hidden,) = (path for path in tmp_path.iterdir() if path.name != "out")
     assert [path.name for path in hidden.iterdir() if path.is_dir()] == ["units"]
 

@@ -16,7 +16,6 @@ from sert.records import Prediction, Question
 from sert.store.artifacts import Artifact, Draft, commit
 from sert.store.executors import make_executor
 from sert.store.tables import records_key, write_table
-from sert.store.units import UNITS
 from sert.student.load import Texts, load_texts, student_key
 from sert.tasks.answers import reasoning_of
 
@@ -76,8 +75,7 @@ def evaluate(
         "rules": rules.model_dump(),
     }
     inputs = {"questions": records_key(questions), "student": student_key(student)}
-    keeps = UNITS if execution.keep_units else None
-    return commit(out, fill, stage="evaluate", config=settings, inputs=inputs, seed=0, keeps=keeps)
+    return commit(out, fill, stage="evaluate", config=settings, inputs=inputs, seed=0, keep_units=execution.keep_units)
 
 
 def with_prompt(questions: Sequence[Question], prompts: Sequence[str]) -> list[Question]:

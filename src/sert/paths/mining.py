@@ -19,7 +19,6 @@ from sert.records import Path, Question
 from sert.store.artifacts import Artifact, Draft, commit
 from sert.store.executors import make_executor
 from sert.store.tables import records_key, write_table
-from sert.store.units import UNITS
 from sert.student.load import Student, Texts, load_texts, student_key
 
 if TYPE_CHECKING:
@@ -88,8 +87,7 @@ def mine(
     if not config.keep_all:
         settings["rules"] = rules.model_dump()
     inputs = {"questions": records_key(questions), "student": student_key(student)}
-    keeps = UNITS if execution.keep_units else None
-    return commit(out, fill, stage="mine", config=settings, inputs=inputs, seed=seed, keeps=keeps)
+    return commit(out, fill, stage="mine", config=settings, inputs=inputs, seed=seed, keep_units=execution.keep_units)
 
 
 def _job(

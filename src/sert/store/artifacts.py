@@ -27,8 +27,8 @@ SCHEMA_VERSION = 2
 WORK_ENDING = ".work"
 """How the name of a hidden folder of finished work ends."""
 _MENDED = "What is broken in a run, `sert verify --repair` makes again."
-RESULT, SPENT = "result", "spent.json"
-"""In the hidden folder: what will be the artifact, and the seconds that were spent on it so far."""
+RESULT, UNITS, SPENT = "result", "units", "spent.json"
+"""In the hidden folder: what will be the artifact, finished units, and the seconds that were spent on it so far."""
 _PACKAGES = ("sert", "torch", "transformers", "tokenizers", "accelerate", "safetensors", "numpy", "pyarrow")
 
 
@@ -143,7 +143,7 @@ def commit(
     config: Mapping[str, Any],
     inputs: Mapping[str, str],
     seed: int,
-    keeps: str | None = None,
+    keep_units: bool = False,
 ) -> Artifact:
     """Make an artifact, or return the one that is there already.
 
@@ -154,7 +154,7 @@ def commit(
         config: The part of the configuration that the content depends on.
         inputs: Name -> key or hash of everything that was read.
         seed: The run's seed.
-        keeps: What of the finished work stays in its hidden folder when the artifact is there; None for nothing.
+        keep_units: Whether finished units stay in the hidden folder when the artifact is there.
 
     Raises:
         DataError: If `folder` holds something else, or cannot be written.
@@ -164,17 +164,13 @@ def commit(
     key = artifact_key(stage, config=config, inputs=inputs, seed=seed)
     with writing(Path()):  # the system may refuse the name itself
         if _is_taken(folder):
-            return _tidied(_made_by_another(folder, key), keeps)
+            return _tidied(_made_by_another(folder, key), keep_units=keep_units)
     made = {"stage": stage, "key": key, "config": dict(config), "inputs": dict(inputs), "seed": seed}
     work = work_folder(folder, key)
     with run_lock(work):
-        kept = None
-        try:
-            if not _is_taken(folder):  # by the owner of the lock that was waited for
-                _make(folder, fill, made, Draft(work / RESULT, work))
-            kept = {keeps}
-        finally:
-            tidy(work, kept)
+        if not _is_taken(folder):  # by the owner of the lock that was waited for
+            _make(folder, fill, made, Draft(work / RESULT, work))
+        tidy(work, keep_units=keep_units)
     return _made_by_another(folder, key)
 
 
@@ -198,8 +194,7 @@ def _make(folder: Path, fill: Callable[[Draft], Mapping[str, Any]], made: Mappin
                 "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
                 "wall_seconds": round(draft.lap(), 3),
             }
-            manifest = json.loads(canonical_json(manifest))
-            write_json(draft.folder / MANIFEST, manifest | {"hash": manifest_hash(manifest)})
+            write_json(draft.folder / MANIFEST, signed(manifest))
             sync_tree(draft.folder)
             try:
                 draft.folder.rename(folder)  # which may be there, but is empty then
@@ -213,25 +208,31 @@ def _make(folder: Path, fill: Callable[[Draft], Mapping[str, Any]], made: Mappin
         if not isinstance(error, ConfigError | DataError | StudentError | TeacherError):  # these go on with nothing
             with suppress(DiskError):
                 draft.lap()
+        _remove_empty(draft.work)
         raise
 
 
-def _tidied(artifact: Artifact, keeps: str | None) -> Artifact:
+def _tidied(artifact: Artifact, *, keep_units: bool) -> Artifact:
     """Remove what a process left that was killed when the artifact was there."""
     work = work_folder(artifact.folder, artifact.key)
     if work.is_dir():
         with run_lock(work):
-            tidy(work, {keeps})
+            tidy(work, keep_units=keep_units)
     return artifact
 
 
-def tidy(work: Path, keep: set[str | None] | None) -> None:
-    """Remove from a hidden folder what is not kept (None: all is), and all of it when nothing was worked for."""
+def tidy(work: Path, *, keep_units: bool) -> None:
+    """Remove from the hidden folder of a finished artifact all but its units, and those too if they are not kept."""
     for each in work.iterdir():
-        if keep is not None and each.is_dir() and each.name not in keep:
+        if each.is_dir() and not (keep_units and each.name == UNITS):
             shutil.rmtree(each)
-    holds = {each.name for each in work.iterdir() if not each.is_dir() or any(each.iterdir())} - {LOCK, OWNER}
-    if not holds or (keep is not None and holds == {SPENT}):
+    _remove_empty(work, SPENT)
+
+
+def _remove_empty(work: Path, *worthless: str) -> None:
+    """Remove a hidden folder that holds nothing, or nothing that is worth anything."""
+    holds = {each.name for each in work.iterdir() if not each.is_dir() or any(each.iterdir())}
+    if holds <= {LOCK, OWNER, *worthless}:
         shutil.rmtree(work, ignore_errors=True)
 
 
@@ -260,8 +261,18 @@ def _taken(folder: Path) -> DataError:
     return DataError(f"{folder} already holds another result; choose a new --out or remove it.")
 
 
-def manifest_hash(manifest: Mapping[str, Any]) -> str:
-    """Hash a manifest without its own `hash` (SHA-256)."""
+def signed(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """Give a manifest the hash of itself (SHA-256), by which it is known whether it was changed."""
+    plain: dict[str, Any] = json.loads(canonical_json(manifest))
+    return plain | {"hash": _manifest_hash(plain)}
+
+
+def is_as_signed(manifest: Mapping[str, Any]) -> bool:
+    """Tell whether a manifest is what it was when it got its hash."""
+    return bool(manifest.get("hash") == _manifest_hash(manifest))
+
+
+def _manifest_hash(manifest: Mapping[str, Any]) -> str:
     rest = {name: value for name, value in manifest.items() if name != "hash"}
     return hashlib.sha256(canonical_json(rest).encode()).hexdigest()
 

@@ -13,8 +13,6 @@ from typing import NamedTuple
 
 from sert.store.disk import make_folder, sync, writing
 
-UNITS = "units"
-"""Folder of the finished units in an artifact's hidden folder."""
 _HASH_DIGITS = 32
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from sert.errors import DataError
-from sert.store.artifacts import MANIFEST, Artifact, file_hash, manifest_hash, open_artifact
+from sert.store.artifacts import MANIFEST, Artifact, file_hash, is_as_signed, open_artifact
 
 ADDED = "was added"
 """How a file is told that was not there when the result was finished; it takes nothing away."""
@@ -38,7 +38,7 @@ def open_intact(folder: Path) -> Artifact | None:
         if not (folder / MANIFEST).is_file():
             raise
         return None
-    return artifact if artifact.manifest.get("hash") == manifest_hash(artifact.manifest) else None
+    return artifact if is_as_signed(artifact.manifest) else None
 
 
 def hash_damage(folder: Path, outputs: Mapping[str, str], files: Iterable[Path]) -> Iterator[str]:

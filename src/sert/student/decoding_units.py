@@ -10,9 +10,9 @@ from typing import Protocol
 from sert.config import StudentConfig
 from sert.errors import OutOfMemoryError
 from sert.progress import Advance, Reporter
-from sert.store.artifacts import Draft
+from sert.store.artifacts import UNITS, Draft
 from sert.store.executors import Executor
-from sert.store.units import UNITS, Unit, UnitStore, plan_units
+from sert.store.units import Unit, UnitStore, plan_units
 from sert.student.decoding import Continuation, Decoding, DecodingPrompt, check_lengths, decode
 from sert.student.load import Student, load_student
 from sert.student.memory import is_out_of_memory
