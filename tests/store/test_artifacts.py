@@ -231,3 +231,12 @@ def test_another_result_that_comes_in_between_is_not_overwritten(tmp_path: Path)
     with pytest.raises(DataError, match="already holds another result"):
         commit(tmp_path / "out", overtaken, **SETTINGS)
     assert open_artifact(tmp_path / "out").counts == {"characters": 5}
+
+
+def test_scratch_of_a_killed_process_does_not_keep_the_hidden_folder(tmp_path: Path) -> None:
+    def fill(draft: Draft) -> dict[str, int]:
+        (draft.work / ".spent.json.tmp-1").write_text("half")
+        return {}
+
+    commit(tmp_path / "out", fill, **SETTINGS)
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]

@@ -20,7 +20,7 @@ from typing import Any
 
 from sert.errors import ConfigError, DataError, DiskError, StudentError, TeacherError
 from sert.store.disk import put, remove, sync, sync_tree, writing
-from sert.store.lock import LOCK, OWNER, run_lock
+from sert.store.lock import run_lock
 
 MANIFEST = "manifest.json"
 SCHEMA_VERSION = 2
@@ -230,9 +230,9 @@ def tidy(work: Path, *, keep_units: bool) -> None:
 
 
 def _remove_empty(work: Path, *worthless: str) -> None:
-    """Remove a hidden folder that holds nothing, or nothing that is worth anything."""
-    holds = {each.name for each in work.iterdir() if not each.is_dir() or any(each.iterdir())}
-    if holds <= {LOCK, OWNER, *worthless}:
+    """Remove a hidden folder that holds nothing but locks, what a killed process left, and what is worth nothing."""
+    visible = (each for each in work.iterdir() if not each.name.startswith("."))
+    if {each.name for each in visible if not each.is_dir() or any(each.iterdir())} <= set(worthless):
         shutil.rmtree(work, ignore_errors=True)
 
 
