@@ -85,7 +85,7 @@ def rows(texts: list[str]) -> list[dict[str, Any]]:
     return [
         {
             "id": text,
-            "q": text + (" held out" if 4 * number >= 3 * len(distinct) else "?" if number % 2 else ""),
+            "q": text + (" held out" if number >= len(distinct) * 3 // 4 else "?" if number % 2 else ""),
             "c": [text if number % 3 else "x", "none"],
             "a": "(B)",
         }
