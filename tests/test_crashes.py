@@ -90,7 +90,7 @@ def test_runs_that_are_killed_go_on_to_the_same_bytes(crew: Crew, tmp_path: Path
     while runs < 20 or min(killed[kind] for kind in KINDS) < wanted:
         assert crew.problems(trial, range(runs, runs + 20)) == []
         runs += 20
-    print(f"\n{runs} runs, {killed.total()} kills: {dict(killed)}")
+        print(f"\n{runs} runs, {killed.total()} kills: {dict(killed)}", flush=True)
 
 
 def kill_up_to_five_times(trials: Trials, out: Path, *, draw: random.Random, killed: Counter[str]) -> set[int]:
