@@ -23,29 +23,31 @@ LAYERS = {
     "sert.lab": 0,  # where its demo configuration lies
     "sert.lab.world": 0,  # leaves: tasks ask about this world
     "sert.lab.corpus": 0,
-    "sert.config": 1,
+    "sert.config_section": 0,
+    "sert.config_endpoints": 1,
+    "sert.config": 2,
     "sert.files": 0,
     "sert.config_places": 1,
-    "sert.config_names": 2,
-    "sert.config_files": 3,
-    "sert.store": 2,
-    "sert.tasks": 3,
-    "sert.lab.oracle": 4,  # these two read questions and answers as tasks do
-    "sert.lab.verifier": 4,
-    "sert.endpoint": 4,
-    "sert.student": 5,
-    "sert.lab.build": 6,  # trains a student
-    "sert.paths": 7,
-    "sert.teacher": 7,
-    "sert.evaluation": 7,
-    "sert.report": 7,
-    "sert.checks": 7,
-    "sert.stages": 7,
-    "sert.method": 8,
-    "sert.runs": 9,
-    "sert.upkeep": 10,
-    "sert.cli": 11,
-    "sert.__main__": 12,
+    "sert.config_names": 3,
+    "sert.config_files": 4,
+    "sert.store": 3,
+    "sert.tasks": 4,
+    "sert.lab.oracle": 5,  # these two read questions and answers as tasks do
+    "sert.lab.verifier": 5,
+    "sert.endpoint": 5,
+    "sert.student": 6,
+    "sert.lab.build": 7,  # trains a student
+    "sert.paths": 8,
+    "sert.teacher": 8,
+    "sert.evaluation": 8,
+    "sert.report": 8,
+    "sert.checks": 8,
+    "sert.stages": 8,
+    "sert.method": 9,
+    "sert.runs": 10,
+    "sert.upkeep": 11,
+    "sert.cli": 12,
+    "sert.__main__": 13,
     "sert": 13,  # the public names, of every room
 }
 

@@ -2,7 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from sert.config import CallsConfig, Config, EndpointConfig
+from sert.config import Config
+from sert.config_endpoints import CallsConfig, EndpointConfig
 from sert.config_files import apply_overrides, load_config, validate
 from sert.errors import ConfigError
 

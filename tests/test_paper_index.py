@@ -10,7 +10,8 @@ from typing import Any, NamedTuple, get_args
 
 import pytest
 
-from sert.config import Config, PromptTemplates, Section, TaskConfig
+from sert.config import Config, PromptTemplates, TaskConfig
+from sert.config_section import Section
 
 ROOT = Path(__file__).parents[1]
 INDEX = ROOT / "docs" / "paper_index.md"

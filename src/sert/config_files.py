@@ -8,9 +8,10 @@ from typing import Any, NamedTuple, TypeVar, get_args, get_origin
 
 from pydantic import ValidationError
 
-from sert.config import Config, Section
+from sert.config import Config
 from sert.config_names import section_in, suggest
 from sert.config_places import Key, Places, explain_syntax
+from sert.config_section import Section
 from sert.errors import ConfigError
 from sert.files import read_whole
 

@@ -4,7 +4,7 @@ import difflib
 from collections.abc import Iterator, Sequence
 from typing import Any, get_args, get_origin
 
-from sert.config import Section
+from sert.config_section import Section
 
 CLOSE, VERY_CLOSE = 0.6, 0.8
 

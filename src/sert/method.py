@@ -14,7 +14,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from sert.checks import LAB_KINDS, check_task
-from sert.config import CallsConfig, Config, Method, MiningConfig, Section, StudentConfig, TaskConfig
+from sert.config import Config, Method, MiningConfig, StudentConfig, TaskConfig
+from sert.config_endpoints import CallsConfig
+from sert.config_section import Section
 from sert.evaluation.judge import judge
 from sert.evaluation.prediction import evaluate, with_prompt
 from sert.evaluation.summary import TaskResults

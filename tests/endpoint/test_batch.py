@@ -21,7 +21,7 @@ from fault_answers import prompt_of, text_for
 from fault_http import ApiError
 from fault_kinds import FaultScript
 from fault_server import FaultServer
-from sert.config import CallsConfig, EndpointConfig, Price
+from sert.config_endpoints import CallsConfig, EndpointConfig, Price
 from sert.endpoint.batch import BatchLimits, settle_batches
 from sert.endpoint.batch_api import read_lines
 from sert.endpoint.calls import Call, make_call

@@ -8,7 +8,7 @@ import pytest
 
 from fault_kinds import FLAGGED, HARMLESS, REFUSED, TRANSIENT, FaultScript, Settings
 from fault_server import FaultServer
-from sert.config import CallsConfig, EndpointConfig, Price
+from sert.config_endpoints import CallsConfig, EndpointConfig, Price
 from sert.endpoint.calls import Call, Flag, Reply, Usage
 from sert.endpoint.probe import probe_endpoint
 from sert.endpoint.probe_verdicts import (

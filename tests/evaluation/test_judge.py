@@ -9,7 +9,8 @@ import pytest
 
 from fault_kinds import FaultScript
 from fault_server import FaultServer
-from sert.config import CallsConfig, EndpointConfig, JudgeConfig
+from sert.config import JudgeConfig
+from sert.config_endpoints import CallsConfig, EndpointConfig
 from sert.errors import ConfigError, DataError
 from sert.evaluation.judge import judge, plan_judging
 from sert.evaluation.judging.calibration import CALIBRATION

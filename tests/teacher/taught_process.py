@@ -7,7 +7,8 @@ import sys
 from pathlib import Path
 from typing import Any, Self
 
-from sert.config import CallsConfig, EndpointConfig, TaskConfig, TeacherConfig
+from sert.config import TaskConfig, TeacherConfig
+from sert.config_endpoints import CallsConfig, EndpointConfig
 from sert.tasks.base import load_task
 from sert.teacher.rationales import teach
 

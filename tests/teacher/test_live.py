@@ -12,7 +12,8 @@ import pytest
 
 from fault_kinds import FaultScript
 from fault_server import FaultServer
-from sert.config import CallsConfig, EndpointConfig, PromptTemplates, TaskConfig, TeacherConfig
+from sert.config import PromptTemplates, TaskConfig, TeacherConfig
+from sert.config_endpoints import CallsConfig, EndpointConfig
 from sert.errors import ConfigError, TeacherError
 from sert.records import Example, Question, Rationale
 from sert.store.artifacts import Artifact

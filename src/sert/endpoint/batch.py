@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import IO, NamedTuple
 
-from sert.config import CallsConfig
+from sert.config_endpoints import CallsConfig
 from sert.endpoint.batch_api import (
     ENDED,
     BatchApi,

@@ -5,7 +5,7 @@ import re
 from collections.abc import Awaitable, Callable, Iterator
 from typing import IO, Any, NamedTuple, TypeVar
 
-from sert.config import CallsConfig
+from sert.config_endpoints import CallsConfig
 from sert.endpoint.calls import Call, Reply, TroubleError
 from sert.endpoint.pool import FIRST_PAUSE, LONGEST_PAUSE, UNREACHABLE_ATTEMPTS, WAITS_IN_A_ROW, WORTH_TELLING
 from sert.endpoint.reading import RAW_SHOWN, Redact, read_error, read_reply

@@ -8,7 +8,7 @@ import random
 from collections.abc import Callable, Iterable, Iterator
 from decimal import Decimal
 
-from sert.config import CallsConfig
+from sert.config_endpoints import CallsConfig
 from sert.endpoint.calls import Call, TroubleError, Usage
 from sert.endpoint.doubts import cut_prompt, doubts_about
 from sert.endpoint.log import CallLog

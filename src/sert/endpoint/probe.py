@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-from sert.config import CallsConfig, EndpointConfig, Price
+from sert.config_endpoints import CallsConfig, EndpointConfig, Price
 from sert.endpoint import probe_verdicts as verdicts
 from sert.endpoint.calls import Call, TroubleError, Usage, make_call
 from sert.endpoint.money import check_money, cost_of, dollars

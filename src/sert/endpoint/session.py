@@ -8,7 +8,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from sert.config import CallsConfig, EndpointConfig
+from sert.config_endpoints import CallsConfig, EndpointConfig
 from sert.endpoint.batch import settle_batches
 from sert.endpoint.calls import Call, Usage
 from sert.endpoint.log import CallLog

@@ -9,7 +9,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from sert.config import EndpointConfig, JudgeConfig
+from sert.config import JudgeConfig
+from sert.config_endpoints import EndpointConfig
 from sert.endpoint.calls import Call, make_call
 from sert.endpoint.log import CallLog
 from sert.endpoint.session import CallPlan, make_calls, open_calls, plan_calls

@@ -3,7 +3,8 @@
 import re
 from collections.abc import Iterator, Sequence
 
-from sert.config import EndpointConfig, PromptTemplates
+from sert.config import PromptTemplates
+from sert.config_endpoints import EndpointConfig
 from sert.endpoint.calls import Call, Reply, make_call
 from sert.endpoint.log import CallLog, Quarantined
 from sert.endpoint.secrets import check_url

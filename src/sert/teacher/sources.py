@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sert.config import EndpointConfig, PromptTemplates, TeacherConfig
+from sert.config import PromptTemplates, TeacherConfig
+from sert.config_endpoints import EndpointConfig
 from sert.endpoint.log import CallLog, Quarantined
 from sert.endpoint.session import make_calls, open_calls
 from sert.progress import Reporter
