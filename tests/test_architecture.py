@@ -44,11 +44,16 @@ LAYERS = {
     "sert.checks": 8,
     "sert.stages": 8,
     "sert.method": 9,
-    "sert.runs": 10,
-    "sert.upkeep": 11,
-    "sert.cli": 12,
-    "sert.__main__": 13,
-    "sert": 13,  # the public names, of every room
+    "sert.grid": 9,
+    "sert.results": 10,
+    "sert.run_folders": 10,
+    "sert.showing": 10,
+    "sert.runs": 11,
+    "sert.reproduce": 12,
+    "sert.upkeep": 13,
+    "sert.cli": 14,
+    "sert.__main__": 15,
+    "sert": 14,  # the public names, of every room
 }
 
 # Stages meet in folders. What one may still take from another is pure and has one definition for both.
@@ -63,8 +68,8 @@ LAB_DOORS = {
     ("sert.tasks.lab", "sert.lab.world"),
     ("sert.teacher.sources", "sert.lab.oracle"),
     ("sert.teacher.sources", "sert.lab.world"),
-    ("sert.method", "sert.lab.verifier"),
-    ("sert.method", "sert.lab.world"),
+    ("sert.results", "sert.lab.verifier"),
+    ("sert.results", "sert.lab.world"),
     ("sert.cli.runs", "sert.lab"),
     ("sert.cli.listings", "sert.lab.build"),
 }

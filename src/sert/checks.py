@@ -1,6 +1,6 @@
 """What a run refuses at its beginning, so that no stage has to refuse it late."""
 
-from sert.config import Config
+from sert.config import Config, Method
 from sert.endpoint.session import check_endpoint
 from sert.errors import ConfigError, DataError, TeacherError
 from sert.tasks.base import TaskData
@@ -8,11 +8,17 @@ from sert.tasks.base import TaskData
 LAB_KINDS = ("lab_yes_no", "lab_choice")
 
 
+def methods_of(task: str, config: Config) -> tuple[Method, ...]:
+    """List the methods of a run that are for this task."""
+    only = config.tasks[task].methods
+    return tuple(method for method in config.methods if not only or method in only)
+
+
 def check_task(task: str, data: TaskData, config: Config) -> None:
     """Check what a task needs.
 
     Raises:
-        SertError: If a split is empty, or there are no rationales to be had that a method needs.
+        SertError: If a split is empty, no method is left, or there are no rationales to be had that a method needs.
     """
     settings = config.tasks[task]
     for split in ("train", "test"):
@@ -21,9 +27,14 @@ def check_task(task: str, data: TaskData, config: Config) -> None:
                 f"{task}: the {split} split is empty. A run trains and tests: "
                 f"give tasks.{task}.test_data, split_file or test_share (for a hub set test_split)."
             )
+    if not methods_of(task, config):
+        raise ConfigError(
+            f"tasks.{task}.methods = {list(settings.methods)} leaves nothing of methods = {list(config.methods)}."
+        )
+    _check_epoch_choice(task, data, config)
     if settings.rationales is not None and not settings.rationales.is_file():
         raise TeacherError(f"{task}: there is no file of recorded rationales {settings.rationales}.")
-    if "rd" not in config.methods and "sert+rd" not in config.methods:
+    if not {"rd", "sert+rd"} & set(methods_of(task, config)):
         return
     if config.teacher.kind == "lab" and settings.kind not in LAB_KINDS:
         raise ConfigError(f'{task}: the lab\'s oracle knows only the lab; set teacher.kind = "recorded".')
@@ -33,6 +44,19 @@ def check_task(task: str, data: TaskData, config: Config) -> None:
         raise TeacherError(
             f"{task}: the methods rd and sert+rd need recorded rationales, but none are given. "
             f"Set tasks.{task}.rationales, or leave these methods out of `methods`."
+        )
+
+
+def _check_epoch_choice(task: str, data: TaskData, config: Config) -> None:
+    choice = config.evaluation.epoch_choice
+    if choice != "last" and config.training.snapshots == 1:
+        raise ConfigError(
+            f"evaluation.epoch_choice = {choice!r} chooses among snapshots, and only the last one is kept; "
+            "set training.snapshots to 2 or more."
+        )
+    if choice == "dev" and not data.split("dev"):
+        raise ConfigError(
+            f"{task}: evaluation.epoch_choice = 'dev' needs a dev split; set tasks.{task}.dev_share, 0.1 for instance."
         )
 
 

@@ -13,6 +13,9 @@ from sert.config_section import FilePath, PositiveInt, Section, Share
 
 Method = Literal["zero_shot", "finetune", "sert", "rd", "sert+rd"]
 METHODS: tuple[Method, ...] = get_args(Method)
+Rule = Literal["imitation", "option_repetition", "direct_response", "length", "repetition", "perplexity"]
+RULES: tuple[Rule, ...] = get_args(Rule)
+"""The rules in the order in which they are asked: the paper's."""
 TaskKind = Literal["strategyqa", "commonsenseqa", "table", "lab_yes_no", "lab_choice"]
 
 
@@ -65,6 +68,8 @@ class TaskConfig(Section):
     test_share: Annotated[float, Field(gt=0, lt=1)] | None = None
     """Share of `data` set aside for testing (by hash of the question) when neither a split nor test data is given."""
     columns: Columns = Columns()
+    methods: tuple[Method, ...] = ()
+    """Of the run's methods only these, for a task without rationales for instance; empty = all."""
     limit: PositiveInt | None = None
     """Use only the first questions of each split."""
     prompts: PromptTemplates = PromptTemplates()
@@ -130,6 +135,24 @@ class RulesConfig(Section):
     """Warn when one rule drops more than this share of the paths that reach it."""
 
 
+class SelectionConfig(Section):
+    """Which of the mined paths are trained on. All but the defaults is there for comparison.
+
+    With other values than the defaults every lane is decoded to its end.
+    """
+
+    rules: tuple[Rule, ...] = RULES
+    """Rules that may drop a path; the others only measure. Paper: all."""
+    order: Literal["rep_2", "random", "mean_logprob"] = "rep_2"
+    """Which surviving path of a question is selected: the one with the lowest rep-2, any one, or the one with the
+    highest mean log-probability. Paper: the lowest rep-2."""
+    only_agreeing: bool = False
+    """Select only paths whose own conclusion is the gold answer. The paper never compares the two."""
+    shuffled: bool = False
+    """Train each question on the path that was selected for another one, which shows what the paths' content is worth.
+    Not in the paper."""
+
+
 class TrainingConfig(Section):
     """The one training loop."""
 
@@ -155,6 +178,9 @@ class TrainingConfig(Section):
     """Train on the prompt's tokens too."""
     autocast: Literal["no", "bf16"] = "no"
     """Mixed precision of the forward pass; weights and optimizer stay float32."""
+    snapshots: PositiveInt = 1
+    """States of the student that are kept, evenly spaced over the steps, the last one included. With two or more each
+    is tested, also on the dev split, so that the epoch can be chosen."""
 
     def num_steps(self, num_examples: int) -> int:
         """Count the optimizer steps: `max_steps`, else `epochs` passes over the examples."""
@@ -162,12 +188,19 @@ class TrainingConfig(Section):
             return self.max_steps
         return max(1, math.ceil(math.ceil(num_examples / self.batch_size) * self.epochs))
 
+    def snapshot_steps(self, num_steps: int) -> list[int]:
+        """List the steps after which a snapshot is kept; the last one is the end of the training."""
+        return [math.ceil(num_steps * number / self.snapshots) for number in range(1, self.snapshots + 1)]
+
 
 class TeacherConfig(Section):
     """Where rationales come from."""
 
     kind: Literal["lab", "recorded", "endpoint"] = "recorded"
     """`lab` = the lab's oracle; `recorded` = answers made earlier (`tasks.<name>.rationales`); `endpoint` = asked."""
+    num_rationales: PositiveInt | None = None
+    """Train on so many of the rationales only, drawn by the seed; of two numbers the smaller one takes a part of what
+    the larger one takes. None = all."""
     only_correct: bool = False
     """Leave out rationales whose own answer is wrong. The paper says nothing of it."""
     keep_flagged: bool = False
@@ -213,6 +246,12 @@ class EvaluationConfig(Section):
     max_lanes: PositiveInt = 400
     max_format_rep_2: Share = 0.5
     """Repetition of the reasoning above which an output fails the format."""
+    epoch_choice: Literal["last", "dev", "test-best"] = "last"
+    """Which snapshot is compared: the last one, the best one on the dev split, or (too good by design) the best one on
+    the test split. All three are reported where there are snapshots and a dev split."""
+    scored_questions: Annotated[int, Field(ge=0)] = 0
+    """Test questions, from the first one on, of which as many paths as mining samples are scored: by branching, by raw
+    sampling, and by raw sampling of the SERT student; 0 = none. Paper: 100, in figure 1."""
     probe_samples: Annotated[int, Field(ge=0)] = 5
     """Paths a question in the comparison of raw sampling with branching; 0 = leave it out."""
 
@@ -223,10 +262,14 @@ class Config(Section):
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
     seed: Annotated[int, Field(ge=0)] = 0
     methods: tuple[Method, ...] = Field(default=METHODS, min_length=1)
+    rounds: Annotated[int, Field(ge=1, le=9)] = 1
+    """Rounds of self-training: each further one mines again, from the student that the one before activated, and trains
+    the first student on what it finds. Paper: 1."""
     student: StudentConfig = StudentConfig()
     tasks: dict[Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")], TaskConfig] = Field(min_length=1)
     mining: MiningConfig = MiningConfig()
     rules: RulesConfig = RulesConfig()
+    selection: SelectionConfig = SelectionConfig()
     training: TrainingConfig = TrainingConfig()
     teacher: TeacherConfig = TeacherConfig()
     judge: JudgeConfig = JudgeConfig()

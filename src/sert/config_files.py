@@ -39,19 +39,22 @@ def load_config(path: Path, *, overrides: Iterable[str] = (), limit: int | None 
     Raises:
         ConfigError: If the file is missing or is not TOML, or a key or value is not allowed.
     """
-    overrides = list(overrides)
-    text = _read(path)
-    try:
-        tree = apply_overrides(tomllib.loads(text), overrides)
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{path} is not a TOML file: {explain_syntax(text, error)}") from None
-    except RecursionError:
-        raise ConfigError(f"{path} is nested too deeply to be a configuration.") from None
+    overrides, text = list(overrides), _read(path)
+    tree = apply_overrides(_parse(path, text), overrides)
     places = Places(text, map(_override_key, overrides))
     if limit is not None:
         config = validate(Config, tree, source=str(path), places=places)
         tree = apply_overrides(tree, [f"tasks.{name}.limit={limit}" for name in config.tasks])
     return validate(Config, tree, source=str(path), places=places)
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Read a TOML file.
+
+    Raises:
+        ConfigError: If the file is missing, too large or no TOML.
+    """
+    return _parse(path, _read(path))
 
 
 def stage_config(tree: Mapping[str, Any], *, overrides: Iterable[str], reads: Iterable[str]) -> Config:
@@ -117,6 +120,15 @@ def validate(
     except ValidationError as error:
         lines = _explain(section, error, places or Places())
         raise ConfigError("\n".join([f"{source} cannot be used:", *(f"  {line}" for line in lines)])) from None
+
+
+def _parse(path: Path, text: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path} is not a TOML file: {explain_syntax(text, error)}") from None
+    except RecursionError:
+        raise ConfigError(f"{path} is nested too deeply to be a configuration.") from None
 
 
 def _read(path: Path) -> str:

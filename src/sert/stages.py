@@ -1,7 +1,7 @@
 """Stages: what a run is made of, what each depends on, and what a change of the configuration means to them."""
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -19,7 +19,8 @@ class Stage:
     """One stage of a run.
 
     Attributes:
-        name: What it is called.
+        name: What it is called, unique in its run.
+        step: What is done, such as `mine`; the same for all tasks.
         folder: Where its result lies; named by a hash of settings and inputs.
         work: How much there is to do, for people.
         settings: The part of the configuration that the result depends on.
@@ -28,6 +29,7 @@ class Stage:
     """
 
     name: str
+    step: str
     folder: Path
     work: str
     settings: Mapping[str, Any]
@@ -85,6 +87,14 @@ def why_again(stage: Stage, plan: Mapping[str, Mapping[str, Any]]) -> list[str]:
     ]
     others = [name for name in stage.inputs if before["inputs"].get(name) != stage.inputs[name]]
     return [*changed, *(f"{name} changed" for name in others)]
+
+
+def needs_of(stages: Sequence[Stage]) -> dict[Path, list[Stage]]:
+    """Find for each stage, by its folder, those of the others that it reads."""
+    by_key = {stage.key: stage for stage in stages}
+    return {
+        stage.folder: [by_key[key] for key in dict.fromkeys(stage.inputs.values()) if key in by_key] for stage in stages
+    }
 
 
 def spent(stages: Iterable[Stage]) -> dict[str, Any]:

@@ -8,11 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from sert.config import Config
-from sert.config_files import load_config
 from sert.errors import DataError
 from sert.progress import Reporter, Silent
-from sert.runs import CONFIG, REPORT, report_run, stages_of
+from sert.reproduce import report_any, stages_in
+from sert.run_folders import CONFIG, GRID, REPORT
 from sert.stages import PLAN, Stage, read_plan
 from sert.store.artifacts import MANIFEST, UNITS, WORK_ENDING, is_as_signed
 from sert.store.disk import put
@@ -125,7 +124,7 @@ def _removable(run: Path) -> Iterator[Removable]:
 
 
 def _is_run(folder: Path) -> bool:
-    return (folder / CONFIG).is_file() or "stages" in _manifest_of(folder)
+    return any((folder / name).is_file() for name in (CONFIG, GRID)) or "stages" in _manifest_of(folder)
 
 
 def _manifest_of(folder: Path) -> dict[str, Any]:
@@ -151,7 +150,7 @@ def _damage_of_run(run: Path) -> list[str] | None:
     manifest = _intact_manifest(run)
     if manifest is None:
         return [f"{MANIFEST} was changed"]
-    beside = [file for file in (run / CONFIG, run / PLAN) if os.path.lexists(file)]
+    beside = [file for file in (run / CONFIG, run / GRID, run / PLAN) if os.path.lexists(file)]
     report = [file for file in (run / REPORT).rglob("*") if not file.is_dir()]
     return list(hash_damage(run, manifest["outputs"], [*beside, *report]))
 
@@ -167,7 +166,8 @@ def _results_of(run: Path) -> set[Path]:
 def _repair(run: Path, broken: list[Verified], reporter: Reporter) -> set[str]:
     """Make again what is broken and belongs to the run's configuration, and name these folders."""
     with run_lock(run):
-        stages = {stage.folder.name: stage for stage in stages_of(_config_of(run), run, reporter)}
+        _restore_settings(run)
+        stages = {stage.folder.name: stage for stage in stages_in(run, reporter)}
         mended = set()
         for each in broken:
             name = each.folder.name
@@ -181,16 +181,15 @@ def _repair(run: Path, broken: list[Verified], reporter: Reporter) -> set[str]:
         for name in [name for name in stages if name in mended]:
             _make_again(stages[name], reporter)
     if all(stage.finished for stage in stages.values()):
-        report_run(run)
+        report_any(run)
         mended |= {each.folder.name for each in broken if each.folder == run}
     return mended
 
 
-def _config_of(run: Path) -> Config:
-    """Read the configuration of a run from its file or, if that is damaged, from the manifest."""
+def _restore_settings(run: Path) -> None:
+    """Write the settings of a run again as its manifest holds them, in case their file is damaged."""
     if manifest := _intact_manifest(run):
-        put(run / CONFIG, manifest["config"].encode())
-    return load_config(run / CONFIG)
+        put(run / (GRID if manifest.get("file") == GRID else CONFIG), manifest["config"].encode())
 
 
 def _make_again(stage: Stage, reporter: Reporter) -> None:

@@ -8,6 +8,7 @@ import click
 
 from sert import signals
 from sert.cli.doctor import doctor_command
+from sert.cli.grids import reproduce
 from sert.cli.judges import judge_command
 from sert.cli.listings import lab_group, tasks_command
 from sert.cli.runs import demo, report_command, run_command
@@ -77,6 +78,7 @@ for _command in (
     lab_group,
     mine_command,
     report_command,
+    reproduce,
     run_command,
     tasks_command,
     teach_command,

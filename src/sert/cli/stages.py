@@ -89,12 +89,16 @@ def filter_command(mined: Path, out: Path, overrides: tuple[str, ...], as_json: 
     \b
     sert filter mined --set rules.min_tokens=12 --set rules.min_perplexity=1.2 --out filtered
     sert filter mined --set rules.min_tokens=10 --set rules.max_rep_2=0.3 --out filtered-10
+    sert filter mined --set 'selection.rules=["length"]' --set selection.order=random --out filtered-random
     """
     from sert.paths.selection import filter_paths
     from sert.store.artifacts import open_artifact
 
-    config = config_of({"task": "lab_yes_no"}, overrides, reads=("rules",))
-    print_artifact(filter_paths(open_artifact(mined), rules=config.rules, out=out, reporter=terminal()), as_json)
+    config = config_of({"task": "lab_yes_no"}, overrides, reads=("rules", "selection"))
+    filtered = filter_paths(
+        open_artifact(mined), rules=config.rules, selection=config.selection, out=out, reporter=terminal()
+    )
+    print_artifact(filtered, as_json)
 
 
 @click.command("train")

@@ -6,6 +6,7 @@ from statistics import fmean
 from typing import Any
 
 from sert.config import Method, RulesConfig
+from sert.evaluation.epochs import Chosen, EpochChoice, Tested, choose_epochs
 from sert.evaluation.metrics import summarize
 from sert.evaluation.multiplicity import holm
 from sert.evaluation.statistics import majority, paired_difference, smallest_detectable_difference
@@ -34,11 +35,16 @@ class TaskResults:
         left_out: Reason -> questions that were left out on loading.
         paths: Mined paths of the train questions, with their verdicts; may be too many to hold at once.
         rationales: Train questions that the teacher answered, None when it was not asked.
-        predictions: Method -> predictions on the test questions.
+        predictions: Method -> predictions on the test questions, of the snapshot that the comparisons are about.
         training: Method -> counts of its training.
+        dev: Questions that the epoch is chosen on.
+        snapshots: Method -> predictions of all its snapshots, where more than one is kept.
+        epoch_choice: How that snapshot is chosen.
         probes: Decoding -> paths of the test questions, `probe_samples` a question.
+        scored: Decoding -> all paths of the first test questions.
         judged: What a judge said of the outputs (`scores.json`), None when none was asked.
         verifier: Says whether a path is true; only the lab has one. Of a path that was stopped early nobody knows.
+        scorer: Grades a path from 0 to 10; only the lab has one.
     """
 
     task: str
@@ -50,9 +56,20 @@ class TaskResults:
     rationales: int | None = None
     predictions: Mapping[Method, Sequence[Prediction]] = field(default_factory=dict)
     training: Mapping[Method, Mapping[str, Any]] = field(default_factory=dict)
+    dev: Sequence[Question] = ()
+    snapshots: Mapping[Method, Sequence[Tested]] = field(default_factory=dict)
+    epoch_choice: EpochChoice = "last"
     probes: Mapping[str, Sequence[Path] | StoredTable[Path]] = field(default_factory=dict)
+    scored: Mapping[str, Sequence[Path] | StoredTable[Path]] = field(default_factory=dict)
     judged: Mapping[str, Any] | None = None
     verifier: Verifier | None = None
+    scorer: Callable[[Question, str], float] | None = None
+
+    def choices(self, method: Method) -> list[Chosen]:
+        """List the snapshots of a method that are reported; for one that was tested once, only that one."""
+        if snapshots := self.snapshots.get(method):
+            return choose_epochs(snapshots)
+        return [Chosen("last", self.training.get(method, {}).get("steps", 0), self.predictions[method])]
 
 
 def summarize_tasks(
@@ -64,15 +81,15 @@ def summarize_tasks(
     }
     for result in results:
         about = {"task": result.task, "student": student}
-        tables["tasks"].append(_task_row(result))
-        tables["rows"] += [{**about, "seed": seed, **row} for row in _result_rows(result)]
+        tables["tasks"].append(task_row(result))
+        tables["rows"] += [{**about, "seed": seed, **row} for row in result_rows(result)]
         tables["comparisons"] += [{**about, **row} for row in _comparison_rows(result)]
         tables["latent"] += [{**about, **row} for row in _latent_rows(result, rules)]
         if result.judged is not None:
             tables["judged"].append({**about, **result.judged})
         if result.verdicts:
             truths = _truths(result)
-            tables["funnel"] += [{**about, **row} for row in _funnel_rows(result, truths)]
+            tables["funnel"] += [{**about, **row} for row in funnel_rows(result, truths)]
             tables["selection"].append({**about, **_selection_row(result, truths)})
     corrected = holm([row["p_value"] for row in tables["comparisons"]])
     tables["comparisons"] = [
@@ -81,13 +98,15 @@ def summarize_tasks(
     return tables
 
 
-def _task_row(result: TaskResults) -> dict[str, Any]:
+def task_row(result: TaskResults) -> dict[str, Any]:
+    """Describe the questions of a task, and what needs no student."""
     most_frequent = majority(question.answer for question in result.test)
     options = {len(question.choices) if question.choices else 2 for question in result.test}
     has_chance = all(question.answer_type != "text" for question in result.test) and len(options) == 1
     return {
         "task": result.task,
         "num_train": len(result.train),
+        "num_dev": len(result.dev),
         "num_test": len(result.test),
         "majority_answer": most_frequent.answer,
         "majority_accuracy": most_frequent.share,
@@ -96,27 +115,29 @@ def _task_row(result: TaskResults) -> dict[str, Any]:
     }
 
 
-def _result_rows(result: TaskResults) -> list[dict[str, Any]]:
+def result_rows(result: TaskResults) -> list[dict[str, Any]]:
+    """Sum up the outputs of each method, of every snapshot that is reported."""
+    return [_result_row(result, method, chosen) for method in result.predictions for chosen in result.choices(method)]
+
+
+def _result_row(result: TaskResults, method: Method, chosen: Chosen) -> dict[str, Any]:
     by_id = {question.question_id: question for question in result.test}
-    rows = []
-    for method, predictions in result.predictions.items():
-        training = result.training.get(method, {})
-        rows.append(
-            {
-                "method": method,
-                "split": "test",
-                "epoch_choice": "last" if training else None,
-                **summarize(predictions, result.test),
-                "train_examples": training.get("examples"),
-                "train_steps": training.get("steps"),
-                "true_paths": _share(
-                    [result.verifier(by_id[each.question_id], each.completion) for each in predictions]
-                    if result.verifier
-                    else []
-                ),
-            }
-        )
-    return rows
+    training = result.training.get(method, {})
+    return {
+        "method": method,
+        "split": "test",
+        "epoch_choice": chosen.choice if training else None,
+        "primary": chosen.choice == result.epoch_choice or not training,
+        **summarize(chosen.predictions, result.test),
+        "step": chosen.step if training else None,
+        "train_examples": training.get("examples"),
+        "train_steps": training.get("steps"),
+        "true_paths": _share(
+            [result.verifier(by_id[each.question_id], each.completion) for each in chosen.predictions]
+            if result.verifier
+            else []
+        ),
+    }
 
 
 def _comparison_rows(result: TaskResults) -> list[dict[str, Any]]:
@@ -191,8 +212,9 @@ def _key(verdict: Verdict) -> PathKey:
     return verdict.question_id, verdict.branch, verdict.sample
 
 
-def _funnel_rows(result: TaskResults, truths: Mapping[PathKey, bool]) -> list[dict[str, Any]]:
-    rows = []
+def funnel_rows(result: TaskResults, truths: Mapping[PathKey, bool] | None = None) -> list[dict[str, Any]]:
+    """Count what is left after each rule; `truths` of the paths are found where they are not given."""
+    rows, truths = [], _truths(result) if truths is None else truths
     remaining = list(result.verdicts)
     for row in funnel(result.verdicts):
         if row.rule == "selected":

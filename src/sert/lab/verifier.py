@@ -55,6 +55,18 @@ class Verification(NamedTuple):
     follows: bool | None
     true: bool
 
+    @property
+    def score(self) -> float:
+        """Grade the path from 0 to 10: the share of what a whole path needs.
+
+        Each claim is to be true, both hops are to be stated, and a conclusion is to follow. A path that is `true` gets
+        10, a bare answer 0.
+        """
+        needed = [step.true for step in self.steps] + [self.complete]
+        if self.follows is not None:
+            needed.append(self.follows)
+        return 10 * sum(needed) / len(needed)
+
 
 class _Claim(NamedTuple):
     animal: str

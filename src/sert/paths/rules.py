@@ -6,16 +6,13 @@ written out here, one constant a pattern.
 
 import math
 import re
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Collection, Hashable, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
-from sert.config import RulesConfig
+from sert.config import RULES, RulesConfig
 from sert.records import LETTERS, Path, Question, Verdict
 from sert.tasks.answers import extract_strict, is_correct, reasoning_of
-
-RULES = ("imitation", "option_repetition", "direct_response", "length", "repetition", "perplexity")
-"""The reasons in the order in which the rules are asked: the paper's."""
 
 REJECTED = "rejected"
 """Reason of a path that was cut short while mining and that no rule drops: it was mined under stricter rules."""
@@ -163,19 +160,20 @@ _ORDERED: tuple[Callable[[Measures, RulesConfig], str | None], ...] = (
 )
 
 
-def find_reason(measures: Measures, config: RulesConfig) -> str | None:
-    """Name the first rule that drops a path with these measures, None when all keep it."""
-    return next((reason for rule in _ORDERED if (reason := rule(measures, config))), None)
+def find_reason(measures: Measures, config: RulesConfig, *, asked: Collection[str] = RULES) -> str | None:
+    """Name the first of the asked rules that drops a path with these measures, None when all keep it."""
+    dropping = (reason for rule in _ORDERED if (reason := rule(measures, config)))
+    return next((reason for reason in dropping if reason in asked), None)
 
 
-def judge(path: Path, question: Question, config: RulesConfig) -> Verdict:
-    """Ask the rules in order. Nothing is selected yet.
+def judge(path: Path, question: Question, config: RulesConfig, *, asked: Collection[str] = RULES) -> Verdict:
+    """Ask the rules in order, of them those that are to be `asked`. Nothing is selected yet.
 
     A path that was cut short is never kept: with `finish == "rejected"` its reason is `REJECTED` when no rule drops it,
     with `finish == "outrun"` it is `OUTRUN`, since a rule that drops the stump says nothing of the path.
     """
     measures = measure(path, question, config)
-    reason = OUTRUN if path.finish == "outrun" else find_reason(measures, config)
+    reason = OUTRUN if path.finish == "outrun" else find_reason(measures, config, asked=asked)
     if reason is None and path.finish == "rejected":
         reason = REJECTED
     conclusion = extract_strict(path.text, question)

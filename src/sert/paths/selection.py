@@ -7,11 +7,12 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-from sert.config import PromptTemplates, RulesConfig
+from sert.config import RULES, PromptTemplates, RulesConfig, SelectionConfig
 from sert.errors import DataError
-from sert.paths.rules import OUTRUN, REJECTED, RULES, judge
+from sert.paths.rules import OUTRUN, REJECTED, judge
 from sert.progress import Reporter, Silent
 from sert.records import Example, Path, Question, Verdict
+from sert.seeds import derive_seed
 from sert.store.artifacts import Artifact, Draft, commit, write_json
 from sert.store.tables import StoredTable, TableWriter, read_table, write_table
 from sert.tasks.prompts import path_example
@@ -19,6 +20,8 @@ from sert.tasks.prompts import path_example
 STAGE = "filter"
 SHOWN_EXAMPLES = 3
 SHOWN_CHARACTERS = 100
+PAPERS = SelectionConfig().model_dump(mode="json")
+"""The selection that mining foresees when it stops lanes early."""
 
 
 class FunnelRow(NamedTuple):
@@ -47,17 +50,22 @@ class ImplausibleRule(NamedTuple):
     examples: list[PathKey]
 
 
-def select(verdicts: Iterable[Verdict]) -> list[Verdict]:
-    """Mark one kept path a question: the lowest rep-2, then the lower branch, then the lower sample.
+def select(verdicts: Iterable[Verdict], config: SelectionConfig | None = None, *, seed: int = 0) -> list[Verdict]:
+    """Mark one kept path a question: by default the lowest rep-2, then the lower branch, then the lower sample.
 
-    All verdicts come back in their order; a question without a kept path gets no mark.
+    All verdicts come back in their order; a question without a path to select gets no mark.
+
+    Args:
+        verdicts: What the rules said.
+        config: Which kept path is preferred, and whether it must agree with the gold answer.
+        seed: Decides where the order is random.
     """
-    verdicts = list(verdicts)
+    verdicts, config = list(verdicts), config or SelectionConfig()
     best: dict[str, Verdict] = {}
     for verdict in verdicts:
-        if verdict.reason is None:
+        if verdict.reason is None and (verdict.agrees is True or not config.only_agreeing):
             rival = best.setdefault(verdict.question_id, verdict)
-            best[verdict.question_id] = min(rival, verdict, key=preference)
+            best[verdict.question_id] = min(rival, verdict, key=lambda each: _rank(each, config.order, seed))
     return [
         replace(verdict, selected=True) if best.get(verdict.question_id) is verdict else verdict for verdict in verdicts
     ]
@@ -134,6 +142,7 @@ def filter_paths(
     mined: Artifact,
     *,
     rules: RulesConfig,
+    selection: SelectionConfig | None = None,
     out: pathlib.Path,
     label: str = "filter",
     reporter: Reporter | None = None,
@@ -146,6 +155,7 @@ def filter_paths(
     Args:
         mined: What the mining stage made; its prompts are used again.
         rules: The filter.
+        selection: Which rules are asked, and which of the kept paths is taken; the paper's choice by default.
         out: Folder of the new artifact.
         label: What the progress is called.
         reporter: Told of progress and warnings.
@@ -162,24 +172,27 @@ def filter_paths(
         prompts = PromptTemplates.model_validate(mined.manifest["config"]["prompts"])
     except (KeyError, TypeError, ValueError):
         raise DataError(f"The manifest of {mined.folder} was changed: it names no prompts. Mine again.") from None
-    teller = reporter or Silent()
-    settings = rules.model_dump(mode="json")
+    teller, selection = reporter or Silent(), selection or SelectionConfig()
+    settings = {"rules": rules.model_dump(mode="json"), "selection": selection.model_dump(mode="json")}
+    seed = int(mined.manifest["seed"])
 
     def fill(draft: Draft) -> Mapping[str, Any]:
         questions = read_table(mined.file("questions.parquet"), Question)
         paths = StoredTable(mined.file("paths.parquet"), Path)
-        tally = _Tally()
+        tally, chosen = _Tally(), _Chosen(prompts, shuffled=selection.shuffled, seed=seed)
         with (
             teller.track(label, len(paths), "paths") as advance,
             TableWriter(draft.folder / "verdicts.parquet", Verdict) as verdicts,
             TableWriter(draft.folder / "examples.parquet", Example) as examples,
         ):
             for question, of_question in _by_question(paths, questions, source=mined.folder):
-                judged = select(judge(path, question, rules) for path in of_question)
+                judged = [judge(path, question, rules, asked=selection.rules) for path in of_question]
+                judged = select(judged, selection, seed=seed)
                 verdicts.add(judged)
-                examples.add(_examples(of_question, judged, question, prompts))
+                examples.add(chosen.examples(of_question, judged, question))
                 tally.add(judged)
                 advance(len(judged))
+            examples.add(chosen.rest())
         written = StoredTable(draft.folder / "verdicts.parquet", Verdict)
         _warn(_implausible(tally, written, rules), paths, teller)
         _warn_of_unjudged(tally, mined, settings, label=label, reporter=teller)
@@ -191,15 +204,25 @@ def filter_paths(
         out,
         fill,
         stage=STAGE,
-        config={"rules": settings, "prompts": prompts.model_dump(mode="json")},
+        config={**settings, "prompts": prompts.model_dump(mode="json")},
         inputs={"mine": mined.key},
-        seed=mined.manifest["seed"],
+        seed=seed,
     )
 
 
 def preference(verdict: Verdict) -> tuple[float, int, int]:
-    """Order the kept paths of a question; the least is selected: rep-2, branch, sample."""
+    """Order the kept paths of a question as the paper does; the least is selected: rep-2, branch, sample."""
     return (verdict.rep_2, verdict.branch, verdict.sample)
+
+
+def _rank(verdict: Verdict, order: str, seed: int) -> tuple[float, int, int]:
+    """Order the kept paths of a question; the least is selected."""
+    if order == "random":
+        drawn = derive_seed(seed, "selection", verdict.question_id, verdict.branch, verdict.sample)
+        return (drawn, verdict.branch, verdict.sample)
+    if order == "mean_logprob":
+        return (verdict.perplexity, verdict.branch, verdict.sample)
+    return preference(verdict)
 
 
 def _key(row: Path | Verdict) -> PathKey:
@@ -228,12 +251,26 @@ def _by_question(
         yield by_id[question_id], list(of_question)
 
 
-def _examples(
-    paths: list[Path], verdicts: list[Verdict], question: Question, prompts: PromptTemplates
-) -> Iterator[Example]:
-    for path, verdict in zip(paths, verdicts, strict=True):
-        if verdict.selected:
-            yield path_example(question, path.text, prompts)
+class _Chosen:
+    """Makes the examples of the selected paths; shuffled ones when all are known."""
+
+    def __init__(self, prompts: PromptTemplates, *, shuffled: bool, seed: int) -> None:
+        self._prompts, self._shuffled, self._seed = prompts, shuffled, seed
+        self._waiting: list[tuple[Question, str]] = []
+
+    def examples(self, paths: list[Path], verdicts: list[Verdict], question: Question) -> Iterator[Example]:
+        for path, verdict in zip(paths, verdicts, strict=True):
+            if verdict.selected and self._shuffled:
+                self._waiting.append((question, path.text))
+            elif verdict.selected:
+                yield path_example(question, path.text, self._prompts)
+
+    def rest(self) -> Iterator[Example]:
+        """Give each question the path of the next one of a circle that the seed draws, so that none keeps its own."""
+        circle = sorted(self._waiting, key=lambda pair: derive_seed(self._seed, "shuffle", pair[0].question_id))
+        after = {here[0].question_id: there[1] for here, there in zip(circle, circle[1:] + circle[:1], strict=True)}
+        for question, _ in self._waiting:
+            yield path_example(question, after[question.question_id], self._prompts)
 
 
 def _warn_of_unjudged(
@@ -244,12 +281,13 @@ def _warn_of_unjudged(
         dropped = ", ".join(f"{row.rule} {row.dropped}" for row in tally.funnel() if row.dropped)
         reporter.say(f"warning: {label}: no path is kept, there is nothing to train on; dropped: {dropped}")
     cut_short = tally.reasons[REJECTED]
-    if mined.manifest["config"].get("rules", settings) != settings:
+    as_mined = {"rules": mined.manifest["config"].get("rules", settings["rules"]), "selection": PAPERS}
+    if as_mined != settings:
         cut_short += tally.reasons[OUTRUN]
     if cut_short:
         reporter.say(
-            f"warning: {cut_short} paths were cut short while mining, under other rules, and cannot be judged "
-            "by these; mine with keep_all to compare thresholds"
+            f"warning: {cut_short} paths were cut short while mining, under other rules or for another selection, and "
+            "cannot be judged by these; mine with keep_all to compare them"
         )
 
 

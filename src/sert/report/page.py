@@ -46,6 +46,7 @@ class TaskView(NamedTuple):
     findings: list[Any]
     results: table.Table
     comparisons: table.Table
+    epochs: table.Table
     funnel: table.Table
     latent: table.Table
     training: table.Table
@@ -117,6 +118,7 @@ def _view(
         findings=findings(metrics, about),
         results=table.result_table(metrics, about),
         comparisons=table.comparison_table(metrics, task),
+        epochs=table.epoch_table(metrics, task),
         funnel=table.funnel_table(metrics, task),
         latent=table.latent_table(metrics, task),
         training=table.training_table(metrics, task),
@@ -130,7 +132,7 @@ def _view(
 
 def _drawings(metrics: Mapping[str, Any], about: Mapping[str, Any], *, number: int) -> Iterator[Drawing]:
     task = about["task"]
-    if rows := table.of_task(metrics, "rows", task):
+    if rows := table.primary_rows(metrics, task):
         svg = draw_accuracy(rows, majority=about["majority_accuracy"], name=f"accuracy-{number}")
         yield Drawing("Accuracy on the test questions with 95 % intervals; dashes: the majority class.", Markup(svg))
     if rows := table.of_task(metrics, "latent", task):

@@ -100,9 +100,39 @@ _TRAINING_COLUMNS = (
 )
 
 
+EPOCH_CHOICES = {
+    "last": "Last epoch",
+    "dev": "Chosen on dev",
+    "test-best": "Best on test (too good by design)",
+}
+
+
 def of_task(metrics: Metrics, section: str, task: str) -> list[Mapping[str, Any]]:
     """Pick the rows of one task from a section of the metrics."""
     return [row for row in metrics[section] if row["task"] == task]
+
+
+def primary_rows(metrics: Metrics, task: str) -> list[Mapping[str, Any]]:
+    """Pick the result rows of the snapshots that the comparisons are about, one a method."""
+    return [row for row in of_task(metrics, "rows", task) if row.get("primary", True)]
+
+
+def epoch_table(metrics: Metrics, task: str) -> Table:
+    """Build the table of what each way of choosing the epoch comes to; empty where only one is open."""
+    rows = of_task(metrics, "rows", task)
+    choices = [choice for choice in EPOCH_CHOICES if any(row["epoch_choice"] == choice for row in rows)]
+    if len(choices) < 2:
+        return Table((), [])
+    trained = list(dict.fromkeys(row["method"] for row in rows if row["epoch_choice"] is not None))
+    by_choice = {(row["method"], row["epoch_choice"]): row for row in rows}
+    header = ("Method", *(EPOCH_CHOICES[choice] for choice in choices))
+    return Table(
+        header, [(cells.method_name(m), *(_epoch_cell(by_choice.get((m, c))) for c in choices)) for m in trained]
+    )
+
+
+def _epoch_cell(row: Mapping[str, Any] | None) -> str:
+    return cells.MISSING if row is None else f"{cells.percent(row['accuracy'])} (step {cells.count(row['step'])})"
 
 
 def result_table(metrics: Metrics, about: Mapping[str, Any]) -> Table:
@@ -112,7 +142,7 @@ def result_table(metrics: Metrics, about: Mapping[str, Any]) -> Table:
         metrics: The run's numbers.
         about: The task's row of `metrics["tasks"]`.
     """
-    rows = of_task(metrics, "rows", about["task"])
+    rows = primary_rows(metrics, about["task"])
     table = _table(rows, (*_RESULT_COLUMNS, *_if_measured(rows, _TRUE_PATHS, key="true_paths")))
     majority = f"Majority class: {about['majority_answer']}"
     for name, accuracy in ((majority, about["majority_accuracy"]), ("Chance", about["chance_accuracy"])):
@@ -147,7 +177,7 @@ def selection_table(metrics: Metrics) -> Table:
 
 def training_table(metrics: Metrics, task: str) -> Table:
     """Build the table of how each method was trained."""
-    return _table(of_task(metrics, "rows", task), _TRAINING_COLUMNS)
+    return _table(primary_rows(metrics, task), _TRAINING_COLUMNS)
 
 
 def _table(rows: Sequence[Mapping[str, Any]], columns: Sequence[Column]) -> Table:

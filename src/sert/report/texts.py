@@ -6,6 +6,7 @@ from sert.report.table import (
     Metrics,
     Table,
     comparison_table,
+    epoch_table,
     funnel_table,
     markdown_cell,
     markdown_table,
@@ -29,6 +30,7 @@ def markdown_tables(metrics: Metrics) -> str:
         titled = (
             ("Results", result_table(metrics, about)),
             ("Comparisons", comparison_table(metrics, task)),
+            ("Choice of the epoch, accuracy in %", epoch_table(metrics, task)),
             ("Scores of the judge", _judged(metrics, task)),
             ("Paths that the rules left", funnel_table(metrics, task)),
         )

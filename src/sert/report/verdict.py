@@ -27,7 +27,7 @@ def findings(metrics: Mapping[str, Any], about: Mapping[str, Any]) -> list[Findi
         metrics: The run's numbers.
         about: The task's row of `metrics["tasks"]`.
     """
-    rows = [row for row in metrics["rows"] if row["task"] == about["task"]]
+    rows = [row for row in metrics["rows"] if row["task"] == about["task"] and row.get("primary", True)]
     comparisons = [row for row in metrics["comparisons"] if row["task"] == about["task"]]
     found = [_compare(row) for row in sorted(comparisons, key=is_significant, reverse=True)]
     if rows:

@@ -1,10 +1,12 @@
 """The training stage: examples and a student in, a trained student's folder out.
 
-A trained folder holds `model/` (loads with `from_pretrained`; weights, tokenizer, model card), `examples.parquet` and
-`loss.jsonl` (one line a step).
+A trained folder holds `model/` (loads with `from_pretrained`; weights, tokenizer, model card), `examples.parquet`,
+`loss.jsonl` (one line a step) and, where they are asked for, `snapshots/1`, `snapshots/2` ... of the steps before.
 """
 
 import os
+import shutil
+import uuid
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +16,7 @@ from sert.errors import DataError
 from sert.progress import Reporter, Silent
 from sert.records import Example
 from sert.store.artifacts import MANIFEST, RESULT, Artifact, Draft, artifact_key, commit, open_artifact, work_folder
-from sert.store.disk import require_room, writing
+from sert.store.disk import make_folder, remove, require_room, sync, sync_tree, writing
 from sert.store.tables import records_key, write_table
 from sert.student.card import write_model_card
 from sert.student.load import Student, load_student, student_key
@@ -22,8 +24,11 @@ from sert.student.load import Student, load_student, student_key
 if TYPE_CHECKING:
     from sert.student.training import TrainingResult
 
+SNAPSHOTS = "snapshots"
+"""Folder of the student's states before the last one, named by their numbers from 1 on."""
 _ROOM = 4
-"""What a training needs on the disk, in sizes of its student: one for the result and three for a checkpoint."""
+"""What a training needs on the disk, in sizes of its student: one for the result and three for a checkpoint. Each
+snapshot needs two more, until the training is done."""
 
 
 def train(
@@ -69,8 +74,9 @@ def train(
 
         loaded = load_student(student.model_copy(update={"dtype": "float32"}))
         if process_rank() == 0:
-            kept = sum(file.stat().st_size for file in (draft.work / CHECKPOINTS).rglob("*") if file.is_file())
-            require_room(draft.work, _ROOM * _size_of(loaded) - kept)
+            there = [*(draft.work / CHECKPOINTS).rglob("*"), *(draft.work / SNAPSHOTS).rglob("*")]
+            kept = sum(file.stat().st_size for file in there if file.is_file())
+            require_room(draft.work, (_ROOM + 2 * (config.snapshots - 1)) * _size_of(loaded) - kept)
         checkpoints = Checkpoints(
             draft.work / CHECKPOINTS,
             every_seconds=execution.checkpoint_seconds,
@@ -84,6 +90,7 @@ def train(
             seed=seed,
             loss_file=draft.folder / "loss.jsonl",
             checkpoints=checkpoints,
+            snapshot=lambda step: _save_snapshot(loaded, draft.work / SNAPSHOTS / f"step-{step}"),
             label=label,
             reporter=teller,
         )
@@ -92,6 +99,9 @@ def train(
     def fill(draft: Draft) -> Mapping[str, Any]:
         loaded, result = trained(draft)
         folder, counts = draft.folder, result._asdict()
+        if config.snapshots > 1:
+            counts["snapshot_steps"] = config.snapshot_steps(result.steps)
+            _take_snapshots(draft, counts["snapshot_steps"][:-1])
         write_table(folder / "examples.parquet", examples, Example)
         _save(loaded, folder / "model")
         write_model_card(folder / "model" / "README.md", label=label, student=student, config=config, counts=counts)
@@ -135,6 +145,33 @@ def _save(student: Student, folder: Path) -> None:
         student.tokenizer.save_pretrained(folder)
 
 
+def _save_snapshot(student: Student, folder: Path) -> None:
+    """Save the student as it is now, complete or invisible. A training that was stopped finds it again."""
+    make_folder(folder.parent)
+    scratch = folder.with_name(f".{uuid.uuid4().hex}")
+    try:
+        student.model.eval()
+        _save(student, scratch)
+        with writing(folder.parent):
+            sync_tree(scratch)
+            remove(folder)
+            scratch.rename(folder)
+            sync(folder.parent)
+    finally:
+        student.model.train()
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _take_snapshots(draft: Draft, steps: Sequence[int]) -> None:
+    """Put the snapshots of these steps among the results, by their numbers."""
+    make_folder(draft.folder / SNAPSHOTS)
+    for number, step in enumerate(steps, start=1):
+        kept = draft.work / SNAPSHOTS / f"step-{step}"
+        if kept.is_dir():
+            with writing(draft.folder):
+                shutil.copytree(kept, draft.folder / SNAPSHOTS / str(number))
+
+
 def process_rank() -> int:
     """Tell which process of a distributed training this is (0 = the one that writes), as the launchers say."""
     return int(os.environ.get("RANK", "0"))
@@ -156,6 +193,14 @@ def _meet() -> None:
         torch.distributed.barrier()
 
 
-def trained_student(trained: Artifact, *, like: StudentConfig) -> StudentConfig:
-    """Point at the model of a trained folder, with the device and dtype of another student."""
-    return like.model_copy(update={"path": str(trained.file("model")), "revision": None})
+def trained_student(trained: Artifact, *, like: StudentConfig, snapshot: int | None = None) -> StudentConfig:
+    """Point at the model of a trained folder, with the device and dtype of another student.
+
+    Args:
+        trained: What the training left.
+        like: The student whose device and dtype are taken.
+        snapshot: Number of a snapshot, from 1 on; None or the last one = the model itself.
+    """
+    folder = trained.folder / SNAPSHOTS / str(snapshot)
+    path = folder if snapshot is not None and folder.is_dir() else trained.file("model")
+    return like.model_copy(update={"path": str(path), "revision": None})

@@ -7,7 +7,7 @@ processes change nothing but rounding and, for students with dropout, where the 
 import itertools
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -96,6 +96,7 @@ def train_student(
     seed: int,
     loss_file: Path | None = None,
     checkpoints: Checkpoints | None = None,
+    snapshot: Callable[[int], None] | None = None,
     label: str = "train",
     reporter: Reporter | None = None,
 ) -> TrainingResult:
@@ -110,6 +111,7 @@ def train_student(
         seed: Decides data order and dropout.
         loss_file: JSONL file for the loss curve, a line a step.
         checkpoints: Where the state is saved now and then. Training goes on from the last one, bit for bit.
+        snapshot: Called after each step of `TrainingConfig.snapshot_steps` but the last one, with its number.
         label: What the progress is called.
         reporter: Where progress goes.
 
@@ -128,7 +130,7 @@ def train_student(
         )
     loop = _Loop(student, usable, config, seed=seed, label=label, reporter=reporter or Silent())
     try:
-        progress = loop.run(checkpoints)
+        progress = loop.run(checkpoints, snapshot or (lambda step: None))
     except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error):
             raise
@@ -190,8 +192,9 @@ class _Loop:
         self._broken = torch.zeros((), device=self._device)
         self._in_a_row = False
 
-    def run(self, checkpoints: Checkpoints | None) -> Progress:
+    def run(self, checkpoints: Checkpoints | None, snapshot: Callable[[int], None]) -> Progress:
         """Make the steps that are left."""
+        kept = {step for step in self._config.snapshot_steps(self._steps) if step < self._steps}
         progress = checkpoints.restore(self._student.model, self._adamw) if checkpoints else Progress()
         self._agree_on(progress.step)
         if progress.step:
@@ -209,6 +212,8 @@ class _Loop:
                 read = curve.add(*self._step(step, batch, progress), last=step + 1 == self._steps)
                 progress.tokens_seen += sum(example.num_supervised for example in batch)
                 progress.step = step + 1
+                if progress.step in kept and self.accelerator.is_main_process:
+                    snapshot(progress.step)
                 if read:
                     advance(read, f"loss {progress.curve[-1]['loss']:.4f}")
                 if read and checkpoints and checkpoints.due and self.accelerator.is_main_process:

@@ -35,7 +35,7 @@ _OPTIONS: dict[TaskKind, set[str]] = {
     "lab_yes_no": set(),
     "lab_choice": set(),
 }
-_COMMON = {"kind", "limit", "prompts", "rationales"}
+_COMMON = {"kind", "limit", "methods", "prompts", "rationales"}
 _HUB_IDS: dict[TaskKind, str] = {"strategyqa": strategyqa.HUB_ID, "commonsenseqa": commonsenseqa.HUB_ID}
 _PLACEHOLDERS = {
     "choices": ("question", "choices"),

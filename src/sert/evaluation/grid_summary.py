@@ -1,0 +1,181 @@
+"""The numbers of a grid: rows of every seed, their means and spread, comparisons over seeds, and pooled exhibits."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sert.config import Config, Method
+from sert.evaluation import exhibits, pooling
+from sert.evaluation.grid_comparisons import Outcome, compare_main, compare_means, compare_variants
+from sert.evaluation.several_seeds import over_seeds
+from sert.evaluation.summary import TaskResults, funnel_rows, result_rows, task_row
+
+MAIN = "main"
+MEASURES = ("accuracy", "accuracy_strict", "format", "mean_length", "repetition", "reasoned", "true_paths")
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where in the grid some results are.
+
+    Attributes:
+        student: Its label.
+        variant: Name of a variant, `main` for what is not changed.
+        group: The variant's group, None for main.
+        config: The configuration of this run.
+    """
+
+    student: str
+    seed: int
+    variant: str
+    group: str | None
+    config: Config
+
+
+@dataclass
+class GridSummary:
+    """Takes the results of one run after the other and keeps only what the tables need."""
+
+    rows: list[Row] = field(default_factory=list)
+    outcomes: list[Outcome] = field(default_factory=list)
+    _tasks: dict[str, Row] = field(default_factory=dict)
+    _counted: dict[str, list[Row]] = field(default_factory=lambda: defaultdict(list))
+    _groups: dict[str, str | None] = field(default_factory=dict)
+
+    def add(self, place: Place, result: TaskResults) -> None:
+        """Take the results of one run on one task."""
+        about = {"student": place.student, "task": result.task}
+        of_variant = {**about, "variant": place.variant, "group": place.group}
+        self._groups[place.variant] = place.group
+        self._tasks.setdefault(result.task, task_row(result))
+        for row in result_rows(result):
+            self.rows.append({**of_variant, "seed": place.seed, **row})
+        self.outcomes += _outcomes(place, result)
+        if result.verdicts:
+            self._count("selection", of_variant, [exhibits.selection_counts(result)])
+            if place.group in (None, "budget"):
+                mining = place.config.mining
+                shape = {"branches": mining.branches, "samples": mining.samples}
+                self._count("budget", {**of_variant, **shape}, [exhibits.budget_row(result, place.config.rules)])
+        if place.group == "rationales" or place.variant == MAIN:
+            self._count("amounts", of_variant, _amounts(place, result))
+        if place.variant == MAIN:
+            self._add_main(about, place, result)
+
+    def _add_main(self, about: Row, place: Place, result: TaskResults) -> None:
+        self._count("bands", about, exhibits.band_rows(result))
+        self._count("steps", {**about, "seed": place.seed}, _steps(result))
+        if result.verdicts:
+            self._count("funnel", about, funnel_rows(result))
+            self._count("filtering", about, exhibits.filtering_rows(result))
+            branches, bins = exhibits.first_token_rows(result)
+            self._count("first_tokens", about, branches)
+            self._count("first_token_bins", about, bins)
+        if result.judged is not None:
+            self._count("judged", {**about, "seed": place.seed}, [dict(result.judged)])
+
+    def _count(self, section: str, about: Mapping[str, Any], rows: Iterable[Row]) -> None:
+        self._counted[section] += [{**about, **row} for row in rows]
+
+    def tables(self) -> dict[str, Any]:
+        """Build the tables of `metrics.json`; all shares are 0..1, what was not measured is None."""
+        counted = self._counted
+        main = [outcome for outcome in self.outcomes if outcome.variant == MAIN]
+        return {
+            "tasks": list(self._tasks.values()),
+            "rows": self.rows,
+            "summary": self._summary(),
+            "comparisons": [*compare_main(main), *compare_variants(self.outcomes, self._groups)],
+            "means": compare_means(main),
+            "funnel": pooling.pool_funnel(counted["funnel"]),
+            "selection": pooling.pool_selection(counted["selection"], counted["budget"]),
+            "bands": pooling.pool_bands(counted["bands"]),
+            "filtering": pooling.pool_filtering(counted["filtering"]),
+            "first_tokens": pooling.pool_first_tokens(counted["first_tokens"]),
+            "first_token_bins": pooling.pool_first_token_bins(counted["first_token_bins"]),
+            "by_length": pooling.accuracy_by(main, "lengths"),
+            "by_repetition": pooling.accuracy_by(main, "repetitions"),
+            "steps": pooling.pool_steps(counted["steps"]),
+            "amounts": pooling.pool_amounts(counted["amounts"]),
+            "budget": pooling.pool_budget(counted["budget"]),
+            "judged": counted["judged"],
+        }
+
+    def _summary(self) -> list[Row]:
+        keys = ("student", "task", "variant", "group", "method", "epoch_choice", "primary", "harness", "votes")
+        grouped: dict[tuple[Any, ...], list[Row]] = defaultdict(list)
+        for row in self.rows:
+            grouped[tuple(row.get(key) for key in keys)].append(row)
+        return [
+            {
+                **dict(zip(keys, place, strict=True)),
+                "n": rows[0]["n"],
+                "seeds": len(rows),
+                "correct": [row["correct"] for row in rows],
+                "majority_accuracy": rows[0]["majority_accuracy"],
+                "train_examples": [row["train_examples"] for row in rows],
+                **{measure: _spread([row[measure] for row in rows]) for measure in MEASURES},
+            }
+            for place, rows in grouped.items()
+        ]
+
+
+def _spread(values: Sequence[float | None]) -> Row | None:
+    known = [value for value in values if value is not None]
+    return pooling.spread_of(over_seeds(known)) if known else None
+
+
+def _outcomes(place: Place, result: TaskResults) -> list[Outcome]:
+    """Keep of each prediction what comparisons need: of the primary snapshot, and of the last one."""
+    order = [question.question_id for question in result.test]
+    kept = []
+    for method, primary in result.predictions.items():
+        by_id = {prediction.question_id: prediction for prediction in primary}
+        last = {each.question_id: each for each in result.choices(method)[0].predictions}
+        kept.append(
+            Outcome(
+                student=place.student,
+                task=result.task,
+                variant=place.variant,
+                method=method,
+                seed=place.seed,
+                correct=[by_id[name].correct_loose for name in order],
+                correct_last=[last[name].correct_loose for name in order],
+                lengths=[float(by_id[name].reasoning_tokens) for name in order],
+                repetitions=[by_id[name].rep_1 if by_id[name].reasoning_tokens else None for name in order],
+            )
+        )
+    return kept
+
+
+def _amounts(place: Place, result: TaskResults) -> list[Row]:
+    """Say how right the distilled students are that were trained on this many rationales, at their last epoch."""
+    methods: tuple[Method, ...] = ("rd", "sert+rd")
+    return [
+        {
+            "method": method,
+            "rationales": result.training[method]["examples"],
+            "accuracy": sum(each.correct_loose for each in chosen.predictions) / len(chosen.predictions),
+        }
+        for method in methods
+        if method in result.predictions
+        for chosen in result.choices(method)[:1]
+    ]
+
+
+def _steps(result: TaskResults) -> list[Row]:
+    return [
+        {
+            "method": method,
+            "step": snapshot.step,
+            "split": split,
+            "accuracy": sum(each.correct_loose for each in predictions) / len(predictions),
+        }
+        for method, snapshots in result.snapshots.items()
+        for snapshot in snapshots
+        for split, predictions in (("dev", snapshot.dev), ("test", snapshot.test))
+        if predictions
+    ]

@@ -1,0 +1,175 @@
+"""A grid: one configuration over several students and seeds, and its variants, each with a few settings changed."""
+
+import tomllib
+from collections.abc import Iterable, Iterator, Mapping
+from importlib.resources import files
+from pathlib import Path
+from typing import Annotated, Any, NamedTuple
+
+from pydantic import Field
+
+from sert.config import Config, Method, StudentConfig
+from sert.config_files import apply_overrides, read_toml, validate
+from sert.config_section import PositiveInt, Section
+from sert.errors import ConfigError
+
+MAIN = "main"
+"""Name of what is not changed."""
+
+# A variant is compared as it ends, and samples nothing beside its training.
+_OF_VARIANTS = {
+    "training": {"snapshots": 1},
+    "evaluation": {"epoch_choice": "last", "probe_samples": 0, "scored_questions": 0},
+}
+
+Label = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9 ,._+-]{0,63}$")]
+
+
+class Variant(Section):
+    """The configuration with a few settings changed."""
+
+    group: Label
+    """Variants of one group are shown together."""
+    methods: tuple[Method, ...] = ("sert",)
+    """What is trained and tested of it."""
+    seeds: PositiveInt | None = None
+    """Run only so many of the seeds, from the first one on."""
+    set: dict[str, Any] = Field(default={})
+    """The settings that differ, on top of one snapshot and nothing that is sampled for figures only."""
+
+
+class Grid(Section):
+    """Students x seeds x (the configuration and its variants), over all tasks of the configuration."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
+    seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field(min_length=1)
+    students: dict[Label, StudentConfig] = Field(min_length=1)
+    base: dict[str, Any]
+    """A configuration without name, seed and student."""
+    variants: dict[Label, Variant] = Field(default={})
+
+
+class Arm(NamedTuple):
+    """One run of the grid: a whole configuration, and where in the grid it is."""
+
+    student: str
+    seed: int
+    variant: str
+    group: str | None
+    config: Config
+
+    @property
+    def prefix(self) -> str:
+        """What its stages are called by."""
+        return f"{self.student}, seed {self.seed}{'' if self.variant == MAIN else f', {self.variant}'}: "
+
+
+def shipped_grids() -> dict[str, str]:
+    """List the grids that ship with the package: name -> TOML text."""
+    folder = files("sert") / "grids"
+    return {
+        each.name.removesuffix(".toml"): each.read_text(encoding="utf-8")
+        for each in sorted(folder.iterdir(), key=lambda each: each.name)
+        if each.name.endswith(".toml")
+    }
+
+
+def load_grid(
+    name: str,
+    *,
+    overrides: Iterable[str] = (),
+    limit: int | None = None,
+    students: Iterable[str] = (),
+    seeds: int | None = None,
+    groups: Iterable[str] | None = None,
+) -> Grid:
+    """Read a grid that ships with the package, or a file of one's own.
+
+    Args:
+        name: `lab`, `paper`, or a TOML file.
+        overrides: `a.b=c` strings for the configuration of every student and seed.
+        limit: Sets `limit` of every task.
+        students: Hub ids or folders that take the place of the grid's students.
+        seeds: Run only so many of the seeds.
+        groups: Run only the variants of these groups; None = of all.
+
+    Raises:
+        ConfigError: If there is no such grid, or a key or value is not allowed.
+    """
+    shipped = shipped_grids()
+    source = f"The grid {name}" if name in shipped else name
+    if name not in shipped and not Path(name).suffix:
+        raise ConfigError(f"There is no grid {name!r}; give {' or '.join(shipped)}, or a TOML file.")
+    tree = tomllib.loads(shipped[name]) if name in shipped else read_toml(Path(name))
+    grid = validate(Grid, tree, source=source)
+    base = apply_overrides(grid.base, overrides)
+    if limit is not None:
+        base = apply_overrides(base, [f"tasks.{task}.limit={limit}" for task in base.get("tasks", {})])
+    named = {_label_of(path, grid): _student_of(path, grid) for path in students}
+    chosen = {
+        label: variant for label, variant in grid.variants.items() if groups is None or variant.group in set(groups)
+    }
+    unknown = set(groups or ()) - {variant.group for variant in grid.variants.values()}
+    if unknown:
+        known = ", ".join(dict.fromkeys(variant.group for variant in grid.variants.values())) or "none"
+        raise ConfigError(f"{source} has no variants of the group {sorted(unknown)[0]!r}; its groups: {known}.")
+    reduced = grid.model_copy(
+        update={
+            "base": base,
+            "students": named or grid.students,
+            "seeds": grid.seeds[:seeds],
+            "variants": chosen,
+        }
+    )
+    list(arms_of(reduced))  # so that a wrong setting is named here
+    return reduced
+
+
+def arms_of(grid: Grid) -> Iterator[Arm]:
+    """List the runs of a grid, those without changes first.
+
+    Raises:
+        ConfigError: If a setting of the configuration, or of a variant, is not allowed.
+    """
+    for student in grid.students:
+        for seed in grid.seeds:
+            yield _arm(grid, student, seed, MAIN, None)
+    for label, variant in grid.variants.items():
+        for student in grid.students:
+            for seed in grid.seeds[: variant.seeds]:
+                yield _arm(grid, student, seed, label, variant)
+
+
+def _arm(grid: Grid, student: str, seed: int, label: str, variant: Variant | None) -> Arm:
+    tree: dict[str, Any] = {
+        **grid.base,
+        "name": grid.name,
+        "seed": seed,
+        "student": grid.students[student].model_dump(exclude_none=True),
+    }
+    source = f"The base of the grid {grid.name}"
+    if variant is not None:
+        source = f"The variant {label!r} of the grid {grid.name}"
+        tree = _merged({**tree, "methods": list(variant.methods)}, _merged(_OF_VARIANTS, variant.set))
+    return Arm(student, seed, label, variant.group if variant else None, validate(Config, tree, source=source))
+
+
+def _merged(tree: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Change some values of a nested mapping; the mapping itself stays as it is."""
+    merged = dict(tree)
+    for key, value in changes.items():
+        inner = merged.get(key)
+        both = isinstance(value, Mapping) and isinstance(inner, Mapping)
+        merged[key] = _merged(inner, value) if both else value
+    return merged
+
+
+def _label_of(path: str, grid: Grid) -> str:
+    """Name a student by the grid's label for it, else by the end of its path."""
+    known = (label for label, student in grid.students.items() if student.path == path)
+    return next(known, Path(path).name or path)
+
+
+def _student_of(path: str, grid: Grid) -> StudentConfig:
+    first: Mapping[str, Any] = next(iter(grid.students.values())).model_dump()
+    return StudentConfig.model_validate({**first, "path": path, "revision": None})

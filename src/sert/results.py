@@ -1,0 +1,75 @@
+"""What the finished stages of a task left, read for a report."""
+
+from collections.abc import Callable
+
+from sert.checks import LAB_KINDS
+from sert.config import Method
+from sert.evaluation.epochs import Tested, choose_epochs
+from sert.evaluation.summary import TaskResults
+from sert.method import TaskMethod
+from sert.records import Path, Prediction, Question, Verdict
+from sert.stages import Stage
+from sert.store.tables import StoredTable, read_table
+
+
+def read_results(method: TaskMethod) -> TaskResults:
+    """Read what the stages of a task left. Every stage must be finished."""
+    training = {name: stage.result().counts for name, stage in method.trained.items()}
+    snapshots = {name: _snapshots_of(method, name) for name in method.snapshots}
+    is_lab = method.settings.kind in LAB_KINDS
+    choice = method.config.evaluation.epoch_choice
+    chosen = {
+        name: each.predictions for name in snapshots for each in choose_epochs(snapshots[name]) if each.choice == choice
+    }
+    return TaskResults(
+        task=method.task,
+        train=method.train_questions,
+        dev=method.dev_questions,
+        test=method.test_questions,
+        left_out=method.data.left_out,
+        paths=_paths_of(method.mined) if method.mined else (),
+        verdicts=read_table(method.filtered.result().file("verdicts.parquet"), Verdict) if method.filtered else [],
+        rationales=int(method.taught.result().counts["rationales"]) if method.taught else None,
+        predictions={
+            name: chosen[name] if name in chosen else _predictions_of(stage) for name, stage in method.evaluated.items()
+        },
+        snapshots=snapshots,
+        epoch_choice=choice,
+        training=training,
+        probes={decoding: _paths_of(stage) for decoding, stage in method.probes.items()},
+        scored={decoding: _paths_of(stage) for decoding, stage in method.scored.items()},
+        judged=method.judged.result().counts if method.judged else None,
+        verifier=_lab_verifier() if is_lab else None,
+        scorer=_lab_scorer() if is_lab else None,
+    )
+
+
+def _snapshots_of(method: TaskMethod, name: Method) -> list[Tested]:
+    snapshots = method.snapshots[name]
+    steps = method.trained[name].result().counts.get("snapshot_steps", [0] * len(snapshots))
+    return [
+        Tested(step, _predictions_of(snapshot.dev) if snapshot.dev else None, _predictions_of(snapshot.test))
+        for step, snapshot in zip(steps, snapshots, strict=True)
+    ]
+
+
+def _paths_of(stage: Stage) -> StoredTable[Path]:
+    return StoredTable(stage.result().file("paths.parquet"), Path)
+
+
+def _predictions_of(stage: Stage) -> list[Prediction]:
+    return read_table(stage.result().file("predictions.parquet"), Prediction)
+
+
+def _lab_verifier() -> Callable[[Question, str], bool]:
+    from sert.lab.verifier import verify
+    from sert.lab.world import lab_world
+
+    return lambda question, text: verify(lab_world(), question, text).true
+
+
+def _lab_scorer() -> Callable[[Question, str], float]:
+    from sert.lab.verifier import verify
+    from sert.lab.world import lab_world
+
+    return lambda question, text: verify(lab_world(), question, text).score

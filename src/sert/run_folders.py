@@ -1,0 +1,124 @@
+"""What a run leaves beside its stages: its settings, its plan, its report and, last, its manifest."""
+
+import shutil
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from sert.progress import Reporter
+from sert.stages import PLAN, Stage, read_plan, spent, why_again, write_plan
+from sert.store.artifacts import MANIFEST, WORK_ENDING, file_hash, json_text, signed, tidy
+from sert.store.disk import put, remove, sync, sync_tree, writing
+
+CONFIG, GRID = "config.toml", "grid.toml"
+REPORT = "report"
+
+
+class Settings(NamedTuple):
+    """What a run was asked to do.
+
+    Attributes:
+        file: Name of the file that holds it, `config.toml` or `grid.toml`.
+        text: Its TOML.
+        about: What else its manifest says of it.
+        keep_units: Whether the units of its finished stages are kept.
+    """
+
+    file: str
+    text: str
+    about: Mapping[str, Any]
+    keep_units: bool
+
+
+class RunResult(NamedTuple):
+    """A finished run.
+
+    Attributes:
+        folder: Where it lies.
+        metrics: Its numbers.
+        stages_made: How many stages this call made.
+        stages_skipped: How many were there already.
+        spent: Seconds, tokens, requests and dollars of all stages, over every attempt.
+    """
+
+    folder: Path
+    metrics: dict[str, Any]
+    stages_made: int
+    stages_skipped: int
+    spent: dict[str, Any]
+
+    @property
+    def report(self) -> Path:
+        """The report's page."""
+        return self.folder / REPORT / "index.html"
+
+
+class PlannedStage(NamedTuple):
+    """One line of a dry run; `because` says what changed since the last run, if the stage is made again for that."""
+
+    stage: str
+    work: str
+    finished: bool
+    folder: str
+    because: list[str]
+
+
+def plan_stages(stages: Sequence[Stage], out: Path) -> list[PlannedStage]:
+    """List what is to be done of some stages."""
+    before = read_plan(out)
+    return [
+        PlannedStage(stage.name, stage.work, stage.finished, stage.folder.name, why_again(stage, before))
+        for stage in stages
+    ]
+
+
+def begin(settings: Settings, stages: Sequence[Stage], out: Path, reporter: Reporter) -> None:
+    """Clear what a killed run left, say what a changed configuration means, and write down what is to be done.
+
+    The run's manifest goes first and comes last: without it, nobody takes what is being changed for damage.
+    """
+    (out / MANIFEST).unlink(missing_ok=True)
+    for leftover in out.glob(".*.tmp-*"):  # the lock says that nobody writes there
+        remove(leftover)
+    for stage in stages:
+        for work in out.glob(f".{stage.folder.name}.*{WORK_ENDING}") if stage.finished else ():
+            tidy(work, keep_units=settings.keep_units)  # it was killed between its end and this
+    before = read_plan(out)
+    for stage in stages:
+        if because := why_again(stage, before):
+            kept = before[stage.name]["folder"]
+            found = "is there already" if stage.finished else "is made anew"
+            reporter.say(f"{stage.name}: {found}, because {'; '.join(because)}. What was there stays in {kept}.")
+    put(out / settings.file, settings.text.encode())
+    write_plan(out, stages)
+
+
+def publish(out: Path, write: Callable[[Path], object]) -> None:
+    """Put a report in the place of the one before, whole."""
+    fresh = out / f".{REPORT}.tmp-{uuid.uuid4().hex[:8]}"
+    try:
+        with writing(out):
+            write(fresh)
+            sync_tree(fresh)
+            remove(out / REPORT)
+            fresh.rename(out / REPORT)
+            sync(out)
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)
+
+
+def seal(settings: Settings, stages: Sequence[Stage], out: Path) -> dict[str, Any]:
+    """Write the run's manifest (stages, what they took, hashes of the files beside them); return what they took."""
+    took = spent(stages)
+    files = [out / settings.file, out / PLAN, *sorted(file for file in (out / REPORT).rglob("*") if file.is_file())]
+    manifest = {
+        **settings.about,
+        "file": settings.file,
+        "config": settings.text,
+        "stages": {stage.name: stage.folder.name for stage in stages},
+        "spent": took,
+        "outputs": {file.relative_to(out).as_posix(): file_hash(file) for file in files},
+    }
+    put(out / MANIFEST, json_text(signed(manifest)).encode())
+    return took
