@@ -1,5 +1,6 @@
 """A made-up run for the tests of the report: two tasks, one with a verifier and one without."""
 
+from collections.abc import Collection
 from typing import Any
 
 from sert.evaluation.judging.prompt import CRITERIA
@@ -54,12 +55,12 @@ def make_metrics(task: str = "lab_yes_no") -> dict[str, Any]:
                 "mined_true_share": 0.083,
             }
         ],
-        "judged": [_judged(task)],
+        "judged": [make_judged(task)],
         "warnings": [f"{task}: 29 train questions have no surviving path and train nothing"],
     }
 
 
-def _judged(task: str) -> dict[str, Any]:
+def make_judged(task: str) -> dict[str, Any]:
     """Four hundred outputs and twelve planted texts, judged twice; eight replies failed."""
     agreement = {"mean_difference": 0.5, "equal_share": 0.6, "within_one_share": 0.9, "num_pairs": 408}
     gap = {"gap": 6.5, "good_mean": 8.5, "bad_mean": 2.0}
@@ -138,7 +139,7 @@ def make_predictions(task: str = "lab_yes_no", text: str = " So the answer is no
 
 def make_hostile(text: str = HOSTILE) -> tuple[dict[str, Any], list[ShownPath], list[ShownPrediction]]:
     """The same run with one text in every text field that a user, a file or a model fills."""
-    metrics = _fill(make_metrics(), text)
+    metrics = fill(make_metrics(), text)
     paths = [
         ShownPath(text, text, text, 0, 0, text, text, False, None, 1, 0.0, 1.0),
         ShownPath(text, text, text, 0, 1, text, None, True, True, 1, 0.0, 1.0),
@@ -150,12 +151,13 @@ def make_hostile(text: str = HOSTILE) -> tuple[dict[str, Any], list[ShownPath], 
     return metrics, paths, predictions
 
 
-def _fill(value: Any, text: str) -> Any:
+def fill(value: Any, text: str, kept: Collection[str] = ()) -> Any:
+    """Put one text in place of every other, but of those that are kept."""
     if isinstance(value, dict):
-        return {(text if key == "no answer given" else key): _fill(each, text) for key, each in value.items()}
+        return {(text if key == "no answer given" else key): fill(each, text, kept) for key, each in value.items()}
     if isinstance(value, list):
-        return [_fill(each, text) for each in value]
-    return text if isinstance(value, str) else value
+        return [fill(each, text, kept) for each in value]
+    return text if isinstance(value, str) and value not in kept else value
 
 
 def _task(task: str, *, majority: str = "A", share: float = 0.25, left_out: dict[str, int] | None = None) -> dict:

@@ -44,3 +44,18 @@ def test_unknown_names_are_kept():
     assert cells.method_name("mine") == "mine"
     assert cells.rule_name("length") == "too short"
     assert cells.rule_name("mine") == "mine"
+
+
+@pytest.mark.parametrize(
+    ("value", "digits", "written"),
+    [(0.526, 2, "+0.53"), (-64.41, 1, "−64.4"), (-0.0001, 2, "+0.00"), (None, 2, "–"), (float("inf"), 2, "–")],  # noqa: RUF001
+)
+def test_signed_numbers(value, digits, written):
+    assert cells.signed(value, digits) == written
+
+
+def test_a_mean_over_seeds_stands_with_their_standard_deviation():
+    assert cells.spread({"mean": 0.5471, "sd": 0.0067}) == "54.7 ± 0.7"
+    assert cells.spread({"mean": 0.5, "sd": None}) == "50.0"
+    assert cells.spread({"mean": 0.53, "sd": 0.012}, cells.decimal) == "0.53 ± 0.01"
+    assert cells.spread(None) == "–"  # noqa: RUF001

@@ -1,39 +1,12 @@
 import json
 import math
 import re
-from html.parser import HTMLParser
 
 import pytest
+from page_elements import POLICY, Elements
 from report_data import HOSTILE, UNBROKEN, make_hostile, make_metrics, make_paths, make_predictions
 
 from sert.report.page import render_page, write_report
-
-VOID = {"meta", "link", "br", "hr", "img", "input"}
-
-
-class Elements(HTMLParser):
-    """Collects the elements, their attributes and the texts of a page, and checks that tags are closed in order."""
-
-    def __init__(self, page):
-        super().__init__()
-        self.elements, self.texts, self._open = [], [], []
-        self.feed(page)
-        self.close()
-        assert self._open == []
-
-    def handle_starttag(self, tag, attrs):
-        self.elements.append((tag, dict(attrs)))
-        if tag not in VOID:
-            self._open.append(tag)
-
-    def handle_startendtag(self, tag, attrs):
-        self.elements.append((tag, dict(attrs)))
-
-    def handle_endtag(self, tag):
-        assert self._open.pop() == tag
-
-    def handle_data(self, data):
-        self.texts.append(data)
 
 
 def render(**changes):
@@ -88,9 +61,7 @@ def test_the_page_asks_for_nothing_and_runs_nothing():
     tags = {tag for tag, _ in elements}
     assert not tags & {"script", "link", "img", "iframe", "object", "form", "base"}
     policy = [attributes["content"] for tag, attributes in elements if attributes.get("http-equiv")]
-    assert policy == [
-        "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'"
-    ]
+    assert policy == [POLICY]
     for _, attributes in elements:
         for name, value in attributes.items():
             assert not name.startswith("on")

@@ -1,7 +1,8 @@
 """Numbers and names as the report writes them: percentages, intervals, p-values, plain words."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 MISSING = "–"  # noqa: RUF001 - an en dash is how tables say "not measured"
 MINUS = "\N{MINUS SIGN}"
@@ -67,6 +68,20 @@ def points(difference: float | None) -> str:
 def points_interval(interval: Sequence[float] | None) -> str:
     """Write an interval of a difference in signed percentage points."""
     return MISSING if interval is None else f"{points(interval[0])} to {points(interval[1])}"
+
+
+def signed(value: float | None, digits: int = 2) -> str:
+    """Write a difference of plain numbers with its sign; what rounds to 0 is not negative."""
+    if value is None or not math.isfinite(value):
+        return MISSING
+    return f"{round(value, digits) + 0.0:+.{digits}f}".replace("-", MINUS)
+
+
+def spread(measure: Mapping[str, Any] | None, write: Callable[[float | None], str] = percent) -> str:
+    """Write a mean over seeds with their standard deviation, which one seed does not have."""
+    if measure is None:
+        return MISSING
+    return write(measure["mean"]) if measure["sd"] is None else f"{write(measure['mean'])} ± {write(measure['sd'])}"
 
 
 def p_value(value: float | None) -> str:

@@ -12,6 +12,7 @@ class ShownPath:
         selected: Whether its question is trained on it.
         true: Whether every step of it is true, None where nothing can verify that.
         num_tokens: As the length rule measured it, like `rep_2` and `perplexity`.
+        student: Whose path it is; empty where a report has one student.
     """
 
     task: str
@@ -26,11 +27,17 @@ class ShownPath:
     num_tokens: int
     rep_2: float
     perplexity: float
+    student: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class ShownPrediction:
-    """One graded output on a test question as the report shows it; `answer` is None when none could be read."""
+    """One graded output on a test question as the report shows it.
+
+    Attributes:
+        answer: None when none could be read.
+        student: Whose output it is; empty where a report has one student.
+    """
 
     task: str
     method: str
@@ -41,3 +48,4 @@ class ShownPrediction:
     answer: str | None
     correct: bool
     format_ok: bool
+    student: str = ""

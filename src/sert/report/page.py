@@ -1,18 +1,15 @@
 """The report: a static page with no script and no outside request, the tables as Markdown, the numbers as JSON."""
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from sert.progress import printable
-from sert.report import cells, judging, table
+from sert.report import judging, table
 from sert.report.examples import ShownPath, ShownPrediction
 from sert.report.figures import draw_accuracy, draw_funnel, draw_latent
+from sert.report.rendering import PathGroup, PredictionGroup, finite, page_environment, path_groups, prediction_groups
 from sert.report.texts import markdown_tables
 from sert.report.verdict import findings
 from sert.store.artifacts import write_json
@@ -23,20 +20,6 @@ class Drawing(NamedTuple):
 
     caption: str
     svg: Markup
-
-
-class PathGroup(NamedTuple):
-    """Paths of one task that met the same end."""
-
-    title: str
-    paths: list[ShownPath]
-
-
-class PredictionGroup(NamedTuple):
-    """Predictions of one method on one task."""
-
-    title: str
-    predictions: list[ShownPrediction]
 
 
 class TaskView(NamedTuple):
@@ -68,7 +51,7 @@ def write_report(
 
     The files depend on the arguments only: equal arguments give equal bytes. A number that is not finite becomes null.
     """
-    numbers = _finite(metrics)
+    numbers = finite(metrics)
     folder.mkdir(parents=True, exist_ok=True)
     page, tables, data = folder / "index.html", folder / "table.md", folder / "metrics.json"
     page.write_text(render_page(numbers, examples=examples, predictions=predictions), encoding="utf-8")
@@ -81,26 +64,15 @@ def render_page(
     metrics: Mapping[str, Any], *, examples: Sequence[ShownPath], predictions: Sequence[ShownPrediction]
 ) -> str:
     """Render the page. Every text is escaped; control characters are made visible."""
-    environment = Environment(
-        loader=PackageLoader("sert.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        finalize=_visible,
-    )
-    environment.filters |= {"count": cells.count, "decimal": cells.decimal}
     views = [
         _view(metrics, about, number=number, examples=examples, predictions=predictions)
         for number, about in enumerate(metrics["tasks"])
     ]
-    return environment.get_template("index.html").render(
-        metrics=metrics, tasks=views, selection=table.selection_table(metrics)
+    return (
+        page_environment()
+        .get_template("index.html")
+        .render(metrics=metrics, tasks=views, selection=table.selection_table(metrics))
     )
-
-
-def _visible(value: Any) -> Any:
-    return printable(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
 def _view(
@@ -125,8 +97,8 @@ def _view(
         judged=judging.judging_table(judged[0]) if judged else table.Table((), []),
         trust=list(judging.judging_trust(judged[0])) if judged else [],
         drawings=list(_drawings(metrics, about, number=number)),
-        paths=_path_groups([example for example in examples if example.task == task]),
-        predictions=_prediction_groups([prediction for prediction in predictions if prediction.task == task]),
+        paths=path_groups([example for example in examples if example.task == task]),
+        predictions=prediction_groups([prediction for prediction in predictions if prediction.task == task]),
     )
 
 
@@ -147,40 +119,3 @@ def _drawings(metrics: Mapping[str, Any], about: Mapping[str, Any], *, number: i
         caption = "Mined paths that are left after each rule: their number, and their share as bars."
         measured = any(row["true_share"] is not None for row in rows)
         yield Drawing(f"{caption} Diamonds: the share of them that is true." if measured else caption, Markup(svg))
-
-
-def _path_groups(paths: Sequence[ShownPath]) -> list[PathGroup]:
-    order = list(cells.RULES)
-
-    def rank(path: ShownPath) -> tuple[bool, bool, int, str]:
-        reason = path.reason or ""
-        return not path.selected, path.reason is not None, order.index(reason) if reason in order else 0, reason
-
-    groups = groupby(sorted(paths, key=rank), key=lambda path: (path.selected, path.reason))
-    return [PathGroup(_group_title(selected, reason), list(group)) for (selected, reason), group in groups]
-
-
-def _group_title(selected: bool, reason: str | None) -> str:
-    if selected:
-        return "Kept and selected"
-    return "Kept, not selected" if reason is None else f"Dropped: {cells.rule_name(reason)}"
-
-
-def _prediction_groups(predictions: Sequence[ShownPrediction]) -> list[PredictionGroup]:
-    methods = dict.fromkeys(prediction.method for prediction in predictions)
-    return [
-        PredictionGroup(
-            cells.method_name(method),
-            sorted((each for each in predictions if each.method == method), key=lambda each: not each.correct),
-        )
-        for method in methods
-    ]
-
-
-def _finite(value: Any) -> Any:
-    """Copy a JSON value with null for what JSON cannot say."""
-    if isinstance(value, Mapping):
-        return {key: _finite(each) for key, each in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_finite(each) for each in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

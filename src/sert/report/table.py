@@ -52,7 +52,7 @@ _RESULT_COLUMNS = (
     Column("Reasoned %", lambda row: cells.percent(row["reasoned"])),
 )
 _TRUE_PATHS = Column("True paths %", lambda row: cells.percent(row["true_paths"]))
-_COMPARISON_COLUMNS = (
+COMPARISON_COLUMNS = (
     Column("Comparison", lambda row: f"{cells.method_name(row['a'])} against {cells.method_name(row['b'])}"),
     Column("Difference, points", lambda row: cells.points(row["difference"])),
     Column("95 % interval", lambda row: cells.points_interval(row["ci95"])),
@@ -62,13 +62,13 @@ _COMPARISON_COLUMNS = (
     Column("Detectable, points", lambda row: cells.points(row["detectable"]).lstrip("+")),
     Column("Test", lambda row: str(row["test"])),
 )
-_FUNNEL_COLUMNS = (
+FUNNEL_COLUMNS = (
     Column("Rule", lambda row: cells.rule_name(row["rule"])),
     Column("Dropped", lambda row: cells.count(row["dropped"])),
     Column("Remaining", lambda row: cells.count(row["remaining"])),
     Column("Of mined %", lambda row: cells.percent(row["share"])),
 )
-_FUNNEL_TRUE = Column("True among them %", lambda row: cells.percent(row["true_share"]))
+FUNNEL_TRUE = Column("True among them %", lambda row: cells.percent(row["true_share"]))
 _LATENT_COLUMNS = (
     Column("Decoding", lambda row: str(row["decoding"])),
     Column("Questions", lambda row: cells.count(row["questions"])),
@@ -143,7 +143,7 @@ def result_table(metrics: Metrics, about: Mapping[str, Any]) -> Table:
         about: The task's row of `metrics["tasks"]`.
     """
     rows = primary_rows(metrics, about["task"])
-    table = _table(rows, (*_RESULT_COLUMNS, *_if_measured(rows, _TRUE_PATHS, key="true_paths")))
+    table = build_table(rows, (*_RESULT_COLUMNS, *if_measured(rows, _TRUE_PATHS, key="true_paths")))
     majority = f"Majority class: {about['majority_answer']}"
     for name, accuracy in ((majority, about["majority_accuracy"]), ("Chance", about["chance_accuracy"])):
         blanks = ("",) * (len(table.header) - 2)
@@ -153,40 +153,42 @@ def result_table(metrics: Metrics, about: Mapping[str, Any]) -> Table:
 
 def comparison_table(metrics: Metrics, task: str) -> Table:
     """Build the table of paired differences."""
-    return _table(of_task(metrics, "comparisons", task), _COMPARISON_COLUMNS)
+    return build_table(of_task(metrics, "comparisons", task), COMPARISON_COLUMNS)
 
 
 def funnel_table(metrics: Metrics, task: str) -> Table:
     """Build the table of how many paths each rule left."""
     rows = of_task(metrics, "funnel", task)
-    return _table(rows, (*_FUNNEL_COLUMNS, *_if_measured(rows, _FUNNEL_TRUE, key="true_share")))
+    return build_table(rows, (*FUNNEL_COLUMNS, *if_measured(rows, FUNNEL_TRUE, key="true_share")))
 
 
 def latent_table(metrics: Metrics, task: str) -> Table:
     """Build the table of how often each decoding reasons."""
     rows = of_task(metrics, "latent", task)
-    return _table(rows, (*_LATENT_COLUMNS, *_if_measured(rows, *_LATENT_TRUE, key="true_share")))
+    return build_table(rows, (*_LATENT_COLUMNS, *if_measured(rows, *_LATENT_TRUE, key="true_share")))
 
 
 def selection_table(metrics: Metrics) -> Table:
     """Build the table of what was selected, a row a task."""
     rows = metrics["selection"]
-    selected = _if_measured(rows, _SELECTED_TRUE, key="selected_true_share")
-    return _table(rows, (*_SELECTION_COLUMNS, *selected, *_if_measured(rows, _MINED_TRUE, key="mined_true_share")))
+    selected = if_measured(rows, _SELECTED_TRUE, key="selected_true_share")
+    return build_table(rows, (*_SELECTION_COLUMNS, *selected, *if_measured(rows, _MINED_TRUE, key="mined_true_share")))
 
 
 def training_table(metrics: Metrics, task: str) -> Table:
     """Build the table of how each method was trained."""
-    return _table(primary_rows(metrics, task), _TRAINING_COLUMNS)
+    return build_table(primary_rows(metrics, task), _TRAINING_COLUMNS)
 
 
-def _table(rows: Sequence[Mapping[str, Any]], columns: Sequence[Column]) -> Table:
+def build_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[Column]) -> Table:
+    """Lay rows of `metrics.json` out under columns."""
     return Table(
         tuple(column.heading for column in columns), [tuple(column.cell(row) for column in columns) for row in rows]
     )
 
 
-def _if_measured(rows: Sequence[Mapping[str, Any]], *columns: Column, key: str) -> tuple[Column, ...]:
+def if_measured(rows: Sequence[Mapping[str, Any]], *columns: Column, key: str) -> tuple[Column, ...]:
+    """Keep columns only where some row has what they show."""
     return columns if any(row[key] is not None for row in rows) else ()
 
 

@@ -35,16 +35,27 @@ def findings(metrics: Mapping[str, Any], about: Mapping[str, Any]) -> list[Findi
     best_on_test = [cells.method_name(row["method"]) for row in rows if row["epoch_choice"] == "test-best"]
     if best_on_test:
         found.append(
-            Finding("Caution", f"The epoch of {_listed(best_on_test)} was chosen on the test set; read it as too good.")
+            Finding("Caution", f"The epoch of {listed(best_on_test)} was chosen on the test set; read it as too good.")
         )
     return found
 
 
 def _compare(row: Mapping[str, Any]) -> Finding:
-    a, b = cells.method_name(row["a"]), cells.method_name(row["b"])
+    return compared(row, a=cells.method_name(row["a"]), b=cells.method_name(row["b"]))
+
+
+def compared(row: Mapping[str, Any], *, a: str, b: str, more: str = "") -> Finding:
+    """Say whether a and b differ.
+
+    Args:
+        row: The comparison.
+        a: What the first is called.
+        b: What the second is called.
+        more: Further numbers.
+    """
     numbers = (
         f"{cells.points(row['difference'])} points, 95 % interval {cells.points_interval(row['ci95'])}, "
-        f"Holm-corrected p {_p_relation(row['p_holm'])}"
+        f"Holm-corrected p {_p_relation(row['p_holm'])}{more}"
     )
     if not is_significant(row):
         return Finding("Not significant", f"No difference between {a} and {b} is shown ({numbers}). {_detectable(row)}")
@@ -69,7 +80,7 @@ def _against_majority(rows: Sequence[Mapping[str, Any]], about: Mapping[str, Any
     below = [cells.method_name(row["method"]) for row in rows if row["ci95"][1] < line]
     within = [cells.method_name(row["method"]) for row in rows if row["ci95"][0] <= line <= row["ci95"][1]]
     judged = [
-        f"{verb} {_listed(names)}"
+        f"{verb} {listed(names)}"
         for verb, names in (("above it:", above), ("not distinguishable from it:", within), ("below it:", below))
         if names
     ]
@@ -81,22 +92,27 @@ def _against_majority(rows: Sequence[Mapping[str, Any]], about: Mapping[str, Any
 
 
 def _reasoning(rows: Sequence[Mapping[str, Any]]) -> Finding:
-    shares = [
-        f"{cells.method_name(row['method'])} {cells.percent(row['reasoned'])} %"
-        for row in rows
-        if row["reasoned"] is not None
-    ]
-    text = f"Outputs that reason before they answer: {_listed(shares) if shares else 'not measured'}. "
-    true = [
-        f"{cells.method_name(row['method'])} {cells.percent(row['true_paths'])} %"
-        for row in rows
-        if row["true_paths"] is not None
-    ]
+    measured = {
+        key: [f"{cells.method_name(row['method'])} {cells.percent(row[key])} %" for row in rows if row[key] is not None]
+        for key in ("reasoned", "true_paths")
+    }
+    return reasoned(measured["reasoned"], true=measured["true_paths"])
+
+
+def reasoned(shares: Sequence[str], *, true: Sequence[str]) -> Finding:
+    """Say how often outputs reason, and that this is not how often they are right.
+
+    Args:
+        shares: For each method its name and the share of its outputs that reason.
+        true: The same of outputs whose every step is true; empty where nothing can verify that.
+    """
+    text = f"Outputs that reason before they answer: {listed(shares) if shares else 'not measured'}. "
     if not true:
         return Finding("Reasoned", text + "That says that they have the form of reasoning, not that it is right.")
-    text += f"That is the form of reasoning only; outputs whose every step is true: {_listed(true)}."
+    text += f"That is the form of reasoning only; outputs whose every step is true: {listed(true)}."
     return Finding("Reasoned", text)
 
 
-def _listed(names: Sequence[str]) -> str:
+def listed(names: Sequence[str]) -> str:
+    """Join names as a sentence does."""
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

@@ -1,0 +1,84 @@
+"""What the pages of a run and of a grid share: templates that escape every text, examples in groups, finite numbers."""
+
+import math
+from collections.abc import Mapping, Sequence
+from itertools import groupby
+from typing import Any, NamedTuple
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from sert.progress import printable
+from sert.report import cells
+from sert.report.examples import ShownPath, ShownPrediction
+
+
+class PathGroup(NamedTuple):
+    """Paths of one task that met the same end."""
+
+    title: str
+    paths: list[ShownPath]
+
+
+class PredictionGroup(NamedTuple):
+    """Predictions of one method on one task."""
+
+    title: str
+    predictions: list[ShownPrediction]
+
+
+def page_environment() -> Environment:
+    """Open the templates. Every text is escaped; control characters are made visible."""
+    environment = Environment(
+        loader=PackageLoader("sert.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=_visible,
+    )
+    environment.filters |= {"count": cells.count, "decimal": cells.decimal}
+    return environment
+
+
+def _visible(value: Any) -> Any:
+    return printable(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+
+
+def path_groups(paths: Sequence[ShownPath]) -> list[PathGroup]:
+    """Group paths by what became of them: the selected first, then the kept, then the dropped by rule."""
+    order = list(cells.RULES)
+
+    def rank(path: ShownPath) -> tuple[bool, bool, int, str]:
+        reason = path.reason or ""
+        return not path.selected, path.reason is not None, order.index(reason) if reason in order else 0, reason
+
+    groups = groupby(sorted(paths, key=rank), key=lambda path: (path.selected, path.reason))
+    return [PathGroup(_group_title(selected, reason), list(group)) for (selected, reason), group in groups]
+
+
+def _group_title(selected: bool, reason: str | None) -> str:
+    if selected:
+        return "Kept and selected"
+    return "Kept, not selected" if reason is None else f"Dropped: {cells.rule_name(reason)}"
+
+
+def prediction_groups(predictions: Sequence[ShownPrediction]) -> list[PredictionGroup]:
+    """Group predictions by method, the right ones first."""
+    methods = dict.fromkeys(prediction.method for prediction in predictions)
+    return [
+        PredictionGroup(
+            cells.method_name(method),
+            sorted((each for each in predictions if each.method == method), key=lambda each: not each.correct),
+        )
+        for method in methods
+    ]
+
+
+def finite(value: Any) -> Any:
+    """Copy a JSON value with null for what JSON cannot say."""
+    if isinstance(value, Mapping):
+        return {key: finite(each) for key, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [finite(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

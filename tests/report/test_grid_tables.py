@@ -1,0 +1,224 @@
+import pytest
+from grid_metrics import EXHIBITS, make_grid
+
+from sert.report import grid_tables
+from sert.report.grid_ablations import ablation_groups, ablation_table, between_table
+from sert.report.grid_numbers import number_table
+from sert.report.grid_parts import joined
+from sert.report.grid_rows import Pair, pairs_of
+from sert.report.table import Table
+
+PAIR = Pair("gpt2", "strategyqa")
+
+
+def rows_of(table):
+    return {row[0]: row[1:] for row in table.rows}
+
+
+def test_methods_stand_with_their_spread_the_count_of_each_seed_and_the_lines_without_a_student():
+    table = grid_tables.result_table(make_grid(), PAIR)
+    assert table.header == (
+        *("Method", "Acc %", "k by seed / n", "95 % interval", "Strict %", "Fmt", "Len", "Rep", "Reasoned %"),
+        "True paths %",
+    )
+    rows = rows_of(table)
+    assert rows["SERT"] == (
+        *("54.7 ± 0.7", "371, 380, 377 / 687", "53.4 to 56.1", "53.7 ± 0.7", "0.91", "145.3", "0.53", "97.0", "31.0"),
+    )
+    # One seed has no spread; its interval is that over questions: 349 / 687 = 50.8 %, 3.7 points either way.
+    assert rows["Zero-shot"][:4] == ("50.8", "349 / 687", "47.1 to 54.5", "49.8")
+    assert rows["Majority class: no"][0] == "52.5"
+    assert rows["Chance"][0] == "50.0"
+    assert rows["Smallest detectable difference, points"] == ("4.2", *[""] * 8)
+
+
+def test_only_the_reported_epoch_is_in_the_results_and_one_that_is_too_good_is_flagged():
+    metrics = make_grid()
+    assert [row[0] for row in grid_tables.result_table(metrics, PAIR).rows[:5]] == [
+        *("Zero-shot", "Finetune", "SERT", "RD", "SERT+RD"),
+    ]
+    for row in metrics["summary"]:
+        row["primary"] = row["epoch_choice"] == "test-best"
+    metrics["summary"][2]["harness"] = "compat"  # of no reported row
+    names = [row[0] for row in grid_tables.result_table(metrics, PAIR).rows[:3]]
+    assert names == ["Zero-shot", "Finetune (test-best: too good)", "SERT (test-best: too good)"]
+    for row in metrics["summary"]:
+        row["harness"] = "compat"
+    assert grid_tables.result_table(metrics, PAIR).rows[1][0] == "Finetune (test-best, compat: too good)"
+
+
+def test_many_seeds_are_written_as_their_range():
+    metrics = make_grid()
+    metrics["summary"][2]["correct"] = [360, 371, 349, 380, 366]
+    metrics["comparisons"][0]["by_seed"] = [0.01, -0.02, 0.03, 0.0, 0.02]
+    assert rows_of(grid_tables.result_table(metrics, PAIR))["Finetune"][1] == "349 to 380 / 687"
+    assert grid_tables.comparison_table(metrics, PAIR).rows[0][2] == "−2.0 to +3.0"  # noqa: RUF001
+
+
+def test_students_stand_side_by_side_where_there_are_several():
+    assert grid_tables.overview_table(make_grid(), "strategyqa").is_empty
+    table = grid_tables.overview_table(make_grid(("gpt2", "gpt2-medium")), "strategyqa")
+    assert table.header == ("Acc %", "gpt2", "gpt2-medium")
+    # 368, 362, 374 right, and 11 more each: 53.6 and 55.2 %.
+    assert rows_of(table)["Finetune"] == ("53.6 ± 0.9", "55.2 ± 0.9")
+    assert rows_of(table)["Majority class: no"] == ("52.5", "52.5")
+
+
+def test_epochs_stand_side_by_side_with_what_choosing_on_the_test_set_would_add():
+    table = grid_tables.choice_table(make_grid(), PAIR)
+    assert table.header == (
+        *("Method", "last epoch %", "chosen on dev %", "best on test % (too good)", "Test-best above reported, points"),
+    )
+    # 9 of 687 questions more are 1.3 points.
+    assert rows_of(table)["SERT+RD"] == ("57.0 ± 0.9", "57.4 ± 0.9, reported", "58.8 ± 0.9", "+1.3")
+    assert "Zero-shot" not in rows_of(table)
+    metrics = make_grid()
+    metrics["summary"] = [row for row in metrics["summary"] if row["epoch_choice"] in (None, "dev")]
+    assert grid_tables.choice_table(metrics, PAIR).is_empty
+
+
+def test_comparisons_between_methods_stand_with_their_seeds_and_what_could_be_found():
+    table = grid_tables.comparison_table(make_grid(), PAIR)
+    assert len(table.rows) == 5  # none of an ablation
+    # SERT is right on 371, 380, 377 and zero-shot on 349 of 687: 22, 31 and 28 more, 27 on average.
+    assert table.rows[0] == (
+        *("SERT against Zero-shot", "+3.9", "+3.2, +4.5, +4.1", "+1.3 to +6.5", "0.0050", "0.0200", "significant"),
+        *("4.2", "exact sign flips over questions, answers averaged over seeds"),
+    )
+    assert table.rows[1][5:7] == ("0.61", "not significant")
+
+
+def test_means_are_written_in_their_own_units():
+    table = grid_tables.mean_table(make_grid(), PAIR)
+    assert [row[1:4] for row in table.rows] == [
+        ("Len, tokens", "−64.4", "−80.5 to −48.3"),  # noqa: RUF001
+        ("Rep", "−0.035", "−0.044 to −0.026"),  # noqa: RUF001
+        ("Coherence", "+0.52", "+0.39 to +0.65"),
+    ]
+    metrics = make_grid()
+    metrics["means"][0] |= dict.fromkeys(("difference", "ci95", "p_value", "p_holm"))
+    assert grid_tables.mean_table(metrics, PAIR).rows[0][2:7] == ("–",) * 5  # noqa: RUF001
+
+
+def test_an_ablation_stands_under_the_main_student_of_its_method():
+    metrics = make_grid()
+    assert ablation_groups(metrics, PAIR) == ["filter", "paths", "harness"]
+    table = ablation_table(metrics, PAIR, group="filter")
+    columns = ("Variant", "Acc %", "k by seed / n", "To main, points", "95 % interval", "p, Holm", "At 0.05")
+    assert table.header[:7] == columns
+    assert [row[:7] for row in table.rows] == [
+        ("main", "54.7 ± 0.7", "371, 380, 377 / 687", *["–"] * 4),  # noqa: RUF001
+        # 352, 360, 349: 19, 20 and 28 fewer, 22.33 of 687 on average.
+        ("no filter", "51.5 ± 0.8", "352, 360, 349 / 687", "−3.3", "−5.9 to −0.7", "0.0120", "significant"),  # noqa: RUF001
+        ("only agreeing", "55.9 ± 0.8", "383, 379, 390 / 687", "+1.2", "−1.4 to +3.8", "0.61", "not significant"),  # noqa: RUF001
+    ]
+    assert table.header[-1] == "True among selected %"
+    assert [row[-1] for row in table.rows] == ["31.0", "11.0", "58.0"]
+
+
+def test_a_comparison_of_main_with_a_variant_is_turned_around():
+    metrics = make_grid()
+    turned = next(row for row in metrics["comparisons"] if row["a"] == "no filter")
+    turned |= {"a": "main", "b": "no filter", "difference": 0.04, "ci95": [0.01, 0.07], "by_seed": [0.03, 0.04, 0.05]}
+    assert ablation_table(metrics, PAIR, group="filter").rows[1][3:5] == ("−4.0", "−7.0 to −1.0")  # noqa: RUF001
+
+
+def test_a_comparison_between_variants_has_a_table_of_its_own():
+    metrics = make_grid()
+    assert between_table(metrics, PAIR, group="filter").is_empty
+    like = next(row for row in metrics["comparisons"] if row["a"] == "no filter")
+    metrics["comparisons"].append(like | {"b": "only agreeing", "difference": -0.045})
+    table = between_table(metrics, PAIR, group="filter")
+    assert table.rows[0][:2] == ("no filter against only agreeing, SERT", "−4.5")  # noqa: RUF001
+    assert len(ablation_table(metrics, PAIR, group="filter").rows) == 3
+    assert ablation_table(metrics, PAIR, group="filter").rows[1][3] == "−3.3"  # noqa: RUF001
+
+
+def test_a_variant_in_the_compat_harness_is_flagged():
+    table = ablation_table(make_grid(), PAIR, group="harness")
+    assert [row[0] for row in table.rows] == ["main", "as compat (test-best, compat: too good)"]
+
+
+def test_variants_of_several_methods_are_told_apart():
+    metrics = make_grid()
+    like = next(row for row in metrics["summary"] if row["variant"] == "no filter")
+    metrics["summary"].append(like | {"method": "sert+rd"})
+    names = [row[0] for row in ablation_table(metrics, PAIR, group="filter").rows]
+    assert names == ["main, SERT", "no filter, SERT", "only agreeing, SERT", "main, SERT+RD", "no filter, SERT+RD"]
+
+
+def test_every_student_that_was_tested_is_listed():
+    metrics = make_grid()
+    table = grid_tables.seed_table(metrics, PAIR)
+    assert len(table.rows) == len(metrics["rows"]) == 1 + 4 * 3 * 3 + 3 * 3 + 3
+    assert table.rows[4] == (
+        *("Finetune", "0", "chosen on dev", "53.6", "368/687", "49.9 to 57.3", "52.5", "1.00", "0.0", "–"),  # noqa: RUF001
+        *("0.0", "0.0", "1,443", "3,600", "1,800", "1"),
+    )
+    assert table.rows[-1][0] == "as compat: SERT (test-best, compat: too good)"
+
+
+@pytest.mark.parametrize(
+    ("section", "row"),
+    [
+        ("bands", ("branch 0", "0–2", "52.0", "100", "5", "the judge")),  # noqa: RUF001
+        ("filtering", ("mined", "0–2", "62.0", "36,075", "2.50", "the verifier")),  # noqa: RUF001
+        ("first_tokens", ("branch 0", "31.0", "7,215", "9.0", "4.0")),
+        ("first_token_bins", ("0 to 0.01", "9,000", "36.0")),
+        ("by_length", ("SERT", "0 to 20", "450", "60.0", "57.0 to 63.0")),
+        ("by_repetition", ("SERT", "0 to 0.2", "450", "60.0", "57.0 to 63.0")),
+        ("steps", ("Finetune", "180", "dev", "51.2 ± 1.2", "3")),
+        ("amounts", ("RD", "100", "50.0 ± 1.2", "47.6 to 52.4")),
+        ("budget", ("5x5", "5", "5", "36,075", "34.0", "22.0", "93.0", "8.3", "52.0")),
+    ],
+)
+def test_numbers_behind_a_figure(section, row):
+    metrics = make_grid()
+    assert number_table(metrics, PAIR, section=section).rows[0] == row
+    assert number_table(metrics | {section: []}, PAIR, section=section).is_empty
+
+
+def test_what_the_rules_left_and_what_was_selected():
+    metrics = make_grid()
+    assert grid_tables.funnel_table(metrics, PAIR).rows[3] == (
+        "answers without reasoning",
+        "20,777",
+        "12,403",
+        "34.4",
+        "25.1",
+    )
+    assert grid_tables.selection_table(metrics, PAIR).rows[0] == ("main", "1,443", "1,380", "733", "31.0", "8.3")
+
+
+def test_tables_of_students_are_joined_where_their_columns_are_the_same():
+    first, second = Pair("a", "quiz"), Pair("b", "quiz")
+    table, other = Table(("x", "y"), [("r", "1")]), Table(("x", "z"), [("r", "2")])
+    (same,) = joined([(first, table), (second, table)])
+    assert same == ("quiz", Table(("x", "y"), [("a, r", "1"), ("b, r", "1")]), ())
+    assert [each.title for each in joined([(first, table), (second, other)])] == ["a on quiz", "b on quiz"]
+    assert [each.title for each in joined([(first, table), (second, Table(("x", "y"), []))])] == ["a on quiz"]
+
+
+def test_near_duplicates_are_shown_as_they_come():
+    assert grid_tables.near_duplicate_table(make_grid()).is_empty
+    rows = [{"task": "quiz", "train_questions": 1200, "share": 0.0123456}, {"task": "x", "train_questions": None}]
+    table = grid_tables.near_duplicate_table(make_grid() | {"near_duplicates": rows})
+    assert table == Table(
+        ("Task", "Train questions", "Share"),
+        [("quiz", "1,200", "0.0123"), ("x", "–", "–")],  # noqa: RUF001
+    )
+
+
+def test_pairs_come_by_task_and_only_where_something_was_tested():
+    metrics = make_grid(("gpt2", "other"), ("strategyqa", "quiz"))
+    metrics["summary"] = [row for row in metrics["summary"] if (row["student"], row["task"]) != ("gpt2", "quiz")]
+    assert pairs_of(metrics) == [("gpt2", "strategyqa"), ("other", "strategyqa"), ("other", "quiz")]
+
+
+def test_sections_that_are_empty_or_absent_give_empty_tables():
+    metrics = make_grid()
+    for lacking in (metrics | {name: [] for name in EXHIBITS}, {k: v for k, v in metrics.items() if k not in EXHIBITS}):
+        assert grid_tables.comparison_table(lacking, PAIR).is_empty
+        assert grid_tables.funnel_table(lacking, PAIR).is_empty
+        assert "Smallest detectable difference, points" not in rows_of(grid_tables.result_table(lacking, PAIR))
+        assert ablation_table(lacking, PAIR, group="filter").rows[1][3] == "–"  # noqa: RUF001

@@ -1,0 +1,72 @@
+import pytest
+from grid_metrics import EXHIBITS, make_grid, make_hostile_grid
+from report_data import HOSTILE, UNBROKEN
+
+from sert.report.grid_sections import grid_sections
+from sert.report.grid_texts import grid_markdown, grid_terminal_table
+
+
+def markdown(metrics):
+    return grid_markdown(metrics, grid_sections(metrics))
+
+
+def squeezed(text):
+    return [" ".join(line.split()) for line in text.splitlines()]
+
+
+def test_the_terminal_shows_results_comparisons_ablations_and_cautions():
+    lines = squeezed(grid_terminal_table(make_grid()))
+    assert lines[0].startswith("Methods: Of 5 comparisons between methods, 3 are significant")
+    assert "gpt2 on strategyqa: 687 test questions, seeds 0, 1, 2" in lines
+    assert "SERT+RD 57.4 ± 0.9 395, 401, 388 / 687 55.6 to 59.3 56.4 ± 0.9 0.99 116.6 0.50" in lines
+    assert "Majority class: no 52.5" in lines
+    assert "SERT+RD against RD +4.8 +2.2 to +7.4 0.0003 significant 4.2" in lines
+    assert "gpt2 on strategyqa: filter" in lines
+    assert "no filter 51.5 ± 0.8 -3.3 -5.9 to -0.7 0.0120 significant 11.0" in lines
+    assert "Caution: Epoch chosen on the test set: “as compat, SERT”. Read it as too good." in lines
+    assert lines[-1].startswith("Warning: gpt2 on strategyqa: 29 train questions")
+
+
+@pytest.mark.parametrize("text", [HOSTILE, UNBROKEN, "[red]no markup[/red]"])
+def test_the_terminal_gets_plain_text_of_at_most_100_columns(text):
+    plain = grid_terminal_table(make_hostile_grid(text)[0])
+    assert max(len(line) for line in plain.splitlines()) <= 100
+    assert all(character.isprintable() or character == "\n" for character in plain)
+    assert text[:9] in plain
+
+
+def test_markdown_holds_the_verdict_and_the_tables_of_every_section():
+    lines = markdown(make_grid()).splitlines()
+    assert [line for line in lines if line.startswith("## ")] == [
+        *("## Verdict", "## Results", "## Comparisons", "## Choice of the epoch", "## Beside the paper"),
+        *("## Ablations", "## Latent reasoning", "## First tokens", "## Equal budgets", "## Filter"),
+        *("## Scores after each rule", "## Selection", "## Length and repetition", "## Learning curves", "## Judge"),
+        "## Every seed",
+    ]
+    assert any(line.startswith("- **Significant** SERT+RD is right more often than RD (+4.8 points") for line in lines)
+    assert "| 25x1 | 25 | 1 | 36,075 | 38.0 | 25.0 | 95.0 | 9.2 | 55.0 |" in lines
+
+
+def test_a_section_without_rows_is_left_out():
+    metrics = make_grid(("lab",)) | {name: [] for name in EXHIBITS}
+    headings = [line for line in markdown(metrics).splitlines() if line.startswith("## ")]
+    assert headings == ["## Verdict", "## Results", "## Choice of the epoch", "## Ablations", "## Every seed"]
+    empty = metrics | {"summary": [], "rows": []}
+    assert [line for line in markdown(empty).splitlines() if line.startswith("#")] == ["# paper grid", "## Verdict"]
+    assert grid_terminal_table(empty).startswith("Warning:")
+
+
+def test_no_text_acts_as_markdown_or_html():
+    text = markdown(make_hostile_grid()[0])
+    assert "<" not in text
+    assert "\x1b" not in text
+    assert "\u202e" not in text
+    assert "\\|\\`x\\`\\|\\\\x1b\\[31m\\\\u202etxt.exe\\\\n\\# head" in text
+    for line in text.splitlines():
+        assert line == "" or line.startswith(("#", "|", "- **", "Seeds", "Replies:", "![")) or line in _notes()
+
+
+def _notes():
+    sections = grid_sections(make_grid())
+    notes = {note for section in sections for note in section.notes}
+    return notes | {note for section in sections for titled in section.folded for note in titled.notes}
