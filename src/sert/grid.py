@@ -159,8 +159,10 @@ def _merged(tree: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, An
     merged = dict(tree)
     for key, value in changes.items():
         inner = merged.get(key)
-        both = isinstance(value, Mapping) and isinstance(inner, Mapping)
-        merged[key] = _merged(inner, value) if both else value
+        if isinstance(value, Mapping) and isinstance(inner, Mapping):
+            merged[key] = _merged(inner, value)
+        else:
+            merged[key] = value
     return merged
 
 
