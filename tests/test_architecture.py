@@ -43,17 +43,18 @@ LAYERS = {
     "sert.report": 8,
     "sert.checks": 8,
     "sert.stages": 8,
-    "sert.method": 9,
+    "sert.task_stages": 9,
+    "sert.method": 10,
     "sert.grid": 9,
-    "sert.results": 10,
+    "sert.results": 11,
     "sert.run_folders": 10,
     "sert.showing": 10,
-    "sert.runs": 11,
-    "sert.reproduce": 12,
-    "sert.upkeep": 13,
-    "sert.cli": 14,
-    "sert.__main__": 15,
-    "sert": 14,  # the public names, of every room
+    "sert.runs": 12,
+    "sert.reproduce": 13,
+    "sert.upkeep": 14,
+    "sert.cli": 15,
+    "sert.__main__": 16,
+    "sert": 15,  # the public names, of every room
 }
 
 # Stages meet in folders. What one may still take from another is pure and has one definition for both.
