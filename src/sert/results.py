@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from sert.checks import LAB_KINDS
 from sert.config import Method
-from sert.evaluation.epochs import Tested, choose_epochs
+from sert.evaluation.epochs import SnapshotOutputs, choose_epochs
 from sert.evaluation.summary import TaskResults
 from sert.method import TaskMethod
 from sert.records import Path, Prediction, Question, Verdict
@@ -44,11 +44,11 @@ def read_results(method: TaskMethod) -> TaskResults:
     )
 
 
-def _snapshots_of(method: TaskMethod, name: Method) -> list[Tested]:
+def _snapshots_of(method: TaskMethod, name: Method) -> list[SnapshotOutputs]:
     snapshots = method.snapshots[name]
     steps = method.trained[name].result().counts.get("snapshot_steps", [0] * len(snapshots))
     return [
-        Tested(step, _predictions_of(snapshot.dev) if snapshot.dev else None, _predictions_of(snapshot.test))
+        SnapshotOutputs(step, _predictions_of(snapshot.dev) if snapshot.dev else None, _predictions_of(snapshot.test))
         for step, snapshot in zip(steps, snapshots, strict=True)
     ]
 

@@ -17,7 +17,7 @@ from sert.method import TaskMethod, build_method
 from sert.progress import Reporter, Silent
 from sert.report.page import write_report
 from sert.results import read_results
-from sert.run_folders import CONFIG, PlannedStage, RunResult, Settings, begin, plan_stages, publish, seal
+from sert.run_folders import CONFIG, GRID, PlannedStage, RunResult, Settings, begin, plan_stages, publish, seal
 from sert.showing import shown_paths, shown_predictions, warnings_of
 from sert.stages import Stage, write_plan
 from sert.store.artifacts import MANIFEST, content_key
@@ -53,6 +53,8 @@ def run(config: Config, *, out: Path | None = None, reporter: Reporter | None = 
         SertError: If something cannot be used; inputs are checked before anything is written.
     """
     out, reporter = out or Path("runs") / config.name, reporter or Silent()
+    if (out / GRID).exists():
+        raise DataError(f"{out} is the folder of a grid; give this run another with --out.")
     tasks = build_method(config, out=out, reporter=reporter)
     stages = _stages(tasks)
     check_endpoints(

@@ -1,9 +1,10 @@
 import json
 from contextlib import contextmanager
+from dataclasses import replace
 
 import pytest
 
-from sert.config import PromptTemplates, RulesConfig
+from sert.config import PromptTemplates, RulesConfig, SelectionConfig
 from sert.errors import DataError
 from sert.paths.selection import FunnelRow, ImplausibleRule, PathKey, filter_paths, funnel, implausible_rules, select
 from sert.records import Example, Path, Question, Verdict
@@ -35,6 +36,40 @@ def selected_keys(verdicts):
 
 
 # ---- select
+
+
+def test_the_order_can_be_the_highest_mean_log_probability():
+    # The lower the perplexity, the higher the mean log-probability.
+    verdicts = [
+        replace(make_verdict(sample=0, rep_2=0.0), perplexity=9.0),
+        replace(make_verdict(sample=1, rep_2=0.2), perplexity=6.0),
+    ]
+    chosen = select(verdicts, SelectionConfig(order="mean_logprob"))
+    assert [each.selected for each in chosen] == [False, True]
+    assert [each.selected for each in select(verdicts)] == [True, False]
+
+
+def test_a_random_order_is_a_function_of_the_seed_and_prefers_nobody():
+    verdicts = [
+        make_verdict(f"q{number}", sample=sample, rep_2=sample / 10) for number in range(400) for sample in range(2)
+    ]
+    picked = [each.sample for each in select(verdicts, SelectionConfig(order="random"), seed=3) if each.selected]
+    assert picked == [
+        each.sample for each in select(verdicts, SelectionConfig(order="random"), seed=3) if each.selected
+    ]
+    assert picked != [
+        each.sample for each in select(verdicts, SelectionConfig(order="random"), seed=4) if each.selected
+    ]
+    assert 150 < sum(picked) < 250  # five standard deviations around 200
+
+
+def test_only_paths_that_agree_with_gold_can_be_asked_for():
+    verdicts = [
+        replace(make_verdict(sample=sample), agrees=agrees) for sample, agrees in enumerate((None, False, True))
+    ]
+    chosen = select(verdicts, SelectionConfig(only_agreeing=True))
+    assert [each.selected for each in chosen] == [False, False, True]
+    assert not any(each.selected for each in select(verdicts[:2], SelectionConfig(only_agreeing=True)))
 
 
 def test_the_lowest_repetition_is_selected():
@@ -287,3 +322,47 @@ def test_questions_are_filtered_alike_however_few_rows_are_read_at_a_time(read, 
     assert few.manifest["outputs"] == whole.manifest["outputs"]
     assert few.counts == whole.counts
     assert whole.counts["selected"] == 2
+
+
+def test_only_the_rules_that_are_asked_drop_a_path(tmp_path):
+    mined = make_mined(tmp_path / "mined", PATHS)
+    nothing = filter_paths(
+        mined, rules=RulesConfig(), selection=SelectionConfig(rules=()), out=tmp_path / "nothing", reporter=Listener()
+    )
+    assert nothing.counts["kept"] == 4
+    assert nothing.counts["selected"] == 2
+    one = filter_paths(
+        mined,
+        rules=RulesConfig(min_tokens=31),
+        selection=SelectionConfig(rules=("repetition", "length")),
+        out=tmp_path / "one",
+        reporter=Listener(),
+    )
+    # Two of the four answer directly, too, and nobody asks for that.
+    assert {rule: number for rule, number in one.counts["dropped"].items() if number} == {"length": 3}
+
+
+def test_shuffled_paths_change_their_questions_and_keep_the_answers(tmp_path):
+    paths = [make_path("q1", 0, 0, text=GOOD), make_path("q2", 0, 0, text=WRONG)]
+    selection = SelectionConfig(rules=(), shuffled=True)
+    mined = make_mined(tmp_path / "mined", paths)
+    result = filter_paths(mined, rules=RulesConfig(), selection=selection, out=tmp_path / "out")
+    assert read_table(result.file("examples.parquet"), Example) == [
+        Example(
+            "q1", QUESTIONS[0].prompt, " A heron is a bird and birds only fly. So the answer is yes.", source="path"
+        ),
+        Example(
+            "q2", QUESTIONS[1].prompt, " A heron has long legs and stands in water. So the answer is no.", source="path"
+        ),
+    ]
+
+
+def test_another_selection_of_paths_that_were_cut_short_is_warned_of(tmp_path):
+    cut = replace(make_path("q1", 0, 1, text=GOOD), finish="outrun")
+    mined = make_mined(tmp_path / "mined", [make_path("q1", 0, 0, text=GOOD), cut])
+    listener = Listener()
+    filter_paths(mined, rules=RulesConfig(), out=tmp_path / "usual", reporter=listener)
+    assert not any("cut short" in line for line in listener.lines)
+    selection = SelectionConfig(order="random")
+    filter_paths(mined, rules=RulesConfig(), selection=selection, out=tmp_path / "random", reporter=listener)
+    assert any("1 paths were cut short while mining" in line for line in listener.lines)

@@ -8,7 +8,7 @@ from sert.records import Prediction
 EpochChoice = Literal["last", "dev", "test-best"]
 
 
-class Tested(NamedTuple):
+class SnapshotOutputs(NamedTuple):
     """One snapshot: the steps that were made until then, and its predictions on dev (where there is one) and test."""
 
     step: int
@@ -24,7 +24,7 @@ class Chosen(NamedTuple):
     predictions: Sequence[Prediction]
 
 
-def choose_epochs(snapshots: Sequence[Tested]) -> list[Chosen]:
+def choose_epochs(snapshots: Sequence[SnapshotOutputs]) -> list[Chosen]:
     """Choose among the snapshots of one training in every way that is open.
 
     Of snapshots that are right equally often the earliest is taken. `test-best` chooses by what it then reports, as the

@@ -6,7 +6,7 @@ from statistics import fmean
 from typing import Any
 
 from sert.config import Method, RulesConfig
-from sert.evaluation.epochs import Chosen, EpochChoice, Tested, choose_epochs
+from sert.evaluation.epochs import Chosen, EpochChoice, SnapshotOutputs, choose_epochs
 from sert.evaluation.metrics import summarize
 from sert.evaluation.multiplicity import holm
 from sert.evaluation.statistics import majority, paired_difference, smallest_detectable_difference
@@ -57,7 +57,7 @@ class TaskResults:
     predictions: Mapping[Method, Sequence[Prediction]] = field(default_factory=dict)
     training: Mapping[Method, Mapping[str, Any]] = field(default_factory=dict)
     dev: Sequence[Question] = ()
-    snapshots: Mapping[Method, Sequence[Tested]] = field(default_factory=dict)
+    snapshots: Mapping[Method, Sequence[SnapshotOutputs]] = field(default_factory=dict)
     epoch_choice: EpochChoice = "last"
     probes: Mapping[str, Sequence[Path] | StoredTable[Path]] = field(default_factory=dict)
     scored: Mapping[str, Sequence[Path] | StoredTable[Path]] = field(default_factory=dict)

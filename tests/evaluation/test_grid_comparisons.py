@@ -1,0 +1,53 @@
+"""Comparisons over the seeds of a grid: against the functions they are made of, and by hand."""
+
+import pytest
+
+from sert.config import Method
+from sert.evaluation.grid_comparisons import Outcome, compare_main, compare_means, compare_variants
+from sert.evaluation.multiplicity import holm
+from sert.evaluation.several_seeds import paired_over_seeds
+
+
+def outcome(
+    method: Method, seed: int, correct: str, *, variant: str = "main", last: str | None = None, length: float = 1.0
+) -> Outcome:
+    bits = [each == "1" for each in correct]
+    of_last = bits if last is None else [each == "1" for each in last]
+    lengths = [length + number for number in range(len(bits))]
+    return Outcome("s", "t", variant, method, seed, bits, of_last, lengths, [0.5] * len(bits))
+
+
+MAIN = [
+    outcome("sert", 0, "111100"),
+    outcome("sert", 1, "111110", last="000000"),
+    outcome("finetune", 0, "100000", length=3.0),
+    outcome("finetune", 1, "110000", length=5.0),
+]
+
+
+def test_methods_are_compared_on_the_same_seeds_and_questions() -> None:
+    (row,) = compare_main(MAIN)
+    a, b = ([each.correct for each in MAIN[start : start + 2]] for start in (0, 2))
+    expected = paired_over_seeds(a, b)
+    assert (row["a"], row["b"], row["group"], row["method"]) == ("sert", "finetune", None, None)
+    assert row["difference"] == pytest.approx((3 + 3) / 12) == pytest.approx(expected.difference)
+    assert row["p_value"] == row["p_holm"] == expected.p_value
+    assert row["by_seed"] == pytest.approx([0.5, 0.5])
+    assert (row["seeds"], row["n"]) == (2, 6)
+
+
+def test_variants_are_compared_with_the_last_snapshot_on_their_own_seeds() -> None:
+    variants = [outcome("sert", 1, "110000", variant="no filter"), outcome("sert", 1, "000000", variant="shuffled")]
+    first, second = compare_variants([*MAIN, *variants], {"main": None, "no filter": "filter", "shuffled": "selection"})
+    assert (first["a"], first["b"], first["group"], first["method"]) == ("no filter", "main", "filter", "sert")
+    # Seed 1 alone, and of main its last snapshot, which is right nowhere.
+    assert (first["seeds"], first["difference"]) == (1, pytest.approx(2 / 6))
+    assert second["difference"] == 0.0
+    assert [row["p_holm"] for row in (first, second)] == holm([row["p_value"] for row in (first, second)])
+
+
+def test_means_are_compared_by_question() -> None:
+    length, repetition = compare_means(MAIN)
+    assert (length["measure"], length["difference"], length["n"]) == ("mean_length", pytest.approx(1.0 - 4.0), 6)
+    assert (repetition["measure"], repetition["difference"]) == ("repetition", 0.0)
+    assert length["p_value"] == pytest.approx(2 / 2**6)  # the differences of all six questions have one sign
