@@ -46,6 +46,7 @@ LAYERS = {
     "sert.task_stages": 9,
     "sert.method": 10,
     "sert.grid": 9,
+    "sert.estimate": 9,
     "sert.results": 11,
     "sert.run_folders": 10,
     "sert.showing": 10,

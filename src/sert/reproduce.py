@@ -13,6 +13,7 @@ import tomli_w
 from sert.checks import check_endpoints
 from sert.config_files import read_toml, validate
 from sert.errors import DataError
+from sert.estimate import Estimate, estimate
 from sert.evaluation.grid_summary import GridSummary, Place
 from sert.grid import MAIN, Arm, Grid, arms_of
 from sert.method import TaskMethod, build_method
@@ -66,9 +67,12 @@ def distinct_stages(arms: Sequence[ArmMethods]) -> list[Stage]:
     return sorted(stages.values(), key=lambda stage: depths[stage.folder])
 
 
-def plan_grid(grid: Grid, *, out: Path) -> list[PlannedStage]:
-    """List what `reproduce` would do. Reads the questions, writes nothing, loads no model."""
-    return plan_stages(distinct_stages(build_grid(grid, out=out, reporter=Silent())), out)
+def plan_grid(grid: Grid, *, out: Path) -> tuple[list[PlannedStage], Estimate]:
+    """List what `reproduce` would do, and guess what it takes. Reads the questions, writes nothing, loads no model."""
+    arms = build_grid(grid, out=out, reporter=Silent())
+    stages = distinct_stages(arms)
+    students = {stage.folder: arm.config.student for arm, tasks in arms for task in tasks for stage in task.stages}
+    return plan_stages(stages, out), estimate((stage, students[stage.folder]) for stage in stages)
 
 
 def reproduce(grid: Grid, *, out: Path | None = None, workers: int = 1, reporter: Reporter | None = None) -> RunResult:

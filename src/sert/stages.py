@@ -5,13 +5,24 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from sert.store.artifacts import MANIFEST, Artifact, content_key, json_text, open_artifact
 from sert.store.disk import put
 
 PLAN = "plan.json"
 """In a run folder: its stages, and what each depends on."""
+
+
+class Cost(NamedTuple):
+    """What a stage takes: tokens decoded at most, tokens trained on (roughly), and students that it saves."""
+
+    decoded: int = 0
+    trained: int = 0
+    saved: int = 0
+
+
+NOTHING = Cost()
 
 
 @dataclass(frozen=True)
@@ -26,6 +37,7 @@ class Stage:
         settings: The part of the configuration that the result depends on.
         inputs: What else it depends on: name -> key or hash of what is read, other stages by their names.
         make: Makes the result.
+        cost: How much there is to do, in tokens.
     """
 
     name: str
@@ -35,6 +47,7 @@ class Stage:
     settings: Mapping[str, Any]
     inputs: Mapping[str, str]
     make: Callable[[], Artifact]
+    cost: Cost = NOTHING
 
     @property
     def key(self) -> str:

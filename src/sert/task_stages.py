@@ -18,7 +18,7 @@ from sert.paths.selection import filter_paths
 from sert.progress import Reporter
 from sert.records import Example, Question
 from sert.seeds import derive_seed
-from sert.stages import Stage
+from sert.stages import NOTHING, Cost, Stage
 from sert.store.artifacts import Artifact, artifact_key, file_hash
 from sert.store.tables import read_table, records_key
 from sert.student.load import student_key
@@ -29,6 +29,10 @@ from sert.teacher.rationales import describe_teaching, teach
 
 CALLS = "calls"
 """Folder of a run with the logs of what was asked of its teacher and of its judge."""
+
+
+CHARACTERS_A_TOKEN = 4
+"""Of English, for guesses."""
 
 
 class TaskStages:
@@ -63,6 +67,7 @@ class TaskStages:
             | ({} if self._mining.keep_all else {"rules": config.rules}),
             inputs={"train questions": self._questions_key, **self._student_input(trained)},
             work=f"{paths} paths of at most {config.mining.max_new_tokens} tokens",
+            cost=Cost(decoded=paths * config.mining.max_new_tokens),
             make=lambda folder, label: mine(
                 self.train_questions,
                 self._student_of(trained),
@@ -159,8 +164,16 @@ class TaskStages:
             depends={"training": training, "prompts": self.settings.prompts, **fewer},
             inputs={**inputs, **self._student_input(start)},
             work=f"{length} of {training.batch_size} examples",
+            cost=Cost(trained=self._tokens_trained(), saved=training.snapshots),
             make=lambda folder, label: self._make_student(examples(), start, folder=folder, label=label),
         )
+
+    def _tokens_trained(self) -> int:
+        """Guess the tokens of a training: of prompts by their characters, of completions by what mining may write."""
+        training, questions = self.config.training, self.train_questions
+        steps = training.num_steps(len(questions))
+        prompt = sum(len(question.prompt) for question in questions) // len(questions) // CHARACTERS_A_TOKEN
+        return steps * training.batch_size * (prompt + self.config.mining.max_new_tokens // 2)
 
     def _make_student(self, examples: list[Example], start: Stage | None, *, folder: Path, label: str) -> Artifact:
         student = self._student_of(start)
@@ -195,6 +208,7 @@ class TaskStages:
             depends={"evaluation": evaluation, "rules": config.rules},
             inputs={f"{split} questions": records_key(questions), **self._student_input(trained)},
             work=f"{len(questions)} questions, at most {config.evaluation.max_new_tokens} tokens each",
+            cost=Cost(decoded=len(questions) * config.evaluation.max_new_tokens),
             make=lambda folder, label: evaluate(
                 questions,
                 self._student_of(trained, snapshot),
@@ -230,6 +244,7 @@ class TaskStages:
             depends={"mining": mining},
             inputs={"test questions": records_key(questions), **self._student_input(trained)},
             work=f"{paths} paths of at most {mining.max_new_tokens} tokens",
+            cost=Cost(decoded=paths * mining.max_new_tokens),
             make=lambda folder, label: mine(
                 questions,
                 self._student_of(trained),
@@ -270,6 +285,7 @@ class TaskStages:
         inputs: dict[str, str],
         work: str,
         make: Callable[[Path, str], Artifact],
+        cost: Cost = NOTHING,
     ) -> Stage:
         settings: dict[str, Any] = {
             name: section.model_dump(mode="json") if isinstance(section, Section) else section
@@ -279,7 +295,7 @@ class TaskStages:
         folder = self._out / f"{self.task}-{step}-{key}"
         label = f"{self.task} {step}"
         settings |= {"seed": self.config.seed}
-        made = Stage(f"{self._prefix}{label}", step, folder, work, settings, inputs, lambda: make(folder, label))
+        made = Stage(f"{self._prefix}{label}", step, folder, work, settings, inputs, lambda: make(folder, label), cost)
         self.stages.append(made)
         return made
 

@@ -70,9 +70,19 @@ def reproduce(
 def _print_plan(grid: "Grid", folder: Path, workers: int, as_json: bool) -> None:
     from sert.reproduce import plan_grid
 
-    stages = plan_grid(grid, out=folder)
+    stages, guess = plan_grid(grid, out=folder)
     if as_json:
-        return print_json([stage._asdict() for stage in stages])
+        return print_json({"stages": [stage._asdict() for stage in stages], "estimate": guess._asdict()})
     for stage in stages:
         click.echo(f"{'finished' if stage.finished else 'to do':8}  {printable(f'{stage.stage}: {stage.work}')}")
-    click.echo(printable(f"{len(stages)} stages. Would be written to {folder}"))
+    click.echo(f"{len(stages)} stages, {guess.stages} to do.")
+    click.echo(f"To decode: at most {guess.tokens_decoded:,} tokens; to train on: about {guess.tokens_trained:,}.")
+    if guess.seconds is None or guess.bytes_kept is None:
+        click.echo("Time and disk cannot be guessed: the size of a student is not known before it is loaded.")
+    else:
+        hours = guess.seconds / 3600 / workers
+        click.echo(
+            f"At most about {hours:,.1f} hours on this machine's processor with {workers} at a time, and about "
+            f"{guess.bytes_kept / 2**30:,.1f} GiB on the disk."
+        )
+    click.echo(printable(f"Would be written to {folder}"))
