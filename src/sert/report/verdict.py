@@ -37,6 +37,11 @@ def findings(metrics: Mapping[str, Any], about: Mapping[str, Any]) -> list[Findi
         found.append(
             Finding("Caution", f"The epoch of {listed(best_on_test)} was chosen on the test set; read it as too good.")
         )
+    if compat := [cells.method_name(row["method"]) for row in rows if row.get("harness") == "compat"]:
+        text = (
+            f"{listed(compat)} attended to padding when tested, and counted it as positions; read no number as theirs."
+        )
+        found.append(Finding("Caution", text))
     return found
 
 
