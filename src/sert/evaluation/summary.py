@@ -168,19 +168,20 @@ def _comparison_rows(result: TaskResults) -> list[dict[str, Any]]:
 
 
 def _latent_rows(result: TaskResults, rules: RulesConfig) -> list[dict[str, Any]]:
-    """Who reasons how often: one greedy output, raw samples and branches a question, and the SERT student."""
+    """Who reasons how often: one output, raw samples and branches a question, and the SERT student."""
+    one = "greedy" if result.votes == 1 else f"{result.votes} votes"
     by_id = {question.question_id: question for question in result.test}
     rows = []
     outputs: dict[str, list[tuple[Question, bool, str]]] = {}
     if "zero_shot" in result.predictions:
-        outputs["greedy"] = [(by_id[p.question_id], p.reasoned, p.completion) for p in result.predictions["zero_shot"]]
+        outputs[one] = [(by_id[p.question_id], p.reasoned, p.completion) for p in result.predictions["zero_shot"]]
     for decoding, paths in result.probes.items():
         outputs[decoding] = [
             (by_id[p.question_id], is_reasoned(p.text, p.num_tokens, by_id[p.question_id], rules), p.text)
             for p in paths
         ]
     if "sert" in result.predictions:
-        outputs["SERT greedy"] = [(by_id[p.question_id], p.reasoned, p.completion) for p in result.predictions["sert"]]
+        outputs[f"SERT {one}"] = [(by_id[p.question_id], p.reasoned, p.completion) for p in result.predictions["sert"]]
     for decoding, judged in outputs.items():
         reasoned = [is_so for _, is_so, _ in judged]
         questions = {question.question_id for question, _, _ in judged}

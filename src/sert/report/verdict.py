@@ -39,7 +39,8 @@ def findings(metrics: Mapping[str, Any], about: Mapping[str, Any]) -> list[Findi
         )
     if compat := [cells.method_name(row["method"]) for row in rows if row.get("harness") == "compat"]:
         text = (
-            f"{listed(compat)} attended to padding when tested, and counted it as positions; read no number as theirs."
+            f"Tested as the earlier harness does, faults included (padding is attended to): {listed(compat)}. "
+            "These numbers show what that does, not what the students can do."
         )
         found.append(Finding("Caution", text))
     return found
