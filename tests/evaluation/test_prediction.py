@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from sert.config import EvaluationConfig, ExecutionConfig, MiningConfig, StudentConfig, TaskConfig, TrainingConfig
+from sert.config import EvaluationConfig, MiningConfig, StudentConfig, TaskConfig, TrainingConfig
 from sert.errors import ConfigError, DataError
 from sert.evaluation.prediction import evaluate, with_prompt
 from sert.records import Example, Output, Prediction, Question
@@ -106,7 +106,6 @@ def kept_of(student_folder: Path, out: Path, **settings: Any) -> dict[str, str]:
 def test_outputs_that_vote_depend_on_seed_and_sampling_alone(student_folder: Path, tmp_path: Path) -> None:
     first = kept_of(student_folder, tmp_path / "first")
     assert kept_of(student_folder, tmp_path / "lanes", max_lanes=10) == first
-    assert kept_of(student_folder, tmp_path / "workers", execution=ExecutionConfig(workers=2), max_lanes=10) == first
     others: list[dict[str, Any]] = [
         {"seed": 2},
         {"sampling": WIDE.model_copy(update={"temperature": 0.5})},
