@@ -80,7 +80,7 @@ HEAVY = {"torch", "transformers", "accelerate", "tokenizers", "datasets", "opena
 TORCH_MODULES = {
     f"sert.student.{name}"
     for name in (
-        "batching checkpoints curve decoding decoding_units dropout fastmath kernels lane_cache losses memory "
+        "batching checkpoints compat curve decoding decoding_units dropout fastmath kernels lane_cache losses memory "
         "quantized sampling stepping training".split()
     )
 }

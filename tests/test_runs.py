@@ -96,10 +96,48 @@ def test_sert_rd_starts_from_sert(finished: RunResult) -> None:
         assert both.manifest["inputs"]["student"] == student_key(start) != sert.manifest["inputs"]["student"]
 
 
+def test_a_run_tests_by_votes_or_in_the_compat_harness_and_says_so(finished: RunResult) -> None:
+    """In one folder: nothing but the evaluation is made again, and the greedy one is found again."""
+
+    for overrides, harness, votes in (
+        (["evaluation.votes=3"], "clean", 3),
+        (['evaluation.harness="compat"'], "compat", 1),
+    ):
+        result = run(small("methods=['zero_shot']", *overrides), out=finished.folder)
+        assert result.stages_made == 2
+        assert {(row["harness"], row["votes"]) for row in result.metrics["rows"]} == {(harness, votes)}
+    run(small(), out=finished.folder)
+
+
 def test_the_same_command_skips_every_stage(finished: RunResult) -> None:
     again = run(small(), out=finished.folder)
     assert (again.stages_made, again.stages_skipped) == (0, finished.stages_made)
     assert _numbers(again) == _numbers(finished)
+
+
+def test_settings_of_other_ways_of_testing_leave_greedy_stages_alone(finished: RunResult) -> None:
+    def evaluation(*overrides: str) -> dict[str, Any]:
+        task = build_method(small("methods=['zero_shot']", *overrides), out=finished.folder, reporter=Silent())[0]
+        return dict(task.evaluated["zero_shot"].settings["evaluation"])
+
+    greedy = {
+        "max_new_tokens": 80,
+        "max_lanes": 400,
+        "max_format_rep_2": 0.5,
+        "epoch_choice": "last",
+        "scored_questions": 0,
+        "probe_samples": 0,
+    }
+    assert evaluation() == evaluation("mining.temperature=0.5") == greedy
+    sampling = {"top_k": 10, "top_p": 0.95, "temperature": 0.5}
+    voted = greedy | {"votes": 5, "sampling": sampling}
+    assert evaluation("evaluation.votes=5", "mining.temperature=0.5") == voted
+    assert evaluation("evaluation.harness=compat") == greedy | {"harness": "compat"}
+
+
+def test_votes_in_the_compat_harness_are_refused_before_anything_is_made(finished: RunResult) -> None:
+    with pytest.raises(ConfigError, match=r"harness = 'compat' gives one greedy output .* evaluation.votes = 1"):
+        plan(small("evaluation.harness=compat", "evaluation.votes=5"), out=finished.folder)
 
 
 def test_a_changed_setting_makes_only_what_depends_on_it(finished: RunResult) -> None:

@@ -1,6 +1,6 @@
 """What a run refuses at its beginning, so that no stage has to refuse it late."""
 
-from sert.config import Config, Method
+from sert.config import Config, EvaluationConfig, Method
 from sert.endpoint.session import check_endpoint
 from sert.errors import ConfigError, DataError, TeacherError
 from sert.tasks.base import TaskData
@@ -32,6 +32,7 @@ def check_task(task: str, data: TaskData, config: Config) -> None:
             f"tasks.{task}.methods = {list(settings.methods)} leaves nothing of methods = {list(config.methods)}."
         )
     _check_epoch_choice(task, data, config)
+    check_votes(config.evaluation)
     if settings.rationales is not None and not settings.rationales.is_file():
         raise TeacherError(f"{task}: there is no file of recorded rationales {settings.rationales}.")
     if not {"rd", "sert+rd"} & set(methods_of(task, config)):
@@ -57,6 +58,19 @@ def _check_epoch_choice(task: str, data: TaskData, config: Config) -> None:
     if choice == "dev" and not data.split("dev"):
         raise ConfigError(
             f"{task}: evaluation.epoch_choice = 'dev' needs a dev split; set tasks.{task}.dev_share, 0.1 for instance."
+        )
+
+
+def check_votes(evaluation: EvaluationConfig) -> None:
+    """Check that the harness can give as many outputs as are to vote.
+
+    Raises:
+        ConfigError: If several are asked for of the one that is greedy.
+    """
+    if evaluation.harness == "compat" and evaluation.votes > 1:
+        raise ConfigError(
+            f"evaluation.harness = 'compat' gives one greedy output a question, not evaluation.votes = "
+            f"{evaluation.votes}; set evaluation.votes = 1 or evaluation.harness = 'clean'."
         )
 
 

@@ -246,6 +246,13 @@ class EvaluationConfig(Section):
     max_lanes: PositiveInt = 400
     max_format_rep_2: Share = 0.5
     """Repetition of the reasoning above which an output fails the format."""
+    votes: PositiveInt = 1
+    """Outputs a question that vote on its answer (self-consistency); 1 = one greedy output. More are sampled with
+    `mining.top_k`, `top_p` and `temperature`, the first token too. Not stated by the paper, which gives one output."""
+    harness: Literal["clean", "compat"] = "clean"
+    """`compat` tests as the harness does that the paper's settings come from: prompts padded on the left with
+    end-of-text that is attended to and counted as positions. Only to measure what that does; one output a question.
+    Not stated by the paper."""
     epoch_choice: Literal["last", "dev", "test-best"] = "last"
     """Which snapshot is compared: the last one, the best one on the dev split, or (too good by design) the best one on
     the test split. All three are reported where there are snapshots and a dev split."""

@@ -164,6 +164,8 @@ class Prediction:
         rep_1: Unigram repetition of the reasoning over lower-cased whitespace words.
         reasoning_tokens: Student tokens before `So the answer is`.
         reasoned: Whether it reasons before it answers (see `sert.paths.rules.is_reasoned`).
+        num_outputs: Outputs of the question; this is the first of them that gave the answer most of them gave.
+        votes: How many of them gave that answer: 1 for the only one, 0 when none of several gave any.
     """
 
     question_id: str
@@ -179,6 +181,27 @@ class Prediction:
     rep_1: float
     reasoning_tokens: int
     reasoned: bool
+    num_outputs: int = 1
+    votes: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """One of several outputs of a student that vote on the answer of a question.
+
+    Attributes:
+        sample: Its number, from 0.
+        finish: `eos` or `length`.
+        num_tokens: Tokens of the completion, end-of-text excluded.
+        answer: Its loose answer, None when it has none and does not vote.
+    """
+
+    question_id: str
+    sample: int
+    completion: str
+    finish: str
+    num_tokens: int
+    answer: str | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,6 +35,8 @@ def read_results(method: TaskMethod) -> TaskResults:
         },
         snapshots=snapshots,
         epoch_choice=choice,
+        harness=method.config.evaluation.harness,
+        votes=method.config.evaluation.votes,
         training=training,
         probes={decoding: _paths_of(stage) for decoding, stage in method.probes.items()},
         scored={decoding: _paths_of(stage) for decoding, stage in method.scored.items()},

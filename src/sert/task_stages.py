@@ -12,7 +12,7 @@ from sert.config import Config, Method, MiningConfig, SelectionConfig, StudentCo
 from sert.config_endpoints import CallsConfig
 from sert.config_section import Section
 from sert.evaluation.judge import judge
-from sert.evaluation.prediction import evaluate, with_prompt
+from sert.evaluation.prediction import describe_evaluation, evaluate, unlike_greedy, with_prompt
 from sert.paths.mining import mine
 from sert.paths.selection import filter_paths
 from sert.progress import Reporter
@@ -200,22 +200,23 @@ class TaskStages:
             questions = with_prompt(questions, [teacher_prompt(each, self.settings.prompts) for each in questions])
         which = f"-{snapshot}-of-{config.training.snapshots}" if snapshot is not None else ""
         # What is chosen among the results, and what is sampled beside them, changes none of them.
-        evaluation = config.evaluation.model_copy(
-            update={"probe_samples": 0, "scored_questions": 0, "epoch_choice": "last"}
-        )
+        same = {"probe_samples": 0, "scored_questions": 0, "epoch_choice": "last"}
+        asked = config.evaluation.model_dump(mode="json", exclude={"votes", "harness"}) | same
         return self._stage(
             f"evaluate-{method}{which}{'' if split == 'test' else f'-{split}'}",
-            depends={"evaluation": evaluation, "rules": config.rules},
+            depends={"evaluation": asked | unlike_greedy(config.evaluation, config.mining), "rules": config.rules},
             inputs={f"{split} questions": records_key(questions), **self._student_input(trained)},
-            work=f"{len(questions)} questions, at most {config.evaluation.max_new_tokens} tokens each",
-            cost=Cost(decoded=len(questions) * config.evaluation.max_new_tokens),
+            work=describe_evaluation(questions, config.evaluation),
+            cost=Cost(decoded=len(questions) * config.evaluation.votes * config.evaluation.max_new_tokens),
             make=lambda folder, label: evaluate(
                 questions,
                 self._student_of(trained, snapshot),
                 out=folder,
                 config=config.evaluation,
                 rules=config.rules,
+                sampling=config.mining,
                 execution=config.execution,
+                seed=config.seed,
                 label=label,
                 reporter=self._reporter,
             ),

@@ -58,6 +58,15 @@ def test_no_text_acts_as_markdown_or_html():
         assert line == "" or line.startswith(("#", "|", "Student", "1,600"))
 
 
+def test_the_result_table_marks_what_was_not_tested_by_one_greedy_output():
+    metrics = make_metrics()
+    metrics["rows"][0] |= {"harness": "compat", "votes": 1}
+    metrics["rows"][1] |= {"harness": "clean", "votes": 5}
+    metrics["rows"][2] |= {"harness": "clean", "votes": 1}
+    names = [row[0] for row in result_table(metrics, metrics["tasks"][0]).rows]
+    assert names[:4] == ["Zero-shot [compat harness]", "Finetune [5 votes]", "SERT", "RD"]
+
+
 def test_every_row_of_a_markdown_table_has_as_many_cells_as_its_header():
     table = markdown_tables(make_hostile()[0]).split("### Results\n\n")[1].split("\n\n")[0].splitlines()
     assert {line.replace("\\|", "").count("|") for line in table} == {11}

@@ -70,6 +70,17 @@ def test_an_epoch_that_was_chosen_on_the_test_set_is_flagged():
     assert sentences(metrics, "Caution") == ["The epoch of SERT was chosen on the test set; read it as too good."]
 
 
+def test_the_compat_harness_is_flagged():
+    metrics = make_metrics()
+    for row in metrics["rows"][:2]:
+        row["harness"] = "compat"
+    metrics["rows"][2]["harness"] = "clean"
+    assert sentences(metrics, "Caution") == [
+        "Tested as the earlier harness does, faults included (padding is attended to): Zero-shot and Finetune. "
+        "These numbers show what that does, not what the students can do."
+    ]
+
+
 def test_a_task_without_results_has_no_findings():
     metrics = make_metrics() | {"rows": [], "comparisons": []}
     assert findings(metrics, metrics["tasks"][0]) == []

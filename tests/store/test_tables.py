@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 from pathlib import Path as FilePath
 
 import pyarrow as pa
@@ -6,7 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from sert.errors import DataError
-from sert.records import Example, Path, Question, Rationale
+from sert.records import Example, Path, Prediction, Question, Rationale
 from sert.store import tables
 from sert.store.tables import StoredTable, TableWriter, read_table, records_key, write_table
 from tests_support import Census
@@ -44,6 +45,16 @@ def test_extra_columns_are_ignored_and_missing_ones_named(tmp_path: FilePath) ->
     pq.write_table(pa.table({"question_id": ["q"], "prompt": ["p"]}), tmp_path / "less.parquet")
     with pytest.raises(DataError, match="completion, source"):
         read_table(tmp_path / "less.parquet", Example)
+
+
+def test_a_column_that_earlier_versions_did_not_write_has_its_default(tmp_path: FilePath) -> None:
+    prediction = Prediction("q", "p", "c", "eos", 1, None, "yes", False, True, False, 0.0, 1, False, 5, 3)
+    file = tmp_path / "predictions.parquet"
+    write_table(file, [prediction], Prediction)
+    assert read_table(file, Prediction) == [prediction]
+    for lost, default in (("num_outputs", 1), ("votes", 1)):
+        pq.write_table(pq.read_table(file).drop_columns(lost), tmp_path / "old.parquet")
+        assert read_table(tmp_path / "old.parquet", Prediction) == [replace(prediction, **{lost: default})]
 
 
 def test_broken_tables_are_refused(tmp_path: FilePath) -> None:

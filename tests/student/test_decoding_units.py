@@ -1,5 +1,6 @@
 """Decoding in units: who does them, how often the work is stopped, and what lies beside them changes nothing."""
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -43,13 +44,14 @@ def mined(student_folder: Path, out: Path, *, workers: int = 1, keep_all: bool =
     )
 
 
-def evaluated(student_folder: Path, out: Path, *, workers: int = 1) -> Artifact:
+def evaluated(student_folder: Path, out: Path, *, workers: int = 1, votes: int = 1, **settings: object) -> Artifact:
     return evaluate(
         QUESTIONS,
         student_at(student_folder),
         out=out,
-        config=EvaluationConfig(max_new_tokens=8, max_lanes=16),
+        config=EvaluationConfig(max_new_tokens=8, max_lanes=16, votes=votes),
         execution=ExecutionConfig(workers=workers, keep_units=False),
+        **settings,  # type: ignore[arg-type]
     )
 
 
@@ -65,8 +67,9 @@ def test_any_number_of_workers_decodes_the_same(
         assert other["counts"] == first["counts"]
 
 
-def test_any_number_of_workers_predicts_the_same(student_folder: Path, tmp_path: Path) -> None:
-    one, two = (evaluated(student_folder, tmp_path / f"evaluated-{n}", workers=n) for n in (1, 2))
+@pytest.mark.parametrize("votes", [1, 3])
+def test_any_number_of_workers_predicts_the_same(student_folder: Path, tmp_path: Path, votes: int) -> None:
+    one, two = (evaluated(student_folder, tmp_path / f"evaluated-{n}", workers=n, votes=votes) for n in (1, 2))
     assert one.manifest["outputs"] == two.manifest["outputs"]
 
 
@@ -103,6 +106,16 @@ def test_work_goes_on_with_other_workers_wherever_it_was_stopped(student_folder:
     assert done.manifest["outputs"] == undisturbed["outputs"]
     assert done.counts == undisturbed["counts"]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "undisturbed"]
+
+
+def test_outputs_that_vote_are_not_decoded_again_after_a_stop(student_folder: Path, tmp_path: Path) -> None:
+    undisturbed = evaluated(student_folder, tmp_path / "undisturbed", votes=3).manifest
+    with pytest.raises(KeyboardInterrupt):
+        evaluated(student_folder, tmp_path / "out", votes=3, reporter=StopsAt(40))
+    going_on = StopsAt(math.inf)
+    done = evaluated(student_folder, tmp_path / "out", votes=3, reporter=going_on)
+    assert ["units were finished earlier" in line for line in going_on.said] == [True]
+    assert done.manifest["outputs"] == undisturbed["outputs"]
 
 
 def test_a_prompt_that_is_too_long_is_refused_before_any_unit_is_done(student_folder: Path, tmp_path: Path) -> None:

@@ -144,7 +144,7 @@ def train_command(
 
 
 @click.command("evaluate")
-@with_options(TASK, SPLIT, STUDENT, OUT)
+@with_options(TASK, SPLIT, STUDENT, OUT, SEED)
 @click.option(
     "--prompt",
     type=click.Choice(["student", "teacher"]),
@@ -156,6 +156,7 @@ def train_command(
 @with_options(WORKERS, SET, DRY_RUN, JSON)
 def evaluate_command(
     out: Path,
+    seed: int,
     prompt: str,
     workers: int | None,
     max_new_tokens: int | None,
@@ -164,15 +165,19 @@ def evaluate_command(
     as_json: bool,
     **options: Any,
 ) -> None:
-    """Ask a student the test questions greedily and grade its outputs.
+    """Ask a student the test questions and grade its outputs: one greedy output each, or several that vote.
 
     \b
     sert evaluate --task lab_choice --student lab --max-new-tokens 64 --set rules.min_tokens=12 --out evaluated
+    sert evaluate --task lab_choice --limit 20 --max-new-tokens 64 --set evaluation.votes=5 --seed 1 --out voted
     """
-    reads = ("tasks", "student", "evaluation", "rules", "execution")
+    from sert.checks import check_votes
+
+    reads = ("tasks", "student", "evaluation", "mining", "rules", "execution", "seed")
     evaluation = given({"max_new_tokens": max_new_tokens})
     execution = {"keep_units": False, **given({"workers": workers})}
-    config = config_of(options, overrides, reads=reads, evaluation=evaluation, execution=execution)
+    config = config_of(options, overrides, reads=reads, seed=seed, evaluation=evaluation, execution=execution)
+    check_votes(config.evaluation)
     questions = questions_of(config, options["split"] or "test")
     if prompt == "teacher":
         from sert.evaluation.prediction import with_prompt
@@ -181,7 +186,7 @@ def evaluate_command(
         templates = only_task(config).prompts
         questions = with_prompt(questions, [teacher_prompt(question, templates) for question in questions])
     if dry_run:
-        tokens = len(questions) * config.evaluation.max_new_tokens
+        tokens = len(questions) * config.evaluation.votes * config.evaluation.max_new_tokens
         return print_plan(out, as_json, questions=len(questions), tokens_at_most=tokens)
     from sert.evaluation.prediction import evaluate
 
@@ -191,7 +196,9 @@ def evaluate_command(
         out=out,
         config=config.evaluation,
         rules=config.rules,
+        sampling=config.mining,
         execution=config.execution,
+        seed=config.seed,
         reporter=terminal(),
     )
     print_artifact(evaluated, as_json)

@@ -52,7 +52,7 @@ class GridSummary:
         self._groups[place.variant] = place.group
         self._tasks.setdefault(result.task, task_row(result))
         for row in result_rows(result):
-            self.rows.append({**of_variant, "seed": place.seed, "harness": "clean", "votes": 1, **row})
+            self.rows.append({**of_variant, "seed": place.seed, **row})
         self.outcomes += _outcomes(place, result)
         if result.verdicts:
             self._count("selection", of_variant, [exhibits.selection_counts(result)])

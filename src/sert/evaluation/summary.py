@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import fmean
-from typing import Any
+from typing import Any, Literal
 
 from sert.config import Method, RulesConfig
 from sert.evaluation.epochs import Chosen, EpochChoice, SnapshotOutputs, choose_epochs
@@ -40,6 +40,8 @@ class TaskResults:
         dev: Questions that the epoch is chosen on.
         snapshots: Method -> predictions of all its snapshots, where more than one is kept.
         epoch_choice: How that snapshot is chosen.
+        harness: How the students were tested.
+        votes: Outputs a question that voted on its answer.
         probes: Decoding -> paths of the test questions, `probe_samples` a question.
         scored: Decoding -> all paths of the first test questions.
         judged: What a judge said of the outputs (`scores.json`), None when none was asked.
@@ -59,6 +61,8 @@ class TaskResults:
     dev: Sequence[Question] = ()
     snapshots: Mapping[Method, Sequence[SnapshotOutputs]] = field(default_factory=dict)
     epoch_choice: EpochChoice = "last"
+    harness: Literal["clean", "compat"] = "clean"
+    votes: int = 1
     probes: Mapping[str, Sequence[Path] | StoredTable[Path]] = field(default_factory=dict)
     scored: Mapping[str, Sequence[Path] | StoredTable[Path]] = field(default_factory=dict)
     judged: Mapping[str, Any] | None = None
@@ -128,6 +132,8 @@ def _result_row(result: TaskResults, method: Method, chosen: Chosen) -> dict[str
         "split": "test",
         "epoch_choice": chosen.choice if training else None,
         "primary": chosen.choice == result.epoch_choice or not training,
+        "harness": result.harness,
+        "votes": result.votes,
         **summarize(chosen.predictions, result.test),
         "step": chosen.step if training else None,
         "train_examples": training.get("examples"),
@@ -162,19 +168,20 @@ def _comparison_rows(result: TaskResults) -> list[dict[str, Any]]:
 
 
 def _latent_rows(result: TaskResults, rules: RulesConfig) -> list[dict[str, Any]]:
-    """Who reasons how often: one greedy output, raw samples and branches a question, and the SERT student."""
+    """Who reasons how often: one output, raw samples and branches a question, and the SERT student."""
+    one = "greedy" if result.votes == 1 else f"{result.votes} votes"
     by_id = {question.question_id: question for question in result.test}
     rows = []
     outputs: dict[str, list[tuple[Question, bool, str]]] = {}
     if "zero_shot" in result.predictions:
-        outputs["greedy"] = [(by_id[p.question_id], p.reasoned, p.completion) for p in result.predictions["zero_shot"]]
+        outputs[one] = [(by_id[p.question_id], p.reasoned, p.completion) for p in result.predictions["zero_shot"]]
     for decoding, paths in result.probes.items():
         outputs[decoding] = [
             (by_id[p.question_id], is_reasoned(p.text, p.num_tokens, by_id[p.question_id], rules), p.text)
             for p in paths
         ]
     if "sert" in result.predictions:
-        outputs["SERT greedy"] = [(by_id[p.question_id], p.reasoned, p.completion) for p in result.predictions["sert"]]
+        outputs[f"SERT {one}"] = [(by_id[p.question_id], p.reasoned, p.completion) for p in result.predictions["sert"]]
     for decoding, judged in outputs.items():
         reasoned = [is_so for _, is_so, _ in judged]
         questions = {question.question_id for question, _, _ in judged}

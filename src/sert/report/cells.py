@@ -33,6 +33,14 @@ def method_name(method: str) -> str:
     return METHODS.get(method, method)
 
 
+def row_name(row: Mapping[str, Any]) -> str:
+    """Name the method of a result row, and say when it was not tested by one greedy output a question."""
+    marks = ["compat harness"] if row.get("harness") == "compat" else []
+    if row.get("votes", 1) > 1:
+        marks.append(f"{row['votes']} votes")
+    return f"{method_name(row['method'])}{''.join(f' [{mark}]' for mark in marks)}"
+
+
 def rule_name(rule: str) -> str:
     """Say in words why a rule drops a path; other names are kept as they are."""
     return RULES.get(rule, rule)

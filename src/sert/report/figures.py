@@ -19,7 +19,7 @@ def draw_accuracy(rows: Rows, *, majority: float, name: str) -> str:
         majority: Accuracy of always giving the most frequent answer.
         name: Prefix of the SVG's ids; unique within a page.
     """
-    figure, axes = panel([cells.method_name(row["method"]) for row in rows])
+    figure, axes = panel([cells.row_name(row) for row in rows])
     for place, row in enumerate(rows):
         low, high = row["ci95"]
         axes.plot([low, high], [place, place], color=BLUE, linewidth=2, solid_capstyle="butt")

@@ -41,7 +41,7 @@ class Column(NamedTuple):
 
 
 _RESULT_COLUMNS = (
-    Column("Method", lambda row: cells.method_name(row["method"])),
+    Column("Method", cells.row_name),
     Column("Acc %", lambda row: cells.percent(row["accuracy"])),
     Column("k/n", lambda row: f"{row['correct']}/{row['n']}"),
     Column("95 % interval", lambda row: cells.percent_interval(row["ci95"])),

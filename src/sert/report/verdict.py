@@ -37,6 +37,12 @@ def findings(metrics: Mapping[str, Any], about: Mapping[str, Any]) -> list[Findi
         found.append(
             Finding("Caution", f"The epoch of {listed(best_on_test)} was chosen on the test set; read it as too good.")
         )
+    if compat := [cells.method_name(row["method"]) for row in rows if row.get("harness") == "compat"]:
+        text = (
+            f"Tested as the earlier harness does, faults included (padding is attended to): {listed(compat)}. "
+            "These numbers show what that does, not what the students can do."
+        )
+        found.append(Finding("Caution", text))
     return found
 
 

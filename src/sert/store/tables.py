@@ -4,8 +4,8 @@ Records are written and read some at a time, so that tables may be larger than m
 """
 
 import itertools
-from collections.abc import Iterable, Iterator
-from dataclasses import asdict, fields
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import MISSING, asdict, fields
 from pathlib import Path as FilePath
 from types import TracebackType
 from typing import Any, Generic, TypeVar
@@ -14,11 +14,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sert.errors import DataError
-from sert.records import Example, Judgement, Path, Prediction, Question, Rationale, Verdict
+from sert.records import Example, Judgement, Output, Path, Prediction, Question, Rationale, Verdict
 from sert.store.artifacts import content_key
 from sert.store.disk import writing
 
-RecordT = TypeVar("RecordT", Question, Path, Verdict, Example, Rationale, Prediction, Judgement)
+RecordT = TypeVar("RecordT", Question, Path, Verdict, Example, Rationale, Prediction, Output, Judgement)
 
 ROWS_A_GROUP = 2048
 """Rows that are written together, and held until then."""
@@ -31,7 +31,7 @@ _COLUMN_TYPES: dict[str, pa.DataType] = {
     "token_ids": pa.list_(_INT),
     "logprobs": pa.list_(pa.float32()),
     **dict.fromkeys(("branch", "sample", "first_token_id", "num_tokens", "reasoning_tokens"), _INT),
-    **dict.fromkeys(("prompt_tokens", "completion_tokens", "repeat"), _INT),
+    **dict.fromkeys(("prompt_tokens", "completion_tokens", "repeat", "num_outputs", "votes"), _INT),
     **dict.fromkeys(("coherence", "relevance", "logical_consistency", "completeness"), _FLOAT),
     **dict.fromkeys(("first_token_logprob", "perplexity", "rep_1", "rep_2"), _FLOAT),
     **dict.fromkeys(("imitation", "option_repetition", "direct_response", "agrees", "selected", "correct"), _BOOL),
@@ -90,7 +90,7 @@ class TableWriter(Generic[RecordT]):
 class StoredTable(Generic[RecordT]):
     """The records of one Parquet file, read anew and some at a time whenever they are iterated over.
 
-    Extra columns are ignored.
+    Extra columns are ignored; one that earlier versions did not write has its default.
 
     Raises:
         DataError: If the file is missing, is not Parquet, or lacks a column; while iterating if it is damaged.
@@ -99,10 +99,13 @@ class StoredTable(Generic[RecordT]):
     def __init__(self, file: FilePath, record_type: type[RecordT]) -> None:
         self._file = file
         self._record_type: type[RecordT] = record_type
-        self._names = schema_of(record_type).names
         with self._open() as table:
             self._rows: int = table.metadata.num_rows
-            missing = [name for name in self._names if name not in table.schema_arrow.names]
+            there = set(table.schema_arrow.names)
+        self._names = [field.name for field in fields(record_type) if field.name in there]
+        lacking = [field for field in fields(record_type) if field.name not in there]
+        self._defaults = {field.name: field.default for field in lacking if field.default is not MISSING}
+        missing = [field.name for field in lacking if field.default is MISSING]
         if missing:
             raise DataError(f"{file} is no table of {record_type.__name__} records: it lacks {', '.join(missing)}.")
 
@@ -113,7 +116,7 @@ class StoredTable(Generic[RecordT]):
         with self._open() as table:
             batches = table.iter_batches(batch_size=ROWS_A_READ, columns=self._names)
             while (batch := self._next(batches)) is not None:
-                yield from _records(batch.select(self._names), self._record_type)
+                yield from _records(batch.select(self._names), self._record_type, self._defaults)
 
     def _open(self) -> Any:
         if self._file.exists() and not self._file.is_file():
@@ -153,9 +156,13 @@ def read_table(file: FilePath, record_type: type[RecordT]) -> list[RecordT]:
     return list(StoredTable(file, record_type))
 
 
-def _records(batch: Any, record_type: type[RecordT]) -> Iterator[RecordT]:
-    columns = [_tuples(column) if pa.types.is_list(column.type) else column.to_pylist() for column in batch.columns]
-    return (record_type(*row) for row in zip(*columns, strict=True))
+def _records(batch: Any, record_type: type[RecordT], defaults: Mapping[str, Any]) -> Iterator[RecordT]:
+    columns = {
+        name: _tuples(column) if pa.types.is_list(column.type) else column.to_pylist()
+        for name, column in zip(batch.schema.names, batch.columns, strict=True)
+    }
+    columns |= {name: [default] * batch.num_rows for name, default in defaults.items()}
+    return (record_type(*row) for row in zip(*(columns[field.name] for field in fields(record_type)), strict=True))
 
 
 def _tuples(column: Any) -> list[tuple[Any, ...]]:
