@@ -27,6 +27,7 @@ def read_results(method: TaskMethod) -> TaskResults:
         dev=method.dev_questions,
         test=method.test_questions,
         left_out=method.data.left_out,
+        near_duplicates=method.data.near_duplicates,
         paths=_paths_of(method.mined) if method.mined else (),
         verdicts=read_table(method.filtered.result().file("verdicts.parquet"), Verdict) if method.filtered else [],
         rationales=int(method.taught.result().counts["rationales"]) if method.taught else None,

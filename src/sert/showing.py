@@ -2,7 +2,11 @@
 
 from sert.evaluation.summary import TaskResults
 from sert.report.examples import ShownPath, ShownPrediction
+from sert.tasks.rows import shorten
+from sert.tasks.splits import NEARLY
 
+SHOWN_PAIRS = 3
+"""Nearly equal questions that a warning names."""
 SHOWN_PATHS = 3
 """Paths of each end that a report shows."""
 SHOWN_PREDICTIONS = 3
@@ -11,7 +15,11 @@ SHOWN_PREDICTIONS = 3
 
 def warnings_of(result: TaskResults) -> list[str]:
     """Say what a reader of the numbers should know."""
-    warnings = [f"{result.task}: {count} left out, {reason}" for reason, count in result.left_out.items() if count]
+    warnings = [
+        f"{result.task}: {count} left out, {reason}{_pairs(result, reason)}"
+        for reason, count in result.left_out.items()
+        if count
+    ]
     without = len(result.train) - sum(verdict.selected for verdict in result.verdicts)
     if result.verdicts and without:
         warnings.append(f"{result.task}: {without} train questions have no surviving path and train nothing")
@@ -32,6 +40,15 @@ def warnings_of(result: TaskResults) -> list[str]:
         if counts["too_long"]:
             warnings.append(f"{result.task}: {counts['too_long']} examples of {method} exceed max_length, left out")
     return warnings
+
+
+def _pairs(result: TaskResults, reason: str) -> str:
+    """Name the first questions that are nearly the same, where that is the reason."""
+    pairs = [pair for pair in result.near_duplicates if NEARLY[pair.split] == reason]
+    if not pairs:
+        return ""
+    named = [f"{shorten(pair.question_id)} as {shorten(pair.other_id)}" for pair in pairs[:SHOWN_PAIRS]]
+    return f": {'; '.join(named)}{'; ...' if len(pairs) > SHOWN_PAIRS else ''}"
 
 
 def shown_paths(result: TaskResults, *, each: int = SHOWN_PATHS) -> list[ShownPath]:

@@ -110,14 +110,14 @@ class TaskStages:
             depends={"teacher": asked, "prompts": self.settings.prompts},
             inputs={
                 "train questions": self._questions_key,
-                "test questions": records_key(self.test_questions),
+                "test questions": records_key(self.data.held_out),  # and those of dev
                 "recorded rationales": file_hash(recorded) if recorded else "",
             },
             work=describe_teaching(self.train_questions, teacher=teacher, calls=calls, prompts=self.settings.prompts),
             make=lambda folder, label: teach(
                 self.train_questions,
                 out=folder,
-                held_out=self.test_questions,
+                held_out=self.data.held_out,
                 teacher=teacher,
                 recorded=recorded,
                 calls=calls,

@@ -14,6 +14,7 @@ from sert.paths.rules import is_reasoned
 from sert.paths.selection import funnel
 from sert.records import Path, Prediction, Question, Verdict
 from sert.store.tables import StoredTable
+from sert.tasks.near_duplicates import NearDuplicate
 
 Verifier = Callable[[Question, str], bool]
 PathKey = tuple[str, int, int]
@@ -33,6 +34,7 @@ class TaskResults:
 
     Attributes:
         left_out: Reason -> questions that were left out on loading.
+        near_duplicates: Those left out because a question of another split is nearly the same.
         paths: Mined paths of the train questions, with their verdicts; may be too many to hold at once.
         rationales: Train questions that the teacher answered, None when it was not asked.
         predictions: Method -> predictions on the test questions, of the snapshot that the comparisons are about.
@@ -53,6 +55,7 @@ class TaskResults:
     train: Sequence[Question]
     test: Sequence[Question]
     left_out: Mapping[str, int]
+    near_duplicates: Sequence[NearDuplicate] = ()
     paths: Sequence[Path] | StoredTable[Path] = ()
     verdicts: Sequence[Verdict] = ()
     rationales: int | None = None
@@ -116,6 +119,7 @@ def task_row(result: TaskResults) -> dict[str, Any]:
         "majority_accuracy": most_frequent.share,
         "chance_accuracy": 1 / options.pop() if has_chance else None,
         "left_out": dict(result.left_out),
+        "near_duplicates": [pair._asdict() for pair in result.near_duplicates],
     }
 
 
