@@ -26,6 +26,7 @@ from sert.runs import report_run, stages_of_run
 from sert.showing import shown_paths, shown_predictions, warnings_of
 from sert.stages import Stage, needs_of, write_plan
 from sert.store.artifacts import MANIFEST, content_key
+from sert.store.disk import remove
 from sert.store.executors import LocalProcesses, Run
 from sert.store.lock import run_lock
 from sert.store.units import Unit, UnitStore
@@ -164,6 +165,7 @@ def _make(stages: Sequence[Stage], grid: Grid, out: Path, workers: int, reporter
     with reporter.track(grid.name, len(stages), "stages") as advance:
         for unit in LocalProcesses(workers).execute(job, units, store, advance=advance):
             advance(1, stages[unit.number].name)
+    remove(store.folder)
 
 
 @dataclass(frozen=True)
