@@ -227,3 +227,10 @@ def test_an_empty_split_is_never_replaced_by_another(tmp_path: Path) -> None:
     questions(tmp_path, {"question": "Is ice cold?", "answer": "yes"})
     evaluate = ["evaluate", "--task", "table", "--data", "own.jsonl", "--out", "e"]
     refuse(sert(*evaluate, cwd=tmp_path), code=4, says="no test questions")
+    refuse(sert(*evaluate, "--split", "dev", cwd=tmp_path), code=4, says="set tasks.table.dev_share")
+
+
+def test_the_dev_split_can_be_asked(tmp_path: Path) -> None:
+    evaluate = ["evaluate", "--task", "lab_choice", "--split", "dev", "--set", "tasks.lab_choice.dev_share=0.1"]
+    planned = sert(*evaluate, "--dry-run", "--json", "--out", "e", cwd=tmp_path)
+    assert 5 <= json.loads(planned.stdout)["questions"] <= 43  # of 240

@@ -20,6 +20,7 @@ def test_config_loads(file):
 def test_paper_values(name):
     config = load_config(CONFIGS[0].with_name(f"{name}.toml"))
     assert config.student.path == "gpt2"
+    assert all(task.near_duplicates is not None for task in config.tasks.values())
     assert (config.mining.branches, config.mining.samples, config.mining.top_k, config.mining.top_p) == (5, 5, 10, 0.95)
     assert (config.rules.min_tokens, config.rules.max_rep_2, config.rules.min_perplexity) == (25, 0.2, 5.0)
     assert (config.training.batch_size, config.training.learning_rate, config.training.epochs) == (8, 3e-4, 20)

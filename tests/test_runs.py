@@ -19,7 +19,7 @@ from sert.progress import Silent
 from sert.records import Example, Prediction, Question
 from sert.runs import RunResult, plan, report_run, run
 from sert.store.lock import run_lock
-from sert.store.tables import read_table
+from sert.store.tables import read_table, records_key
 from sert.student.load import student_key
 from sert.student.stage import trained_student
 
@@ -87,6 +87,38 @@ def test_no_test_question_is_trained_on(finished: RunResult) -> None:
             examples = read_table(stage.result().file("examples.parquet"), Example)
             assert {example.question_id for example in examples} <= train_ids
             assert not any(question in example.prompt for example in examples for question in tested)
+
+
+def test_no_dev_question_is_mined_taught_or_trained_on(tmp_path: Path) -> None:
+    shares = ("tasks.lab-yes-no.dev_share=0.4", "tasks.lab-choice.dev_share=0.4")
+    for task in build_method(small(*shares), out=tmp_path / "none", reporter=Silent()):
+        dev = task.data.split("dev")
+        assert len(dev) == 6
+        assert not set(dev) & {*task.train_questions, *task.test_questions}
+        key = records_key(task.train_questions)
+        with_questions = {stage.name.split()[1]: stage.inputs.get("train questions") for stage in task.stages}
+        fed = {stage for stage, given in with_questions.items() if given == key}
+        assert fed == {"mine", "teach", "train-finetune"}  # all else is made from what these leave
+        assert set(with_questions.values()) == {key, None}
+        assert task.taught is not None
+        asked = {example.question_id for example in read_table(task.taught.result().file("examples.parquet"), Example)}
+        assert asked == {question.question_id for question in task.train_questions}
+        assert task.data.held_out == (*dev, *task.test_questions)
+
+
+def test_near_duplicates_are_left_out_and_named(tmp_path: Path) -> None:
+    overrides = ("methods=['zero_shot']", "tasks.lab-yes-no.near_duplicates=0.8", "evaluation.max_new_tokens=4")
+    metrics = run(small(*overrides), out=tmp_path / "near").metrics
+    (about, other) = metrics["tasks"]
+    assert len(about["near_duplicates"]) == 120 and other["near_duplicates"] == []
+    assert about["left_out"] == {"train question nearly the same as one of the test split": 120}
+    first = about["near_duplicates"][0]
+    assert first.keys() == {"question_id", "other_id", "split", "similarity"}
+    assert (first["split"], first["similarity"]) == ("test", 9 / 11)
+    named = "; ".join(f"'{pair['question_id']}' as '{pair['other_id']}'" for pair in about["near_duplicates"][:3])
+    expected = f"lab-yes-no: 120 left out, train question nearly the same as one of the test split: {named}; ..."
+    assert metrics["warnings"] == [expected]
+    assert "120 questions left out" in (tmp_path / "near" / "report" / "index.html").read_text()
 
 
 def test_sert_rd_starts_from_sert(finished: RunResult) -> None:

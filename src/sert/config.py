@@ -64,6 +64,12 @@ class TaskConfig(Section):
     """Name of the hub split that is tested on; None = the task's own convention."""
     test_share: Annotated[float, Field(gt=0, lt=1)] | None = None
     """Share of `data` set aside for testing (by hash of the question) when neither a split nor test data is given."""
+    dev_share: Annotated[float, Field(gt=0, lt=1)] | None = None
+    """Share of the train questions set aside for choosing the epoch, by hash of the question. Not stated by the paper;
+    the harness that its settings come from chooses on the test set."""
+    near_duplicates: Annotated[float, Field(gt=0, le=1)] | None = None
+    """Similarity from which on a train question is left out as nearly the same as a test or dev question
+    (`docs/questions.md`); None = only the same words and choices count. Not stated by the paper."""
     columns: Columns = Columns()
     limit: PositiveInt | None = None
     """Use only the first questions of each split."""

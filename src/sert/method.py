@@ -138,14 +138,14 @@ class TaskMethod:
             depends={"teacher": teacher.model_copy(update={"calls": CallsConfig()}), "prompts": self._settings.prompts},
             inputs={
                 "train questions": self._questions_key,
-                "test questions": self._test_key,
+                "test questions": records_key(self.data.held_out),  # and those of dev
                 "recorded rationales": file_hash(recorded) if recorded else "",
             },
             work=describe_teaching(self.train_questions, teacher=teacher, calls=calls, prompts=self._settings.prompts),
             make=lambda folder, label: teach(
                 self.train_questions,
                 out=folder,
-                held_out=self.test_questions,
+                held_out=self.data.held_out,
                 teacher=teacher,
                 recorded=recorded,
                 calls=calls,
@@ -283,6 +283,7 @@ class TaskMethod:
             train=self.train_questions,
             test=self.test_questions,
             left_out=self.data.left_out,
+            near_duplicates=self.data.near_duplicates,
             paths=paths,
             verdicts=verdicts,
             rationales=int(self.taught.result().counts["rationales"]) if self.taught else None,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 AnswerType = Literal["yes_no", "choice", "text"]
-Split = Literal["train", "test"]
+Split = Literal["train", "dev", "test"]
 
 LETTERS = "ABCDEFGHIJ"
 
@@ -19,6 +19,7 @@ class Question:
 
     Attributes:
         question_id: Unique within its task.
+        split: `train`; `dev`, on which the epoch is chosen; or `test`.
         question: The question (for multiple choice the stem, without its choices).
         choices: The options in order, lettered A, B, ...; empty when there are none.
         answer: The gold answer: `yes` or `no`, a choice letter, or a text.

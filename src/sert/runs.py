@@ -31,9 +31,12 @@ from sert.store.artifacts import (
 )
 from sert.store.disk import put, remove, sync, sync_tree, writing
 from sert.store.lock import run_lock
+from sert.tasks.rows import shorten
+from sert.tasks.splits import NEARLY
 
 CONFIG = "config.toml"
 REPORT = "report"
+SHOWN_PAIRS = 3
 SHOWN_PATHS_A_REASON = 3
 SHOWN_PREDICTIONS_A_METHOD = 6
 
@@ -218,7 +221,11 @@ def _write_report(config: Config, tasks: Sequence[TaskMethod], out: Path) -> dic
 
 
 def _warnings(result: TaskResults) -> list[str]:
-    warnings = [f"{result.task}: {count} left out, {reason}" for reason, count in result.left_out.items() if count]
+    warnings = [
+        f"{result.task}: {count} left out, {reason}{_pairs(result, reason)}"
+        for reason, count in result.left_out.items()
+        if count
+    ]
     without = len(result.train) - sum(verdict.selected for verdict in result.verdicts)
     if result.verdicts and without:
         warnings.append(f"{result.task}: {without} train questions have no surviving path and train nothing")
@@ -239,6 +246,15 @@ def _warnings(result: TaskResults) -> list[str]:
         if counts["too_long"]:
             warnings.append(f"{result.task}: {counts['too_long']} examples of {method} exceed max_length, left out")
     return warnings
+
+
+def _pairs(result: TaskResults, reason: str) -> str:
+    """Name the first questions that are nearly the same, where that is the reason."""
+    pairs = [pair for pair in result.near_duplicates if NEARLY[pair.split] == reason]
+    if not pairs:
+        return ""
+    named = [f"{shorten(pair.question_id)} as {shorten(pair.other_id)}" for pair in pairs[:SHOWN_PAIRS]]
+    return f": {'; '.join(named)}{'; ...' if len(pairs) > SHOWN_PAIRS else ''}"
 
 
 def _shown_paths(result: TaskResults) -> list[ShownPath]:

@@ -9,7 +9,8 @@ from sert.config import TaskConfig, TaskKind
 from sert.errors import ConfigError, DataError
 from sert.records import Question
 from sert.tasks import TASK_KINDS
-from sert.tasks.base import LEAKED, READERS, load_task
+from sert.tasks.base import READERS, load_task
+from sert.tasks.splits import LEAKED
 
 SEA = {"id": "s", "question": "Is the sea dry?", "choices": None, "answer": "no"}
 TOOL = {"id": "t", "question": "What cuts?", "choices": ["rope", "saw"], "answer": "saw"}

@@ -1,7 +1,8 @@
 import pytest
 
 from sert.config import TaskConfig
-from sert.lab.world import kind_of, lab_world
+from sert.errors import DataError
+from sert.lab.world import kind_of, lab_world, split_questions
 from sert.tasks.base import load_task
 
 
@@ -25,3 +26,13 @@ def test_gold_answers_are_those_of_the_world():
     question = next(each for each in questions if each.question.endswith(" fear?"))
     person = question.question.removesuffix(" fear?").split()[-1]
     assert question.choices[question.letters.index(question.answer)] == lab_world().answer_value(person, "fear")
+
+
+@pytest.mark.parametrize("kind", ["yes_no", "choice"])
+def test_every_question_of_the_world_is_there_though_all_are_much_alike(kind):
+    data = load_task("lab", TaskConfig(kind=f"lab_{kind}"))
+    for split in ("train", "test"):
+        expected = [(each.question, each.choices) for each in split_questions(lab_world(), kind=kind, split=split)]
+        assert [(each.question, each.choices) for each in data.split(split)] == expected
+    with pytest.raises(DataError, match="240 left out: train question nearly the same"):
+        load_task("lab", TaskConfig(kind=f"lab_{kind}", near_duplicates=0.75))

@@ -61,7 +61,9 @@ TASK = with_options(
     LIMIT,
 )
 SPLIT = click.option(
-    "--split", type=click.Choice(["train", "test"]), help="Which split; `mine` takes train, `evaluate` test by default."
+    "--split",
+    type=click.Choice(["train", "dev", "test"]),
+    help="Which split; `mine` takes train, `evaluate` test by default.",
 )
 
 
@@ -95,9 +97,8 @@ def questions_of(config: "Config", split: str) -> list[Any]:
     name, settings = next(iter(config.tasks.items()))
     questions = list(load_task(name, settings).split(split))
     if not questions:
-        raise DataError(
-            f"{name} has no {split} questions; choose another --split, or give the task's test data by --set."
-        )
+        source = f"set tasks.{name}.dev_share" if split == "dev" else "give the task's test data by --set"
+        raise DataError(f"{name} has no {split} questions; choose another --split, or {source}.")
     return questions
 
 

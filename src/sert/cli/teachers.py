@@ -97,7 +97,7 @@ def teach_command(
     taught = teach(
         questions,
         out=out,
-        held_out=data.split("test"),
+        held_out=data.held_out,
         teacher=config.teacher,
         recorded=recorded or settings.rationales,
         calls=calls,

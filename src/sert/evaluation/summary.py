@@ -13,6 +13,7 @@ from sert.paths.rules import is_reasoned
 from sert.paths.selection import funnel
 from sert.records import Path, Prediction, Question, Verdict
 from sert.store.tables import StoredTable
+from sert.tasks.near_duplicates import NearDuplicate
 
 Verifier = Callable[[Question, str], bool]
 PathKey = tuple[str, int, int]
@@ -32,6 +33,7 @@ class TaskResults:
 
     Attributes:
         left_out: Reason -> questions that were left out on loading.
+        near_duplicates: Those left out because a question of another split is nearly the same.
         paths: Mined paths of the train questions, with their verdicts; may be too many to hold at once.
         rationales: Train questions that the teacher answered, None when it was not asked.
         predictions: Method -> predictions on the test questions.
@@ -45,6 +47,7 @@ class TaskResults:
     train: Sequence[Question]
     test: Sequence[Question]
     left_out: Mapping[str, int]
+    near_duplicates: Sequence[NearDuplicate] = ()
     paths: Sequence[Path] | StoredTable[Path] = ()
     verdicts: Sequence[Verdict] = ()
     rationales: int | None = None
@@ -93,6 +96,7 @@ def _task_row(result: TaskResults) -> dict[str, Any]:
         "majority_accuracy": most_frequent.share,
         "chance_accuracy": 1 / options.pop() if has_chance else None,
         "left_out": dict(result.left_out),
+        "near_duplicates": [pair._asdict() for pair in result.near_duplicates],
     }
 
 

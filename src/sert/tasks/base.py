@@ -1,20 +1,19 @@
 """Loading a question set, and the checks that all kinds share."""
 
 import re
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from sert.config import PromptTemplates, TaskConfig, TaskKind
 from sert.errors import ConfigError, DataError
 from sert.records import LETTERS, Question
-from sert.seeds import derive_seed
 from sert.tasks import commonsenseqa, lab, strategyqa, table
 from sert.tasks.answers import ANSWER_PHRASE, extract_strict, is_correct, normalize_gold
-from sert.tasks.folding import fold, question_key
+from sert.tasks.near_duplicates import NearDuplicate
 from sert.tasks.prompts import label_example, student_prompt
 from sert.tasks.rows import Row, shorten
+from sert.tasks.splits import make_splits
 
 READERS: dict[TaskKind, Callable[[TaskConfig], Iterator[Row]]] = {
     "strategyqa": strategyqa.read_rows,
@@ -23,8 +22,6 @@ READERS: dict[TaskKind, Callable[[TaskConfig], Iterator[Row]]] = {
     "lab_yes_no": lab.read_rows,
     "lab_choice": lab.read_rows,
 }
-
-LEAKED = "train question also in the test split"
 
 _FILES = {"data", "test_data", "test_share"}
 _HUB = {"hub", "hub_revision", "train_split", "test_split"}
@@ -35,7 +32,7 @@ _OPTIONS: dict[TaskKind, set[str]] = {
     "lab_yes_no": set(),
     "lab_choice": set(),
 }
-_COMMON = {"kind", "limit", "prompts", "rationales"}
+_COMMON = {"kind", "dev_share", "near_duplicates", "limit", "prompts", "rationales"}
 _HUB_IDS: dict[TaskKind, str] = {"strategyqa": strategyqa.HUB_ID, "commonsenseqa": commonsenseqa.HUB_ID}
 _PLACEHOLDERS = {
     "choices": ("question", "choices"),
@@ -52,21 +49,34 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 
 @dataclass(frozen=True)
 class TaskData:
-    """The questions of a task, train before test, and how many were left out for which reason."""
+    """The questions of a task, and what was left out.
+
+    Attributes:
+        questions: Train before dev before test.
+        left_out: Reason -> train questions that were left out.
+        near_duplicates: Those that were left out because a question of another split is nearly the same.
+    """
 
     questions: tuple[Question, ...]
     left_out: dict[str, int]
+    near_duplicates: tuple[NearDuplicate, ...] = ()
 
     def split(self, name: str) -> tuple[Question, ...]:
-        """Return the questions of `train` or `test`, in order."""
+        """Return the questions of `train`, `dev` or `test`, in order."""
         return tuple(question for question in self.questions if question.split == name)
+
+    @property
+    def held_out(self) -> tuple[Question, ...]:
+        """The questions that nothing is trained on: those of `dev`, then those of `test`."""
+        return self.split("dev") + self.split("test")
 
 
 def load_task(name: str, config: TaskConfig) -> TaskData:
     """Load a question set and check every question.
 
     A train question that is also in the test split (the same words and choices, whatever their case, punctuation and
-    order of the choices) is left out and counted. `limit` applies to each split after that.
+    order of the choices) is left out and counted; so is one that is nearly the same as one of the test or dev split,
+    where `near_duplicates` says from which similarity on. `limit` applies to each split after that.
 
     Raises:
         ConfigError: If an option does not fit the kind, two options exclude each other, or a template lacks a part.
@@ -74,13 +84,12 @@ def load_task(name: str, config: TaskConfig) -> TaskData:
     """
     _check_options(name, config)
     _check_templates(name, config.prompts)
-    questions = list(_questions(name, config))
-    if config.test_share is not None:
-        questions = [replace(each, split=_drawn_split(each, config.test_share)) for each in questions]
-    kept, left_out = _without_leaks(questions)
-    data = TaskData(tuple(_limited(kept, config.limit)), left_out)
-    _check_splits(name, config, data)
-    return data
+    splits = make_splits(name, config, _questions(name, config))
+    return TaskData(
+        (*splits.train[: config.limit], *splits.dev[: config.limit], *splits.test[: config.limit]),
+        {reason: count for reason, count in splits.left_out.items() if count},
+        tuple(splits.near_duplicates),
+    )
 
 
 def _check_options(name: str, config: TaskConfig) -> None:
@@ -119,17 +128,6 @@ def _check_templates(name: str, templates: PromptTemplates) -> None:
         for part in parts:
             if f"{{{part}}}" not in text:
                 raise ConfigError(f"tasks.{name}.prompts.{template} = {shorten(text)} must hold {{{part}}}.")
-
-
-def _check_splits(name: str, config: TaskConfig, data: TaskData) -> None:
-    if not data.split("train"):
-        left_out = "".join(f" {count} left out: {reason}." for reason, count in data.left_out.items())
-        raise DataError(f"{name}: the train split is empty.{left_out}")
-    if config.test_share is not None and not data.split("test"):
-        raise DataError(
-            f"{name}: a test_share of {config.test_share} of {len(data.questions)} questions leaves the test split "
-            "empty; raise it."
-        )
 
 
 def _questions(name: str, config: TaskConfig) -> Iterator[Question]:
@@ -212,25 +210,3 @@ def _check_readable(question: Question, row: Row, templates: PromptTemplates) ->
             f"completion {shorten(completion)}. Give an answer of one sentence or less, and keep "
             f"`{ANSWER_PHRASE} {{answer}}.` in the label template."
         )
-
-
-def _drawn_split(question: Question, share: float) -> str:
-    return "test" if derive_seed(0, "test share", fold(question.question)) < share * 2**64 else "train"
-
-
-def _without_leaks(questions: Iterable[Question]) -> tuple[list[Question], dict[str, int]]:
-    keyed = [(question_key(each), each) for each in questions]
-    tested = {key for key, question in keyed if question.split == "test"}
-    test = [question for _, question in keyed if question.split == "test"]
-    train = [question for _, question in keyed if question.split == "train"]
-    kept = [question for key, question in keyed if question.split == "train" and key not in tested]
-    left_out = len(train) - len(kept)
-    return kept + test, {LEAKED: left_out} if left_out else {}
-
-
-def _limited(questions: Sequence[Question], limit: int | None) -> Iterator[Question]:
-    counts: Counter[str] = Counter()
-    for question in questions:
-        counts[question.split] += 1
-        if limit is None or counts[question.split] <= limit:
-            yield question

@@ -1,4 +1,4 @@
-"""No question that students are tested on is taught."""
+"""No question that students are tested on, or that their epoch is chosen on, is taught."""
 
 from collections.abc import Iterator, Sequence
 
@@ -18,7 +18,7 @@ def refuse_test_questions(questions: Sequence[Question], held_out: Sequence[Ques
 
     Args:
         questions: Those that rationales are wanted for.
-        held_out: Those that students are tested on.
+        held_out: Those that students are tested on, and those that the epoch is chosen on.
 
     Raises:
         TeacherError: If one is held out; the message names the first of them.
@@ -27,8 +27,8 @@ def refuse_test_questions(questions: Sequence[Question], held_out: Sequence[Ques
     if offenders:
         more = "; ..." if len(offenders) > SHOWN_OFFENDERS else ""
         raise TeacherError(
-            f"{len(offenders)} of {len(questions)} questions to teach are held out for testing: "
-            f"{'; '.join(offenders[:SHOWN_OFFENDERS])}{more}. No rationale of a test question may be trained on; "
+            f"{len(offenders)} of {len(questions)} questions to teach are held out for testing or choosing the epoch: "
+            f"{'; '.join(offenders[:SHOWN_OFFENDERS])}{more}. No rationale of a held-out question may be trained on; "
             "hand in train questions only, and give questions that differ ids that differ."
         )
 

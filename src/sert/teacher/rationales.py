@@ -45,7 +45,7 @@ def teach(
     Args:
         questions: What the teacher is asked.
         out: Folder of the result.
-        held_out: The test questions; no teacher answers them.
+        held_out: The dev and test questions; nothing is trained on a teacher's answers to them.
         teacher: Which teacher.
         recorded: The file of earlier answers, for the recorded teacher.
         calls: Folder of the log of an endpoint's calls; `<out>.calls` when not given.
@@ -187,7 +187,7 @@ def _summary(tally: _Tally, source: Source, questions: int) -> Iterator[str]:
     if tally.flagged:
         yield f"not trained on by default: {', '.join(f'{count} {flag}' for flag, count in tally.flagged.items())}"
     if source.counts.get("held_out"):
-        yield f"{source.counts['held_out']} answers to test questions refused"
+        yield f"{source.counts['held_out']} answers to held-out questions refused"
     if tally.rationales < questions:
         yield f"{questions - tally.rationales} of {questions} questions have no rationale"
 

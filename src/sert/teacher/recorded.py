@@ -54,8 +54,8 @@ def read_recorded(
     Args:
         file: A `.log`, `.jsonl` or `.json` file.
         questions: Those that rationales are wanted for.
-        held_out: The test questions. Their rows are told by `question_id`, by the text with the choices in any order,
-            or by the stem alone.
+        held_out: The dev and test questions. Their rows are told by `question_id`, by the text with the choices in any
+            order, or by the stem alone.
         model: The teacher's name, where the file does not tell it or is wrong.
 
     Raises:
