@@ -201,7 +201,7 @@ def test_the_report_is_written_again_and_damage_is_found_and_mended(grid: Grid, 
     made = reproduce(small, out=tmp_path / "grid")
     assert numbers(report_any(made.folder)) == numbers(made)
     assert [each for each in verify(made.folder) if each.damage] == []
-    assert find_removable(made.folder) == []
+    assert all(each.why.startswith("units of a finished stage") for each in find_removable(made.folder))
     plan = json.loads((made.folder / "plan.json").read_text())["stages"]
     verdicts = made.folder / plan["lab, seed 0: lab-yes-no filter"]["folder"] / "verdicts.parquet"
     content = verdicts.read_bytes()

@@ -150,7 +150,8 @@ def stages_in(folder: Path, reporter: Reporter) -> list[Stage]:
 
 def _settings(grid: Grid) -> Settings:
     text = tomli_w.dumps(grid.model_dump(mode="json", exclude_none=True))
-    return Settings(GRID, text, {"name": grid.name, "seeds": list(grid.seeds)}, keep_units=False)
+    keep_units = next(arms_of(grid)).config.execution.keep_units
+    return Settings(GRID, text, {"name": grid.name, "seeds": list(grid.seeds)}, keep_units)
 
 
 def _make(stages: Sequence[Stage], grid: Grid, out: Path, workers: int, reporter: Reporter) -> None:

@@ -123,6 +123,20 @@ def test_near_duplicates_of_dev_questions_are_left_out_of_train(tmp_path):
     assert ids(after, "train") == [each for each in ids(before, "train") if each not in twins]
 
 
+def test_near_duplicates_of_both_splits_are_told_apart(tmp_path):
+    rows = [row(f"{number}{w}", f"Do {number} {number}{w} eat figs?") for number in range(40) for w in "kl"]
+    test = write(tmp_path, [row("x", "Do 7 owls eat figs?")], name="test.jsonl")
+    data = load(write(tmp_path, rows), test_data=test, dev_share=0.3, near_duplicates=0.6)
+    assert data.near_duplicates[:2] == (
+        NearDuplicate("7k", "x", "test", 4 / 6),
+        NearDuplicate("7l", "x", "test", 4 / 6),
+    )
+    others = [pair.split for pair in data.near_duplicates[2:]]
+    assert len(others) > 5 and set(others) == {"dev"}
+    assert data.left_out == {NEARLY["test"]: 2, NEARLY["dev"]: len(others)}
+    assert len(data.questions) == 80 + 1 - 2 - len(others)
+
+
 def test_a_share_that_leaves_nothing(tmp_path):
     file = write(tmp_path, odd(1, 2, 3))
     with pytest.raises(
