@@ -86,6 +86,9 @@ class GridSummary:
         main = [outcome for outcome in self.outcomes if outcome.variant == MAIN]
         return {
             "tasks": list(self._tasks.values()),
+            "near_duplicates": [
+                {"task": task, **pair} for task, row in self._tasks.items() for pair in row["near_duplicates"]
+            ],
             "rows": self.rows,
             "summary": self._summary(),
             "comparisons": [*compare_main(main), *compare_variants(self.outcomes, self._groups)],
