@@ -230,6 +230,24 @@ def test_an_empty_split_is_never_replaced_by_another(tmp_path: Path) -> None:
     refuse(sert(*evaluate, "--split", "dev", cwd=tmp_path), code=4, says="set tasks.table.dev_share")
 
 
+def test_students_can_be_asked_several_times_but_not_in_the_compat_harness(tmp_path: Path) -> None:
+    evaluate = [
+        "evaluate",
+        "--task",
+        "lab_choice",
+        "--limit",
+        5,
+        "--set",
+        "evaluation.votes=3",
+        "--dry-run",
+        "--out",
+        "e",
+    ]
+    planned = sert(*evaluate, "--max-new-tokens", 10, "--seed", 1, "--set", "mining.top_k=5", "--json", cwd=tmp_path)
+    assert json.loads(planned.stdout)["tokens_at_most"] == 5 * 3 * 10
+    refuse(sert(*evaluate, "--set", "evaluation.harness=compat", cwd=tmp_path), code=3, says="evaluation.votes = 1")
+
+
 def test_the_dev_split_can_be_asked(tmp_path: Path) -> None:
     evaluate = ["evaluate", "--task", "lab_choice", "--split", "dev", "--set", "tasks.lab_choice.dev_share=0.1"]
     planned = sert(*evaluate, "--dry-run", "--json", "--out", "e", cwd=tmp_path)
