@@ -83,7 +83,7 @@ def test_comparisons_between_methods_stand_with_their_seeds_and_what_could_be_fo
     # SERT is right on 371, 380, 377 and zero-shot on 349 of 687: 22, 31 and 28 more, 27 on average.
     assert table.rows[0] == (
         *("SERT against Zero-shot", "+3.9", "+3.2, +4.5, +4.1", "+1.3 to +6.5", "0.0050", "0.0200", "significant"),
-        *("4.2", "exact sign flips over questions, answers averaged over seeds"),
+        "4.2",
     )
     assert table.rows[1][5:7] == ("0.61", "not significant")
 
@@ -112,8 +112,8 @@ def test_an_ablation_stands_under_the_main_student_of_its_method():
         ("no filter", "51.5 ± 0.8", "352, 360, 349 / 687", "−3.3", "−5.9 to −0.7", "0.0120", "significant"),  # noqa: RUF001
         ("only agreeing", "55.9 ± 0.8", "383, 379, 390 / 687", "+1.2", "−1.4 to +3.8", "0.61", "not significant"),  # noqa: RUF001
     ]
-    assert table.header[-1] == "True among selected %"
-    assert [row[-1] for row in table.rows] == ["31.0", "11.0", "58.0"]
+    assert table.header[8] == "True among selected %"
+    assert [row[8] for row in table.rows] == ["31.0", "11.0", "58.0"]
 
 
 def test_a_comparison_of_main_with_a_variant_is_turned_around():

@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from grid_metrics import make_hostile_grid
 from hostile_texts import ASKS, KINDS, LEAVES, RUNS, Hostile, make_hostile_texts
 from report_data import make_hostile
 
 from browser import Browser, Canary, Seen
 from sert.report.examples import ShownPath, ShownPrediction
+from sert.report.grid_page import write_grid_report
 from sert.report.page import write_report
 
 FULL, REDUCED, A_PAGE = 500, 60, 20
@@ -32,6 +34,7 @@ READ = f"""Object.fromEntries({list(PLACES)}.map(place => [place, [...document.q
 LABELS = """[...document.querySelectorAll("figure svg text")].map(each => each.textContent)"""
 PARTS = """[...new Set([...document.querySelectorAll("*")].map(
   each => [each.tagName, ...each.getAttributeNames().sort()].join(" ")))].sort()"""
+TEXTS = '[...document.querySelectorAll("{}")].map(each => each.textContent)'
 CELLS = 'document.querySelectorAll("tbody th, td").length'
 # Cells whose content is wider than they are, and that let it lie over their neighbours.
 COVERING = """[...document.querySelectorAll("tbody th, td")]
@@ -201,6 +204,23 @@ def test_every_place_shows_every_text_as_it_is(opened: list[Opened]) -> None:
                 assert page.labels.count(cut) % LABELS_A_TEXT == 0 < page.labels.count(cut)
 
 
+def test_the_report_of_a_grid_is_as_quiet(
+    browser: Browser, canary: Canary, texts: list[Hostile], tmp_path: Path
+) -> None:
+    """All texts stand together wherever the page shows one; without its policy, too, they do nothing."""
+    joined = "\n".join(each.text for each in texts[: len(KINDS)])
+    metrics, paths, predictions = make_hostile_grid(joined)
+    file = write_grid_report(tmp_path, metrics=metrics, examples=paths, predictions=predictions)[0]
+    plain = tmp_path / "without_policy.html"
+    plain.write_text(POLICY.sub("", file.read_text(encoding="utf-8")), encoding="utf-8")
+    shown = "\n".join(each.shown for each in texts[: len(KINDS)])
+    for each in (file, plain):
+        opened = open_page(browser, each, canary=canary, texts=[])
+        assert_quiet(opened)
+        for place in ("h3", "tbody th", "td", "summary", ".question", "pre", ".warnings li", "figcaption b"):
+            assert any(shown in text for text in opened.shown.get(place, browser.evaluate(TEXTS.format(place))))
+
+
 def test_without_escaping_and_policy_every_kind_would_act(
     browser: Browser, canary: Canary, texts: list[Hostile], tmp_path: Path
 ) -> None:
@@ -231,6 +251,20 @@ def test_sprawling_texts_stay_in_their_place(browser: Browser, tmp_path: Path, w
         "\u2067\ufdfd" * 100,
     ]
     file = write_page(tmp_path, sprawling)
+    assert_in_place(browser, file, width=width)
+
+
+@pytest.mark.parametrize("text", ["W" * 4000, "e" + "\u0301" * 400], ids=["wide", "high"])
+def test_sprawling_texts_stay_in_their_place_in_the_report_of_a_grid(
+    browser: Browser, tmp_path: Path, text: str
+) -> None:
+    metrics, paths, predictions = make_hostile_grid(text)
+    metrics["summary"] = [row | {"student": f"{text}{each}"} for row in metrics["summary"] for each in "ab"]
+    file = write_grid_report(tmp_path, metrics=metrics, examples=paths, predictions=predictions)[0]
+    assert_in_place(browser, file, width=390)
+
+
+def assert_in_place(browser: Browser, file: Path, *, width: int) -> None:
     browser.resize(width)
     browser.visit(file.as_uri())
     assert browser.evaluate("innerWidth") == width

@@ -6,12 +6,14 @@ M. Okabe and K. Ito, in shades that have at least 3:1 on white and on the page's
 
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 import matplotlib
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import PercentFormatter
+from matplotlib.ticker import FuncFormatter
 
 from sert.progress import printable
 
@@ -29,7 +31,7 @@ def panel(labels: Sequence[str], *, row_height: float = ROW_HEIGHT) -> tuple[Fig
     axes = figure.add_subplot()
     dress(axes, sides=("bottom",))
     label_rows(axes, labels)
-    axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    axes.xaxis.set_major_formatter(FuncFormatter(percent_tick))
     axes.grid(axis="x", color=INK, alpha=0.15, linewidth=0.8)
     return figure, axes
 
@@ -56,9 +58,16 @@ def label_rows(axes: Axes, labels: Sequence[str]) -> None:
     axes.tick_params(axis="y", length=0)
 
 
+def percent_tick(share: float, _place: int | None = None) -> str:
+    """Write a tick of an axis of shares, with as many decimals as it takes."""
+    return f"{100 * share:.4g}%"
+
+
 def margin(axes: Axes, place: float, text: str) -> None:
     """Write a short text at the right of a row."""
-    axes.annotate(text, (1.02, place), xycoords=("axes fraction", "data"), va="center", color=INK, fontsize=FONT_SIZE)
+    axes.annotate(
+        text, (1.02, place), xycoords=("axes fraction", "data"), va="center_baseline", color=INK, fontsize=FONT_SIZE
+    )
 
 
 def short(label: str, longest: int = LONGEST_LABEL) -> str:
@@ -86,8 +95,64 @@ def svg(figure: Figure, name: str) -> str:
     return re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{name}-", text)
 
 
-def png(figure: Figure) -> bytes:
-    """Write a figure as a PNG on white, without a date or the name of the program that made it."""
+class Images(NamedTuple):
+    """A figure as an SVG element and as a PNG."""
+
+    svg: str
+    png: bytes
+
+
+def images(figure: Figure, name: str) -> Images:
+    """Write a figure as `svg` does, and as a PNG on white without a date or the name of the program that made it."""
+    vector = svg(figure, name)
     stream = io.BytesIO()
     figure.savefig(stream, format="png", dpi=_DOTS_AN_INCH, facecolor="white", metadata={"Software": None})
-    return stream.getvalue()
+    return Images(vector, stream.getvalue())
+
+
+class Style(NamedTuple):
+    """How a method is drawn everywhere; its marker tells it where colours do not."""
+
+    color: str
+    marker: str
+
+
+_STYLES = {
+    "zero_shot": Style(GREY, "x"),
+    "finetune": Style(PURPLE, "^"),
+    "sert": Style(GREEN, "s"),
+    "rd": Style(VERMILION, "D"),
+    "sert+rd": Style(BLUE, "o"),
+}
+_OTHER_STYLES = tuple(Style(color, "v") for color in (GREY, PURPLE, GREEN, VERMILION, BLUE))
+
+
+def style_of(method: str, place: int = 0) -> Style:
+    """Find a method's style; unknown methods take turns by their place."""
+    return _STYLES.get(method) or _OTHER_STYLES[place % len(_OTHER_STYLES)]
+
+
+def legend(figure: Figure, entries: Sequence[tuple[Artist, str]], *, columns: int = 5) -> None:
+    """Name what is drawn, above the axes."""
+    # A leading underscore would hide an entry.
+    labels = [short(label).lstrip("_") or "-" for _, label in entries]
+    made = figure.legend(
+        [handle for handle, _ in entries],
+        labels,
+        loc="outside upper center",
+        ncols=min(columns, len(entries)),
+        frameon=False,
+        fontsize=FONT_SIZE,
+        labelcolor=INK,
+        handlelength=1.2,
+        handletextpad=0.4,
+        columnspacing=1.2,
+        borderaxespad=0.0,
+    )
+    for text in made.get_texts():
+        text.set_parse_math(False)
+
+
+def upper_end(values: Iterable[float | None]) -> float:
+    """Find where an axis of shares ends so that the largest has some room; at most a little above 1."""
+    return min(1.02, 1.12 * max((value for value in values if value is not None), default=1) or 1.02)

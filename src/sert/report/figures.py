@@ -46,7 +46,7 @@ def funnel_figure(rows: Rows) -> Figure:
     """Make the figure of `draw_funnel`."""
     figure, axes = panel([cells.rule_name(row["rule"]) for row in rows])
     for place, row in enumerate(rows):
-        axes.barh(place, row["share"], height=0.62, color=BLUE)
+        axes.barh(place, row["share"] or 0, height=0.62, color=BLUE)
         if row["true_share"] is not None:
             axes.plot(row["true_share"], place, color=VERMILION, marker="D", markersize=7, markeredgecolor="white")
         margin(axes, place, cells.count(row["remaining"]))

@@ -40,6 +40,8 @@ _COLUMNS = (
     Column("p, Holm", lambda row: cells.p_value(row["p_holm"])),
     Column("At 0.05", lambda row: significance(row)),
     Column("Detectable, points", lambda row: unsigned_points(row["detectable"])),
+)
+_OUTPUT_COLUMNS = (
     Column("Strict %", lambda row: cells.spread(row["accuracy_strict"])),
     Column("Fmt", lambda row: _mean(row["format"])),
     Column("Len", lambda row: _mean(row["mean_length"], 1)),
@@ -98,7 +100,8 @@ def ablation_table(metrics: Metrics, pair: Pair, *, group: str) -> Table:
                 }
             )
     true_paths = if_measured(rows, _TRUE_PATHS, key="true_paths")
-    return build_table(rows, (*_COLUMNS, *true_paths, *if_measured(rows, _SELECTED_TRUE, key="selected_true")))
+    selected = if_measured(rows, _SELECTED_TRUE, key="selected_true")
+    return build_table(rows, (*_COLUMNS, *selected, *_OUTPUT_COLUMNS, *true_paths))
 
 
 def between_table(metrics: Metrics, pair: Pair, *, group: str) -> Table:

@@ -48,29 +48,37 @@ def write_grid_report(
     """
     numbers = finite(metrics)
     sections = grid_sections(numbers)
-    svgs = {each.name: canvas.svg(each.figure, each.name) for section in sections for each in section.drawings}
+    images = {
+        drawing.name: canvas.images(drawing.figure, drawing.name)
+        for section in sections
+        for drawing in section.drawings
+    }
     folder.mkdir(parents=True, exist_ok=True)
     page, tables, data = folder / "index.html", folder / "table.md", folder / "metrics.json"
-    rendered = _render(numbers, sections, svgs=svgs, shown=_shown(examples, predictions))
+    rendered = _render(numbers, sections, images=images, shown=_shown(examples, predictions))
     page.write_text(rendered, encoding="utf-8")
     tables.write_text(grid_markdown(numbers, sections), encoding="utf-8")
     write_json(data, numbers)
-    return [page, tables, data, *_write_figures(folder / FIGURES, sections, svgs=svgs)]
+    return [page, tables, data, *_write_figures(folder / FIGURES, images)]
 
 
-def _write_figures(folder: Path, sections: Sequence[Section], *, svgs: Mapping[str, str]) -> list[Path]:
+def _write_figures(folder: Path, images: Mapping[str, canvas.Images]) -> list[Path]:
     written = []
-    for drawing in (each for section in sections for each in section.drawings):
+    for name, image in images.items():
         folder.mkdir(exist_ok=True)
-        vector, pixels = folder / f"{drawing.name}.svg", folder / f"{drawing.name}.png"
-        vector.write_text(f'<?xml version="1.0" encoding="utf-8"?>\n{svgs[drawing.name]}', encoding="utf-8")
-        pixels.write_bytes(canvas.png(drawing.figure))
+        vector, pixels = folder / f"{name}.svg", folder / f"{name}.png"
+        vector.write_text(f'<?xml version="1.0" encoding="utf-8"?>\n{image.svg}', encoding="utf-8")
+        pixels.write_bytes(image.png)
         written += [vector, pixels]
     return written
 
 
 def _render(
-    metrics: Mapping[str, Any], sections: Sequence[Section], *, svgs: Mapping[str, str], shown: Sequence[ShownOf]
+    metrics: Mapping[str, Any],
+    sections: Sequence[Section],
+    *,
+    images: Mapping[str, canvas.Images],
+    shown: Sequence[ShownOf],
 ) -> str:
     pairs = pairs_of(metrics)
     return (
@@ -82,7 +90,7 @@ def _render(
             findings=grid_findings(metrics),
             pairs=[(pair.title, pair_findings(metrics, pair)) for pair in pairs],
             sections=sections,
-            svgs={name: Markup(svg) for name, svg in svgs.items()},
+            svgs={name: Markup(image.svg) for name, image in images.items()},
             shown=shown,
             near_duplicates=near_duplicate_table(metrics),
         )

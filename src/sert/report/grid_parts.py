@@ -1,5 +1,6 @@
 """What a section of a grid's report is made of."""
 
+import re
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
@@ -7,6 +8,8 @@ from matplotlib.figure import Figure
 
 from sert.report.grid_rows import Pair
 from sert.report.table import Table
+
+_LONGEST_NAME = 40
 
 
 class Titled(NamedTuple):
@@ -46,6 +49,19 @@ class Section(NamedTuple):
     def is_empty(self) -> bool:
         """Whether there is nothing to show."""
         return not (self.tables or self.drawings or self.folded)
+
+
+def file_names(titles: Iterable[str]) -> dict[str, str]:
+    """Make a short name for files of each title: small letters, digits and hyphens, no two alike."""
+    names: dict[str, str] = {}
+    for title in dict.fromkeys(titles):
+        name = re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")[:_LONGEST_NAME].strip("-") or "student"
+        tried, number = name, 1
+        while tried in names.values():
+            number += 1
+            tried = f"{name}-{number}"
+        names[title] = tried
+    return names
 
 
 def filled(tables: Iterable[Titled]) -> list[Titled]:

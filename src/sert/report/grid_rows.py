@@ -59,6 +59,11 @@ def main_rows(metrics: Metrics, pair: Pair) -> list[Row]:
     return [row for row in of_pair(metrics, "summary", pair) if row["variant"] == MAIN and is_reported(row)]
 
 
+def main_funnel(metrics: Metrics, pair: Pair) -> list[Row]:
+    """Pick the funnel of the main students."""
+    return [row for row in of_pair(metrics, "funnel", pair) if row.get("group") is None]
+
+
 def is_reported(row: Row) -> bool:
     """Tell whether a row's epoch is the one that the grid reports; untrained students have no other."""
     return row["primary"] or row["epoch_choice"] is None
@@ -86,8 +91,9 @@ def ablation_comparisons(metrics: Metrics, pair: Pair) -> list[Row]:
 
 def _turned(row: Row) -> Row:
     """Say the same of b against a."""
-    turned = {**row, "a": row["b"], "b": row["a"], "difference": -row["difference"]}
-    turned["by_seed"] = [-each for each in row["by_seed"]]
+    turned = {**row, "a": row["b"], "b": row["a"]}
+    turned["difference"] = None if row["difference"] is None else -row["difference"]
+    turned["by_seed"] = [-each for each in row["by_seed"] or ()]
     turned["ci95"] = None if row["ci95"] is None else [-row["ci95"][1], -row["ci95"][0]]
     return turned
 

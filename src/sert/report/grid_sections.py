@@ -2,12 +2,15 @@
 
 from collections.abc import Sequence
 
+from sert.report import cells
 from sert.report import grid_tables as tables
-from sert.report.grid_ablations import ablation_groups, ablation_table, between_table
+from sert.report.grid_ablations import ablated, ablation_groups, ablation_table, between_table
 from sert.report.grid_exhibits import exhibits
-from sert.report.grid_parts import Section, Titled, filled, joined
-from sert.report.grid_rows import Metrics, Pair, pairs_of
+from sert.report.grid_figures import accuracy_figure, difference_figure
+from sert.report.grid_parts import Drawing, Section, Titled, file_names, filled, joined
+from sert.report.grid_rows import Metrics, Pair, Row, about_task, main_rows, method_comparisons, pairs_of
 from sert.report.paper_table import paper_table
+from sert.report.verdict import is_significant
 
 
 def grid_sections(metrics: Metrics) -> list[Section]:
@@ -28,27 +31,54 @@ def grid_sections(metrics: Metrics) -> list[Section]:
 def _results(metrics: Metrics, pairs: Sequence[Pair]) -> Section:
     overview = (Titled(about["task"], tables.overview_table(metrics, about["task"])) for about in metrics["tasks"])
     each = (Titled(pair.title, tables.result_table(metrics, pair)) for pair in pairs)
+    drawings = [
+        _accuracy(metrics, pair, name=name)
+        for pair, name in zip(pairs, _names(pairs), strict=True)
+        if main_rows(metrics, pair)
+    ]
     notes = [
         "Means over seeds ± their standard deviation. The interval is that of the mean over seeds; where there is one "
         "seed, that over questions.",
     ]
-    return Section("results", "Results", notes, tables=[*filled(overview), *filled(each)])
+    return Section("results", "Results", notes, tables=[*filled(overview), *filled(each)], drawings=drawings)
+
+
+def _names(pairs: Sequence[Pair]) -> list[str]:
+    return list(file_names(pair.title for pair in pairs).values())
+
+
+def _accuracy(metrics: Metrics, pair: Pair, *, name: str) -> Drawing:
+    rows = [{**row, "interval": tables.interval_of(metrics, row)} for row in main_rows(metrics, pair)]
+    figure = accuracy_figure(rows, majority=about_task(metrics, pair.task)["majority_accuracy"])
+    caption = "Accuracy with 95 % intervals; small dots: each seed; dashes: the majority class."
+    return Drawing(f"accuracy-{name}", pair.title, caption, figure)
+
+
+def _differences(pair: Pair, rows: Sequence[Row], *, names: Sequence[str], name: str) -> list[Drawing]:
+    """Draw comparisons, if there are any."""
+    if not rows:
+        return []
+    figure = difference_figure(rows, names=names, significant=[is_significant(row) for row in rows])
+    caption = "Differences in points with 95 % intervals; hollow: not significant after Holm's correction."
+    return [Drawing(name, pair.title, caption, figure)]
 
 
 def _comparisons(metrics: Metrics, pairs: Sequence[Pair]) -> Section:
-    made = [
-        each
-        for pair in pairs
-        for each in (
-            Titled(pair.title, tables.comparison_table(metrics, pair)),
-            Titled(f"{pair.title}: means", tables.mean_table(metrics, pair)),
-        )
-    ]
+    compared = filled(Titled(pair.title, tables.comparison_table(metrics, pair)) for pair in pairs)
+    means = joined([(pair, tables.mean_table(metrics, pair)) for pair in pairs])
+    drawings = []
+    for pair, name in zip(pairs, _names(pairs), strict=True):
+        rows = method_comparisons(metrics, pair)
+        names = [f"{cells.method_name(row['a'])} vs {cells.method_name(row['b'])}" for row in rows]
+        drawings += _differences(pair, rows, names=names, name=f"comparisons-{name}")
+    tests = dict.fromkeys(str(row["test"]) for pair in pairs for row in method_comparisons(metrics, pair))
     notes = [
         "Paired on the same questions; positive when the first is higher. A detectable difference would be found four "
         "times of five with as many questions that disagree.",
+        *(f"Test: {test}." for test in tests),
     ]
-    return Section("comparisons", "Comparisons", notes, tables=filled(made))
+    made = [*compared, *(each._replace(title=f"{each.title}: means") for each in means)]
+    return Section("comparisons", "Comparisons", notes, tables=made, drawings=drawings)
 
 
 def _epochs(metrics: Metrics, pairs: Sequence[Pair]) -> Section:
@@ -63,7 +93,7 @@ def _epochs(metrics: Metrics, pairs: Sequence[Pair]) -> Section:
 def _paper(metrics: Metrics) -> Section:
     notes = [
         "Ours, then the paper's (arXiv 2502.12744, Table II), then ours minus the paper's. The paper reports one seed; "
-        "54.65, 56.34, 22.63 and 26.03 % are no k of its test questions; its GPT-3.5 row is no number of the test set. "
+        "54.65, 56.34, 22.63 and 26.03 % are no k of its test questions; its GPT-3.5 row counts train questions too. "
         "What its Len counts could not be identified.",
     ]
     made = (Titled(about["task"], paper_table(metrics, about["task"])) for about in metrics["tasks"])
@@ -71,14 +101,19 @@ def _paper(metrics: Metrics) -> Section:
 
 
 def _ablations(metrics: Metrics, pairs: Sequence[Pair]) -> Section:
-    made = []
-    for pair in pairs:
+    made, drawings = [], []
+    for pair, name in zip(pairs, _names(pairs), strict=True):
+        compared = []
         for group in ablation_groups(metrics, pair):
             title = f"{pair.title}: {group}"
             made.append(Titled(title, ablation_table(metrics, pair, group=group)))
             made.append(Titled(f"{title}, between variants", between_table(metrics, pair, group=group)))
+            variants = ablated(metrics, pair, group=group)
+            compared += [(each.name, each.comparison) for each in variants if each.comparison is not None]
+        names, rows = [each for each, _ in compared], [row for _, row in compared]
+        drawings += _differences(pair, rows, names=names, name=f"ablations-{name}")
     notes = ["Each variant changes one thing of the main student; differences are variant minus main, paired."]
-    return Section("ablations", "Ablations", notes, tables=filled(made))
+    return Section("ablations", "Ablations", notes, tables=filled(made), drawings=drawings)
 
 
 def _seeds(metrics: Metrics, pairs: Sequence[Pair]) -> Section:

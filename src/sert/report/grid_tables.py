@@ -13,6 +13,7 @@ from sert.report.grid_rows import (
     Row,
     about_task,
     flagged,
+    main_funnel,
     main_rows,
     method_comparisons,
     of_pair,
@@ -53,7 +54,6 @@ _COMPARISON_COLUMNS = (
     Column("p, Holm", lambda row: cells.p_value(row["p_holm"])),
     Column("At 0.05", lambda row: significance(row)),
     Column("Detectable, points", lambda row: unsigned_points(row["detectable"])),
-    Column("Test", lambda row: str(row["test"])),
 )
 _MEAN_COLUMNS = (
     Column("Comparison", lambda row: f"{cells.method_name(row['a'])} against {cells.method_name(row['b'])}"),
@@ -202,11 +202,6 @@ def funnel_table(metrics: Metrics, pair: Pair) -> Table:
     """Build the table of how many paths each rule left."""
     rows = main_funnel(metrics, pair)
     return build_table(rows, (*FUNNEL_COLUMNS, *if_measured(rows, FUNNEL_TRUE, key="true_share")))
-
-
-def main_funnel(metrics: Metrics, pair: Pair) -> list[Row]:
-    """Pick the funnel of the main students."""
-    return [row for row in of_pair(metrics, "funnel", pair) if row.get("group") is None]
 
 
 def selection_table(metrics: Metrics, pair: Pair) -> Table:

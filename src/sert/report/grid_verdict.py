@@ -64,7 +64,8 @@ def _by_name(rows: Sequence[tuple[Pair, Row]], name_of: Callable[[Row], str]) ->
         places: dict[str, list[str]] = {"Better": [], "Worse": [], "No difference shown": []}
         for pair, row in rows:
             if name_of(row) == name:
-                place = "Better" if row["difference"] > 0 else "Worse"
+                is_better = row["difference"] is not None and row["difference"] > 0
+                place = "Better" if is_better else "Worse"
                 place = place if is_significant(row) else "No difference shown"
                 places[place].append(f"{pair.title} ({cells.points(row['difference'])})")
         parts = [f"{place}: {listed(where)}." for place, where in places.items() if where]

@@ -9,14 +9,14 @@ from sert.report.table import Table, plain_table, wrap
 Summary = Mapping[str, Any]
 """A row of `judged` in `metrics.json`, or the content of `scores.json`."""
 
-_CRITERIA = ("coherence", "relevance", "logical_consistency", "completeness")
-_PLANTED = {"good": "Planted: good", "bad": "Planted: bad"}
+CRITERIA = ("coherence", "relevance", "logical_consistency", "completeness")
+PLANTED = {"good": "Planted: good", "bad": "Planted: bad"}
 
 
 def judging_table(summary: Summary) -> Table:
     """Lay out scores by whose texts they are, each mean with half its 95 % interval; planted texts come last."""
-    rows = sorted(summary["rows"], key=lambda row: row["source"] in _PLANTED)
-    header = ("Outputs", *(name.replace("_", " ").capitalize() for name in _CRITERIA), "Scored", "Failed")
+    rows = sorted(summary["rows"], key=lambda row: row["source"] in PLANTED)
+    header = ("Outputs", *(name.replace("_", " ").capitalize() for name in CRITERIA), "Scored", "Failed")
     return Table(header, [_row(row) for row in rows])
 
 
@@ -44,9 +44,9 @@ def judging_trust(summary: Summary) -> Iterator[str]:
 
 
 def _row(row: Mapping[str, Any]) -> tuple[str, ...]:
-    first = row[_CRITERIA[0]]
-    scores = (_score(row[name]) for name in _CRITERIA)
-    name = _PLANTED.get(row["source"], cells.method_name(str(row["source"])))
+    first = row[CRITERIA[0]]
+    scores = (_score(row[name]) for name in CRITERIA)
+    name = PLANTED.get(row["source"], cells.method_name(str(row["source"])))
     return (name, *scores, cells.count(first["num_scored"]), cells.count(first["num_failed"]))
 
 

@@ -66,11 +66,11 @@ TEACHER: Mapping[str, PaperRow] = {
     "strategyqa": PaperRow(53.45, None, 76.77, 0.36),
     "commonsenseqa": PaperRow(60.07, None, 63.82, 0.31),
 }
-_TEACHER_COUNTS = {"strategyqa": "1224/2290, train and test", "commonsenseqa": "6585/10962, train and test"}
+_TEACHER_COUNTS = {"strategyqa": "1224/2290", "commonsenseqa": "6585/10962"}
 _MAJORITY = {"strategyqa": ("no", 52.55, "361/687"), "commonsenseqa": ("B", 20.88, "255/1221")}
 _HEADER = (
-    *("Student, method", "Acc %", "paper", "k/n of the paper", "difference, points"),
-    *("Fmt", "paper", "difference", "Len", "paper", "difference", "Rep", "paper", "difference"),
+    *("Student, method", "Acc %", "paper", "k/n of the paper", "diff., points"),
+    *("Fmt", "paper", "diff.", "Len", "paper", "diff.", "Rep", "paper", "diff."),
 )
 _OTHERS = (("format", 2), ("mean_length", 2), ("repetition", 2))
 

@@ -16,8 +16,8 @@ class Finding(NamedTuple):
 
 
 def is_significant(comparison: Mapping[str, Any]) -> bool:
-    """Tell whether a comparison's p-value, corrected for all comparisons of the run, is below 0.05."""
-    return bool(comparison["p_holm"] < SIGNIFICANCE)
+    """Tell whether a comparison's p-value, corrected for all comparisons of the run, is known and below 0.05."""
+    return comparison["p_holm"] is not None and bool(comparison["p_holm"] < SIGNIFICANCE)
 
 
 def findings(metrics: Mapping[str, Any], about: Mapping[str, Any]) -> list[Finding]:
