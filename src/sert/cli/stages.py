@@ -170,6 +170,7 @@ def evaluate_command(
     \b
     sert evaluate --task lab_choice --student lab --max-new-tokens 64 --set rules.min_tokens=12 --out evaluated
     sert evaluate --task lab_choice --limit 20 --max-new-tokens 64 --set evaluation.votes=5 --seed 1 --out voted
+    sert evaluate --task lab_choice --limit 20 --max-new-tokens 64 --set evaluation.harness=compat --out compat
     """
     from sert.checks import check_votes
 
