@@ -29,7 +29,7 @@ from sert.report.canvas import (
     upper_end,
 )
 from sert.report.grid_numbers import after_name
-from sert.report.grid_rows import Row, too_good
+from sert.report.grid_rows import Row, marks_of
 from sert.report.judging import CRITERIA
 
 Rows = Sequence[Row]
@@ -67,7 +67,7 @@ def accuracy_figure(rows: Rows, *, majority: float | None) -> Figure:
 
 def _name(row: Row) -> str:
     name = cells.method_name(row["method"])
-    return f"{name} ({too_good(row)})" if too_good(row) else name
+    return f"{name} ({marks_of(row)})" if marks_of(row) else name
 
 
 def difference_figure(rows: Rows, *, names: Sequence[str], significant: Sequence[bool]) -> Figure:

@@ -98,16 +98,16 @@ def _turned(row: Row) -> Row:
     return turned
 
 
-def too_good(row: Row) -> str:
-    """Name what makes a row's numbers better than the student is; empty where nothing does."""
+def marks_of(row: Row) -> str:
+    """Name what sets a row's numbers apart: an epoch chosen on the test set, the earlier harness; empty for others."""
     reasons = [TEST_BEST] * (row["epoch_choice"] == TEST_BEST) + [COMPAT] * (row["harness"] == COMPAT)
     return ", ".join(reasons)
 
 
 def flagged(name: str, row: Row) -> str:
-    """Write a name with what makes its numbers too good."""
-    reasons = too_good(row)
-    return f"{name} ({reasons}: too good)" if reasons else name
+    """Write a name with what sets its numbers apart; those of an epoch chosen on the test set are too good."""
+    marks = marks_of(row)
+    return f"{name} ({marks}{': too good' if TEST_BEST in marks else ''})" if marks else name
 
 
 def right_by_seed(row: Row) -> str:

@@ -20,7 +20,7 @@ from sert.report.grid_rows import (
     pairs_of,
     points_by_seed,
     seeds_of,
-    too_good,
+    marks_of,
 )
 from sert.report.grid_tables import gain_of_test_best, points_range
 from sert.report.verdict import Finding, compared, is_significant, listed, reasoned
@@ -74,10 +74,11 @@ def _by_name(rows: Sequence[tuple[Pair, Row]], name_of: Callable[[Row], str]) ->
 
 
 def _grid_cautions(metrics: Metrics, pairs: Sequence[Pair]) -> list[Finding]:
-    reported = [row for pair in pairs for row in of_pair(metrics, "summary", pair) if row["primary"] and too_good(row)]
+    rows = [row for pair in pairs for row in of_pair(metrics, "summary", pair)]
+    reported = [row for row in rows if row["primary"] and row["epoch_choice"] == TEST_BEST]
     found = []
     if reported:
-        names = dict.fromkeys(f"{_name(row)} ({too_good(row)})" for row in reported)
+        names = dict.fromkeys(f"{_name(row)} ({marks_of(row)})" for row in reported)
         found.append(Finding("Caution", f"Read as too good: {listed(list(names))}."))
     gains = [gain for pair in pairs for gain in _gains(of_pair(metrics, "summary", pair)).values()]
     if gains:
@@ -183,7 +184,10 @@ def _cautions(metrics: Metrics, pair: Pair) -> list[Finding]:
         text = f"Epoch chosen on the test set: {listed(list(best))}. Read it as too good."
         found.append(Finding("Caution", text))
     if compat:
-        text = f"Tested as the earlier harness does, faults included: {listed(list(compat))}. Read it as too good."
+        text = (
+            f"Tested as the earlier harness does, faults included: {listed(list(compat))}. The numbers show what these "
+            "faults do, not how good the students are."
+        )
         found.append(Finding("Caution", text))
     gains = [f"{cells.method_name(method)} {cells.points(gain)}" for method, gain in _gains(rows).items()]
     if gains:
