@@ -60,8 +60,8 @@ def test_a_method_is_above_the_majority_line_only_if_every_seed_is():
 def test_numbers_that_are_too_good_are_said_to_be():
     assert sentences(pair_findings(make_grid(), PAIR), "Caution") == [
         "Epoch chosen on the test set: “as compat, SERT”. Read it as too good.",
-        "Tested as the earlier harness does, faults included: “as compat, SERT”. The numbers show what these faults do, "
-        "not how good the students are.",
+        "Tested as the earlier harness does, faults included: “as compat, SERT”. The numbers show what these faults "
+        "do, not how good the students are.",
         "Choosing the epoch on the test set would report, in points: Finetune +1.3, SERT +1.3, RD +1.3 and "
         "SERT+RD +1.3. Such numbers are too good.",
     ]

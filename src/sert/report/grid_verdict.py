@@ -15,12 +15,12 @@ from sert.report.grid_rows import (
     ablation_comparisons,
     about_task,
     main_rows,
+    marks_of,
     method_comparisons,
     of_pair,
     pairs_of,
     points_by_seed,
     seeds_of,
-    marks_of,
 )
 from sert.report.grid_tables import gain_of_test_best, points_range
 from sert.report.verdict import Finding, compared, is_significant, listed, reasoned
