@@ -1,5 +1,5 @@
 import math
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path as FilePath
 
 import pyarrow as pa
@@ -9,6 +9,7 @@ import pytest
 from sert.errors import DataError
 from sert.records import Example, Path, Prediction, Question, Rationale
 from sert.store import tables
+from sert.store.artifacts import content_key
 from sert.store.tables import StoredTable, TableWriter, read_table, records_key, write_table
 from tests_support import Census
 
@@ -76,7 +77,7 @@ def test_broken_tables_are_refused(tmp_path: FilePath) -> None:
 
 
 def test_equal_records_share_a_key() -> None:
-    assert records_key([PATH]) == records_key([PATH])
+    assert records_key([PATH]) == records_key([PATH]) == content_key([asdict(PATH)])
     assert records_key([PATH]) != records_key([PATH, PATH])
 
 
