@@ -98,10 +98,14 @@ def _entries(shift: int) -> list[tuple[dict[str, Any], list[int], tuple[Any, ...
     for variant, (group, correct, *_) in VARIANTS.items():
         row = {"variant": variant, "group": group, "method": "sert", "harness": "clean"}
         right = [each + shift for each in correct]
-        entries.append((row | {"epoch_choice": "dev", "primary": True}, right, tuple(METHODS["sert"][1:])))
+        for choice in ("last", "test-best"):  # variants have one snapshot
+            about = row | {"epoch_choice": choice, "primary": choice == "last"}
+            entries.append((about, right, tuple(METHODS["sert"][1:])))
     compat = {"variant": "as compat", "group": "harness", "method": "sert", "harness": "compat"}
-    right = [each + 20 + shift for each in METHODS["sert"][0]]
-    entries.append((compat | {"epoch_choice": "test-best", "primary": True}, right, tuple(METHODS["sert"][1:])))
+    for choice, more in (("last", 5), ("test-best", 20)):
+        right = [each + more + shift for each in METHODS["sert"][0]]
+        about = compat | {"epoch_choice": choice, "primary": choice == "test-best"}
+        entries.append((about, right, tuple(METHODS["sert"][1:])))
     return entries
 
 
@@ -211,7 +215,8 @@ def _method_comparisons() -> list[dict[str, Any]]:
 def _ablation_comparisons() -> list[dict[str, Any]]:
     rows = []
     for variant, (group, correct, p_holm, _) in VARIANTS.items():
-        by_seed = [(left - right) / N for left, right in zip(correct, METHODS["sert"][0], strict=True)]
+        main = [right + CHOICES["last"] for right in METHODS["sert"][0]]
+        by_seed = [(left - right) / N for left, right in zip(correct, main, strict=True)]
         rows.append(_comparison(variant, "main", by_seed, p_holm, group=group, method="sert"))
     return rows
 

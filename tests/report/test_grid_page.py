@@ -121,9 +121,12 @@ def test_warnings_left_out_questions_and_near_duplicates_are_shown(tmp_path, pag
     assert "gpt2 on strategyqa: 29 train questions have no surviving path and train nothing" in texts
     assert "2 questions left out on loading: also in the test split" in texts
     assert "1,443 train, 160 dev and 687 test questions." in texts
-    assert "Near duplicates of test questions" not in texts
-    rows = [{"task": "strategyqa", "pairs": 14}]
-    assert "Near duplicates of test questions" in write(tmp_path, slim(make_grid()) | {"near_duplicates": rows})
+    title = "Train questions left out as nearly the same as another"
+    assert title not in texts
+    rows = [{"task": "strategyqa", "question_id": f"q{number}", "other_id": "t7"} for number in range(14)]
+    with_them = texts_of(write(tmp_path, slim(make_grid()) | {"near_duplicates": rows}))
+    assert with_them[with_them.index(title) + 1] == "14 rows"
+    assert "q13" in with_them
 
 
 def test_numbers_that_json_cannot_say_become_null(tmp_path):
@@ -145,3 +148,13 @@ def test_no_text_becomes_an_element(text, tmp_path):
     if text == HOSTILE:
         shown = "<script>alert(1)</script></style>|`x`|\\x1b[31m\\u202etxt.exe\n# head $a_b$ [l](javascript:x) &amp;"
         assert sum(each.startswith(f"\n{shown}") for each in parsed.texts) == len(paths) + len(predictions)
+
+
+def test_equal_arguments_give_equal_bytes(tmp_path):
+    metrics = lean(make_grid()) | {"bands": make_grid()["bands"]}
+    paths, predictions = make_shown()
+    first, second = (
+        write_grid_report(tmp_path / name, metrics=metrics, examples=paths, predictions=predictions) for name in "ab"
+    )
+    assert {file.suffix for file in first} == {".html", ".md", ".json", ".svg", ".png"}
+    assert [file.read_bytes() for file in first] == [file.read_bytes() for file in second]

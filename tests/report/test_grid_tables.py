@@ -18,18 +18,20 @@ def rows_of(table):
 def test_methods_stand_with_their_spread_the_count_of_each_seed_and_the_lines_without_a_student():
     table = grid_tables.result_table(make_grid(), PAIR)
     assert table.header == (
-        *("Method", "Acc %", "k by seed / n", "95 % interval", "Strict %", "Fmt", "Len", "Rep", "Reasoned %"),
-        "True paths %",
+        *("Method", "Acc %", "k by seed / n", "95 %, questions", "95 %, seeds", "Strict %", "Fmt", "Len", "Rep"),
+        *("Reasoned %", "True paths %"),
     )
     rows = rows_of(table)
     assert rows["SERT"] == (
-        *("54.7 ± 0.7", "371, 380, 377 / 687", "53.4 to 56.1", "53.7 ± 0.7", "0.91", "145.3", "0.53", "97.0", "31.0"),
+        # 371 of 687 less 3.7 points, and 380 more 3.7.
+        *("54.7 ± 0.7", "371, 380, 377 / 687", "50.3 to 59.0", "53.4 to 56.1", "53.7 ± 0.7", "0.91", "145.3", "0.53"),
+        *("97.0", "31.0"),
     )
-    # One seed has no spread; its interval is that over questions: 349 / 687 = 50.8 %, 3.7 points either way.
-    assert rows["Zero-shot"][:4] == ("50.8", "349 / 687", "47.1 to 54.5", "49.8")
+    # One seed has no spread.
+    assert rows["Zero-shot"][:5] == ("50.8", "349 / 687", "47.1 to 54.5", "–", "49.8")  # noqa: RUF001
     assert rows["Majority class: no"][0] == "52.5"
     assert rows["Chance"][0] == "50.0"
-    assert rows["Smallest detectable difference, points"] == ("4.2", *[""] * 8)
+    assert rows["Smallest detectable difference, points"] == ("4.2", *[""] * 9)
 
 
 def test_only_the_reported_epoch_is_in_the_results_and_one_that_is_too_good_is_flagged():
@@ -104,23 +106,43 @@ def test_an_ablation_stands_under_the_main_student_of_its_method():
     metrics = make_grid()
     assert ablation_groups(metrics, PAIR) == ["filter", "paths", "harness"]
     table = ablation_table(metrics, PAIR, group="filter")
-    columns = ("Variant", "Acc %", "k by seed / n", "To main, points", "95 % interval", "p, Holm", "At 0.05")
-    assert table.header[:7] == columns
-    assert [row[:7] for row in table.rows] == [
-        ("main", "54.7 ± 0.7", "371, 380, 377 / 687", *["–"] * 4),  # noqa: RUF001
-        # 352, 360, 349: 19, 20 and 28 fewer, 22.33 of 687 on average.
-        ("no filter", "51.5 ± 0.8", "352, 360, 349 / 687", "−3.3", "−5.9 to −0.7", "0.0120", "significant"),  # noqa: RUF001
-        ("only agreeing", "55.9 ± 0.8", "383, 379, 390 / 687", "+1.2", "−1.4 to +3.8", "0.61", "not significant"),  # noqa: RUF001
+    columns = ("Variant", "Epoch", "Acc %", "k by seed / n", "To main, points", "95 % interval", "p, Holm", "At 0.05")
+    assert table.header[:8] == columns
+    # Variants are compared after the last epoch, where main is right on 3 questions less than at the reported one.
+    assert [(row[0], *row[2:8]) for row in table.rows] == [
+        ("main", "54.3 ± 0.7", "368, 377, 374 / 687", *["–"] * 4),  # noqa: RUF001
+        # 352, 360, 349: 16, 17 and 25 fewer, 19.33 of 687 on average.
+        ("no filter", "51.5 ± 0.8", "352, 360, 349 / 687", "−2.8", "−5.4 to −0.2", "0.0120", "significant"),  # noqa: RUF001
+        ("only agreeing", "55.9 ± 0.8", "383, 379, 390 / 687", "+1.6", "−1.0 to +4.2", "0.61", "not significant"),  # noqa: RUF001
     ]
-    assert table.header[8] == "True among selected %"
-    assert [row[8] for row in table.rows] == ["31.0", "11.0", "58.0"]
+    assert {row[1] for row in table.rows} == {"last epoch"}
+    assert table.header[9] == "True among selected %"
+    assert [row[9] for row in table.rows] == ["31.0", "11.0", "58.0"]
+
+
+def test_a_variant_without_a_last_epoch_stands_beside_the_main_student_at_its_own():
+    metrics = make_grid()
+    for row in metrics["summary"]:
+        if row["group"] == "filter" and row["epoch_choice"] == "last":
+            row |= {"epoch_choice": "dev"}
+    names = [row[:3] for row in ablation_table(metrics, PAIR, group="filter").rows]
+    assert names[0] == ("main", "chosen on dev", "54.7 ± 0.7")
+    assert [name for name, *_ in names] == ["main", "no filter", "only agreeing"]
+
+
+def test_outputs_that_voted_are_told():
+    metrics = make_grid()
+    for row in metrics["summary"]:
+        row["votes"] = 5 if row["variant"] == "no filter" else 1
+    names = [row[0] for row in ablation_table(metrics, PAIR, group="filter").rows]
+    assert names == ["main", "no filter [5 votes]", "only agreeing"]
 
 
 def test_a_comparison_of_main_with_a_variant_is_turned_around():
     metrics = make_grid()
     turned = next(row for row in metrics["comparisons"] if row["a"] == "no filter")
     turned |= {"a": "main", "b": "no filter", "difference": 0.04, "ci95": [0.01, 0.07], "by_seed": [0.03, 0.04, 0.05]}
-    assert ablation_table(metrics, PAIR, group="filter").rows[1][3:5] == ("−4.0", "−7.0 to −1.0")  # noqa: RUF001
+    assert ablation_table(metrics, PAIR, group="filter").rows[1][4:6] == ("−4.0", "−7.0 to −1.0")  # noqa: RUF001
 
 
 def test_a_comparison_between_variants_has_a_table_of_its_own():
@@ -131,12 +153,16 @@ def test_a_comparison_between_variants_has_a_table_of_its_own():
     table = between_table(metrics, PAIR, group="filter")
     assert table.rows[0][:2] == ("no filter against only agreeing, SERT", "−4.5")  # noqa: RUF001
     assert len(ablation_table(metrics, PAIR, group="filter").rows) == 3
-    assert ablation_table(metrics, PAIR, group="filter").rows[1][3] == "−3.3"  # noqa: RUF001
+    assert ablation_table(metrics, PAIR, group="filter").rows[1][4] == "−2.8"  # noqa: RUF001
 
 
 def test_a_variant_in_the_compat_harness_is_flagged():
     table = ablation_table(make_grid(), PAIR, group="harness")
-    assert [row[0] for row in table.rows] == ["main", "as compat (test-best, compat: too good)"]
+    assert [row[:3] for row in table.rows] == [
+        ("main", "last epoch", "54.3 ± 0.7"),
+        ("as compat (compat)", "last epoch", "55.5 ± 0.7"),
+        ("as compat (test-best, compat: too good)", "best on test", "57.6 ± 0.7"),
+    ]
 
 
 def test_variants_of_several_methods_are_told_apart():
@@ -150,7 +176,7 @@ def test_variants_of_several_methods_are_told_apart():
 def test_every_student_that_was_tested_is_listed():
     metrics = make_grid()
     table = grid_tables.seed_table(metrics, PAIR)
-    assert len(table.rows) == len(metrics["rows"]) == 1 + 4 * 3 * 3 + 3 * 3 + 3
+    assert len(table.rows) == len(metrics["rows"]) == 1 + 4 * 3 * 3 + 3 * 2 * 3 + 2 * 3
     assert table.rows[4] == (
         *("Finetune", "0", "chosen on dev", "53.6", "368/687", "49.9 to 57.3", "52.5", "1.00", "0.0", "–"),  # noqa: RUF001
         *("0.0", "0.0", "1,443", "3,600", "1,800", "1"),
@@ -221,4 +247,4 @@ def test_sections_that_are_empty_or_absent_give_empty_tables():
         assert grid_tables.comparison_table(lacking, PAIR).is_empty
         assert grid_tables.funnel_table(lacking, PAIR).is_empty
         assert "Smallest detectable difference, points" not in rows_of(grid_tables.result_table(lacking, PAIR))
-        assert ablation_table(lacking, PAIR, group="filter").rows[1][3] == "–"  # noqa: RUF001
+        assert ablation_table(lacking, PAIR, group="filter").rows[1][4] == "–"  # noqa: RUF001

@@ -28,8 +28,8 @@ def test_one_pair_is_told_comparison_by_comparison():
         "by seed +4.8, +7.3, +2.3).",
         "SERT+RD is right more often than SERT (+2.7 points, 95 % interval +0.1 to +5.3, Holm-corrected p = 0.0430, "
         "by seed +3.5, +3.1, +1.6).",
-        "“no filter, SERT” (filter) is right less often than the main student (−3.3 points, 95 % interval "  # noqa: RUF001
-        "−5.9 to −0.7, Holm-corrected p = 0.0120, by seed −2.8, −2.9, −4.1).",  # noqa: RUF001
+        "“no filter, SERT” (filter) is right less often than the main student (−2.8 points, 95 % interval "  # noqa: RUF001
+        "−5.4 to −0.2, Holm-corrected p = 0.0120, by seed −2.3, −2.5, −3.6).",  # noqa: RUF001
     ]
     assert sentences(findings, "Not significant") == [
         "No difference between SERT and Finetune is shown (+1.2 points, 95 % interval −1.4 to +3.8, "  # noqa: RUF001
@@ -59,14 +59,15 @@ def test_a_method_is_above_the_majority_line_only_if_every_seed_is():
 
 def test_numbers_that_are_too_good_are_said_to_be():
     assert sentences(pair_findings(make_grid(), PAIR), "Caution") == [
-        "Epoch chosen on the test set: “as compat, SERT”. Read it as too good.",
-        "Tested as the earlier harness does, faults included: “as compat, SERT”. The numbers show what these faults "
+        "Epoch chosen on the test set: “as compat”. Read it as too good.",
+        "Tested as the earlier harness does, faults included: “as compat”. The numbers show what these faults "
         "do, not how good the students are.",
         "Choosing the epoch on the test set would report, in points: Finetune +1.3, SERT +1.3, RD +1.3 and "
         "SERT+RD +1.3. Such numbers are too good.",
     ]
     honest = make_grid()
     honest["summary"] = [row for row in honest["summary"] if row["epoch_choice"] != "test-best"]
+    honest["summary"] = [row for row in honest["summary"] if row["harness"] == "clean"]
     assert sentences(pair_findings(honest, PAIR), "Caution") == []
 
 
@@ -97,10 +98,10 @@ def test_the_whole_grid_is_told_by_comparison_where_there_are_several_pairs():
         "Better: gpt2 on strategyqa (+3.9). Worse: gpt2-medium on strategyqa (−3.1)."  # noqa: RUF001
     ]
     assert sentences(findings, "no filter against main, SERT") == [
-        "Worse: gpt2 on strategyqa (−3.3) and gpt2-medium on strategyqa (−3.3)."  # noqa: RUF001
+        "Worse: gpt2 on strategyqa (−2.8) and gpt2-medium on strategyqa (−2.8)."  # noqa: RUF001
     ]
     assert sentences(findings, "Caution") == [
-        "Read as too good: “as compat, SERT” (test-best, compat).",
+        "Read as too good: “as compat” (test-best, compat).",
         "Choosing epochs on the test set would report +1.3 points on average (+1.3 to +1.3); these are too good.",
     ]
 

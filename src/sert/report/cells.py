@@ -53,7 +53,7 @@ def count(value: int | None) -> str:
 
 def decimal(value: float | None, digits: int = 2) -> str:
     """Write a plain number."""
-    return MISSING if value is None or not math.isfinite(value) else f"{value:.{digits}f}"
+    return MISSING if value is None or not math.isfinite(value) else f"{value:.{digits}f}".replace("-", MINUS)
 
 
 def percent(share: float | None) -> str:

@@ -1,9 +1,11 @@
 """Tables of a grid's ablations: each group's variants beside the main student, and what the difference to it is."""
 
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple
 
 from sert.report import cells
 from sert.report.grid_rows import (
+    LAST,
     MAIN,
     Metrics,
     Pair,
@@ -11,11 +13,10 @@ from sert.report.grid_rows import (
     ablation_comparisons,
     flagged,
     is_reported,
-    main_rows,
     of_pair,
     right_by_seed,
 )
-from sert.report.grid_tables import significance, unsigned_points
+from sert.report.grid_tables import choice_name, significance, unsigned_points
 from sert.report.table import Column, Table, build_table, if_measured
 
 
@@ -33,6 +34,7 @@ class Ablated(NamedTuple):
 
 _COLUMNS = (
     Column("Variant", lambda row: flagged(row["name"], row)),
+    Column("Epoch", lambda row: choice_name(row["epoch_choice"])),
     Column("Acc %", lambda row: cells.spread(row["accuracy"])),
     Column("k by seed / n", right_by_seed),
     Column("To main, points", lambda row: cells.points(row["difference"])),
@@ -68,40 +70,65 @@ def ablation_groups(metrics: Metrics, pair: Pair) -> list[str]:
 
 
 def ablated(metrics: Metrics, pair: Pair, *, group: str) -> list[Ablated]:
-    """List the variants of a group as the grid reports them, with their comparison with the main student."""
+    """List the variants of a group at the epoch that they are compared at, with their comparison with the main student.
+
+    That is the last epoch, or the reported one of variants that have no other.
+    """
     compared = {
         (row["a"], row["method"]): row
         for row in ablation_comparisons(metrics, pair)
         if row["b"] == MAIN and row["group"] == group
     }
-    return [
-        Ablated(row, compared.get((row["variant"], row["method"])))
-        for row in of_pair(metrics, "summary", pair)
-        if row["group"] == group and is_reported(row)
-    ]
+    by_variant: dict[tuple[str, str], list[Row]] = {}
+    for row in of_pair(metrics, "summary", pair):
+        if row["group"] == group:
+            by_variant.setdefault((row["variant"], row["method"]), []).append(row)
+    found = ((key, _compared_at(rows)) for key, rows in by_variant.items())
+    return [Ablated(row, compared.get(key)) for key, row in found if row is not None]
+
+
+def _compared_at(rows: Sequence[Row]) -> Row | None:
+    last = (row for row in rows if row["epoch_choice"] == LAST)
+    return next(last, None) or next((row for row in rows if is_reported(row)), None)
 
 
 def ablation_table(metrics: Metrics, pair: Pair, *, group: str) -> Table:
-    """Build the table of a group: the main student of each method, then its variants and their difference to it."""
+    """Build the table of a group: the main student of each method, then its variants and their difference to it.
+
+    The main student is shown at the epoch that its variants are compared at. A variant that is reported at another
+    epoch has a further row, without a difference.
+    """
     variants = ablated(metrics, pair, group=group)
     true = {row["variant"]: row["selected_true_share"] for row in of_pair(metrics, "selection", pair)}
-    methods = dict.fromkeys(each.summary["method"] for each in variants)
-    mains = {row["method"]: Ablated(row, None) for row in reversed(main_rows(metrics, pair))}
-    rows: list[dict[str, Any]] = []
-    for method in methods:
-        of_method = [each for each in variants if each.summary["method"] == method]
-        for each in ([mains[method]] if method in mains else []) + of_method:
-            rows.append(
-                {
-                    **each.summary,
-                    **{key: (each.comparison or {}).get(key) for key in _COMPARED},
-                    "name": each.name if len(methods) > 1 else each.summary["variant"],
-                    "selected_true": true.get(each.summary["variant"]),
-                }
-            )
+    methods = list(dict.fromkeys(each.summary["method"] for each in variants))
+    rows = [
+        {
+            **each.summary,
+            **{key: (each.comparison or {}).get(key) for key in _COMPARED},
+            "name": each.name if len(methods) > 1 else each.summary["variant"],
+            "selected_true": true.get(each.summary["variant"]),
+        }
+        for method in methods
+        for each in _of_method(metrics, pair, [each for each in variants if each.summary["method"] == method])
+    ]
     true_paths = if_measured(rows, _TRUE_PATHS, key="true_paths")
     selected = if_measured(rows, _SELECTED_TRUE, key="selected_true")
     return build_table(rows, (*_COLUMNS, *selected, *_OUTPUT_COLUMNS, *true_paths))
+
+
+def _of_method(metrics: Metrics, pair: Pair, variants: Sequence[Ablated]) -> list[Ablated]:
+    """Put the main student before the variants of a method, and what is reported of another epoch behind each."""
+    summary = of_pair(metrics, "summary", pair)
+    choices = {each.summary["epoch_choice"] for each in variants}
+    method = variants[0].summary["method"]
+    main = [row for row in summary if row["variant"] == MAIN and row["method"] == method]
+    shown = [row for row in main if row["epoch_choice"] in choices] or [row for row in main if is_reported(row)]
+    listed = [Ablated(row, None) for row in shown]
+    for each in variants:
+        listed.append(each)
+        same = [row for row in summary if (row["variant"], row["method"]) == (each.summary["variant"], method)]
+        listed += [Ablated(row, None) for row in same if is_reported(row) and row is not each.summary]
+    return listed
 
 
 def between_table(metrics: Metrics, pair: Pair, *, group: str) -> Table:

@@ -15,7 +15,6 @@ from sert.report.grid_rows import Row
 Rows = Sequence[Row]
 
 _HEIGHT = 3.2  # inches
-_MANY = 6  # bins whose names have no room side by side
 
 
 class Curve(NamedTuple):
@@ -27,26 +26,21 @@ class Curve(NamedTuple):
 
 
 def binned_figure(rows: Rows, *, label: str) -> Figure:
-    """Draw each method's accuracy with its interval by the bin that outputs fall into.
+    """Draw each method's accuracy with its interval over the middle of the bin that outputs fall into.
 
     Args:
-        rows: Rows of `by_length` or `by_repetition`.
+        rows: Rows of `by_length` or `by_repetition`; methods may have bins of their own.
         label: What is binned.
     """
-    bins = sorted({(row["low"], row["high"]) for row in rows}, key=lambda ends: (ends[0], ends[1] is None, ends[1]))
-    figure, axes = _frame(label)
+    figure, axes = _frame(label, whole=all(float(row["low"]).is_integer() for row in rows))
     curves = _curves(rows)
-    for number, curve in enumerate(curves):
-        shift = 0.14 * (number - (len(curves) - 1) / 2)
-        shown = [row for row in curve.rows if row["accuracy"] is not None]
-        places = [bins.index((row["low"], row["high"])) + shift for row in shown]
-        for place, row in zip(places, shown, strict=True):
+    for curve in curves:
+        shown = sorted((row for row in curve.rows if row["accuracy"] is not None), key=lambda row: row["low"])
+        middles = [row["low"] if row["high"] is None else (row["low"] + row["high"]) / 2 for row in shown]
+        for middle, row in zip(middles, shown, strict=True):
             if row["ci95"] is not None:
-                axes.plot([place, place], row["ci95"], color=curve.style.color, linewidth=1.5, solid_capstyle="butt")
-        _line(axes, places, [row["accuracy"] for row in shown], curve.style)
-    names = [f"{low:g}+" if high is None else f"{low:g}-{high:g}" for low, high in bins]
-    turned: dict[str, Any] = {"rotation": 40, "ha": "right", "rotation_mode": "anchor"} if len(bins) > _MANY else {}
-    axes.set_xticks(range(len(bins)), names, **turned)
+                axes.plot([middle, middle], row["ci95"], color=curve.style.color, linewidth=1.2, solid_capstyle="butt")
+        _line(axes, middles, [row["accuracy"] for row in shown], curve.style)
     return _named(figure, curves)
 
 
@@ -87,12 +81,13 @@ def _curves(rows: Rows) -> list[Curve]:
     ]
 
 
-def _frame(label: str) -> tuple[Figure, Axes]:
+def _frame(label: str, *, whole: bool = True) -> tuple[Figure, Axes]:
+    """Open axes of shares over a number, which is whole or not."""
     figure = blank(height=_HEIGHT)
     axes = figure.add_subplot()
     dress(axes, sides=("bottom",))
     axes.set_xlabel(label, color=INK, fontsize=FONT_SIZE)
-    axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+    axes.xaxis.set_major_locator(MaxNLocator(6, integer=whole, steps=[1, 2, 5, 10]))
     axes.yaxis.set_major_formatter(FuncFormatter(percent_tick))
     axes.yaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
     axes.tick_params(axis="y", length=0)

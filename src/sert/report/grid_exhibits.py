@@ -151,7 +151,7 @@ def _selection(metrics: Metrics, pairs: Sequence[Pair]) -> Section:
 
 def _outputs(metrics: Metrics, pairs: Sequence[Pair]) -> Section:
     notes = ["Accuracy of outputs by the length of their reasoning, and by how much of it repeats."]
-    caption = "Accuracy with 95 % intervals by "
+    caption = "Accuracy with 95 % intervals, over the middle of each bin, by "
     lengths = _drawings(
         metrics,
         pairs,
@@ -177,7 +177,7 @@ def _curves(metrics: Metrics, pairs: Sequence[Pair]) -> Section:
         "questions."
     )
     steps = _drawings(metrics, pairs, rows="steps", caption=caption, draw=steps_figure)
-    caption = "Accuracy by the number of rationales trained on, mean over seeds and one standard deviation."
+    caption = "Accuracy after the last epoch by the rationales trained on, mean over seeds and one standard deviation."
     amounts = _drawings(metrics, pairs, rows="amounts", caption=caption, draw=amounts_figure)
     folded = _numbers(metrics, pairs, steps=": training steps", amounts=": rationales")
     return Section("curves", "Learning curves", notes, drawings=[*steps, *amounts], folded=folded)

@@ -29,7 +29,7 @@ from sert.report.canvas import (
     upper_end,
 )
 from sert.report.grid_numbers import after_name
-from sert.report.grid_rows import Row, marks_of
+from sert.report.grid_rows import MAIN, Row, marks_of
 from sert.report.judging import CRITERIA
 
 Rows = Sequence[Row]
@@ -61,7 +61,7 @@ def accuracy_figure(rows: Rows, *, majority: float | None) -> Figure:
     if majority is not None:
         axes.axvline(majority, color=VERMILION, linestyle=(0, (5, 3)), linewidth=1.5)
     if ends:
-        axes.set_xlim(max(min(ends) - 0.02, 0), min(max(ends) + 0.02, 1))
+        axes.set_xlim(max(min(ends) - 0.02, -0.02), min(max(ends) + 0.02, 1.02))
     return figure
 
 
@@ -188,13 +188,17 @@ def _percent_bin(low: float, high: float | None) -> str:
 
 def budget_figure(rows: Rows) -> Figure:
     """Draw, for each way to spend a budget, the share of paths kept (upper) and of questions with one (lower)."""
-    figure, axes = panel([str(row["variant"]) for row in rows], row_height=2 * ROW_HEIGHT)
+    figure, axes = panel([_budget_name(row) for row in rows], row_height=2 * ROW_HEIGHT)
     for place, row in enumerate(rows):
         for offset, key, color in ((-0.19, "kept_share", BLUE), (0.19, "questions_kept_share", VERMILION)):
             axes.barh(place + offset, row[key] or 0, height=0.34, color=color)
             margin(axes, place + offset, f"{cells.percent(row[key])} %")
     axes.set_xlim(0, 1.02)
     return figure
+
+
+def _budget_name(row: Row) -> str:
+    return f"{MAIN}, {row['branches']}x{row['samples']}" if row["variant"] == MAIN else str(row["variant"])
 
 
 def judged_figure(scores: Mapping[str, Mapping[str, Sequence[Mapping[str, Any]]]], methods: Sequence[str]) -> Figure:

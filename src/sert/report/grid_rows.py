@@ -9,8 +9,8 @@ Metrics = Mapping[str, Any]
 Row = Mapping[str, Any]
 
 MAIN = "main"
-TEST_BEST, COMPAT = "test-best", "compat"
-CHOICES = {"last": "last epoch", "dev": "chosen on dev", TEST_BEST: "best on test"}
+LAST, TEST_BEST, COMPAT = "last", "test-best", "compat"
+CHOICES = {LAST: "last epoch", "dev": "chosen on dev", TEST_BEST: "best on test"}
 _LISTED = 4  # seeds whose numbers are written out in a cell
 
 
@@ -71,8 +71,8 @@ def is_reported(row: Row) -> bool:
 
 def seeds_of(metrics: Metrics, summary: Row) -> list[Row]:
     """Pick the rows of single seeds that a row of the summary sums up."""
-    keys = ("student", "task", "variant", "method", "epoch_choice", "harness")
-    return [row for row in section(metrics, "rows") if all(row[key] == summary[key] for key in keys)]
+    keys = ("student", "task", "variant", "method", "epoch_choice", "harness", "votes")
+    return [row for row in section(metrics, "rows") if all(row[key] == summary.get(key, row[key]) for key in keys)]
 
 
 def method_comparisons(metrics: Metrics, pair: Pair) -> list[Row]:
@@ -105,8 +105,12 @@ def marks_of(row: Row) -> str:
 
 
 def flagged(name: str, row: Row) -> str:
-    """Write a name with what sets its numbers apart; those of an epoch chosen on the test set are too good."""
-    marks = marks_of(row)
+    """Write a name with how many outputs a question vote, if several, and with what sets its numbers apart.
+
+    Those of an epoch chosen on the test set are too good.
+    """
+    votes, marks = row.get("votes") or 1, marks_of(row)
+    name = f"{name} [{votes} votes]" if votes > 1 else name
     return f"{name} ({marks}{': too good' if TEST_BEST in marks else ''})" if marks else name
 
 

@@ -37,8 +37,9 @@ def _results(metrics: Metrics, pairs: Sequence[Pair]) -> Section:
         if main_rows(metrics, pair)
     ]
     notes = [
-        "Means over seeds ± their standard deviation. The interval is that of the mean over seeds; where there is one "
-        "seed, that over questions.",
+        "Means over seeds ± their standard deviation. “95 %, questions” spans the intervals of all seeds: how far "
+        "other test questions could move a seed's accuracy. “95 %, seeds” is Student's interval of the mean: how far "
+        "other trainings could move it, on these questions.",
     ]
     return Section("results", "Results", notes, tables=[*filled(overview), *filled(each)], drawings=drawings)
 
@@ -50,7 +51,10 @@ def _names(pairs: Sequence[Pair]) -> list[str]:
 def _accuracy(metrics: Metrics, pair: Pair, *, name: str) -> Drawing:
     rows = [{**row, "interval": tables.interval_of(metrics, row)} for row in main_rows(metrics, pair)]
     figure = accuracy_figure(rows, majority=about_task(metrics, pair.task)["majority_accuracy"])
-    caption = "Accuracy with 95 % intervals; small dots: each seed; dashes: the majority class."
+    caption = (
+        "Accuracy; lines: the 95 % intervals over questions of all seeds; small dots: each seed; dashes: the majority "
+        "class."
+    )
     return Drawing(f"accuracy-{name}", pair.title, caption, figure)
 
 
@@ -112,7 +116,10 @@ def _ablations(metrics: Metrics, pairs: Sequence[Pair]) -> Section:
             compared += [(each.name, each.comparison) for each in variants if each.comparison is not None]
         names, rows = [each for each, _ in compared], [row for _, row in compared]
         drawings += _differences(pair, rows, names=names, name=f"ablations-{name}")
-    notes = ["Each variant changes one thing of the main student; differences are variant minus main, paired."]
+    notes = [
+        "Each variant changes one thing of the main student. Differences are variant minus main, paired on the same "
+        "questions, after the last epoch and over the seeds that both were run with.",
+    ]
     return Section("ablations", "Ablations", notes, tables=filled(made), drawings=drawings)
 
 

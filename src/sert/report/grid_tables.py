@@ -37,7 +37,8 @@ _RESULT_COLUMNS = (
     Column("Method", lambda row: flagged(cells.method_name(row["method"]), row)),
     Column("Acc %", lambda row: cells.spread(row["accuracy"])),
     Column("k by seed / n", right_by_seed),
-    Column("95 % interval", lambda row: cells.percent_interval(row["interval"])),
+    Column("95 %, questions", lambda row: cells.percent_interval(row["interval"])),
+    Column("95 %, seeds", lambda row: cells.percent_interval((row["accuracy"] or {}).get("ci95"))),
     Column("Strict %", lambda row: cells.spread(row["accuracy_strict"])),
     Column("Fmt", lambda row: cells.decimal(_mean(row, "format"))),
     Column("Len", lambda row: cells.decimal(_mean(row, "mean_length"), 1)),
@@ -94,10 +95,7 @@ _SEED_COLUMNS = (
 
 
 def result_table(metrics: Metrics, pair: Pair) -> Table:
-    """Build the result table of a student on a task: a row a method, then the lines that need no student.
-
-    The interval is that of the mean over seeds; of one seed it is the one over questions.
-    """
+    """Build the result table of a student on a task: a row a method, then the lines that need no student."""
     rows = [{**row, "interval": interval_of(metrics, row)} for row in main_rows(metrics, pair)]
     table = build_table(rows, (*_RESULT_COLUMNS, *if_measured(rows, _TRUE_PATHS, key="true_paths")))
     about = about_task(metrics, pair.task)
@@ -114,12 +112,9 @@ def result_table(metrics: Metrics, pair: Pair) -> Table:
 
 
 def interval_of(metrics: Metrics, row: Row) -> Sequence[float] | None:
-    """Find the interval of a summary's accuracy: over seeds, or over questions if there is one seed."""
-    accuracy = row["accuracy"]
-    if accuracy is not None and accuracy["ci95"] is not None:
-        return list(accuracy["ci95"])
-    seeds = seeds_of(metrics, row)
-    return list(seeds[0]["ci95"]) if len(seeds) == 1 and seeds[0]["ci95"] is not None else None
+    """Find where the 95 % intervals over questions of all seeds that a row of the summary sums up begin and end."""
+    intervals = [seed["ci95"] for seed in seeds_of(metrics, row) if seed["ci95"] is not None]
+    return [min(low for low, _ in intervals), max(high for _, high in intervals)] if intervals else None
 
 
 def overview_table(metrics: Metrics, task: str) -> Table:

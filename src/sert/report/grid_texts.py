@@ -11,7 +11,7 @@ from sert.report.grid_verdict import grid_findings, pair_findings
 from sert.report.table import Table, markdown_cell, markdown_table, plain_table, wrap
 from sert.report.verdict import Finding
 
-_RESULTS = ("Method", "Acc %", "k by seed / n", "95 % interval", "Strict %", "Fmt", "Len", "Rep")
+_RESULTS = ("Method", "Acc %", "k by seed / n", "95 %, questions", "Strict %", "Fmt", "Len", "Rep")
 _COMPARISONS = ("Comparison", "Difference, points", "95 % interval", "p, Holm", "At 0.05", "Detectable, points")
 _ABLATIONS = ("Variant", "Acc %", "To main, points", "95 % interval", "p, Holm", "At 0.05", "True among selected %")
 

@@ -20,9 +20,8 @@ from sert.report.grid_rows import (
     of_pair,
     pairs_of,
     points_by_seed,
-    seeds_of,
 )
-from sert.report.grid_tables import gain_of_test_best, points_range
+from sert.report.grid_tables import gain_of_test_best, interval_of, points_range
 from sert.report.verdict import Finding, compared, is_significant, listed, reasoned
 
 
@@ -126,15 +125,13 @@ def _by_seed(row: Row) -> str:
 def _against_majority(metrics: Metrics, pair: Pair) -> Finding:
     about = about_task(metrics, pair.task)
     line = about["majority_accuracy"]
-    places: dict[str, list[str]] = {"above it: ": [], "not distinguishable from it: ": [], "below it: ": []}
+    places: dict[str, list[str]] = {"above": [], "not distinguishable from": [], "below": []}
     for row in main_rows(metrics, pair):
-        intervals = [seed["ci95"] for seed in seeds_of(metrics, row) if seed["ci95"] is not None]
-        if not intervals:
-            continue
-        above, below = all(low > line for low, _ in intervals), all(high < line for _, high in intervals)
-        place = "above it: " if above else "below it: " if below else "not distinguishable from it: "
-        places[place].append(cells.method_name(row["method"]))
-    judged = "; ".join(f"{verb}{listed(names)}" for verb, names in places.items() if names)
+        interval = interval_of(metrics, row)
+        if interval is not None:
+            place = "above" if interval[0] > line else "below" if interval[1] < line else "not distinguishable from"
+            places[place].append(cells.method_name(row["method"]))
+    judged = "; ".join(f"{verb} it: {listed(names)}" for verb, names in places.items() if names)
     return Finding(
         "Majority line",
         f"Always answering “{about['majority_answer']}” scores {cells.percent(line)} %. By the 95 % intervals of every "
@@ -199,8 +196,7 @@ def _cautions(metrics: Metrics, pair: Pair) -> list[Finding]:
 
 
 def _name(row: Row) -> str:
-    name = cells.method_name(row["method"])
-    return name if row["variant"] == MAIN else f"“{row['variant']}, {name}”"
+    return cells.method_name(row["method"]) if row["variant"] == MAIN else f"“{row['variant']}”"
 
 
 def _gains(rows: Sequence[Row]) -> dict[str, float]:
