@@ -252,7 +252,8 @@ def test_a_text_of_several_lines_does_not_mislead(file: Path) -> None:
 
 
 def test_tables_in_the_wrong_place_are_named(file: Path) -> None:
-    assert "unknown key 'mining.rules'; did you mean 'rules'?" in refused(file, GOOD + "[mining.rules]\nunit = 1\n")
+    misplaced = refused(file, GOOD + "[mining.rules]\nunit = 1\n")
+    assert "unknown key 'mining.rules'; did you mean 'rules' or 'selection.rules'?" in misplaced
     assert "'tasks' = [{'kind': 'table'}]: input should be a valid table" in refused(
         file, 'name = "x"\n[[tasks]]\nkind = "table"\n'
     )

@@ -223,6 +223,13 @@ def test_a_grid_and_a_run_do_not_share_a_folder(grid: Grid, finished: RunResult,
         reproduce(grid, out=tmp_path)
 
 
+def test_workers_have_no_workers_of_their_own(grid: Grid, tmp_path: Path) -> None:
+    busy = grid.model_copy(update={"base": {**grid.base, "execution": {"workers": 2}}})
+    with pytest.raises(ConfigError, match=r"execution\.workers = 1"):
+        reproduce(busy, out=tmp_path / "out", workers=2)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_variant_that_cannot_be_run_is_refused_before_anything_is_written(grid: Grid, tmp_path: Path) -> None:
     tree = grid.model_dump()
     tree["variants"]["no filter"]["set"] = {"evaluation": {"epoch_choice": "test-best"}}

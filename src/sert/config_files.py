@@ -40,7 +40,7 @@ def load_config(path: Path, *, overrides: Iterable[str] = (), limit: int | None 
         ConfigError: If the file is missing or is not TOML, or a key or value is not allowed.
     """
     overrides, text = list(overrides), _read(path)
-    tree = apply_overrides(_parse(path, text), overrides)
+    tree = _parse(path, text, overrides)
     places = Places(text, map(_override_key, overrides))
     if limit is not None:
         config = validate(Config, tree, source=str(path), places=places)
@@ -54,7 +54,7 @@ def read_toml(path: Path) -> dict[str, Any]:
     Raises:
         ConfigError: If the file is missing, too large or no TOML.
     """
-    return _parse(path, _read(path))
+    return _parse(path, _read(path), ())
 
 
 def stage_config(tree: Mapping[str, Any], *, overrides: Iterable[str], reads: Iterable[str]) -> Config:
@@ -122,9 +122,9 @@ def validate(
         raise ConfigError("\n".join([f"{source} cannot be used:", *(f"  {line}" for line in lines)])) from None
 
 
-def _parse(path: Path, text: str) -> dict[str, Any]:
+def _parse(path: Path, text: str, overrides: Iterable[str]) -> dict[str, Any]:
     try:
-        return tomllib.loads(text)
+        return apply_overrides(tomllib.loads(text), overrides)
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{path} is not a TOML file: {explain_syntax(text, error)}") from None
     except RecursionError:

@@ -12,7 +12,7 @@ import tomli_w
 
 from sert.checks import check_endpoints
 from sert.config_files import read_toml, validate
-from sert.errors import DataError
+from sert.errors import ConfigError, DataError
 from sert.estimate import Estimate, estimate
 from sert.evaluation.grid_summary import GridSummary, Place
 from sert.grid import MAIN, Arm, Grid, arms_of
@@ -94,6 +94,11 @@ def reproduce(grid: Grid, *, out: Path | None = None, workers: int = 1, reporter
     if (out / CONFIG).exists():
         raise DataError(f"{out} is the folder of a run with one configuration; give the grid another with --out.")
     arms = build_grid(grid, out=out, reporter=reporter if workers == 1 else Silent())
+    if workers > 1 and any(arm.config.execution.workers > 1 for arm, _ in arms):
+        raise ConfigError(
+            f"{workers} stages side by side cannot decode with execution.workers above 1 each; "
+            "set execution.workers = 1, or leave out --workers."
+        )
     stages = distinct_stages(arms)
     for arm, tasks in arms:
         check_endpoints(
