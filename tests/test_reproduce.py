@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from hostile_support import sert
 from sert.errors import ConfigError, DataError
 from sert.evaluation.several_seeds import paired_over_seeds
 from sert.grid import Grid, load_grid
@@ -210,6 +211,14 @@ def test_the_report_is_written_again_and_damage_is_found_and_mended(grid: Grid, 
     assert [each.mended for each in broken] == [True]
     assert verdicts.read_bytes() == content
     assert [each for each in verify(made.folder) if each.damage] == []
+
+
+def test_the_command_reports_a_grid_again(grid: Grid, finished: RunResult, capsys: pytest.CaptureFixture[str]) -> None:
+    reproduce(grid, out=finished.folder)
+    ended = sert(["report", str(finished.folder)], capsys=capsys)
+    assert ended.code == 0, ended.err
+    assert "lab on lab-yes-no: 12 test questions, seeds 0, 1" in ended.out
+    assert f"Report: {finished.report}" in ended.out
 
 
 def test_a_grid_and_a_run_do_not_share_a_folder(grid: Grid, finished: RunResult, tmp_path: Path) -> None:

@@ -51,18 +51,21 @@ def run_command(
 @click.argument("folder", type=click.Path(path_type=Path))
 @JSON
 def report_command(folder: Path, as_json: bool) -> None:
-    """Write the report of a finished run again.
+    """Write the report of a finished run, or of a finished grid, again.
 
     \b
     sert report runs/demo
+    sert report runs/lab
     """
+    from sert.report.grid_texts import grid_terminal_table
     from sert.report.texts import terminal_table
-    from sert.runs import report_run
+    from sert.reproduce import report_any
+    from sert.run_folders import GRID
 
-    result = report_run(folder)
+    result = report_any(folder)
     if as_json:
         return print_json(result.metrics)
-    click.echo(terminal_table(result.metrics))
+    click.echo((grid_terminal_table if (folder / GRID).is_file() else terminal_table)(result.metrics))
     click.echo(printable(f"\nReport: {result.report}"))
 
 
