@@ -34,6 +34,7 @@ LAYERS = {
     "sert.tasks": 4,
     "sert.lab.oracle": 5,  # these two read questions and answers as tasks do
     "sert.lab.verifier": 5,
+    "sert.grid": 5,
     "sert.endpoint": 5,
     "sert.student": 6,
     "sert.lab.build": 7,  # trains a student
@@ -45,7 +46,6 @@ LAYERS = {
     "sert.stages": 8,
     "sert.task_stages": 9,
     "sert.method": 10,
-    "sert.grid": 9,
     "sert.estimate": 9,
     "sert.results": 11,
     "sert.run_folders": 10,

@@ -50,7 +50,13 @@ class Grid(Section):
 
 
 class Arm(NamedTuple):
-    """One run of the grid: a whole configuration, and where in the grid it is."""
+    """One run of the grid: a whole configuration, and where in the grid it is.
+
+    Attributes:
+        student: Its label.
+        variant: Name of a variant, `main` for what is not changed.
+        group: The variant's group, None for main.
+    """
 
     student: str
     seed: int

@@ -10,12 +10,12 @@
 `sert.task_stages` says of each stage what it depends on and how it is made.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from sert.checks import check_task, methods_of
+from sert.checks import check_endpoints, check_task, methods_of
 from sert.config import Config, Method
 from sert.progress import Reporter
 from sert.records import Example
@@ -149,3 +149,16 @@ def build_method(
     return [
         TaskMethod(task, config, data=data[task], out=out, reporter=reporter, prefix=prefix) for task in config.tasks
     ]
+
+
+def check_calls(config: Config, tasks: Sequence[TaskMethod]) -> None:
+    """Check the endpoints that unfinished stages will call, without calling them.
+
+    Raises:
+        ConfigError: If it is not said who pays, or an address or a key cannot be used.
+    """
+    check_endpoints(
+        config,
+        teaches=any(task.taught is not None and not task.taught.finished for task in tasks),
+        judges=any(task.judged is not None and not task.judged.finished for task in tasks),
+    )

@@ -4,31 +4,40 @@ import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import tomli_w
 
-from sert.checks import check_endpoints
 from sert.config_files import read_toml, validate
 from sert.errors import ConfigError, DataError
 from sert.estimate import Estimate, estimate
-from sert.evaluation.grid_summary import GridSummary, Place
+from sert.evaluation.grid_summary import GridSummary
 from sert.grid import MAIN, Arm, Grid, arms_of
-from sert.method import TaskMethod, build_method
+from sert.method import TaskMethod, build_method, check_calls
 from sert.progress import Advance, Reporter, Silent
 from sert.report.examples import ShownPath, ShownPrediction
 from sert.report.grid_page import write_grid_report
 from sert.results import read_results
-from sert.run_folders import CONFIG, GRID, PlannedStage, RunResult, Settings, begin, plan_stages, publish, seal
+from sert.run_folders import (
+    CONFIG,
+    GRID,
+    PlannedStage,
+    RunResult,
+    Settings,
+    carry_out,
+    plan_stages,
+    publish,
+    report_again,
+)
 from sert.runs import report_run, stages_of_run
 from sert.showing import shown_paths, shown_predictions, warnings_of
-from sert.stages import Stage, needs_of, write_plan
-from sert.store.artifacts import MANIFEST, content_key
+from sert.stages import Stage, needs_of
+from sert.store.artifacts import content_key
 from sert.store.disk import remove
 from sert.store.executors import LocalProcesses, Run
-from sert.store.lock import run_lock
 from sert.store.units import Unit, UnitStore
 
 SHOWN = 20
@@ -101,19 +110,14 @@ def reproduce(grid: Grid, *, out: Path | None = None, workers: int = 1, reporter
         )
     stages = distinct_stages(arms)
     for arm, tasks in arms:
-        check_endpoints(
-            arm.config,
-            teaches=any(task.taught is not None and not task.taught.finished for task in tasks),
-            judges=any(task.judged is not None and not task.judged.finished for task in tasks),
-        )
-    with run_lock(out):
-        begin(_settings(grid), stages, out, reporter)
-        to_do = [stage for stage in stages if not stage.finished]
+        check_calls(arm.config, tasks)
+
+    def make(to_do: list[Stage]) -> None:
         reporter.say(f"{grid.name}: {len(stages)} stages, {len(stages) - len(to_do)} of them finished earlier")
         _make(to_do, grid, out, workers, reporter)
-        metrics = _write_report(grid, arms, out, reporter)
-        took = seal(_settings(grid), stages, out)
-    return RunResult(out, metrics, len(to_do), len(stages) - len(to_do), took)
+
+    report = partial(_write_report, grid, arms, out, reporter)
+    return carry_out(_settings(grid), stages, out, reporter, make=make, report=report)
 
 
 def load_kept_grid(folder: Path) -> Grid:
@@ -133,12 +137,7 @@ def report_grid(folder: Path) -> RunResult:
     unfinished = [stage.name for stage in stages if not stage.finished]
     if unfinished:
         raise DataError(f"{folder} is not finished: {len(unfinished)} stages to do, {unfinished[0]} first.")
-    with run_lock(folder):
-        (folder / MANIFEST).unlink(missing_ok=True)
-        metrics = _write_report(grid, arms, folder, Silent())
-        write_plan(folder, stages)
-        took = seal(_settings(grid), stages, folder)
-    return RunResult(folder, metrics, 0, len(stages), took)
+    return report_again(_settings(grid), stages, folder, report=partial(_write_report, grid, arms, folder, Silent()))
 
 
 def report_any(folder: Path) -> RunResult:
@@ -203,7 +202,7 @@ def _write_report(grid: Grid, arms: Sequence[ArmMethods], out: Path, reporter: R
     with reporter.track(f"{grid.name}, report", len(arms), "runs") as advance:
         for arm, tasks in arms:
             for result in map(read_results, tasks):
-                summary.add(Place(arm.student, arm.seed, arm.variant, arm.group, arm.config), result)
+                summary.add(arm, result)
                 if arm.variant == MAIN:
                     warnings |= dict.fromkeys(f"{arm.prefix}{warning}" for warning in warnings_of(result))
                 if arm.variant == MAIN and arm.seed == grid.seeds[0] and arm.student == next(iter(grid.students)):

@@ -1,6 +1,8 @@
 """What the finished stages of a task left, read for a report."""
 
 from collections.abc import Callable
+from functools import cache, partial
+from typing import TYPE_CHECKING
 
 from sert.checks import LAB_KINDS
 from sert.config import Method
@@ -11,12 +13,15 @@ from sert.records import Path, Prediction, Question, Verdict
 from sert.stages import Stage
 from sert.store.tables import StoredTable, read_table
 
+if TYPE_CHECKING:
+    from sert.lab.verifier import Verification
+
 
 def read_results(method: TaskMethod) -> TaskResults:
     """Read what the stages of a task left. Every stage must be finished."""
     training = {name: stage.result().counts for name, stage in method.trained.items()}
     snapshots = {name: _snapshots_of(method, name) for name in method.snapshots}
-    is_lab = method.settings.kind in LAB_KINDS
+    verification = _lab_verification() if method.settings.kind in LAB_KINDS else None
     choice = method.config.evaluation.epoch_choice
     chosen = {
         name: each.predictions for name in snapshots for each in choose_epochs(snapshots[name]) if each.choice == choice
@@ -42,8 +47,8 @@ def read_results(method: TaskMethod) -> TaskResults:
         probes={decoding: _paths_of(stage) for decoding, stage in method.probes.items()},
         scored={decoding: _paths_of(stage) for decoding, stage in method.scored.items()},
         judged=method.judged.result().counts if method.judged else None,
-        verifier=_lab_verifier() if is_lab else None,
-        scorer=_lab_scorer() if is_lab else None,
+        verifier=(lambda question, text: verification(question, text).true) if verification else None,
+        scorer=(lambda question, text: verification(question, text).score) if verification else None,
     )
 
 
@@ -64,15 +69,9 @@ def _predictions_of(stage: Stage) -> list[Prediction]:
     return read_table(stage.result().file("predictions.parquet"), Prediction)
 
 
-def _lab_verifier() -> Callable[[Question, str], bool]:
+def _lab_verification() -> "Callable[[Question, str], Verification]":
+    """Make what verifies a path of the lab; tables and figures ask for the same ones again."""
     from sert.lab.verifier import verify
     from sert.lab.world import lab_world
 
-    return lambda question, text: verify(lab_world(), question, text).true
-
-
-def _lab_scorer() -> Callable[[Question, str], float]:
-    from sert.lab.verifier import verify
-    from sert.lab.world import lab_world
-
-    return lambda question, text: verify(lab_world(), question, text).score
+    return cache(partial(verify, lab_world()))

@@ -10,6 +10,7 @@ from sert.progress import Reporter
 from sert.stages import PLAN, Stage, read_plan, spent, why_again, write_plan
 from sert.store.artifacts import MANIFEST, WORK_ENDING, file_hash, json_text, signed, tidy
 from sert.store.disk import put, remove, sync, sync_tree, writing
+from sert.store.lock import run_lock
 
 CONFIG, GRID = "config.toml", "grid.toml"
 REPORT = "report"
@@ -73,7 +74,54 @@ def plan_stages(stages: Sequence[Stage], out: Path) -> list[PlannedStage]:
     ]
 
 
-def begin(settings: Settings, stages: Sequence[Stage], out: Path, reporter: Reporter) -> None:
+def carry_out(
+    settings: Settings,
+    stages: Sequence[Stage],
+    out: Path,
+    reporter: Reporter,
+    *,
+    make: Callable[[list[Stage]], object],
+    report: Callable[[], dict[str, Any]],
+) -> RunResult:
+    """Make the stages that are not finished, and then the report, while nobody else writes there.
+
+    Args:
+        settings: What was asked for.
+        stages: All stages.
+        out: The folder.
+        reporter: Told of what changed since the last time.
+        make: Makes the stages that it is given.
+        report: Writes the report, and returns its numbers.
+
+    Raises:
+        RunLockedError: If another process writes there.
+    """
+    with run_lock(out):
+        _begin(settings, stages, out, reporter)
+        to_do = [stage for stage in stages if not stage.finished]
+        make(to_do)
+        metrics = report()
+        took = _seal(settings, stages, out)
+    return RunResult(out, metrics, len(to_do), len(stages) - len(to_do), took)
+
+
+def report_again(
+    settings: Settings, stages: Sequence[Stage], out: Path, *, report: Callable[[], dict[str, Any]]
+) -> RunResult:
+    """Write the report of finished stages again.
+
+    Raises:
+        RunLockedError: If another process writes there.
+    """
+    with run_lock(out):
+        (out / MANIFEST).unlink(missing_ok=True)
+        metrics = report()
+        write_plan(out, stages)
+        took = _seal(settings, stages, out)
+    return RunResult(out, metrics, 0, len(stages), took)
+
+
+def _begin(settings: Settings, stages: Sequence[Stage], out: Path, reporter: Reporter) -> None:
     """Clear what a killed run left, say what a changed configuration means, and write down what is to be done.
 
     The run's manifest goes first and comes last: without it, nobody takes what is being changed for damage.
@@ -108,7 +156,7 @@ def publish(out: Path, write: Callable[[Path], object]) -> None:
         shutil.rmtree(fresh, ignore_errors=True)
 
 
-def seal(settings: Settings, stages: Sequence[Stage], out: Path) -> dict[str, Any]:
+def _seal(settings: Settings, stages: Sequence[Stage], out: Path) -> dict[str, Any]:
     """Write the run's manifest (stages, what they took, hashes of the files beside them); return what they took."""
     took = spent(stages)
     files = [out / settings.file, out / PLAN, *sorted(file for file in (out / REPORT).rglob("*") if file.is_file())]

@@ -2,26 +2,35 @@
 
 import time
 from collections.abc import Sequence
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import tomli_w
 
-from sert.checks import check_endpoints
 from sert.config import Config
 from sert.config_files import load_config
 from sert.errors import DataError
 from sert.evaluation.summary import summarize_tasks
-from sert.method import TaskMethod, build_method
+from sert.method import TaskMethod, build_method, check_calls
 from sert.progress import Reporter, Silent
 from sert.report.page import write_report
 from sert.results import read_results
-from sert.run_folders import CONFIG, GRID, PlannedStage, RunResult, Settings, begin, plan_stages, publish, seal
+from sert.run_folders import (
+    CONFIG,
+    GRID,
+    PlannedStage,
+    RunResult,
+    Settings,
+    carry_out,
+    plan_stages,
+    publish,
+    report_again,
+)
 from sert.showing import shown_paths, shown_predictions, warnings_of
-from sert.stages import Stage, write_plan
-from sert.store.artifacts import MANIFEST, content_key
-from sert.store.lock import run_lock
+from sert.stages import Stage
+from sert.store.artifacts import content_key
 
 
 def plan(config: Config, *, out: Path) -> list[PlannedStage]:
@@ -57,23 +66,18 @@ def run(config: Config, *, out: Path | None = None, reporter: Reporter | None = 
         raise DataError(f"{out} is the folder of a grid; give this run another with --out.")
     tasks = build_method(config, out=out, reporter=reporter)
     stages = _stages(tasks)
-    check_endpoints(
-        config,
-        teaches=any(task.taught is not None and not task.taught.finished for task in tasks),
-        judges=any(task.judged is not None and not task.judged.finished for task in tasks),
-    )
-    with run_lock(out):
-        begin(_settings(config), stages, out, reporter)
-        to_do = [stage for stage in stages if not stage.finished]
+    check_calls(config, tasks)
+
+    def make(to_do: list[Stage]) -> None:
         for stage in stages:
             if stage in to_do:
                 reporter.say(f"{stage.name}: {stage.work}")
                 stage.result()
             else:
                 reporter.say(f"{stage.name}: finished earlier, skipped")
-        metrics = _write_report(config, tasks, out)
-        took = seal(_settings(config), stages, out)
-    return RunResult(out, metrics, len(to_do), len(stages) - len(to_do), took)
+
+    report = partial(_write_report, config, tasks, out)
+    return carry_out(_settings(config), stages, out, reporter, make=make, report=report)
 
 
 def report_run(folder: Path) -> RunResult:
@@ -90,12 +94,7 @@ def report_run(folder: Path) -> RunResult:
     unfinished = [stage.name for stage in stages if not stage.finished]
     if unfinished:
         raise DataError(f"{folder} is not finished: {', '.join(unfinished)} to do. Run it again with `sert run`.")
-    with run_lock(folder):
-        (folder / MANIFEST).unlink(missing_ok=True)
-        metrics = _write_report(config, tasks, folder)
-        write_plan(folder, stages)
-        took = seal(_settings(config), stages, folder)
-    return RunResult(folder, metrics, 0, len(stages), took)
+    return report_again(_settings(config), stages, folder, report=partial(_write_report, config, tasks, folder))
 
 
 def _settings(config: Config) -> Settings:

@@ -1,5 +1,6 @@
 """What is in a page, for the tests of pages."""
 
+import re
 from html.parser import HTMLParser
 
 VOID = {"meta", "link", "br", "hr", "img", "input"}
@@ -29,3 +30,21 @@ class Elements(HTMLParser):
 
     def handle_data(self, data):
         self.texts.append(data)
+
+
+def assert_asks_for_nothing(page):
+    """Check that a page loads nothing, runs nothing, and points nowhere but into itself."""
+    elements = Elements(page).elements
+    assert not {tag for tag, _ in elements} & {"script", "link", "img", "iframe", "object", "form", "base"}
+    assert [attributes["content"] for _, attributes in elements if attributes.get("http-equiv")] == [POLICY]
+    for _, attributes in elements:
+        for name, value in attributes.items():
+            assert not name.startswith("on")
+            if name in ("href", "xlink:href", "src"):
+                assert value.startswith("#")
+    assert set(re.findall(r"https?://[^\s\"'<]+", page)) <= {
+        "http://www.w3.org/2000/svg",
+        "http://www.w3.org/1999/xlink",
+    }
+    assert "@import" not in page
+    assert set(re.findall(r"url\((.)", page)) <= {"#"}

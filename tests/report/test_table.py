@@ -1,7 +1,7 @@
 import pytest
 from report_data import HOSTILE, UNBROKEN, make_hostile, make_metrics
 
-from sert.report.table import result_table
+from sert.report.table import epoch_table, result_table
 from sert.report.texts import markdown_tables, terminal_table
 
 
@@ -15,6 +15,20 @@ def test_result_table_rows():
         *("Finetune", "54.8", "219/400", "49.8 to 59.6", "54.8", "1.00", "0.0", "–", "0.0", "0.0"),  # noqa: RUF001
     )
     assert [row[:2] for row in table.rows[-2:]] == [("Majority class: no", "52.8"), ("Chance", "50.0")]
+
+
+def test_the_ways_of_choosing_the_epoch_stand_side_by_side_where_there_are_several():
+    metrics = make_metrics()
+    assert epoch_table(metrics, metrics["tasks"][0]["task"]).is_empty
+    (sert,) = [row for row in metrics["rows"] if (row["task"], row["method"]) == (metrics["tasks"][0]["task"], "sert")]
+    for row in metrics["rows"]:
+        row["step"] = 1500
+    best = sert | {"epoch_choice": "test-best", "step": 1000, "accuracy": 0.755, "primary": False}
+    metrics["rows"].append(best)
+    table = epoch_table(metrics, sert["task"])
+    assert table.header == ("Method", "last epoch %", "best on test % (too good)")
+    assert ("SERT", "71.0 (step 1,500)", "75.5 (step 1,000)") in table.rows
+    assert [row[0] for row in result_table(metrics, metrics["tasks"][0]).rows].count("SERT") == 1
 
 
 def test_true_paths_are_a_column_only_where_they_were_measured():

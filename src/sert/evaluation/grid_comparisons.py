@@ -14,8 +14,8 @@ from sert.evaluation.multiplicity import holm
 from sert.evaluation.several_seeds import paired_over_seeds
 from sert.evaluation.statistics import smallest_detectable_difference
 from sert.evaluation.summary import COMPARED
+from sert.grid import MAIN
 
-MAIN = "main"
 TEST = "exact sign flips of the mean over seeds, paired by question"
 
 Row = dict[str, Any]

@@ -5,34 +5,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sert.config import Config, Method
+from sert.config import Method
 from sert.evaluation import exhibits, pooling
 from sert.evaluation.grid_comparisons import Outcome, compare_main, compare_means, compare_variants
 from sert.evaluation.several_seeds import over_seeds
 from sert.evaluation.summary import TaskResults, funnel_rows, result_rows, task_row
+from sert.grid import MAIN, Arm
 
-MAIN = "main"
 MEASURES = ("accuracy", "accuracy_strict", "format", "mean_length", "repetition", "reasoned", "true_paths")
 
 Row = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where in the grid some results are.
-
-    Attributes:
-        student: Its label.
-        variant: Name of a variant, `main` for what is not changed.
-        group: The variant's group, None for main.
-        config: The configuration of this run.
-    """
-
-    student: str
-    seed: int
-    variant: str
-    group: str | None
-    config: Config
 
 
 @dataclass
@@ -45,29 +27,29 @@ class GridSummary:
     _counted: dict[str, list[Row]] = field(default_factory=lambda: defaultdict(list))
     _groups: dict[str, str | None] = field(default_factory=dict)
 
-    def add(self, place: Place, result: TaskResults) -> None:
+    def add(self, arm: Arm, result: TaskResults) -> None:
         """Take the results of one run on one task."""
-        about = {"student": place.student, "task": result.task}
-        of_variant = {**about, "variant": place.variant, "group": place.group}
-        self._groups[place.variant] = place.group
+        about = {"student": arm.student, "task": result.task}
+        of_variant = {**about, "variant": arm.variant, "group": arm.group}
+        self._groups[arm.variant] = arm.group
         self._tasks.setdefault(result.task, task_row(result))
         for row in result_rows(result):
-            self.rows.append({**of_variant, "seed": place.seed, **row})
-        self.outcomes += _outcomes(place, result)
+            self.rows.append({**of_variant, "seed": arm.seed, **row})
+        self.outcomes += _outcomes(arm, result)
         if result.verdicts:
             self._count("selection", of_variant, [exhibits.selection_counts(result)])
-            if place.group in (None, "budget"):
-                mining = place.config.mining
+            if arm.group in (None, "budget"):
+                mining = arm.config.mining
                 shape = {"branches": mining.branches, "samples": mining.samples}
-                self._count("budget", {**of_variant, **shape}, [exhibits.budget_row(result, place.config.rules)])
-        if place.group == "rationales" or place.variant == MAIN:
-            self._count("amounts", of_variant, _amounts(place, result))
-        if place.variant == MAIN:
-            self._add_main(about, place, result)
+                self._count("budget", {**of_variant, **shape}, [exhibits.budget_row(result, arm.config.rules)])
+        if arm.group == "rationales" or arm.variant == MAIN:
+            self._count("amounts", of_variant, _amounts(arm, result))
+        if arm.variant == MAIN:
+            self._add_main(about, arm, result)
 
-    def _add_main(self, about: Row, place: Place, result: TaskResults) -> None:
+    def _add_main(self, about: Row, arm: Arm, result: TaskResults) -> None:
         self._count("bands", about, exhibits.band_rows(result))
-        self._count("steps", {**about, "seed": place.seed}, _steps(result))
+        self._count("steps", {**about, "seed": arm.seed}, _steps(result))
         if result.verdicts:
             self._count("funnel", about, funnel_rows(result))
             self._count("filtering", about, exhibits.filtering_rows(result))
@@ -75,7 +57,7 @@ class GridSummary:
             self._count("first_tokens", about, branches)
             self._count("first_token_bins", about, bins)
         if result.judged is not None:
-            self._count("judged", {**about, "seed": place.seed}, [dict(result.judged)])
+            self._count("judged", {**about, "seed": arm.seed}, [dict(result.judged)])
 
     def _count(self, section: str, about: Mapping[str, Any], rows: Iterable[Row]) -> None:
         self._counted[section] += [{**about, **row} for row in rows]
@@ -131,7 +113,7 @@ def _spread(values: Sequence[float | None]) -> Row | None:
     return pooling.spread_of(over_seeds(known)) if known else None
 
 
-def _outcomes(place: Place, result: TaskResults) -> list[Outcome]:
+def _outcomes(arm: Arm, result: TaskResults) -> list[Outcome]:
     """Keep of each prediction what comparisons need: of the primary snapshot, and of the last one."""
     order = [question.question_id for question in result.test]
     kept = []
@@ -140,11 +122,11 @@ def _outcomes(place: Place, result: TaskResults) -> list[Outcome]:
         last = {each.question_id: each for each in result.choices(method)[0].predictions}
         kept.append(
             Outcome(
-                student=place.student,
+                student=arm.student,
                 task=result.task,
-                variant=place.variant,
+                variant=arm.variant,
                 method=method,
-                seed=place.seed,
+                seed=arm.seed,
                 correct=[by_id[name].correct_loose for name in order],
                 correct_last=[last[name].correct_loose for name in order],
                 lengths=[float(by_id[name].reasoning_tokens) for name in order],
@@ -154,7 +136,7 @@ def _outcomes(place: Place, result: TaskResults) -> list[Outcome]:
     return kept
 
 
-def _amounts(place: Place, result: TaskResults) -> list[Row]:
+def _amounts(arm: Arm, result: TaskResults) -> list[Row]:
     """Say how right the distilled students are that were trained on this many rationales, at their last epoch."""
     methods: tuple[Method, ...] = ("rd", "sert+rd")
     return [

@@ -11,6 +11,7 @@ import numpy as np
 from sert.evaluation.grid_comparisons import Outcome
 from sert.evaluation.several_seeds import OverSeeds, over_seeds
 from sert.evaluation.statistics import wilson_interval
+from sert.grid import MAIN
 
 Row = dict[str, Any]
 
@@ -55,7 +56,7 @@ def pool_selection(rows: Iterable[Row], mined: Iterable[Row]) -> list[Row]:
     pooled = []
     for key, group in _grouped(rows, "student", "task", "variant", "group"):
         selected, known = _sum(group, "with_selected"), all(row["selected_true"] is not None for row in group)
-        main = (key["student"], key["task"], "main")
+        main = (key["student"], key["task"], MAIN)
         pooled.append(
             {
                 **key,

@@ -28,6 +28,19 @@ RULES = {
 }
 
 
+EPOCHS = {"last": "last epoch", "dev": "chosen on dev", "test-best": "best on test"}
+
+
+def epoch_name(choice: str | None) -> str:
+    """Name a way of choosing the epoch; an untrained student has none."""
+    return MISSING if choice is None else EPOCHS.get(choice, choice)
+
+
+def epoch_heading(choice: str) -> str:
+    """Name what a way of choosing the epoch comes to, as a heading over accuracies."""
+    return f"{epoch_name(choice)} %{' (too good)' if choice == 'test-best' else ''}"
+
+
 def method_name(method: str) -> str:
     """Name a method for people; other names are kept as they are."""
     return METHODS.get(method, method)
@@ -71,6 +84,11 @@ def points(difference: float | None) -> str:
     if difference is None or not math.isfinite(difference):
         return MISSING
     return f"{100 * difference:+.1f}".replace("-", MINUS)
+
+
+def unsigned_points(size: float | None) -> str:
+    """Write a size of a difference in percentage points."""
+    return points(size).lstrip("+")
 
 
 def points_interval(interval: Sequence[float] | None) -> str:

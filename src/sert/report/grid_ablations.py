@@ -16,7 +16,7 @@ from sert.report.grid_rows import (
     of_pair,
     right_by_seed,
 )
-from sert.report.grid_tables import choice_name, significance, unsigned_points
+from sert.report.grid_tables import FOUND_COLUMNS
 from sert.report.table import Column, Table, build_table, if_measured
 
 
@@ -34,14 +34,12 @@ class Ablated(NamedTuple):
 
 _COLUMNS = (
     Column("Variant", lambda row: flagged(row["name"], row)),
-    Column("Epoch", lambda row: choice_name(row["epoch_choice"])),
+    Column("Epoch", lambda row: cells.epoch_name(row["epoch_choice"])),
     Column("Acc %", lambda row: cells.spread(row["accuracy"])),
     Column("k by seed / n", right_by_seed),
     Column("To main, points", lambda row: cells.points(row["difference"])),
     Column("95 % interval", lambda row: cells.points_interval(row["ci95"])),
-    Column("p, Holm", lambda row: cells.p_value(row["p_holm"])),
-    Column("At 0.05", lambda row: significance(row)),
-    Column("Detectable, points", lambda row: unsigned_points(row["detectable"])),
+    *FOUND_COLUMNS,
 )
 _OUTPUT_COLUMNS = (
     Column("Strict %", lambda row: cells.spread(row["accuracy_strict"])),
@@ -56,9 +54,7 @@ _BETWEEN_COLUMNS = (
     Column("Comparison", lambda row: f"{row['a']} against {row['b']}, {cells.method_name(str(row['method']))}"),
     Column("Difference, points", lambda row: cells.points(row["difference"])),
     Column("95 % interval", lambda row: cells.points_interval(row["ci95"])),
-    Column("p, Holm", lambda row: cells.p_value(row["p_holm"])),
-    Column("At 0.05", lambda row: significance(row)),
-    Column("Detectable, points", lambda row: unsigned_points(row["detectable"])),
+    *FOUND_COLUMNS,
 )
 _COMPARED = ("difference", "ci95", "p_holm", "detectable")
 

@@ -10,7 +10,6 @@ Row = Mapping[str, Any]
 
 MAIN = "main"
 LAST, TEST_BEST, COMPAT = "last", "test-best", "compat"
-CHOICES = {LAST: "last epoch", "dev": "chosen on dev", TEST_BEST: "best on test"}
 _LISTED = 4  # seeds whose numbers are written out in a cell
 
 

@@ -5,7 +5,6 @@ from typing import Any
 
 from sert.report import cells
 from sert.report.grid_rows import (
-    CHOICES,
     MAIN,
     TEST_BEST,
     Metrics,
@@ -23,7 +22,7 @@ from sert.report.grid_rows import (
     section,
     seeds_of,
 )
-from sert.report.table import FUNNEL_COLUMNS, FUNNEL_TRUE, Column, Table, build_table, if_measured
+from sert.report.table import FUNNEL_COLUMNS, FUNNEL_TRUE, Column, Table, build_table, if_measured, selection_rows
 from sert.report.verdict import is_significant
 
 _MEASURES = {"mean_length": ("Len, tokens", 1), "repetition": ("Rep", 3)}
@@ -46,15 +45,19 @@ _RESULT_COLUMNS = (
     Column("Reasoned %", lambda row: cells.percent(_mean(row, "reasoned"))),
 )
 _TRUE_PATHS = Column("True paths %", lambda row: cells.percent(_mean(row, "true_paths")))
+FOUND_COLUMNS = (
+    Column("p, Holm", lambda row: cells.p_value(row["p_holm"])),
+    Column("At 0.05", lambda row: significance(row)),
+    Column("Detectable, points", lambda row: cells.unsigned_points(row["detectable"])),
+)
+"""Whether a difference was found, and what could have been."""
 _COMPARISON_COLUMNS = (
     Column("Comparison", lambda row: f"{cells.method_name(row['a'])} against {cells.method_name(row['b'])}"),
     Column("Difference, points", lambda row: cells.points(row["difference"])),
     Column("By seed", points_by_seed),
     Column("95 % interval", lambda row: cells.points_interval(row["ci95"])),
     Column("p", lambda row: cells.p_value(row["p_value"])),
-    Column("p, Holm", lambda row: cells.p_value(row["p_holm"])),
-    Column("At 0.05", lambda row: significance(row)),
-    Column("Detectable, points", lambda row: unsigned_points(row["detectable"])),
+    *FOUND_COLUMNS,
 )
 _MEAN_COLUMNS = (
     Column("Comparison", lambda row: f"{cells.method_name(row['a'])} against {cells.method_name(row['b'])}"),
@@ -66,18 +69,10 @@ _MEAN_COLUMNS = (
     Column("At 0.05", lambda row: significance(row)),
     Column("Questions", lambda row: cells.count(row["n"])),
 )
-_SELECTION_COLUMNS = (
-    Column("Variant", lambda row: str(row["variant"])),
-    Column("Train questions", lambda row: cells.count(row["questions"])),
-    Column("With a selected path", lambda row: cells.count(row["with_selected"])),
-    Column("Its own conclusion is gold", lambda row: cells.count(row["selected_agree"])),
-)
-_SELECTED_TRUE = Column("True among selected %", lambda row: cells.percent(row["selected_true_share"]))
-_MINED_TRUE = Column("True among mined %", lambda row: cells.percent(row["mined_true_share"]))
 _SEED_COLUMNS = (
     Column("Method", lambda row: _seed_name(row)),
     Column("Seed", lambda row: str(row["seed"])),
-    Column("Epoch", lambda row: choice_name(row["epoch_choice"])),
+    Column("Epoch", lambda row: cells.epoch_name(row["epoch_choice"])),
     Column("Acc %", lambda row: cells.percent(row["accuracy"])),
     Column("k/n", lambda row: f"{row['correct']}/{row['n']}"),
     Column("95 % interval", lambda row: cells.percent_interval(row["ci95"])),
@@ -148,10 +143,10 @@ def choice_table(metrics: Metrics, pair: Pair) -> Table:
             name = flagged(cells.method_name(row["method"]), {**row, "epoch_choice": None})
             by_method.setdefault(name, {})[row["epoch_choice"]] = row
     found = {choice for rows in by_method.values() for choice in rows}
-    choices = [*(each for each in CHOICES if each in found), *sorted(found - CHOICES.keys())]
+    choices = [*(each for each in cells.EPOCHS if each in found), *sorted(found - cells.EPOCHS.keys())]
     if len(choices) < 2:
         return Table((), [])
-    headings = (_choice_heading(choice) for choice in choices)
+    headings = (cells.epoch_heading(choice) for choice in choices)
     table = Table(("Method", *headings, "Test-best above reported, points"), [])
     for name, rows in by_method.items():
         reported = next((row for row in rows.values() if row["primary"]), None)
@@ -165,16 +160,6 @@ def gain_of_test_best(best: Row | None, reported: Row | None) -> float | None:
     if best is None or reported is None or best["accuracy"] is None or reported["accuracy"] is None:
         return None
     return float(best["accuracy"]["mean"] - reported["accuracy"]["mean"])
-
-
-def choice_name(choice: str | None) -> str:
-    """Say how an epoch was chosen."""
-    return cells.MISSING if choice is None else CHOICES.get(choice, choice)
-
-
-def _choice_heading(choice: str) -> str:
-    heading = f"{choice_name(choice)} %"
-    return f"{heading} (too good)" if choice == TEST_BEST else heading
 
 
 def _choice_cell(row: Row | None) -> str:
@@ -202,8 +187,7 @@ def funnel_table(metrics: Metrics, pair: Pair) -> Table:
 def selection_table(metrics: Metrics, pair: Pair) -> Table:
     """Build the table of what was selected, a row a variant."""
     rows = of_pair(metrics, "selection", pair)
-    selected = if_measured(rows, _SELECTED_TRUE, key="selected_true_share")
-    return build_table(rows, (*_SELECTION_COLUMNS, *selected, *if_measured(rows, _MINED_TRUE, key="mined_true_share")))
+    return selection_rows(rows, Column("Variant", lambda row: str(row["variant"])))
 
 
 def seed_table(metrics: Metrics, pair: Pair) -> Table:
@@ -228,14 +212,9 @@ def significance(row: Mapping[str, Any]) -> str:
     return "significant" if is_significant(row) else "not significant"
 
 
-def unsigned_points(value: float | None) -> str:
-    """Write a size in percentage points."""
-    return cells.points(value).lstrip("+")
-
-
 def points_range(values: Sequence[float]) -> str:
     """Write the smallest and the largest of some sizes in percentage points."""
-    low, high = unsigned_points(min(values)), unsigned_points(max(values))
+    low, high = cells.unsigned_points(min(values)), cells.unsigned_points(max(values))
     return low if low == high else f"{low} to {high}"
 
 

@@ -59,7 +59,7 @@ COMPARISON_COLUMNS = (
     Column("p", lambda row: cells.p_value(row["p_value"])),
     Column("p, Holm", lambda row: cells.p_value(row["p_holm"])),
     Column("At 0.05", lambda row: "significant" if is_significant(row) else "not significant"),
-    Column("Detectable, points", lambda row: cells.points(row["detectable"]).lstrip("+")),
+    Column("Detectable, points", lambda row: cells.unsigned_points(row["detectable"])),
     Column("Test", lambda row: str(row["test"])),
 )
 FUNNEL_COLUMNS = (
@@ -82,7 +82,6 @@ _LATENT_TRUE = (
     Column("Questions with a true one %", lambda row: cells.percent(row["questions_true_share"])),
 )
 _SELECTION_COLUMNS = (
-    Column("Task", lambda row: str(row["task"])),
     Column("Train questions", lambda row: cells.count(row["questions"])),
     Column("With a selected path", lambda row: cells.count(row["with_selected"])),
     Column("Its own conclusion is gold", lambda row: cells.count(row["selected_agree"])),
@@ -100,13 +99,6 @@ _TRAINING_COLUMNS = (
 )
 
 
-EPOCH_CHOICES = {
-    "last": "Last epoch",
-    "dev": "Chosen on dev",
-    "test-best": "Best on test (too good by design)",
-}
-
-
 def of_task(metrics: Metrics, section: str, task: str) -> list[Mapping[str, Any]]:
     """Pick the rows of one task from a section of the metrics."""
     return [row for row in metrics[section] if row["task"] == task]
@@ -120,12 +112,12 @@ def primary_rows(metrics: Metrics, task: str) -> list[Mapping[str, Any]]:
 def epoch_table(metrics: Metrics, task: str) -> Table:
     """Build the table of what each way of choosing the epoch comes to; empty where only one is open."""
     rows = of_task(metrics, "rows", task)
-    choices = [choice for choice in EPOCH_CHOICES if any(row["epoch_choice"] == choice for row in rows)]
+    choices = [choice for choice in cells.EPOCHS if any(row["epoch_choice"] == choice for row in rows)]
     if len(choices) < 2:
         return Table((), [])
     trained = list(dict.fromkeys(row["method"] for row in rows if row["epoch_choice"] is not None))
     by_choice = {(row["method"], row["epoch_choice"]): row for row in rows}
-    header = ("Method", *(EPOCH_CHOICES[choice] for choice in choices))
+    header = ("Method", *(cells.epoch_heading(choice) for choice in choices))
     return Table(
         header, [(cells.method_name(m), *(_epoch_cell(by_choice.get((m, c))) for c in choices)) for m in trained]
     )
@@ -170,9 +162,14 @@ def latent_table(metrics: Metrics, task: str) -> Table:
 
 def selection_table(metrics: Metrics) -> Table:
     """Build the table of what was selected, a row a task."""
-    rows = metrics["selection"]
+    return selection_rows(metrics["selection"], Column("Task", lambda row: str(row["task"])))
+
+
+def selection_rows(rows: Sequence[Mapping[str, Any]], name: Column) -> Table:
+    """Build a table of what was selected, with what each row is called first."""
     selected = if_measured(rows, _SELECTED_TRUE, key="selected_true_share")
-    return build_table(rows, (*_SELECTION_COLUMNS, *selected, *if_measured(rows, _MINED_TRUE, key="mined_true_share")))
+    mined = if_measured(rows, _MINED_TRUE, key="mined_true_share")
+    return build_table(rows, (name, *_SELECTION_COLUMNS, *selected, *mined))
 
 
 def training_table(metrics: Metrics, task: str) -> Table:

@@ -72,7 +72,7 @@ def compared(row: Mapping[str, Any], *, a: str, b: str, more: str = "") -> Findi
 def _detectable(row: Mapping[str, Any]) -> str:
     if row["detectable"] is None:
         return "These outputs disagree on too few questions for any difference to be found."
-    return f"One of {cells.points(row['detectable']).lstrip('+')} points would be found four times of five."
+    return f"One of {cells.unsigned_points(row['detectable'])} points would be found four times of five."
 
 
 def _p_relation(value: float) -> str:
