@@ -183,7 +183,7 @@ def make_reference(nursery: Nursery, *, folder: Path) -> Reference:
     """Make the undisturbed run, and a second one to measure the stages' lives."""
     config, run = folder / "small.toml", folder / "undisturbed"
     config.write_text(CONFIG, encoding="utf-8")
-    ended = nursery.run("run", str(config), "--out", str(run), fault=Fault(str(folder)) if nursery.has_faults else None)
+    ended = nursery.run("run", str(config), "--out", str(run), fault=Fault(str(run)) if nursery.has_faults else None)
     assert ended.code == 0, ended.said
     reference = Reference(config, run, stages_of(run), result_of(run), ended.counted, {})
     return reference._replace(lives=_measure_lives(Trials(nursery, reference), folder / "measured"))

@@ -62,7 +62,8 @@ LAYERS = {
 SHARED_BY_STAGES = {
     ("sert.evaluation.metrics", "sert.paths.rules"): {"is_reasoned", "rep_n", "words_of"},  # predictions as paths are
     ("sert.evaluation.summary", "sert.paths.rules"): {"is_reasoned"},
-    ("sert.evaluation.exhibits", "sert.paths.rules"): {"is_reasoned"},
+    ("sert.evaluation.exhibits", "sert.paths.rules"): {"is_reasoned", "judge"},  # of paths that a judge was shown
+    ("sert.evaluation.exhibits", "sert.paths.selection"): {"select"},
     ("sert.evaluation.summary", "sert.paths.selection"): {"funnel"},  # the same counts as in `funnel.json`
 }
 

@@ -2,15 +2,17 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from fault_server import FaultServer
 from hostile_support import sert
 from sert.errors import ConfigError, DataError
 from sert.evaluation.several_seeds import paired_over_seeds
 from sert.grid import Grid, load_grid
 from sert.progress import Silent
-from sert.records import Example, Prediction
+from sert.records import Example, Judgement, Prediction
 from sert.reproduce import build_grid, distinct_stages, plan_grid, report_any, reproduce
 from sert.run_folders import RunResult
 from sert.runs import run
@@ -180,6 +182,53 @@ def test_every_exhibit_has_its_numbers(finished: RunResult) -> None:
     assert json.loads((finished.folder / "report" / "metrics.json").read_text())["rows"] == json.loads(
         json.dumps(metrics["rows"])
     )
+
+
+def test_a_judge_scores_paths_too_one_stage_at_a_time(grid: Grid, tmp_path: Path) -> None:
+    def scores(body: dict[str, Any]) -> str:
+        score = len(body["messages"][0]["content"]) % 11
+        names = ("Coherence", "Relevance", "Logical Consistency", "Completeness")
+        return "\n".join(f"Score for {name}: {max(0, score - place)}" for place, name in enumerate(names))
+
+    with FaultServer(answer=scores) as server:
+        endpoint = {"url": server.base_url, "model": "teacher"}
+        judge = {"endpoint": endpoint, "calls": {"free": True}, "output": "lines", "limit": 2}
+        base = {**grid.base, "methods": ["zero_shot", "sert"], "judge": judge}
+        judged = grid.model_copy(update={"base": base, "variants": {"raw": grid.variants["raw"]}})
+        made = reproduce(judged, out=tmp_path / "grid", workers=2)
+    plan = json.loads((made.folder / "plan.json").read_text())["stages"]
+    assert sum("-judge-" in each["folder"] for each in plan.values()) == 2 + 2  # two seeds: outputs, and paths
+    by_judge = [row for row in made.metrics["bands"] if row["scorer"] == "judge"]
+    by_verifier = [row for row in made.metrics["bands"] if row["scorer"] == "verifier"]
+    assert [row["source"] for row in by_judge] == [row["source"] for row in by_verifier]
+    for row, other in zip(by_judge, by_verifier, strict=True):
+        assert (row["questions"], row["samples"]) == (other["questions"], other["samples"])
+    rows: dict[str, list[Judgement]] = {}
+    for each in plan.values():
+        if "-judge-paths-" in each["folder"]:
+            for row in read_table(made.folder / each["folder"] / "judgements.parquet", Judgement):
+                rows.setdefault(row.source, []).append(row)
+    # Figure 1, all branches: the questions with a path whose four scores have a mean of 6 to 8, of 3 questions a seed.
+    found = {(seed, row.question_id) for seed, row in enumerate_seeds(rows["branching"]) if 6 <= mean_of(row) < 8}
+    (all_branches,) = (row for row in by_judge if (row["source"], row["band"]) == ("all branches", "6-8"))
+    assert all_branches["share"] == pytest.approx(len(found) / 6)
+    # Figure 4: every path that was mined, by each criterion.
+    of_judge = [row for row in made.metrics["filtering"] if row["scorer"] == "judge"]
+    for criterion in ("coherence", "completeness"):
+        mined = [row for row in of_judge if (row["criterion"], row["after"]) == (criterion, "mined")]
+        values = [getattr(row, criterion) for row in rows["branching"]]
+        assert sum(row["share"] for row in mined) == pytest.approx(1)
+        assert [row["mean_score"] for row in mined] == pytest.approx([sum(values) / len(values)] * len(mined))
+
+
+def mean_of(row: Judgement) -> float:
+    return (row.coherence + row.relevance + row.logical_consistency + row.completeness) / 4  # type: ignore[operator]
+
+
+def enumerate_seeds(rows: list[Judgement]) -> list[tuple[int, Judgement]]:
+    """Tell the seeds of rows apart that stand one seed after the other."""
+    half = len(rows) // 2
+    return [(place // half, row) for place, row in enumerate(rows)]
 
 
 def len_of_train(metrics: dict[str, list[dict[str, int]]]) -> int:

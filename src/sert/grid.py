@@ -156,7 +156,8 @@ def _arm(grid: Grid, student: str, seed: int, label: str, variant: Variant | Non
     source = f"The base of the grid {grid.name}"
     if variant is not None:
         source = f"The variant {label!r} of the grid {grid.name}"
-        tree = _merged({**tree, "methods": list(variant.methods)}, _merged(_OF_VARIANTS, variant.set))
+        unjudged = {key: value for key, value in tree.items() if key != "judge"}
+        tree = _merged({**unjudged, "methods": list(variant.methods)}, _merged(_OF_VARIANTS, variant.set))
     return Arm(student, seed, label, variant.group if variant else None, validate(Config, tree, source=source))
 
 

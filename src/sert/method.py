@@ -42,6 +42,7 @@ class TaskMethod(TaskStages):
         snapshots: Method -> the evaluations of all its snapshots, where more than one is kept.
         probes: Decoding -> a few paths of every test question.
         scored: Decoding -> all paths of the first test questions, to be scored one by one.
+        judged, judged_paths: A judge's scores of the outputs, and of the paths in `scored`.
     """
 
     def __init__(
@@ -53,6 +54,7 @@ class TaskMethod(TaskStages):
         self.filtered: Stage | None = None
         self.taught: Stage | None = None
         self.judged: Stage | None = None
+        self.judged_paths: Stage | None = None
         self.probes: dict[str, Stage] = {}
         self.scored: dict[str, Stage] = {}
         self.trained: dict[Method, Stage] = {}
@@ -76,6 +78,7 @@ class TaskMethod(TaskStages):
                     self._train_and_test(method, examples, inputs={"teach": self.taught.key}, start=start)
         if self.config.judge.endpoint is not None:
             self.judged = self.judge(self.evaluated)
+            self.judged_paths = self.judge_paths(self.scored) if self.scored else None
 
     def _self_train(self) -> None:
         """Mine, filter and train, as many rounds as are asked for."""
@@ -160,5 +163,7 @@ def check_calls(config: Config, tasks: Sequence[TaskMethod]) -> None:
     check_endpoints(
         config,
         teaches=any(task.taught is not None and not task.taught.finished for task in tasks),
-        judges=any(task.judged is not None and not task.judged.finished for task in tasks),
+        judges=any(
+            stage is not None and not stage.finished for task in tasks for stage in (task.judged, task.judged_paths)
+        ),
     )

@@ -5,7 +5,7 @@ accuracies are 0..1, log-probabilities are natural logs under the untempered, un
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 AnswerType = Literal["yes_no", "choice", "text"]
 Split = Literal["train", "dev", "test"]
@@ -47,6 +47,14 @@ class Question:
         return "yes_no" if self.answer in ("yes", "no") else "text"
 
 
+class PathKey(NamedTuple):
+    """Names one path of a task."""
+
+    question_id: str
+    branch: int
+    sample: int
+
+
 @dataclass(frozen=True, slots=True)
 class Path:
     """One sampled path of the student.
@@ -76,6 +84,11 @@ class Path:
     num_tokens: int
     perplexity: float
     rep_2: float
+
+    @property
+    def key(self) -> PathKey:
+        """Its name."""
+        return PathKey(self.question_id, self.branch, self.sample)
 
     @property
     def stopped_early(self) -> bool:
@@ -113,6 +126,11 @@ class Verdict:
     conclusion: str | None
     agrees: bool | None
     selected: bool
+
+    @property
+    def key(self) -> PathKey:
+        """Its path's name."""
+        return PathKey(self.question_id, self.branch, self.sample)
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,7 +228,8 @@ class Judgement:
     """One reply of a judge.
 
     Attributes:
-        source: Whose text it is: an evaluated folder's name, or `good` or `bad` for planted ones.
+        source: Whose text it is: a folder's name, or `good` or `bad` for planted ones.
+        branch, sample: Which path of the question it is; None for an output and for planted texts.
         repeat: Number of the reply, where a text is judged several times.
         coherence: 0 to 10, like the other three; None when the reply gave no scores.
         failure: Why there are no scores, None when there are.
@@ -226,3 +245,5 @@ class Judgement:
     completeness: float | None
     failure: str | None
     reply: str
+    branch: int | None = None
+    sample: int | None = None

@@ -34,7 +34,7 @@ from sert.run_folders import (
 )
 from sert.runs import report_run, stages_of_run
 from sert.showing import shown_paths, shown_predictions, warnings_of
-from sert.stages import Stage, needs_of
+from sert.stages import Stage, needs_of, waits_of
 from sert.store.artifacts import content_key
 from sert.store.disk import remove
 from sert.store.executors import LocalProcesses, Run
@@ -183,11 +183,11 @@ class _StageJob:
 
     def start(self, worker: int) -> Run:
         stages = distinct_stages(build_grid(self.grid, out=self.out, reporter=Silent()))
-        by_name, needed = {stage.folder.name: stage for stage in stages}, needs_of(stages)
+        by_name, waits = {stage.folder.name: stage for stage in stages}, waits_of(stages)
 
         def make(unit: Unit, advance: Advance) -> bytes:
             stage = by_name[self.names[unit.number]]
-            while not all(need.finished for need in needed[stage.folder]):  # another process is at it
+            while not all(before.finished for before in waits[stage.folder]):  # another process is at it
                 time.sleep(_LOOK_SECONDS)
             stage.result()
             return stage.key.encode()

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 from sert.checks import LAB_KINDS
 from sert.config import Method
 from sert.evaluation.epochs import SnapshotOutputs, choose_epochs
+from sert.evaluation.judging.summary import path_scores
 from sert.evaluation.summary import TaskResults
 from sert.method import TaskMethod
-from sert.records import Path, Prediction, Question, Verdict
+from sert.records import Judgement, Path, Prediction, Question, Verdict
 from sert.stages import Stage
 from sert.store.tables import StoredTable, read_table
 
@@ -47,6 +48,7 @@ def read_results(method: TaskMethod) -> TaskResults:
         probes={decoding: _paths_of(stage) for decoding, stage in method.probes.items()},
         scored={decoding: _paths_of(stage) for decoding, stage in method.scored.items()},
         judged=method.judged.result().counts if method.judged else None,
+        judged_paths=path_scores(_judgements_of(method.judged_paths)) if method.judged_paths else None,
         verifier=(lambda question, text: verification(question, text).true) if verification else None,
         scorer=(lambda question, text: verification(question, text).score) if verification else None,
     )
@@ -67,6 +69,10 @@ def _paths_of(stage: Stage) -> StoredTable[Path]:
 
 def _predictions_of(stage: Stage) -> list[Prediction]:
     return read_table(stage.result().file("predictions.parquet"), Prediction)
+
+
+def _judgements_of(stage: Stage) -> StoredTable[Judgement]:
+    return StoredTable(stage.result().file("judgements.parquet"), Judgement)
 
 
 def _lab_verification() -> "Callable[[Question, str], Verification]":

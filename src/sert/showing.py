@@ -32,6 +32,10 @@ def warnings_of(result: TaskResults) -> list[str]:
     if result.rationales is not None and result.rationales < len(result.train):
         missing = len(result.train) - result.rationales
         warnings.append(f"{result.task}: {missing} of {len(result.train)} train questions have no rationale")
+    if result.judged_paths is not None:
+        asked, scored = (sum(map(len, each.values())) for each in (result.scored, result.judged_paths))
+        if scored < asked:
+            warnings.append(f"{result.task}: the judge gave no readable scores to {asked - scored} of {asked} paths")
     for method, counts in result.training.items():
         if counts["steps"] == 0:
             warnings.append(

@@ -38,6 +38,7 @@ class Stage:
         inputs: What else it depends on: name -> key or hash of what is read, other stages by their names.
         make: Makes the result.
         cost: How much there is to do, in tokens.
+        calls: The log of the calls that it makes to an endpoint; a log has one writer at a time.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Stage:
     inputs: Mapping[str, str]
     make: Callable[[], Artifact]
     cost: Cost = NOTHING
+    calls: Path | None = None
 
     @property
     def key(self) -> str:
@@ -100,6 +102,16 @@ def why_again(stage: Stage, plan: Mapping[str, Mapping[str, Any]]) -> list[str]:
     ]
     others = [name for name in stage.inputs if before["inputs"].get(name) != stage.inputs[name]]
     return [*changed, *(f"{name} changed" for name in others)]
+
+
+def waits_of(stages: Sequence[Stage]) -> dict[Path, list[Stage]]:
+    """Find for each stage, by its folder, those before it that must be finished: what it reads, and who has its log."""
+    waits, writers = needs_of(stages), dict[Path, Stage]()
+    for stage in stages:
+        if stage.calls is not None:
+            waits[stage.folder] = [*waits[stage.folder], *filter(None, [writers.get(stage.calls)])]
+            writers[stage.calls] = stage
+    return waits
 
 
 def needs_of(stages: Sequence[Stage]) -> dict[Path, list[Stage]]:

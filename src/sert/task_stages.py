@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from sert.config import Config, Method, MiningConfig, SelectionConfig, StudentConfig, TaskConfig
+from sert.config import Config, JudgeConfig, Method, MiningConfig, SelectionConfig, StudentConfig, TaskConfig
 from sert.config_endpoints import CallsConfig
 from sert.config_section import Section
 from sert.evaluation.judge import judge
@@ -125,25 +125,40 @@ class TaskStages:
                 label=label,
                 reporter=self._reporter,
             ),
+            calls=calls if teacher.endpoint is not None else None,
         )
 
     def judge(self, evaluated: Mapping[Method, Stage]) -> Stage:
         """Have the outputs of the evaluated students judged."""
-        config = self.config.judge
-        texts = len(evaluated) * min(config.limit or len(self.test_questions), len(self.test_questions))
+        config, questions = self.config.judge, len(self.test_questions)
+        texts = len(evaluated) * min(config.limit or questions, questions)
+        written = {str(method): stage for method, stage in evaluated.items()}
+        return self._judge("judge", written, config, texts=f"{texts} outputs")
+
+    def judge_paths(self, scored: Mapping[str, Stage]) -> Stage:
+        """Have all paths judged that were sampled to be scored."""
+        mining, evaluation = self.config.mining, self.config.evaluation
+        questions = min(evaluation.scored_questions, len(self.test_questions))
+        texts = len(scored) * questions * (mining.branches or 1) * mining.samples
+        every = self.config.judge.model_copy(update={"limit": 0})
+        return self._judge("judge-paths", scored, every, texts=f"{texts} paths")
+
+    def _judge(self, step: str, written: Mapping[str, Stage], config: JudgeConfig, *, texts: str) -> Stage:
+        calls = self._out / CALLS / "judge"
         return self._stage(
-            "judge",
+            step,
             depends={"judge": config.model_copy(update={"calls": CallsConfig()})},
-            inputs={f"evaluate-{method}": stage.key for method, stage in evaluated.items()},
-            work=f"{texts} outputs and the planted texts, {config.repeats} replies each",
+            inputs={stage.step: stage.key for stage in written.values()},
+            work=f"{texts} and the planted texts, {config.repeats} replies each",
             make=lambda folder, label: judge(
-                {method: stage.result().folder for method, stage in evaluated.items()},
+                {source: stage.result().folder for source, stage in written.items()},
                 out=folder,
                 config=config,
-                calls=self._out / CALLS / "judge",
+                calls=calls,
                 label=label,
                 reporter=self._reporter,
             ),
+            calls=calls,
         )
 
     def train(
@@ -287,6 +302,7 @@ class TaskStages:
         work: str,
         make: Callable[[Path, str], Artifact],
         cost: Cost = NOTHING,
+        calls: Path | None = None,
     ) -> Stage:
         settings: dict[str, Any] = {
             name: section.model_dump(mode="json") if isinstance(section, Section) else section
@@ -296,7 +312,9 @@ class TaskStages:
         folder = self._out / f"{self.task}-{step}-{key}"
         label = f"{self.task} {step}"
         settings |= {"seed": self.config.seed}
-        made = Stage(f"{self._prefix}{label}", step, folder, work, settings, inputs, lambda: make(folder, label), cost)
+        made = Stage(
+            f"{self._prefix}{label}", step, folder, work, settings, inputs, lambda: make(folder, label), cost, calls
+        )
         self.stages.append(made)
         return made
 

@@ -45,13 +45,14 @@ def settle(log: CallLog, endpoint: EndpointConfig, number: int, **settings: obje
 
 def test_ten_thousand_requests_of_which_a_third_fail(tmp_path: Path) -> None:
     questions = 8_200
-    kinds = tuple(TRANSIENT | FLAGGED | HARMLESS | REFUSED)
+    kinds = tuple(sorted(TRANSIENT | FLAGGED | HARMLESS | REFUSED))
     assert len(kinds) >= 15
-    script = FaultScript(seed=3, rate=0.3, kinds=kinds)
+    quick = tuple(kind for kind in kinds if kind not in {"hang", "drip"})  # the others cost a whole timeout each
+    script = FaultScript(seed=3, rate=0.3, kinds=kinds + quick * 9)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     with FaultServer(seed=1, faults=script) as server, open_calls(tmp_path, label="test") as log:
         endpoint = endpoint_of(server)
-        settle(log, endpoint, questions, concurrency=64, timeout=1.0, max_attempts=4)
+        settle(log, endpoint, questions, concurrency=256, timeout=2.0, max_attempts=4)
         seen = server.log
         totals = log.totals
         assert totals.requests == seen.requests >= 10_000

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +16,20 @@ from sert.errors import ConfigError, DataError
 from sert.evaluation.judge import judge, plan_judging
 from sert.evaluation.judging.calibration import CALIBRATION
 from sert.evaluation.judging.prompt import CRITERIA
+from sert.evaluation.judging.summary import path_scores
 from sert.records import Judgement, Prediction, Question
+from sert.records import Path as MinedPath
 from sert.report.judging import judging_text
 from sert.store.artifacts import Artifact, Draft, commit
 from sert.store.tables import read_table, write_table
 
 GOOD = {item.reasoning for item in CALIBRATION if item.kind == "good"}
 NUMBER = 5
+TEXTS = ("Ice is frozen water, which is cold.", "Nobody knows.")
+
+
+def mined_path(question_id: str, branch: int, text: str) -> MinedPath:
+    return MinedPath(question_id, branch, 0, 5, -1.0, (5,), (-1.0,), text, "eos", 1, 2.7, 0.0)
 
 
 @pytest.fixture
@@ -43,7 +51,7 @@ def evaluated(questions: list[Question], tmp_path: Path) -> Path:
 
 def config_of(server: FaultServer, **settings: Any) -> JudgeConfig:
     endpoint = EndpointConfig(url=server.base_url, model="teacher", api=settings.pop("api", "chat"))
-    calls = CallsConfig(free=True, max_attempts=2, timeout=2.0)
+    calls = CallsConfig(free=True, max_attempts=2, timeout=2.0, concurrency=settings.pop("concurrency", 4))
     return JudgeConfig(endpoint=endpoint, calls=calls, **settings)
 
 
@@ -165,8 +173,8 @@ def test_what_cannot_be_judged_is_refused(evaluated: Path, tmp_path: Path) -> No
     nobody = JudgeConfig(endpoint=EndpointConfig(url="http://127.0.0.1:9/v1", model="m"))
     with pytest.raises(DataError, match="planted"):
         judge({"good": evaluated}, out=tmp_path / "j", config=nobody)
-    other = commit(tmp_path / "mined", lambda folder: {}, stage="mine", config={}, inputs={}, seed=0)
-    with pytest.raises(DataError, match="not left by `sert evaluate`, but by mine"):
+    other = commit(tmp_path / "mined", lambda folder: {}, stage="filter", config={}, inputs={}, seed=0)
+    with pytest.raises(DataError, match="not left by `sert evaluate` or `sert mine`, but by filter"):
         judge({"other": other.folder}, out=tmp_path / "j", config=nobody)
 
 
@@ -176,9 +184,40 @@ def test_a_plan_counts_planted_texts_and_repeats(evaluated: Path, tmp_path: Path
     assert plan.calls == 3 * 13
 
 
-def test_replies_that_were_put_aside_are_asked_for_again_when_told_to(evaluated: Path, tmp_path: Path) -> None:
-    with FaultServer(answer=tells_good_from_bad, faults=FaultScript(2, 0.7, ("number_content",))) as server:
-        config = config_of(server, output="lines")
+def test_paths_of_the_first_questions_are_judged_each_on_its_own(questions: list[Question], tmp_path: Path) -> None:
+    paths = [mined_path(each.question_id, branch, text) for each in questions[:3] for branch, text in enumerate(TEXTS)]
+    paths[1] = replace(paths[1], finish="rejected")
+
+    def fill(draft: Draft) -> dict[str, Any]:
+        write_table(draft.folder / "questions.parquet", questions, Question)
+        write_table(draft.folder / "paths.parquet", paths, MinedPath)
+        return {}
+
+    mined = commit(tmp_path / "mined", fill, stage="mine", config={}, inputs={}, seed=0).folder
+    with FaultServer(answer=tells_good_from_bad) as server:
+        judged = judge({"raw": mined}, out=tmp_path / "j", config=config_of(server, output="lines", limit=2, repeats=2))
+    scores = path_scores(judgements(judged))
+    assert list(scores) == ["raw"]  # and no planted text
+    good, bad = (9.0, 9.0, 8.0, 8.5), (1.0, 2.0, 1.0, 0.0)
+    assert scores["raw"] == {("q0", 0, 0): good, ("q1", 0, 0): good, ("q1", 1, 0): bad}
+    (row,) = (row for row in judged.counts["rows"] if row["source"] == "raw")
+    assert row["n"] == 3
+
+
+def test_a_path_is_scored_by_its_readable_replies() -> None:
+    def reply(repeat: int, score: float | None) -> Judgement:
+        return Judgement("raw", "q", repeat, score, score, score, score, None if score else "no scores", "", 1, 0)
+
+    assert path_scores([reply(0, 4.0), reply(1, None), reply(2, 7.0)]) == {"raw": {("q", 1, 0): (5.5,) * 4}}
+    assert path_scores([reply(0, None)]) == {}
+
+
+def test_replies_that_were_put_aside_are_asked_for_again_when_told_to(
+    evaluated: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sert.evaluation.judge.secrets.token_hex", lambda size: "5e" * size)  # faults follow the prompt
+    with FaultServer(answer=tells_good_from_bad, faults=FaultScript(4, 0.7, ("number_content",))) as server:
+        config = config_of(server, output="lines", concurrency=1)  # in order: some failures in a row end it
         first = judge({"sert": evaluated}, out=tmp_path / "j", config=config)
         assert any(reason.startswith("put aside") for reason in first.counts["failures"])
         server.faults = None

@@ -1,18 +1,25 @@
 """What the figures show of one run of a task, as counts, so that runs with several seeds can be added up."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from math import exp
-from typing import Any
+from statistics import fmean
+from typing import Any, NamedTuple
 
-from sert.config import RULES, RulesConfig
+from sert.config import RULES, Config, RulesConfig
+from sert.evaluation.judging.prompt import CRITERIA
 from sert.evaluation.summary import TaskResults
-from sert.paths.rules import is_reasoned
+from sert.paths.rules import is_reasoned, judge
+from sert.paths.selection import select
+from sert.records import Path, Question, Verdict
 
 BANDS = ("0-2", "2-4", "4-6", "6-8", "8-10")
 """Ranges of scores, each with its lower end and without its upper one; 10 is in the last."""
 PROBABILITIES = (0.0, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
 """Edges of the ranges of first tokens' probabilities, the last one included."""
+
+BRANCHING = "branching"
+"""The decoding of the paths that were sampled as mining does it."""
 
 Row = dict[str, Any]
 
@@ -22,49 +29,92 @@ def band_of(score: float) -> str:
     return BANDS[min(int(score // 2), len(BANDS) - 1)]
 
 
+class _Scorer(NamedTuple):
+    """Who scores paths: `score` takes the decoding of a path and the path; None where there is no score."""
+
+    name: str
+    criterion: str | None
+    score: Callable[[str, Path], float | None]
+
+
+def _verifier(result: TaskResults, questions: Sequence[Question]) -> list[_Scorer]:
+    if (grade := result.scorer) is None:
+        return []
+    by_id = {question.question_id: question for question in questions}
+    return [_Scorer("verifier", None, lambda _, path: grade(by_id[path.question_id], path.text))]
+
+
+def _judge(result: TaskResults, criterion: str | None = None) -> _Scorer:
+    """Take a judge's scores by a criterion, or their mean over all four."""
+
+    def score(decoding: str, path: Path) -> float | None:
+        scores = (result.judged_paths or {}).get(decoding, {}).get(path.key)
+        if scores is None:
+            return None
+        return fmean(scores) if criterion is None else scores[CRITERIA.index(criterion)]
+
+    return _Scorer("judge", criterion, score)
+
+
 def band_rows(result: TaskResults) -> Iterator[Row]:
     """Count the questions with at least one path in each band: by branch, by all branches, and raw (figure 1)."""
-    if result.scorer is None:
-        return
-    by_id = {question.question_id: question for question in result.test}
-    for decoding, paths in result.scored.items():
-        found: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
-        asked: set[str] = set()
-        counts: Counter[str] = Counter()
-        for path in paths:
-            asked.add(path.question_id)
-            band = band_of(result.scorer(by_id[path.question_id], path.text))
-            named = [f"branch {path.branch}", "all branches"] if decoding == "branching" else [decoding]
-            for source in named:
-                found[source][band].add(path.question_id)
-                counts[source] += 1
-        for source in sorted(counts, key=lambda source: (source == "all branches", source)):
-            for band in BANDS:
-                yield {
-                    "source": source,
-                    "band": band,
-                    "hits": len(found[source][band]),
-                    "questions": len(asked),
-                    "samples": counts[source] // len(asked),
-                    "scorer": "verifier",
-                }
+    judges = [_judge(result)] if result.judged_paths else []
+    for scorer in (*_verifier(result, result.test), *judges):
+        for decoding, paths in result.scored.items():
+            yield from _bands_of(decoding, paths, scorer)
 
 
-def filtering_rows(result: TaskResults) -> Iterator[Row]:
-    """Count the mined paths in each band that are left after each rule (figure 4). Nothing where lanes were stopped."""
-    if result.scorer is None or not result.verdicts:
-        return
-    by_id = {question.question_id: question for question in result.train}
-    scores, ends = [], []
-    for path, verdict in zip(result.paths, result.verdicts, strict=True):
-        if path.stopped_early:
-            return
-        scores.append(result.scorer(by_id[path.question_id], path.text))
-        ends.append("selected" if verdict.selected else verdict.reason or "kept")
+def _bands_of(decoding: str, paths: Iterable[Path], scorer: _Scorer) -> Iterator[Row]:
+    found: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
+    asked: set[str] = set()
+    counts: Counter[str] = Counter()
+    for path in paths:
+        asked.add(path.question_id)
+        score = scorer.score(decoding, path)
+        for source in [f"branch {path.branch}", "all branches"] if decoding == BRANCHING else [decoding]:
+            counts[source] += 1
+            if score is not None:
+                found[source][band_of(score)].add(path.question_id)
+    for source in sorted(counts, key=lambda source: (source == "all branches", source)):
+        for band in BANDS:
+            yield {
+                "source": source,
+                "band": band,
+                "hits": len(found[source][band]),
+                "questions": len(asked),
+                "samples": counts[source] // len(asked),
+                "scorer": scorer.name,
+            }
+
+
+def filtering_rows(result: TaskResults, config: Config) -> Iterator[Row]:
+    """Count the paths in each band that are left after each rule (figure 4).
+
+    A verifier scores the mined paths of the train questions, unless lanes were stopped early; a judge those paths of
+    the first test questions that it was shown, which the rules are asked about here.
+    """
+    if not any(path.stopped_early for path in result.paths):
+        for scorer in _verifier(result, result.train):
+            yield from _left_after_rules(zip(result.paths, result.verdicts, strict=True), scorer)
+    if result.judged_paths:
+        by_id = {question.question_id: question for question in result.test}
+        paths = list(result.scored[BRANCHING])
+        verdicts = [judge(each, by_id[each.question_id], config.rules, asked=config.selection.rules) for each in paths]
+        chosen = select(verdicts, config.selection, seed=config.seed)
+        for criterion in CRITERIA:
+            yield from _left_after_rules(zip(paths, chosen, strict=True), _judge(result, criterion))
+
+
+def _left_after_rules(judged: Iterable[tuple[Path, Verdict]], scorer: _Scorer) -> Iterator[Row]:
+    scored = [
+        (score, "selected" if verdict.selected else verdict.reason or "kept")
+        for path, verdict in judged
+        if (score := scorer.score(BRANCHING, path)) is not None
+    ]
     dropped: set[str] = set()
-    for after in ("mined", *RULES, "selected"):
+    for after in ("mined", *RULES, "selected") if scored else ():
         dropped |= {"kept", *RULES} if after == "selected" else {after}
-        left = [score for score, end in zip(scores, ends, strict=True) if end not in dropped]
+        left = [score for score, end in scored if end not in dropped]
         bands = Counter(map(band_of, left))
         for band in BANDS:
             yield {
@@ -73,8 +123,8 @@ def filtering_rows(result: TaskResults) -> Iterator[Row]:
                 "hits": bands[band],
                 "paths": len(left),
                 "score": sum(left),
-                "scorer": "verifier",
-                "criterion": None,
+                "scorer": scorer.name,
+                "criterion": scorer.criterion,
             }
 
 

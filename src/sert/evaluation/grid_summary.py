@@ -50,9 +50,9 @@ class GridSummary:
     def _add_main(self, about: Row, arm: Arm, result: TaskResults) -> None:
         self._count("bands", about, exhibits.band_rows(result))
         self._count("steps", {**about, "seed": arm.seed}, _steps(result))
+        self._count("filtering", about, exhibits.filtering_rows(result, arm.config))
         if result.verdicts:
             self._count("funnel", about, funnel_rows(result))
-            self._count("filtering", about, exhibits.filtering_rows(result))
             branches, bins = exhibits.first_token_rows(result)
             self._count("first_tokens", about, branches)
             self._count("first_token_bins", about, bins)

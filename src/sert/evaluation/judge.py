@@ -1,10 +1,9 @@
-"""A judge's four scores of what students wrote, beside its scores of planted texts and its agreement with itself.
+"""A judge's four scores of outputs or of mined paths, beside its scores of planted texts and its agreement with itself.
 
 A judged folder holds `judgements.parquet`, a row a reply, and `scores.json`, what they come to.
 """
 
 import secrets
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,16 +15,16 @@ from sert.endpoint.log import CallLog
 from sert.endpoint.session import CallPlan, make_calls, open_calls, plan_calls
 from sert.endpoint.standing import read_standing
 from sert.errors import ConfigError, DataError, EndpointError
-from sert.evaluation.judging.agreement import agreement, criterion_summary
-from sert.evaluation.judging.calibration import CALIBRATION, Kind, calibration_gap, separates
-from sert.evaluation.judging.prompt import CRITERIA, JudgeOutput, json_schema, judge_prompt
-from sert.evaluation.judging.reply import Parsed, Scores, parse_reply
+from sert.evaluation.judging.calibration import CALIBRATION
+from sert.evaluation.judging.prompt import JudgeOutput, json_schema, judge_prompt
+from sert.evaluation.judging.reply import Parsed, parse_reply
+from sert.evaluation.judging.summary import PLANTED, summarize_judgements
 from sert.progress import Reporter, Silent
 from sert.records import Judgement, Prediction, Question
+from sert.records import Path as MinedPath
 from sert.store.artifacts import Artifact, Draft, artifact_key, commit, discard, open_artifact, write_json
-from sert.store.tables import read_table, write_table
+from sert.store.tables import StoredTable, read_table, write_table
 
-KINDS: tuple[Kind, ...] = ("good", "bad")
 _ASIDE = "put aside"
 _NONCE, _OUTPUT = "judge nonce", "judge output"
 
@@ -36,10 +35,12 @@ class JudgedText(NamedTuple):
     source: str
     question: Question
     reasoning: str
+    branch: int | None = None
+    sample: int | None = None
 
 
 def judge(
-    evaluated: Mapping[str, Path],
+    folders: Mapping[str, Path],
     *,
     out: Path,
     config: JudgeConfig,
@@ -48,13 +49,13 @@ def judge(
     label: str = "judge",
     reporter: Reporter | None = None,
 ) -> Artifact:
-    """Let a judge score the outputs of evaluated folders, and texts of known quality among them.
+    """Let a judge score outputs, or the paths of mined folders, and texts of known quality among them.
 
     A reply without four readable scores is a failure, never a score. The judge's answers are kept in a log of their own
     while they come; the same call again goes on where it stopped.
 
     Args:
-        evaluated: Whose outputs -> the folder that `evaluate` left.
+        folders: Whose texts -> the folder that `evaluate` or `mine` left; a path that was stopped early is passed over.
         out: Folder of the result.
         config: The judge.
         calls: Folder of the log of calls; `<out>.calls` when not given.
@@ -64,15 +65,15 @@ def judge(
 
     Raises:
         ConfigError: If the judge's endpoint is not named, or it is not said who pays for it.
-        DataError: If a folder was not evaluated, or a name stands for planted texts.
+        DataError: If a folder holds neither outputs nor paths, or a name stands for planted texts.
         EndpointError: If the endpoint refuses, fails or cannot be reached.
         BudgetError: If the next call could pass the cap.
     """
     endpoint, reporter = _endpoint_of(config), reporter or Silent()
-    folders = _open_evaluated(evaluated)
-    texts = _texts(folders, config.limit)
+    opened = _open(folders)
+    texts = _texts(opened, config.limit)
     settings = {"judge": config.model_dump(mode="json", exclude={"calls"})}
-    inputs = {name: artifact.key for name, artifact in folders.items()}
+    inputs = {name: artifact.key for name, artifact in opened.items()}
     if retry_quarantined:
         # All that it holds can be made again from the log.
         key = artifact_key("judge", config=settings, inputs=inputs, seed=0)
@@ -93,39 +94,15 @@ def judge(
     return commit(out, fill, stage="judge", config=settings, inputs=inputs, seed=0)
 
 
-def plan_judging(evaluated: Mapping[str, Path], *, config: JudgeConfig, calls: Path) -> CallPlan:
+def plan_judging(folders: Mapping[str, Path], *, config: JudgeConfig, calls: Path) -> CallPlan:
     """Count what would be asked and what it may cost. Opens no connection and writes nothing."""
     endpoint = _endpoint_of(config)
-    texts = _texts(_open_evaluated(evaluated), config.limit)
+    texts = _texts(_open(folders), config.limit)
     notes = read_standing(calls).notes
     known = notes.get(_OUTPUT, "lines") if config.output == "auto" else config.output
     output: JudgeOutput = "json_schema" if known == "json_schema" else "lines"
     made = _calls(texts, endpoint, config, nonce=notes.get(_NONCE, "0" * 16), output=output)
     return plan_calls(made, folder=calls, config=config.calls)
-
-
-def summarize_judgements(rows: Sequence[Judgement], *, judge: str, output: str) -> dict[str, Any]:
-    """Say what replies come to: scores by whose text it is, planted texts, agreement, and why replies failed."""
-    sources = dict.fromkeys(row.source for row in rows)
-    by_item: dict[tuple[str, str], list[Scores | None]] = {}
-    for row in rows:
-        by_item.setdefault((row.source, row.question_id), []).append(_scores_of(row))
-    gaps = calibration_gap(
-        (kind, scores)
-        for kind in KINDS
-        for (source, _), repeats in by_item.items()
-        if source == kind
-        for scores in repeats
-    )
-    return {
-        "judge": judge,
-        "output": output,
-        "replies": len(rows),
-        "failures": dict(Counter(row.failure for row in rows if row.failure is not None)),
-        "rows": [_source_row(source, by_item) for source in sources],
-        "calibration": {"separates": separates(gaps), **{name: gap._asdict() for name, gap in gaps.items()}},
-        "agreement": {name: each._asdict() for name, each in agreement(list(by_item.values())).items()},
-    }
 
 
 class _Asking:
@@ -159,6 +136,8 @@ class _Asking:
                 yield Judgement(
                     source=text.source,
                     question_id=text.question.question_id,
+                    branch=text.branch,
+                    sample=text.sample,
                     repeat=repeat,
                     coherence=coherence,
                     relevance=relevance,
@@ -213,23 +192,34 @@ def _endpoint_of(config: JudgeConfig) -> EndpointConfig:
     return config.endpoint
 
 
-def _open_evaluated(evaluated: Mapping[str, Path]) -> dict[str, Artifact]:
-    folders = {name: open_artifact(folder) for name, folder in evaluated.items()}
-    for name, artifact in folders.items():
-        if artifact.manifest["stage"] != "evaluate":
-            raise DataError(f"{artifact.folder} was not left by `sert evaluate`, but by {artifact.manifest['stage']}.")
-        if name in KINDS:
+def _open(folders: Mapping[str, Path]) -> dict[str, Artifact]:
+    opened = {name: open_artifact(folder) for name, folder in folders.items()}
+    for name, artifact in opened.items():
+        if (stage := artifact.manifest["stage"]) not in ("evaluate", "mine"):
+            raise DataError(f"{artifact.folder} was not left by `sert evaluate` or `sert mine`, but by {stage}.")
+        if name in PLANTED:
             raise DataError(f"The name {name!r} stands for planted texts here; rename the folder.")
-    return folders
+    return opened
 
 
 def _texts(folders: dict[str, Artifact], limit: int) -> list[JudgedText]:
     """List planted texts first, so that a judge that cannot tell good from bad is seen early."""
     texts = [JudgedText(item.kind, item.question, item.reasoning) for item in CALIBRATION]
     for name, artifact in folders.items():
-        questions = {each.question_id: each for each in read_table(artifact.file("questions.parquet"), Question)}
-        for prediction in read_table(artifact.file("predictions.parquet"), Prediction)[: limit or None]:
-            texts.append(JudgedText(name, questions[prediction.question_id], prediction.completion.strip()))
+        asked = read_table(artifact.file("questions.parquet"), Question)[: limit or None]
+        questions = {each.question_id: each for each in asked}
+        if artifact.manifest["stage"] == "mine":
+            texts += [
+                JudgedText(name, questions[each.question_id], each.text.strip(), each.branch, each.sample)
+                for each in StoredTable(artifact.file("paths.parquet"), MinedPath)
+                if each.question_id in questions and not each.stopped_early
+            ]
+        else:
+            texts += [
+                JudgedText(name, questions[each.question_id], each.completion.strip())
+                for each in read_table(artifact.file("predictions.parquet"), Prediction)
+                if each.question_id in questions
+            ]
     return texts
 
 
@@ -254,21 +244,3 @@ def _calls(
                 repeat=repeat,
                 response_format=response_format,
             )
-
-
-def _scores_of(row: Judgement) -> Scores | None:
-    values = [getattr(row, name) for name in CRITERIA]
-    return None if row.failure is not None else Scores(*values)
-
-
-def _source_row(source: str, by_item: dict[tuple[str, str], list[Scores | None]]) -> dict[str, Any]:
-    """Summarize one source: a text counts with the mean of its readable replies, and as failed without one."""
-    items = [repeats for (whose, _), repeats in by_item.items() if whose == source]
-    row: dict[str, Any] = {"source": source, "n": len(items)}
-    for name in CRITERIA:
-        means = []
-        for repeats in items:
-            values = [getattr(scores, name) for scores in repeats if scores is not None]
-            means.append(sum(values) / len(values) if values else None)
-        row[name] = criterion_summary(means)._asdict()
-    return row

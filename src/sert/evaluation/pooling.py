@@ -99,9 +99,8 @@ def pool_bands(rows: Iterable[Row]) -> list[Row]:
             "share": _share(_sum(group, "hits"), _sum(group, "questions")),
             "questions": group[0]["questions"],
             "samples": group[0]["samples"],
-            "scorer": group[0]["scorer"],
         }
-        for key, group in _grouped(rows, "student", "task", "source", "band")
+        for key, group in _grouped(rows, "student", "task", "scorer", "source", "band")
     ]
 
 
@@ -113,10 +112,8 @@ def pool_filtering(rows: Iterable[Row]) -> list[Row]:
             "share": _share(_sum(group, "hits"), _sum(group, "paths")),
             "paths": _sum(group, "paths"),
             "mean_score": _share(_sum(group, "score"), _sum(group, "paths")),
-            "scorer": group[0]["scorer"],
-            "criterion": group[0]["criterion"],
         }
-        for key, group in _grouped(rows, "student", "task", "after", "band")
+        for key, group in _grouped(rows, "student", "task", "scorer", "criterion", "after", "band")
     ]
 
 

@@ -12,12 +12,11 @@ from sert.evaluation.multiplicity import holm
 from sert.evaluation.statistics import majority, paired_difference, smallest_detectable_difference
 from sert.paths.rules import is_reasoned
 from sert.paths.selection import funnel
-from sert.records import Path, Prediction, Question, Verdict
+from sert.records import Path, PathKey, Prediction, Question, Verdict
 from sert.store.tables import StoredTable
 from sert.tasks.near_duplicates import NearDuplicate
 
 Verifier = Callable[[Question, str], bool]
-PathKey = tuple[str, int, int]
 
 COMPARED: tuple[tuple[Method, Method], ...] = (
     ("sert", "zero_shot"),
@@ -47,6 +46,7 @@ class TaskResults:
         probes: Decoding -> paths of the test questions, `probe_samples` a question.
         scored: Decoding -> all paths of the first test questions.
         judged: What a judge said of the outputs (`scores.json`), None when none was asked.
+        judged_paths: Decoding -> path in `scored` -> a judge's scores by its criteria; without those that have none.
         verifier: Says whether a path is true; only the lab has one. Of a path that was stopped early nobody knows.
         scorer: Grades a path from 0 to 10; only the lab has one.
     """
@@ -69,6 +69,7 @@ class TaskResults:
     probes: Mapping[str, Sequence[Path] | StoredTable[Path]] = field(default_factory=dict)
     scored: Mapping[str, Sequence[Path] | StoredTable[Path]] = field(default_factory=dict)
     judged: Mapping[str, Any] | None = None
+    judged_paths: Mapping[str, Mapping[PathKey, Sequence[float]]] | None = None
     verifier: Verifier | None = None
     scorer: Callable[[Question, str], float] | None = None
 
@@ -213,14 +214,8 @@ def _truths(result: TaskResults) -> dict[PathKey, bool]:
         return {}
     by_id = {question.question_id: question for question in result.train}
     return {
-        (path.question_id, path.branch, path.sample): result.verifier(by_id[path.question_id], path.text)
-        for path in result.paths
-        if not path.stopped_early
+        path.key: result.verifier(by_id[path.question_id], path.text) for path in result.paths if not path.stopped_early
     }
-
-
-def _key(verdict: Verdict) -> PathKey:
-    return verdict.question_id, verdict.branch, verdict.sample
 
 
 def funnel_rows(result: TaskResults, truths: Mapping[PathKey, bool] | None = None) -> list[dict[str, Any]]:
@@ -249,7 +244,7 @@ def _selection_row(result: TaskResults, truths: Mapping[PathKey, bool]) -> dict[
 
 def _true_share(verdicts: Sequence[Verdict], truths: Mapping[PathKey, bool]) -> float | None:
     """Share the true paths, if it is known of all."""
-    known = [truths.get(_key(verdict)) for verdict in verdicts]
+    known = [truths.get(verdict.key) for verdict in verdicts]
     return None if None in known else _share([is_true for is_true in known if is_true is not None])
 
 

@@ -11,7 +11,7 @@ from sert.config import RULES, PromptTemplates, RulesConfig, SelectionConfig
 from sert.errors import DataError
 from sert.paths.rules import OUTRUN, REJECTED, judge
 from sert.progress import Reporter, Silent
-from sert.records import Example, Path, Question, Verdict
+from sert.records import Example, Path, PathKey, Question, Verdict
 from sert.seeds import derive_seed
 from sert.store.artifacts import Artifact, Draft, commit, write_json
 from sert.store.tables import StoredTable, TableWriter, read_table, write_table
@@ -31,14 +31,6 @@ class FunnelRow(NamedTuple):
     remaining: int
     share: float
     dropped: int
-
-
-class PathKey(NamedTuple):
-    """Names one path of a task."""
-
-    question_id: str
-    branch: int
-    sample: int
 
 
 class ImplausibleRule(NamedTuple):
@@ -131,7 +123,7 @@ def _implausible(tally: _Tally, verdicts: Iterable[Verdict], config: RulesConfig
         if dropped > config.max_dropped_share * reached:
             shown = min(SHOWN_EXAMPLES, dropped)
             wanted = {number * dropped // shown for number in range(shown)}
-            keys = (_key(each) for each in verdicts if each.reason == rule)
+            keys = (each.key for each in verdicts if each.reason == rule)
             examples = [key for number, key in enumerate(keys) if number in wanted]
             found.append(ImplausibleRule(rule, dropped, reached, examples))
         reached -= dropped
@@ -225,10 +217,6 @@ def _rank(verdict: Verdict, order: str, seed: int) -> tuple[float, int, int]:
     return preference(verdict)
 
 
-def _key(row: Path | Verdict) -> PathKey:
-    return PathKey(row.question_id, row.branch, row.sample)
-
-
 def _row(rule: str, remaining: int, total: int, dropped: int) -> FunnelRow:
     return FunnelRow(rule, remaining, remaining / total if total else 0.0, dropped)
 
@@ -293,7 +281,7 @@ def _warn_of_unjudged(
 
 def _warn(implausible: list[ImplausibleRule], paths: Iterable[Path], reporter: Reporter) -> None:
     shown = {key for rule in implausible for key in rule.examples}
-    texts = {key: path.text for path in paths if (key := _key(path)) in shown} if shown else {}
+    texts = {key: path.text for path in paths if (key := path.key) in shown} if shown else {}
     for rule in implausible:
         reporter.say(
             f"warning: the rule {rule.rule} dropped {rule.dropped} of the {rule.reached} paths that reached it. "
