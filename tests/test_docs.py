@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from fault_server import FaultServer
+from sert.student.load import Student
 
 ROOT = Path(__file__).parent.parent
 ENVIRONMENT = {**os.environ, "HF_HUB_OFFLINE": "1"}
@@ -74,6 +75,20 @@ def test_the_python_example_of_the_readme_runs(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert re.search(r"^sert: \d+/40 right, \d+ % reason$", done.stdout, re.MULTILINE)
+
+
+def test_the_random_student_of_the_examples_can_be_used(student: Student, tmp_path: Path) -> None:
+    student.tokenizer.save_pretrained(tmp_path / "tokenizer")
+    shape = ["--layers", "1", "--width", "16", "--heads", "2"]
+    for command in (
+        [str(ROOT / "examples/random_student.py"), "tokenizer", "models/random", *shape],
+        ["-m", "sert", "mine", "--task", "lab_choice", "--limit", "1", "--student", "models/random", "--out", "mined"],
+    ):
+        done = subprocess.run(
+            [sys.executable, *command], cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+    assert (tmp_path / "mined" / "paths.parquet").is_file()
 
 
 def test_links_between_documents_lead_somewhere() -> None:

@@ -167,7 +167,7 @@ def test_variants_differ_as_they_say(grid: Grid, finished: RunResult) -> None:
 def test_every_exhibit_has_its_numbers(finished: RunResult) -> None:
     metrics = finished.metrics
     sections = ("tasks", "rows", "summary", "comparisons", "means", "funnel", "selection", "bands", "filtering")
-    more = ("first_tokens", "first_token_bins", "by_length", "steps", "amounts", "budget")
+    more = ("first_tokens", "first_token_bins", "by_length", "steps", "amounts", "budget", "paths")
     assert [name for name in (*sections, *more) if not metrics[name]] == []
     about = {row["source"] for row in metrics["bands"]}
     assert about == {"branch 0", "branch 1", "all branches", "raw sampling", "raw sampling, SERT student"}

@@ -223,7 +223,8 @@ class JudgeConfig(Section):
     output: Literal["auto", "lines", "json_schema"] = "auto"
     """How scores are asked for; `auto` asks for JSON where the endpoint can."""
     limit: Annotated[int, Field(ge=0)] = 100
-    """Outputs of each student that are judged, from the first question on; 0 = all. Paper: 100, in figure 1."""
+    """Outputs of each student that are judged, from the first question on; 0 = all. Paper: 100, in figure 1.
+    Paths that are sampled for that figure are judged all (`evaluation.scored_questions`)."""
     repeats: PositiveInt = 1
     """How often each text is judged; two or more show how far the judge agrees with itself."""
 

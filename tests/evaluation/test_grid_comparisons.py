@@ -3,7 +3,7 @@
 import pytest
 
 from sert.config import Method
-from sert.evaluation.grid_comparisons import Outcome, compare_main, compare_means, compare_variants
+from sert.evaluation.grid_comparisons import Outcome, compare_amounts, compare_main, compare_means, compare_variants
 from sert.evaluation.multiplicity import holm
 from sert.evaluation.several_seeds import paired_over_seeds
 
@@ -51,3 +51,21 @@ def test_means_are_compared_by_question() -> None:
     assert (length["measure"], length["difference"], length["n"]) == ("mean_length", pytest.approx(1.0 - 4.0), 6)
     assert (repetition["measure"], repetition["difference"]) == ("repetition", 0.0)
     assert length["p_value"] == pytest.approx(2 / 2**6)  # the differences of all six questions have one sign
+
+
+def test_distilled_students_are_compared_at_each_number_of_rationales() -> None:
+    outcomes = [
+        outcome("rd", 0, "110000", last="100000"),
+        outcome("sert+rd", 0, "000000", last="111000"),
+        outcome("rd", 0, "100000", variant="12"),
+        outcome("sert+rd", 0, "110000", variant="12"),
+        outcome("sert+rd", 0, "110000", variant="rd alone was not tried"),
+    ]
+    counted = [("main", 200), ("12", 12), ("12", 12), ("rd alone was not tried", 5)]
+    amounts = [{"student": "s", "task": "t", "variant": name, "rationales": number} for name, number in counted]
+    rows = compare_amounts([*MAIN, *outcomes], amounts)
+    assert [(row["rationales"], row["a"], row["b"], row["seeds"]) for row in rows] == [
+        (number, "sert+rd", "rd", 1) for number in (12, 200)
+    ]
+    assert [row["difference"] for row in rows] == pytest.approx([1 / 6, 2 / 6])
+    assert [row["p_holm"] for row in rows] == holm([row["p_value"] for row in rows])

@@ -11,13 +11,13 @@ from sert.progress import printable
 
 
 @click.command("judge")
-@click.argument("evaluated", type=click.Path(path_type=Path), nargs=-1, required=True)
+@click.argument("folders", type=click.Path(path_type=Path), nargs=-1, required=True)
 @with_options(OUT)
-@click.option("--limit", type=click.IntRange(min=1), help="First outputs of each folder.  [default: 100]")
+@click.option("--limit", type=click.IntRange(min=1), help="First questions of each folder.  [default: 100]")
 @click.option("--repeats", type=click.IntRange(min=1), help="Replies a text.  [default: 1]")
 @with_options(ENDPOINT, SET, DRY_RUN, JSON)
 def judge_command(
-    evaluated: tuple[Path, ...],
+    folders: tuple[Path, ...],
     out: Path,
     limit: int | None,
     repeats: int | None,
@@ -28,13 +28,14 @@ def judge_command(
     as_json: bool,
     **options: Any,
 ) -> None:
-    """Let a judge score the reasoning in evaluated folders: four criteria, 0 to 10.
+    """Let a judge score the outputs in evaluated folders, or the paths in mined ones: four criteria, 0 to 10.
 
     Twelve texts that are obviously good or bad are judged too, so that the judge itself is judged. A reply without four
     readable scores is counted as failed.
 
     \b
     sert judge evaluated --endpoint http://127.0.0.1:8000/v1 --model NAME --free --limit 100 --out judged
+    sert judge mined --endpoint http://127.0.0.1:8000/v1 --model NAME --free --limit 20 --out judged-paths
     sert judge evaluated evaluated-distilled --endpoint https://api.openai.com/v1 --model NAME \\
         --price 0.5,1.5 --max-cost 1 --repeats 3 --set judge.endpoint.temperature=0.7 --dry-run --out judged
     """
@@ -42,15 +43,15 @@ def judge_command(
     config = config_of({"task": "lab_yes_no"}, overrides, reads=("judge",), judge=sections)
     from sert.evaluation.judge import judge, plan_judging
 
-    folders = {folder.name: folder for folder in evaluated}
-    if len(folders) < len(evaluated):
+    named = {folder.name: folder for folder in folders}
+    if len(named) < len(folders):
         raise click.UsageError("two of the folders have the same name, by which they are told apart; rename one.")
     calls = out.with_name(f"{out.name}.calls")
     if dry_run:
-        plan = plan_judging(folders, config=config.judge, calls=calls)
+        plan = plan_judging(named, config=config.judge, calls=calls)
         return print_plan(out, as_json, **plan.describe())
     judged = judge(
-        folders,
+        named,
         out=out,
         config=config.judge,
         calls=calls,

@@ -1,6 +1,7 @@
 """Comparisons over the seeds of a grid: methods with each other, variants with what they vary.
 
-The comparisons of methods are one family for Holm's correction, those of variants another, those of means a third.
+The comparisons of methods are one family for Holm's correction, those of variants another, those of means a third,
+those at each number of rationales a fourth.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -70,6 +71,24 @@ def compare_variants(outcomes: Iterable[Outcome], groups: Mapping[str, str | Non
         same = {seed: outcome for seed, outcome in main.items() if seed in ours}
         labels = {"student": student, "task": task, "group": groups[variant], "a": variant, "b": MAIN, "method": method}
         rows.append({**labels, **_difference(ours, same, "correct_last")})
+    return _corrected(rows)
+
+
+def compare_amounts(outcomes: Iterable[Outcome], amounts: Iterable[Row]) -> list[Row]:
+    """Compare SERT+RD with RD at each number of rationales, after the last epoch.
+
+    Args:
+        outcomes: Those of main and of the variants with fewer rationales, and any others.
+        amounts: Rows that say how many `rationales` each `student`, `task` and `variant` was trained on.
+    """
+    cells = _by_cell(outcomes)
+    places = {(row["student"], row["task"], row["variant"]): row["rationales"] for row in amounts}
+    rows = []
+    for (student, task, variant), rationales in sorted(places.items(), key=lambda each: (*each[0][:2], each[1])):
+        ours, theirs = (cells.get((student, task, variant, method)) for method in ("sert+rd", "rd"))
+        if ours and theirs:
+            labels = {"student": student, "task": task, "rationales": rationales, "a": "sert+rd", "b": "rd"}
+            rows.append({**labels, **_difference(ours, theirs, "correct_last")})
     return _corrected(rows)
 
 

@@ -7,7 +7,8 @@ from typing import Any
 
 from sert.config import Method
 from sert.evaluation import exhibits, pooling
-from sert.evaluation.grid_comparisons import Outcome, compare_main, compare_means, compare_variants
+from sert.evaluation.grid_comparisons import Outcome, compare_amounts, compare_main, compare_means, compare_variants
+from sert.evaluation.path_comparisons import MinedPaths, compare_paths, mined_paths
 from sert.evaluation.several_seeds import over_seeds
 from sert.evaluation.summary import TaskResults, funnel_rows, result_rows, task_row
 from sert.grid import MAIN, Arm
@@ -23,6 +24,7 @@ class GridSummary:
 
     rows: list[Row] = field(default_factory=list)
     outcomes: list[Outcome] = field(default_factory=list)
+    mined: list[MinedPaths] = field(default_factory=list)
     _tasks: dict[str, Row] = field(default_factory=dict)
     _counted: dict[str, list[Row]] = field(default_factory=lambda: defaultdict(list))
     _groups: dict[str, str | None] = field(default_factory=dict)
@@ -41,6 +43,7 @@ class GridSummary:
             if arm.group in (None, "budget"):
                 mining = arm.config.mining
                 shape = {"branches": mining.branches, "samples": mining.samples}
+                self.mined.append(mined_paths(result, student=arm.student, variant=arm.variant, seed=arm.seed))
                 self._count("budget", {**of_variant, **shape}, [exhibits.budget_row(result, arm.config.rules)])
         if arm.group == "rationales" or arm.variant == MAIN:
             self._count("amounts", of_variant, _amounts(arm, result))
@@ -75,6 +78,8 @@ class GridSummary:
             "summary": self._summary(),
             "comparisons": [*compare_main(main), *compare_variants(self.outcomes, self._groups)],
             "means": compare_means(main),
+            "paths": compare_paths(self.mined),
+            "amount_comparisons": compare_amounts(self.outcomes, counted["amounts"]),
             "funnel": pooling.pool_funnel(counted["funnel"]),
             "selection": pooling.pool_selection(counted["selection"], counted["budget"]),
             "bands": pooling.pool_bands(counted["bands"]),

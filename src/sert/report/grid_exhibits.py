@@ -20,6 +20,7 @@ from sert.report.grid_parts import Drawing, Section, Titled, file_names, filled,
 from sert.report.grid_rows import Metrics, Pair, Row, main_funnel, of_pair, section
 from sert.report.grid_tables import funnel_table, selection_table
 from sert.report.judging import CRITERIA, PLANTED, judging_table, judging_trust
+from sert.report.table import Table
 
 
 def exhibits(metrics: Metrics, pairs: Sequence[Pair]) -> list[Section]:
@@ -114,11 +115,17 @@ def _first_tokens(metrics: Metrics, pairs: Sequence[Pair]) -> Section:
 def _budget(metrics: Metrics, pairs: Sequence[Pair]) -> Section:
     notes = ["The same number of paths a question, spent on branches or on samples."]
     made = joined([(pair, number_table(metrics, pair, section="budget")) for pair in pairs])
+    made += joined([(pair, _path_comparisons(metrics, pair, of="main")) for pair in pairs])
     caption = (
         "Upper, blue bars: share of paths kept; lower, orange bars: share of questions with at least one such path."
     )
     drawings = _drawings(metrics, pairs, rows="budget", caption=caption, draw=budget_figure)
     return Section("budget", "Equal budgets", notes, tables=made, drawings=drawings)
+
+
+def _path_comparisons(metrics: Metrics, pair: Pair, *, of: str) -> Table:
+    rows = [row for row in section(metrics, "paths") if row["a"] == of]
+    return number_table({**metrics, "paths": rows}, pair, section="paths")
 
 
 def _funnel(metrics: Metrics, pairs: Sequence[Pair]) -> Section:
@@ -146,6 +153,7 @@ def _selection(metrics: Metrics, pairs: Sequence[Pair]) -> Section:
         "the path itself concludes. Counted over all seeds.",
     ]
     made = joined([(pair, selection_table(metrics, pair)) for pair in pairs])
+    made += joined([(pair, _path_comparisons(metrics, pair, of="selected")) for pair in pairs])
     return Section("selection", "Selection", notes, tables=made)
 
 
@@ -180,7 +188,8 @@ def _curves(metrics: Metrics, pairs: Sequence[Pair]) -> Section:
     caption = "Accuracy after the last epoch by the rationales trained on, mean over seeds and one standard deviation."
     amounts = _drawings(metrics, pairs, rows="amounts", caption=caption, draw=amounts_figure)
     folded = _numbers(metrics, pairs, steps=": training steps", amounts=": rationales")
-    return Section("curves", "Learning curves", notes, drawings=[*steps, *amounts], folded=folded)
+    made = joined([(pair, number_table(metrics, pair, section="amount_comparisons")) for pair in pairs])
+    return Section("curves", "Learning curves", notes, tables=made, drawings=[*steps, *amounts], folded=folded)
 
 
 def _judged(metrics: Metrics) -> Section:

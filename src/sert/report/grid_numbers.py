@@ -17,6 +17,11 @@ AFTER = {
     "perplexity": "+ perplexity",
     "selected": "selected",
 }
+PATH_MEASURES = {
+    "true_share": "share that is true",
+    "questions_true": "at least one is true",
+    "questions_kept": "at least one is kept",
+}
 SCORERS = {"verifier": "the verifier", "judge": "the judge"}
 
 
@@ -91,6 +96,22 @@ _COLUMNS: dict[str, tuple[Column, ...]] = {
         Column("Rationales", lambda row: cells.count(row["rationales"])),
         Column("Acc %", lambda row: cells.spread(row["accuracy"])),
         Column("95 % interval", lambda row: cells.percent_interval((row["accuracy"] or {}).get("ci95"))),
+    ),
+    "amount_comparisons": (
+        Column("Rationales", lambda row: cells.count(row["rationales"])),
+        Column("SERT+RD against RD, points", lambda row: cells.points(row["difference"])),
+        Column("95 % interval", lambda row: cells.points_interval(row["ci95"])),
+        Column("p, Holm", lambda row: cells.p_value(row["p_holm"])),
+        Column("Seeds", lambda row: cells.count(row["seeds"])),
+    ),
+    "paths": (
+        Column("Paths", lambda row: f"{row['a']} against {row['b']}"),
+        Column("Of each question", lambda row: PATH_MEASURES.get(row["measure"], str(row["measure"]))),
+        Column("Difference, points", lambda row: cells.points(row["difference"])),
+        Column("95 % interval", lambda row: cells.points_interval(row["ci95"])),
+        Column("p, Holm", lambda row: cells.p_value(row["p_holm"])),
+        Column("Questions", lambda row: cells.count(row["n"])),
+        Column("Seeds", lambda row: cells.count(row["seeds"])),
     ),
     "budget": (
         Column("Budget", lambda row: str(row["variant"])),
