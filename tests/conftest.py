@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
+# The students of the tests are too small to gain from threads, which would wait for those of other test processes.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from sert.records import Question
 from sert.student.load import Student, make_student

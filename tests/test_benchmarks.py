@@ -75,3 +75,18 @@ def test_paired_runs_alternate_and_a_rival_that_cannot_run_is_named(capsys: pyte
     assert found["rounds"] == 3 and found["peak_mib"]["a"] > 1
     assert paired({"a": partial(counter, 2)}, rounds=9, limit_s=0, ours="a", unit="runs")["rounds"] == 2
     assert set(best_of({"a": counter, "c": broken}, what="x")[1]) == {"a"}
+
+
+def test_the_published_tables_are_those_of_the_published_numbers() -> None:
+    import json
+
+    from benchmarks.lab_results import FOLDER, differences, published, with_tables
+
+    metrics = json.loads((FOLDER / "lab.json").read_text(encoding="utf-8"))
+    page = (FOLDER / "lab.md").read_text(encoding="utf-8")
+    assert with_tables(page, metrics) == page
+    assert published(metrics) == metrics
+    other = json.loads(json.dumps(metrics))
+    other["budget"][0]["paths"] += 1
+    (told,) = differences(other, metrics)
+    assert told.startswith("budget[0].paths: ")

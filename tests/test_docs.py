@@ -7,16 +7,23 @@ import shlex
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from fault_server import FaultServer
+from recorded_log import log_of, make_block
 from sert.student.load import Student
 
 ROOT = Path(__file__).parent.parent
 ENVIRONMENT = {**os.environ, "HF_HUB_OFFLINE": "1"}
 ENDPOINT = "http://127.0.0.1:8000/v1"  # of the examples
-DOCUMENTS = ["README.md", *sorted(f"docs/{file.name}" for file in (ROOT / "docs").glob("*.md"))]
+DOCUMENTS = ["README.md", *sorted(str(file.relative_to(ROOT)) for file in (ROOT / "docs").rglob("*.md"))]
+
+
+WORDS = "ice sea bird stone river fire moon wolf tree lamp road hand snow gold wind salt".split()
+# Of the even ones, which are trained on, the seventh falls into a dev split of a tenth.
+STEMS = [f"Does {one} ever like {WORDS[place - 3]} near {WORDS[place - 7]}?" for place, one in enumerate(WORDS)]
 
 
 def commands_of(document: str) -> list[str]:
@@ -26,16 +33,27 @@ def commands_of(document: str) -> list[str]:
 
 def make_data(folder: Path) -> None:
     """Small files of our own where the configurations expect the real ones."""
-    questions = ["Is ice cold?", "Is fire cold?", "Do birds fly?", "Do stones fly?"]
-    targets = [{"Yes": 1 - i % 2, "No": i % 2} for i in range(4)]
-    examples = [{"input": q, "target_scores": t} for q, t in zip(questions, targets, strict=True)]
+    targets = [{"Yes": 1 - i % 2, "No": i % 2} for i in range(len(STEMS))]
+    examples = [{"input": q, "target_scores": t} for q, t in zip(STEMS, targets, strict=True)]
+    train, test = range(0, len(STEMS), 2), range(1, len(STEMS), 2)
     (folder / "data/strategyqa").mkdir(parents=True)
     (folder / "data/strategyqa/task.json").write_text(json.dumps({"examples": examples}))
-    (folder / "data/strategyqa/split.json").write_text(json.dumps({"train": [0, 1], "test": [2, 3]}))
+    (folder / "data/strategyqa/split.json").write_text(json.dumps({"train": list(train), "test": list(test)}))
+    (folder / "data/commonsenseqa").mkdir()
+    for name, numbers in (("train", train), ("dev", test)):
+        rows = (json.dumps(_choice_row(number)) + "\n" for number in numbers)
+        (folder / f"data/commonsenseqa/{name}_rand_split.jsonl").write_text("".join(rows))
     (folder / "data/teacher").mkdir()
-    (folder / "data/teacher/strategyqa_zero_shot_cot.log").write_text("")
+    blocks = (make_block(stem, " They may. They do.") for stem in STEMS)
+    (folder / "data/teacher/strategyqa_zero_shot_cot.log").write_text(log_of(*blocks))
     (folder / "configs").symlink_to(ROOT / "configs")
     _write_own_questions(folder)
+
+
+def _choice_row(number: int) -> dict[str, Any]:
+    choices = [{"label": letter, "text": f"{letter.lower()} thing"} for letter in "ABCDE"]
+    question = {"stem": STEMS[number], "question_concept": "thing", "choices": choices}
+    return {"id": f"c{number}", "answerKey": "ABCDE"[number % 5], "question": question}
 
 
 def _write_own_questions(folder: Path) -> None:
@@ -49,9 +67,23 @@ def _write_own_questions(folder: Path) -> None:
     (folder / "own.toml").write_text(re.search(r"^```toml\n(.*?)^```", text, re.MULTILINE | re.DOTALL)[1])  # type: ignore[index]
 
 
+@pytest.fixture(scope="module")
+def random_student(student: Student, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What `examples/random_student.py` makes, smaller."""
+    folder = tmp_path_factory.mktemp("random")
+    student.tokenizer.save_pretrained(folder / "tokenizer")
+    command = [sys.executable, str(ROOT / "examples/random_student.py"), "tokenizer", "student"]
+    shape = ["--layers", "1", "--width", "16", "--heads", "2"]
+    done = subprocess.run([*command, *shape], cwd=folder, env=ENVIRONMENT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return folder / "student"
+
+
 @pytest.mark.parametrize("document", [document for document in DOCUMENTS if commands_of(document)])
-def test_commands_run_as_written(document: str, tmp_path: Path) -> None:
+def test_commands_run_as_written(document: str, random_student: Path, tmp_path: Path) -> None:
     make_data(tmp_path)
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "random-gpt2").symlink_to(random_student)
     with FaultServer(variant="honest", models=("NAME",)) as server:
         for command in commands_of(document):
             arguments = [sys.executable, "-m", *shlex.split(command.replace(ENDPOINT, server.base_url))]
@@ -75,20 +107,6 @@ def test_the_python_example_of_the_readme_runs(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert re.search(r"^sert: \d+/40 right, \d+ % reason$", done.stdout, re.MULTILINE)
-
-
-def test_the_random_student_of_the_examples_can_be_used(student: Student, tmp_path: Path) -> None:
-    student.tokenizer.save_pretrained(tmp_path / "tokenizer")
-    shape = ["--layers", "1", "--width", "16", "--heads", "2"]
-    for command in (
-        [str(ROOT / "examples/random_student.py"), "tokenizer", "models/random", *shape],
-        ["-m", "sert", "mine", "--task", "lab_choice", "--limit", "1", "--student", "models/random", "--out", "mined"],
-    ):
-        done = subprocess.run(
-            [sys.executable, *command], cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True, check=False
-        )
-        assert done.returncode == 0, done.stderr
-    assert (tmp_path / "mined" / "paths.parquet").is_file()
 
 
 def test_links_between_documents_lead_somewhere() -> None:

@@ -4,12 +4,11 @@ from dataclasses import replace
 
 import pytest
 
+from recorded_log import TRIGGER, YES_NO_END, log_of, make_block
 from sert.errors import TeacherError
 from sert.records import Question
 from sert.teacher.recorded import read_recorded
 
-TRIGGER = "Let's think step by step."
-YES_NO_END = "Therefore, the answer (Yes or No) is"
 CHOICE_END = "Therefore, among A through E, the answer is"
 TOOLS = ("rake", "spoon", "ladder")
 
@@ -23,18 +22,9 @@ FLY = make_question("2", "Can a mole fly?", "no")
 REACH = make_question("3", "What do you take to reach a roof?", "C", TOOLS)
 
 
-def make_block(question, rationale, *, answer=" Yes.", predicted="yes", end=YES_NO_END, number=1):
-    return (
-        f"{'*' * 25}\n{number}st data\n1_th_sampling\nQ: {question}\nA: {TRIGGER}{rationale}\n{end}{answer}\n"
-        f"pred_before :{answer}\npred_after : {predicted}\npred_list : ['{predicted}']\npred_mode : {predicted}\n"
-        f"GT : yes\n{'*' * 25}\n"
-    )
-
-
 def write_log(folder, *blocks, model="gpt3-xl"):
     file = folder / "run.log"
-    head = f"{'*' * 29}\nNamespace(method='zero_shot_cot', model='{model}', random_seed=1)\n{'*' * 29}\ndata size : 9\n"
-    file.write_text(head + "".join(blocks) + "accuracy : 50.0\n", encoding="utf-8")
+    file.write_text(log_of(*blocks, model=model), encoding="utf-8")
     return file
 
 

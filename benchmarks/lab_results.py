@@ -1,0 +1,198 @@
+"""The lab grid as published: compares a run of it with `docs/results/lab.json`, or writes that file and its tables.
+
+python -m benchmarks.lab_results runs/lab/report/metrics.json
+python -m benchmarks.lab_results runs/lab/report/metrics.json --write
+"""
+
+import json
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from sert.report import cells
+from sert.report.grid_numbers import PATH_MEASURES
+
+FOLDER = Path(__file__).parent.parent / "docs" / "results"
+LEFT_OUT = ("created", "sert_version", "rows")
+DIGITS = 9
+BEGIN, END = "<!-- tables: begin -->", "<!-- tables: end -->"
+METHODS = ("zero_shot", "finetune", "sert", "rd", "sert+rd")
+
+Metrics = dict[str, Any]
+Row = dict[str, Any]
+
+
+def published(metrics: Metrics) -> Metrics:
+    """Keep what is published: all but the rows of single seeds, rounded."""
+    return {name: _rounded(content) for name, content in metrics.items() if name not in LEFT_OUT}
+
+
+def differences(ours: Any, theirs: Any, place: str = "") -> Iterator[str]:
+    """Say where two results differ."""
+    if isinstance(ours, dict) and isinstance(theirs, dict):
+        for key in dict.fromkeys([*ours, *theirs]):
+            yield from differences(ours.get(key), theirs.get(key), f"{place}.{key}" if place else key)
+    elif isinstance(ours, list) and isinstance(theirs, list) and len(ours) == len(theirs):
+        for number, (left, right) in enumerate(zip(ours, theirs, strict=True)):
+            yield from differences(left, right, f"{place}[{number}]")
+    elif ours != theirs:
+        yield f"{place}: {ours!r}, published {theirs!r}"
+
+
+def render(metrics: Metrics) -> str:
+    """Write the tables in Markdown."""
+    tables = [_methods, _comparisons, _minings, _path_comparisons, _funnel, _amounts, _variants, _bands]
+    return "\n\n".join(text for table in tables for text in (f"### {table.__doc__}", "\n".join(table(metrics))))
+
+
+def _methods(metrics: Metrics) -> Iterator[str]:
+    """Methods: accuracy in percent, mean and standard deviation over five seeds, 240 test questions a task"""
+    choices = ("dev", "test-best")
+    heads = ("last step", "right, by seed", "95 %, other seeds", "dev-chosen", "test-best", "every step true")
+    yield from _head("task, method", *heads)
+    for task in _tasks(metrics):
+        for method in METHODS:
+            rows = {
+                row["epoch_choice"] or "last": row
+                for row in metrics["summary"]
+                if (row["task"], row["variant"], row["method"]) == (task, "main", method)
+            }
+            last = rows["last"]
+            yield _line(
+                f"{task}, {cells.method_name(method)}",
+                cells.spread(last["accuracy"]),
+                ", ".join(map(str, last["correct"])),
+                cells.percent_interval(last["accuracy"]["ci95"]),
+                *(cells.spread(rows[choice]["accuracy"]) if choice in rows else cells.MISSING for choice in choices),
+                cells.spread(last["true_paths"]),
+            )
+    for task in metrics["tasks"]:
+        yield _line(
+            f"{task['task']}, always “{task['majority_answer']}”", cells.percent(task["majority_accuracy"]), *[""] * 5
+        )
+
+
+def _comparisons(metrics: Metrics) -> Iterator[str]:
+    """Comparisons of methods, at the dev-chosen epoch: points, paired by question"""
+    yield from _head("task, comparison", "difference", "95 %", "p, Holm", "by seed", "detectable with one seed")
+    for row in metrics["comparisons"]:
+        if row["group"] is None:
+            yield _line(
+                f"{row['task']}, {cells.method_name(row['a'])} against {cells.method_name(row['b'])}",
+                *_difference(row),
+                ", ".join(cells.points(each) for each in row["by_seed"]),
+                cells.unsigned_points(row["detectable"]),
+            )
+
+
+def _minings(metrics: Metrics) -> Iterator[str]:
+    """What 25 paths a train question are worth (branches x samples), in percent"""
+    yield from _head("task, shape", "paths", "true", "questions with a true one", "kept", "questions with a kept one")
+    for row in metrics["budget"]:
+        shape = "raw sampling" if row["branches"] == 0 else f"{row['branches']} x {row['samples']}"
+        shares = ("true_share", "questions_true_share", "kept_share", "questions_kept_share")
+        yield _line(
+            f"{row['task']}, {shape}", cells.count(row["paths"]), *(cells.percent(row[each]) for each in shares)
+        )
+
+
+def _path_comparisons(metrics: Metrics) -> Iterator[str]:
+    """The same, compared question by question: points"""
+    yield from _head("task, paths", "of each question", "difference", "95 %", "p, Holm", "questions, seeds")
+    for row in metrics["paths"]:
+        about = f"{row['task']}, {row['a']} against {row['b']}".replace("main", "5 x 5")
+        yield _line(about, PATH_MEASURES[row["measure"]], *_difference(row), f"{row['n']}, {row['seeds']}")
+
+
+def _funnel(metrics: Metrics) -> Iterator[str]:
+    """The rules in order: paths left, and how many percent of them are true"""
+    tasks = _tasks(metrics)
+    yield from _head("after", *(f"{task}: {what}" for task in tasks for what in ("left", "true")))
+    by_rule: dict[str, list[str]] = {}
+    for row in metrics["funnel"]:
+        by_rule.setdefault(row["rule"], []).extend([cells.count(row["remaining"]), cells.percent(row["true_share"])])
+    yield from (_line(rule, *found) for rule, found in by_rule.items())
+
+
+def _amounts(metrics: Metrics) -> Iterator[str]:
+    """Rationales of the teacher: accuracy after the last step, and SERT+RD against RD in points"""
+    yield from _head("task, rationales", "RD", "SERT+RD", "difference", "95 %", "p, Holm", "seeds")
+    accuracy = {(row["task"], row["method"], row["rationales"]): row["accuracy"] for row in metrics["amounts"]}
+    for row in metrics["amount_comparisons"]:
+        task, amount = row["task"], row["rationales"]
+        both = (cells.spread(accuracy[task, method, amount]) for method in ("rd", "sert+rd"))
+        yield _line(f"{task}, {amount}", *both, *_difference(row), row["seeds"])
+
+
+def _variants(metrics: Metrics) -> Iterator[str]:
+    """Ablations against main, after the last step: points, 95 %, and p by Holm over all of them"""
+    tasks = _tasks(metrics)
+    yield from _head("variant", "method", *(f"{task}" for task in tasks), "seeds")
+    found: dict[tuple[str, str], dict[str, Row]] = {}
+    for row in metrics["comparisons"]:
+        if row["group"] is not None and row["group"] != "rationales":
+            found.setdefault((row["a"], row["method"]), {})[row["task"]] = row
+    for (variant, method), rows in found.items():
+        texts = ("{} ({}), p {}".format(*_difference(rows[task])) for task in tasks)
+        yield _line(variant, cells.method_name(method), *texts, next(iter(rows.values()))["seeds"])
+
+
+def _bands(metrics: Metrics) -> Iterator[str]:
+    """Figure 1: percent of 100 test questions with at least one path that scores 8 to 10, five seeds"""
+    tasks = _tasks(metrics)
+    yield from _head("paths of", "paths each", *tasks)
+    found: dict[str, dict[str, Row]] = {}
+    for row in metrics["bands"]:
+        if row["band"] == "8-10":
+            found.setdefault(row["source"], {})[row["task"]] = row
+    for source, rows in found.items():
+        yield _line(source, rows[tasks[0]]["samples"], *(cells.percent(rows[task]["share"]) for task in tasks))
+
+
+def _difference(row: Row) -> tuple[str, str, str]:
+    return cells.points(row["difference"]), cells.points_interval(row["ci95"]), cells.p_value(row["p_holm"])
+
+
+def _tasks(metrics: Metrics) -> list[str]:
+    return [row["task"] for row in metrics["tasks"]]
+
+
+def _head(*names: str) -> list[str]:
+    return [_line(*names), "|" + "---|" * len(names)]
+
+
+def _line(*texts: object) -> str:
+    return f"| {' | '.join(map(str, texts))} |"
+
+
+def _rounded(content: Any) -> Any:
+    if isinstance(content, dict):
+        return {key: _rounded(value) for key, value in content.items()}
+    if isinstance(content, Sequence) and not isinstance(content, str):
+        return [_rounded(value) for value in content]
+    return float(f"{content:.{DIGITS}g}") if isinstance(content, float) else content
+
+
+def with_tables(page: str, metrics: Metrics) -> str:
+    """Put the tables in their place in a page."""
+    before, rest = page.split(BEGIN)
+    return f"{before}{BEGIN}\n{render(metrics)}\n{END}{rest.split(END)[1]}"
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Compare, or write."""
+    found = published(json.loads(Path(arguments[0]).read_text(encoding="utf-8")))
+    if "--write" in arguments:
+        lines: Iterable[str] = (f"{json.dumps(name)}: {json.dumps(content)}" for name, content in found.items())
+        (FOLDER / "lab.json").write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
+        page = FOLDER / "lab.md"
+        page.write_text(with_tables(page.read_text(encoding="utf-8"), found), encoding="utf-8")
+        return 0
+    differing = list(differences(found, json.loads((FOLDER / "lab.json").read_text(encoding="utf-8"))))
+    print("\n".join(differing) or "The same numbers as published.")
+    return 1 if differing else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
