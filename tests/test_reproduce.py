@@ -12,7 +12,7 @@ from sert.errors import ConfigError, DataError
 from sert.evaluation.several_seeds import paired_over_seeds
 from sert.grid import Grid, load_grid
 from sert.progress import Silent
-from sert.records import Example, Judgement, Prediction
+from sert.records import Example, Judgement, Prediction, Verdict
 from sert.reproduce import build_grid, distinct_stages, plan_grid, report_any, reproduce
 from sert.run_folders import RunResult
 from sert.runs import run
@@ -182,6 +182,15 @@ def test_every_exhibit_has_its_numbers(finished: RunResult) -> None:
     assert json.loads((finished.folder / "report" / "metrics.json").read_text())["rows"] == json.loads(
         json.dumps(metrics["rows"])
     )
+
+
+def test_what_was_selected_is_told_of_the_last_round(grid: Grid, finished: RunResult) -> None:
+    plan = json.loads((finished.folder / "plan.json").read_text())["stages"]
+    folder = plan["lab, seed 0, 2 rounds: lab-yes-no filter-2"]["folder"]
+    verdicts = read_table(finished.folder / folder / "verdicts.parquet", Verdict)
+    (row,) = (row for row in finished.metrics["selection"] if row["variant"] == "2 rounds")
+    assert row["with_selected"] == sum(verdict.selected for verdict in verdicts)
+    assert row["selected_agree"] == sum(verdict.selected and verdict.agrees is True for verdict in verdicts)
 
 
 def test_a_judge_scores_paths_too_one_stage_at_a_time(grid: Grid, tmp_path: Path) -> None:

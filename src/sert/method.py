@@ -37,6 +37,7 @@ class TaskMethod(TaskStages):
 
     Attributes:
         mined, filtered: The first round's.
+        last_round: Mining and filter that SERT was trained on last.
         trained: Method -> its training, for `sert` the last round's.
         evaluated: Method -> the evaluation of its last snapshot on the test questions.
         snapshots: Method -> the evaluations of all its snapshots, where more than one is kept.
@@ -52,6 +53,7 @@ class TaskMethod(TaskStages):
         methods, evaluation = methods_of(self.task, self.config), self.config.evaluation
         self.mined: Stage | None = None
         self.filtered: Stage | None = None
+        self.last_round: tuple[Stage, Stage] | None = None
         self.taught: Stage | None = None
         self.judged: Stage | None = None
         self.judged_paths: Stage | None = None
@@ -89,6 +91,7 @@ class TaskMethod(TaskStages):
             filtered = self.filter(f"filter{ending}", mined)
             if before is None:
                 self.mined, self.filtered = mined, filtered
+            self.last_round = mined, filtered
             before = self.train(
                 "sert", f"train-sert{ending}", partial(examples_in, filtered), inputs={"filter": filtered.key}
             )

@@ -35,7 +35,8 @@ def read_results(method: TaskMethod) -> TaskResults:
         left_out=method.data.left_out,
         near_duplicates=method.data.near_duplicates,
         paths=_paths_of(method.mined) if method.mined else (),
-        verdicts=read_table(method.filtered.result().file("verdicts.parquet"), Verdict) if method.filtered else [],
+        verdicts=_verdicts_of(method.filtered) if method.filtered else [],
+        last_round=_last_round_of(method),
         rationales=int(method.taught.result().counts["rationales"]) if method.taught else None,
         predictions={
             name: chosen[name] if name in chosen else _predictions_of(stage) for name, stage in method.evaluated.items()
@@ -65,6 +66,17 @@ def _snapshots_of(method: TaskMethod, name: Method) -> list[SnapshotOutputs]:
 
 def _paths_of(stage: Stage) -> StoredTable[Path]:
     return StoredTable(stage.result().file("paths.parquet"), Path)
+
+
+def _verdicts_of(stage: Stage) -> list[Verdict]:
+    return read_table(stage.result().file("verdicts.parquet"), Verdict)
+
+
+def _last_round_of(method: TaskMethod) -> tuple[StoredTable[Path], list[Verdict]] | None:
+    if method.last_round is None or method.config.rounds == 1:
+        return None
+    mined, filtered = method.last_round
+    return _paths_of(mined), _verdicts_of(filtered)
 
 
 def _predictions_of(stage: Stage) -> list[Prediction]:

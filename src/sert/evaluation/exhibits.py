@@ -183,9 +183,13 @@ def budget_row(result: TaskResults, rules: RulesConfig) -> Row:
 
 
 def selection_counts(result: TaskResults) -> Row:
-    """Count the questions with a selected path, and of these paths the true ones and those that agree with gold."""
+    """Count the questions with a selected path, and of these paths the true ones and those that agree with gold.
+
+    Of several rounds it is the last one, which the student was trained on.
+    """
     by_id = {question.question_id: question for question in result.train}
-    chosen = [(path, verdict) for path, verdict in zip(result.paths, result.verdicts, strict=True) if verdict.selected]
+    paths, verdicts = result.last_round or (result.paths, result.verdicts)
+    chosen = [(path, verdict) for path, verdict in zip(paths, verdicts, strict=True) if verdict.selected]
     verify = result.verifier
     return {
         "questions": len(result.train),

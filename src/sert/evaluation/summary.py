@@ -35,6 +35,7 @@ class TaskResults:
         left_out: Reason -> questions that were left out on loading.
         near_duplicates: Those left out because a question of another split is nearly the same.
         paths: Mined paths of the train questions, with their verdicts; may be too many to hold at once.
+        last_round: Paths and verdicts of the round that SERT was trained on last, where there were several.
         rationales: Train questions that the teacher answered, None when it was not asked.
         predictions: Method -> predictions on the test questions, of the snapshot that the comparisons are about.
         training: Method -> counts of its training.
@@ -58,6 +59,7 @@ class TaskResults:
     near_duplicates: Sequence[NearDuplicate] = ()
     paths: Sequence[Path] | StoredTable[Path] = ()
     verdicts: Sequence[Verdict] = ()
+    last_round: tuple[Sequence[Path] | StoredTable[Path], Sequence[Verdict]] | None = None
     rationales: int | None = None
     predictions: Mapping[Method, Sequence[Prediction]] = field(default_factory=dict)
     training: Mapping[Method, Mapping[str, Any]] = field(default_factory=dict)
