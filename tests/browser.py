@@ -4,7 +4,6 @@ import contextlib
 import fcntl
 import json
 import os
-import select
 import signal
 import socketserver
 import threading
@@ -12,6 +11,8 @@ import time
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Self
+
+from waiting import readable
 
 CANARY = "canary.invalid"
 OURS = "asked-by-the-test"  # names the scripts of the test itself
@@ -146,8 +147,7 @@ class Browser:
 
     def _receive(self, deadline: float) -> dict[str, Any]:
         while b"\0" not in self._buffer:
-            ready, _, _ = select.select([self._answer], [], [], max(deadline - time.monotonic(), 0))
-            assert ready, "the browser does not answer"
+            assert readable(self._answer, seconds=deadline - time.monotonic()), "the browser does not answer"
             chunk = os.read(self._answer, 2**20)
             assert chunk, "the browser ended"
             self._buffer += chunk
@@ -169,7 +169,7 @@ class Browser:
     def wait(self, seconds: float) -> Seen:
         """Wait, and tell what the page did since it was opened."""
         deadline = time.monotonic() + seconds
-        while self._buffer or select.select([self._answer], [], [], max(deadline - time.monotonic(), 0))[0]:
+        while self._buffer or readable(self._answer, seconds=deadline - time.monotonic()):
             self._receive(deadline + 10)
         return self._seen()
 

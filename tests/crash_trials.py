@@ -2,7 +2,6 @@
 
 import json
 import os
-import select
 import shutil
 import signal
 import subprocess
@@ -19,6 +18,7 @@ from nursery import Child, Ended, Nursery, environment
 from sert.store.artifacts import MANIFEST, open_artifact
 from sert.store.verification import find_damage
 from sert.upkeep import verify
+from waiting import readable
 
 ItemT = TypeVar("ItemT")
 ResultT = TypeVar("ResultT")
@@ -127,7 +127,7 @@ class Watched:
 
     def ended(self, *, within: float = 0.0) -> bool:
         """Wait so many seconds at most for the process to end, and say whether it has."""
-        return bool(select.select([self._end], [], [], within)[0])
+        return readable(self._end, seconds=within)
 
     def stage(self) -> str | None:
         """Name the stage that is under way; None before the first one and after the report."""

@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 import threading
+from functools import cache
 from types import FrameType
 from typing import NoReturn
 
@@ -20,13 +21,19 @@ _arrived: list[int] = []
 
 def watch() -> None:
     """Turn both signals into exceptions that unwind through every clean-up, and see to it that they end the process."""
-    reader, writer = os.pipe()
-    os.set_blocking(writer, False)
     # The system's own handler writes to the pipe at once, also while the interpreter waits for a long computation.
-    signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
-    threading.Thread(target=_end_in_time, args=(reader,), daemon=True).start()
+    signal.set_wakeup_fd(_watched_pipe(), warn_on_full_buffer=False)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _stop)
+
+
+@cache
+def _watched_pipe() -> int:
+    """Start the thread that ends the process, once, and return the end of the pipe that tells it of signals."""
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    threading.Thread(target=_end_in_time, args=(reader,), daemon=True).start()
+    return writer
 
 
 def raise_arrived() -> None:
