@@ -8,8 +8,9 @@ import json
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
+from sert.config import Method
 from sert.report import cells
 from sert.report.grid_numbers import PATH_MEASURES
 
@@ -17,7 +18,7 @@ FOLDER = Path(__file__).parent.parent / "docs" / "results"
 LEFT_OUT = ("created", "sert_version", "rows")
 DIGITS = 9
 BEGIN, END = "<!-- tables: begin -->", "<!-- tables: end -->"
-METHODS = ("zero_shot", "finetune", "sert", "rd", "sert+rd")
+METHODS = get_args(Method)
 
 Metrics = dict[str, Any]
 Row = dict[str, Any]

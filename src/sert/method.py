@@ -37,7 +37,7 @@ class TaskMethod(TaskStages):
 
     Attributes:
         mined, filtered: The first round's.
-        last_round: Mining and filter that SERT was trained on last.
+        last_round: Mining and filter that SERT was trained on last, where there are several rounds.
         trained: Method -> its training, for `sert` the last round's.
         evaluated: Method -> the evaluation of its last snapshot on the test questions.
         snapshots: Method -> the evaluations of all its snapshots, where more than one is kept.
@@ -91,7 +91,8 @@ class TaskMethod(TaskStages):
             filtered = self.filter(f"filter{ending}", mined)
             if before is None:
                 self.mined, self.filtered = mined, filtered
-            self.last_round = mined, filtered
+            else:
+                self.last_round = mined, filtered
             before = self.train(
                 "sert", f"train-sert{ending}", partial(examples_in, filtered), inputs={"filter": filtered.key}
             )

@@ -73,7 +73,7 @@ def _verdicts_of(stage: Stage) -> list[Verdict]:
 
 
 def _last_round_of(method: TaskMethod) -> tuple[StoredTable[Path], list[Verdict]] | None:
-    if method.last_round is None or method.config.rounds == 1:
+    if method.last_round is None:
         return None
     mined, filtered = method.last_round
     return _paths_of(mined), _verdicts_of(filtered)

@@ -109,7 +109,8 @@ def waits_of(stages: Sequence[Stage]) -> dict[Path, list[Stage]]:
     waits, writers = needs_of(stages), dict[Path, Stage]()
     for stage in stages:
         if stage.calls is not None:
-            waits[stage.folder] = [*waits[stage.folder], *filter(None, [writers.get(stage.calls)])]
+            if stage.calls in writers:
+                waits[stage.folder].append(writers[stage.calls])
             writers[stage.calls] = stage
     return waits
 

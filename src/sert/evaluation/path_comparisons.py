@@ -27,7 +27,6 @@ class MinedPaths:
     Attributes:
         questions_kept: Whether a path of the question is kept, 0 or 1.
         true_share: Share of its paths that is true; empty where nobody can say, or paths were stopped early.
-        questions_true: Whether one of them is.
         selected_true: Whether its selected path is true; None where none is selected.
     """
 
@@ -37,8 +36,12 @@ class MinedPaths:
     seed: int
     questions_kept: Sequence[float]
     true_share: Sequence[float]
-    questions_true: Sequence[float]
     selected_true: Sequence[float | None]
+
+    @property
+    def questions_true(self) -> list[float]:
+        """Whether a path of the question is true, 0 or 1."""
+        return [float(share > 0) for share in self.true_share]
 
 
 def mined_paths(result: TaskResults, *, student: str, variant: str, seed: int) -> MinedPaths:
@@ -64,7 +67,6 @@ def mined_paths(result: TaskResults, *, student: str, variant: str, seed: int) -
         seed=seed,
         questions_kept=[float(name in kept) for name in by_id],
         true_share=[fmean(truths[name]) for name in by_id] if known else [],
-        questions_true=[float(any(truths[name])) for name in by_id] if known else [],
         selected_true=[selected.get(name) for name in by_id] if known else [],
     )
 

@@ -54,6 +54,11 @@ _BINNED = (
     Column("Acc %", lambda row: cells.percent(row["accuracy"])),
     Column("95 % interval", lambda row: cells.percent_interval(row["ci95"])),
 )
+_TESTED = (
+    Column("95 % interval", lambda row: cells.points_interval(row["ci95"])),
+    Column("p, Holm", lambda row: cells.p_value(row["p_holm"])),
+)
+_SEEDS = Column("Seeds", lambda row: cells.count(row["seeds"]))
 _COLUMNS: dict[str, tuple[Column, ...]] = {
     "bands": (
         Column("Paths of", lambda row: str(row["source"])),
@@ -89,7 +94,7 @@ _COLUMNS: dict[str, tuple[Column, ...]] = {
         Column("Step", lambda row: cells.count(row["step"])),
         Column("Split", lambda row: str(row["split"])),
         Column("Acc %", lambda row: cells.spread(row)),
-        Column("Seeds", lambda row: cells.count(row["seeds"])),
+        _SEEDS,
     ),
     "amounts": (
         Column("Method", lambda row: cells.method_name(row["method"])),
@@ -100,18 +105,16 @@ _COLUMNS: dict[str, tuple[Column, ...]] = {
     "amount_comparisons": (
         Column("Rationales", lambda row: cells.count(row["rationales"])),
         Column("SERT+RD against RD, points", lambda row: cells.points(row["difference"])),
-        Column("95 % interval", lambda row: cells.points_interval(row["ci95"])),
-        Column("p, Holm", lambda row: cells.p_value(row["p_holm"])),
-        Column("Seeds", lambda row: cells.count(row["seeds"])),
+        *_TESTED,
+        _SEEDS,
     ),
     "paths": (
         Column("Paths", lambda row: f"{row['a']} against {row['b']}"),
         Column("Of each question", lambda row: PATH_MEASURES.get(row["measure"], str(row["measure"]))),
         Column("Difference, points", lambda row: cells.points(row["difference"])),
-        Column("95 % interval", lambda row: cells.points_interval(row["ci95"])),
-        Column("p, Holm", lambda row: cells.p_value(row["p_holm"])),
+        *_TESTED,
         Column("Questions", lambda row: cells.count(row["n"])),
-        Column("Seeds", lambda row: cells.count(row["seeds"])),
+        _SEEDS,
     ),
     "budget": (
         Column("Budget", lambda row: str(row["variant"])),
