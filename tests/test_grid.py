@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from sert.errors import ConfigError
-from sert.grid import MAIN, arms_of, load_grid, shipped_grids
+from sert.grid import MAIN, Grid, arms_of, load_grid, shipped_grids
 
 GRID = """
 name = "try"
@@ -84,9 +84,31 @@ def test_other_students_take_the_place_of_the_grids(file: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("paths", "labels"),
+    [
+        (["org/model", "other/model", "org/model"], ["org-model", "other-model"]),
+        (["a/final/model", "b/final/model", "gpt2"], ["a-final-model", "b-final-model", "other"]),
+        (["models/mine & yours", "../~"], ["mine - yours", "student"]),
+        (["models/" + "long" * 20], ["long" * 16]),
+    ],
+)
+def test_students_are_named_by_what_tells_them_apart(file: str, paths: list[str], labels: list[str]) -> None:
+    grid = load_grid(file, students=paths)
+    assert list(grid.students) == labels
+    assert [student.path for student in grid.students.values()] == list(dict.fromkeys(paths))
+    assert Grid.model_validate(grid.model_dump()) == grid  # as it is read again from its folder
+
+
+def test_students_whose_names_cannot_be_told_apart_are_refused(file: str) -> None:
+    with pytest.raises(ConfigError, match="two would get one name"):
+        load_grid(file, students=["my model!", "my model?"])
+
+
+@pytest.mark.parametrize(
     ("change", "said"),
     [
         (("seeds = [3, 5, 8]", "seeds = []"), "'seeds'"),
+        (("seeds = [3, 5, 8]", "seeds = [3, 5, 3]"), "a seed stands here twice"),
         (('group = "filter"', 'grup = "filter"'), "did you mean 'group'"),
         (("set.selection.rules = []", "set.selection.rule = []"), "The variant 'no filter' of the grid try"),
         (("max_steps = 7", "max_stepz = 7"), "The base of the grid try"),

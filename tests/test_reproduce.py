@@ -8,9 +8,12 @@ import pytest
 
 from fault_server import FaultServer
 from hostile_support import sert
+from sert import records
 from sert.errors import ConfigError, DataError
 from sert.evaluation.several_seeds import paired_over_seeds
-from sert.grid import Grid, load_grid
+from sert.grid import Grid, Variant, load_grid
+from sert.lab.verifier import verify as verify_path
+from sert.lab.world import lab_world
 from sert.progress import Silent
 from sert.records import Example, Judgement, Prediction, Verdict
 from sert.reproduce import build_grid, distinct_stages, plan_grid, report_any, reproduce
@@ -191,6 +194,27 @@ def test_what_was_selected_is_told_of_the_last_round(grid: Grid, finished: RunRe
     (row,) = (row for row in finished.metrics["selection"] if row["variant"] == "2 rounds")
     assert row["with_selected"] == sum(verdict.selected for verdict in verdicts)
     assert row["selected_agree"] == sum(verdict.selected and verdict.agrees is True for verdict in verdicts)
+    paths = read_table(
+        finished.folder / plan["lab, seed 0, 2 rounds: lab-yes-no mine-2"]["folder"] / "paths.parquet", records.Path
+    )
+    methods = {arm.variant: tasks[0] for arm, tasks in build_grid(grid, out=finished.folder, reporter=Silent())}
+    questions = {question.question_id: question for question in methods["2 rounds"].train_questions}
+    true = [verify_path(lab_world(), questions[path.question_id], path.text).true for path in paths]
+    assert row["mined_true_share"] == pytest.approx(sum(true) / len(true))
+
+
+def test_lanes_that_are_stopped_early_and_a_filter_that_leaves_nothing_are_told(grid: Grid, tmp_path: Path) -> None:
+    base = {**grid.base, "methods": ["sert"], "mining": {**grid.base["mining"], "keep_all": False}}
+    variants = {"raw": grid.variants["raw"], "none": Variant(group="filter", set={"rules": {"min_tokens": 999}})}
+    made = reproduce(grid.model_copy(update={"base": base, "variants": variants}), out=tmp_path / "grid")
+    assert made.report.is_file()
+    (main,) = (row for row in made.metrics["budget"] if row["variant"] == "main")
+    assert main["kept_share"] is not None
+    assert main["reasoned_share"] is main["true_share"] is main["questions_true_share"] is None
+    assert {row["true_share"] for row in made.metrics["first_tokens"]} == {None}
+    assert {row["measure"] for row in made.metrics["paths"]} == {"questions_kept"}
+    untrained = [warning for warning in made.metrics["warnings"] if "was not trained" in warning]
+    assert [warning.split(": ")[0] for warning in untrained] == ["lab, seed 0, none", "lab, seed 1, none"]
 
 
 def test_a_judge_scores_paths_too_one_stage_at_a_time(grid: Grid, tmp_path: Path) -> None:

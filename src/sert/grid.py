@@ -1,12 +1,13 @@
 """A grid: one configuration over several students and seeds, and its variants, each with a few settings changed."""
 
+import re
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from sert.config import Config, Method, StudentConfig
 from sert.config_files import apply_overrides, read_toml, validate
@@ -22,7 +23,14 @@ _OF_VARIANTS = {
     "evaluation": {"epoch_choice": "last", "probe_samples": 0, "scored_questions": 0},
 }
 
-Label = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9 ,._+-]{0,63}$")]
+_LABEL_LENGTH = 64
+Label = Annotated[str, Field(pattern=rf"^[A-Za-z0-9][A-Za-z0-9 ,._+-]{{0,{_LABEL_LENGTH - 1}}}$")]
+
+
+def _distinct(seeds: tuple[int, ...]) -> tuple[int, ...]:
+    if len(set(seeds)) < len(seeds):
+        raise ValueError("a seed stands here twice; each is one training, and the spread is over all of them")
+    return seeds
 
 
 class Variant(Section):
@@ -42,7 +50,7 @@ class Grid(Section):
     """Students x seeds x (the configuration and its variants), over all tasks of the configuration."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
-    seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field(min_length=1)
+    seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1), AfterValidator(_distinct)]
     students: dict[Label, StudentConfig] = Field(min_length=1)
     base: dict[str, Any]
     """A configuration without name, seed and student."""
@@ -95,7 +103,7 @@ def load_grid(
         name: `lab`, `paper`, or a TOML file.
         overrides: `a.b=c` strings for the configuration of every student and seed.
         limit: Sets `limit` of every task.
-        students: Hub ids or folders that take the place of the grid's students.
+        students: Hub ids or folders that take the place of the grid's students; one that is named twice is run once.
         seeds: Run only so many of the seeds.
         groups: Run only the variants of these groups; None = of all.
 
@@ -111,7 +119,8 @@ def load_grid(
     base = apply_overrides(grid.base, overrides)
     if limit is not None:
         base = apply_overrides(base, [f"tasks.{task}.limit={limit}" for task in base.get("tasks", {})])
-    named = {_label_of(path, grid): _student_of(path, grid) for path in students}
+    paths = list(dict.fromkeys(students))
+    named = dict(zip(_labels_of(paths, grid), (_student_of(path, grid) for path in paths), strict=True))
     chosen = {
         label: variant for label, variant in grid.variants.items() if groups is None or variant.group in set(groups)
     }
@@ -173,10 +182,29 @@ def _merged(tree: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, An
     return merged
 
 
-def _label_of(path: str, grid: Grid) -> str:
-    """Name a student by the grid's label for it, else by the end of its path."""
-    known = (label for label, student in grid.students.items() if student.path == path)
-    return next(known, Path(path).name or path)
+def _labels_of(paths: Sequence[str], grid: Grid) -> list[str]:
+    """Name students by the grid's labels for them, else by the ends of their paths, as long as tells them apart.
+
+    Raises:
+        ConfigError: If whole paths do not, since they differ in characters only that no label has.
+    """
+    known = {student.path: label for label, student in grid.students.items()}
+    parts = [Path(path).parts if Path(path).name else Path(path).absolute().parts for path in paths]
+    for length in range(1, max(map(len, parts), default=0) + 1):
+        ends = ["-".join(each[-length:]) for each in parts]
+        labels = [known.get(path) or _label(end) for path, end in zip(paths, ends, strict=True)]
+        if len(set(labels)) == len(labels):
+            return labels
+    if paths:
+        raise ConfigError(
+            f"Of the students {', '.join(paths)} two would get one name; give them to a grid file by label."
+        )
+    return []
+
+
+def _label(text: str) -> str:
+    """Make a label of a text: what no label has becomes a dash, and of a long one the end is left."""
+    return re.sub(r"[^A-Za-z0-9 ,._+-]+", "-", text)[-_LABEL_LENGTH:].lstrip(" ,._+-") or "student"
 
 
 def _student_of(path: str, grid: Grid) -> StudentConfig:

@@ -33,7 +33,7 @@ from sert.run_folders import (
     report_again,
 )
 from sert.runs import report_run, stages_of_run
-from sert.showing import shown_paths, shown_predictions, warnings_of
+from sert.showing import shown_paths, shown_predictions, untrained, warnings_of
 from sert.stages import Stage, needs_of, waits_of
 from sert.store.artifacts import content_key
 from sert.store.disk import remove
@@ -203,8 +203,8 @@ def _write_report(grid: Grid, arms: Sequence[ArmMethods], out: Path, reporter: R
         for arm, tasks in arms:
             for result in map(read_results, tasks):
                 summary.add(arm, result)
-                if arm.variant == MAIN:
-                    warnings |= dict.fromkeys(f"{arm.prefix}{warning}" for warning in warnings_of(result))
+                found = warnings_of(result) if arm.variant == MAIN else untrained(result)
+                warnings |= dict.fromkeys(f"{arm.prefix}{warning}" for warning in found)
                 if arm.variant == MAIN and arm.seed == grid.seeds[0] and arm.student == next(iter(grid.students)):
                     paths += shown_paths(result, each=SHOWN)
                     predictions += shown_predictions(result, each=SHOWN // 2)

@@ -20,8 +20,9 @@ def warnings_of(result: TaskResults) -> list[str]:
         for reason, count in result.left_out.items()
         if count
     ]
-    without = len(result.train) - sum(verdict.selected for verdict in result.verdicts)
-    if result.verdicts and without:
+    _, verdicts = result.trained_on
+    without = len(result.train) - sum(verdict.selected for verdict in verdicts)
+    if verdicts and without:
         warnings.append(f"{result.task}: {without} train questions have no surviving path and train nothing")
     stopped = sum(path.stopped_early for path in result.paths)
     if stopped:
@@ -37,13 +38,18 @@ def warnings_of(result: TaskResults) -> list[str]:
         if scored < asked:
             warnings.append(f"{result.task}: the judge gave no readable scores to {asked - scored} of {asked} paths")
     for method, counts in result.training.items():
-        if counts["steps"] == 0:
-            warnings.append(
-                f"{result.task}: {method} was not trained, there were no examples; it is the student it started from"
-            )
         if counts["too_long"]:
             warnings.append(f"{result.task}: {counts['too_long']} examples of {method} exceed max_length, left out")
-    return warnings
+    return [*warnings, *untrained(result)]
+
+
+def untrained(result: TaskResults) -> list[str]:
+    """Name the methods that had no examples; their numbers are those of the student before."""
+    return [
+        f"{result.task}: {method} was not trained, there were no examples; it is the student it started from"
+        for method, counts in result.training.items()
+        if counts["steps"] == 0
+    ]
 
 
 def _pairs(result: TaskResults, reason: str) -> str:
@@ -56,11 +62,14 @@ def _pairs(result: TaskResults, reason: str) -> str:
 
 
 def shown_paths(result: TaskResults, *, each: int = SHOWN_PATHS) -> list[ShownPath]:
-    """A few paths for each reason and a few selected ones: the first of each, so that nobody picks them."""
+    """A few paths for each reason and a few selected ones: the first of each, so that nobody picks them.
+
+    Of several rounds they are the last one's. Of a path that was stopped early nobody knows whether it is true.
+    """
     questions = {question.question_id: question for question in result.train}
     shown: list[ShownPath] = []
     counts: dict[str, int] = {}
-    for path, verdict in zip(result.paths, result.verdicts, strict=True):
+    for path, verdict in zip(*result.trained_on, strict=True):
         group = "selected" if verdict.selected else verdict.reason or "kept"
         counts[group] = counts.get(group, 0) + 1
         if counts[group] > each:
@@ -76,7 +85,7 @@ def shown_paths(result: TaskResults, *, each: int = SHOWN_PATHS) -> list[ShownPa
                 text=path.text,
                 reason=verdict.reason,
                 selected=verdict.selected,
-                true=result.verifier(question, path.text) if result.verifier else None,
+                true=result.verifier(question, path.text) if result.verifier and not path.stopped_early else None,
                 num_tokens=verdict.num_tokens,
                 rep_2=verdict.rep_2,
                 perplexity=verdict.perplexity,

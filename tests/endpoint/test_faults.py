@@ -52,7 +52,7 @@ def test_ten_thousand_requests_of_which_a_third_fail(tmp_path: Path) -> None:
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     with FaultServer(seed=1, faults=script) as server, open_calls(tmp_path, label="test") as log:
         endpoint = endpoint_of(server)
-        settle(log, endpoint, questions, concurrency=256, timeout=2.0, max_attempts=4)
+        settle(log, endpoint, questions, concurrency=256, timeout=8.0, max_attempts=4)
         seen = server.log
         totals = log.totals
         assert totals.requests == seen.requests >= 10_000

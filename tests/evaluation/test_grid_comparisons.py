@@ -60,8 +60,10 @@ def test_distilled_students_are_compared_at_each_number_of_rationales() -> None:
         outcome("rd", 0, "100000", variant="12"),
         outcome("sert+rd", 0, "110000", variant="12"),
         outcome("sert+rd", 0, "110000", variant="rd alone was not tried"),
+        outcome("rd", 0, "100000", variant="400"),
+        outcome("sert+rd", 0, "000000", variant="400"),
     ]
-    counted = [("main", 200), ("12", 12), ("12", 12), ("rd alone was not tried", 5)]
+    counted = [("main", 200), ("12", 12), ("12", 12), ("400", 200), ("rd alone was not tried", 5)]
     amounts = [{"student": "s", "task": "t", "variant": name, "rationales": number} for name, number in counted]
     rows = compare_amounts([*MAIN, *outcomes], amounts)
     assert [(row["rationales"], row["a"], row["b"], row["seeds"]) for row in rows] == [

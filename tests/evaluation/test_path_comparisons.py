@@ -20,8 +20,8 @@ MAIN = [
 def test_selected_paths_are_compared_with_all_of_their_question() -> None:
     (row,) = compare_paths(MAIN)
     assert (row["a"], row["b"], row["measure"]) == ("selected", "mined", "true_share")
-    # Averages over seeds of three questions, one has no selected path: 1 - 0.3, 0.5 - 0.4, 1 - 0.6.
-    assert row["difference"] == pytest.approx((0.7 + 0.1 + 0.4) / 3)
+    # Averages of three questions over the seeds that selected a path for them: 1 - 0.3, 0.5 - 0.4, 1 - 0.8.
+    assert row["difference"] == pytest.approx((0.7 + 0.1 + 0.2) / 3)
     assert (row["n"], row["seeds"], row["p_value"]) == (3, 2, pytest.approx(2 / 2**3))
 
 
@@ -33,6 +33,17 @@ def test_shapes_are_compared_on_the_seeds_that_both_have() -> None:
     ]
     assert [row["difference"] for row in rows] == pytest.approx([(0.4 + 0.0 - 0.2 + 0.4) / 4, 1 / 4, 1 / 4])
     assert [row["p_holm"] for row in every] == holm([row["p_value"] for row in every])
+
+
+def test_a_seed_where_paths_were_stopped_early_is_left_out_of_what_is_true() -> None:
+    stopped = MinedPaths("s", "t", "main", 0, [1.0, 0.0, 1.0, 1.0], [], [])
+    raw = [mined("raw", seed, [0.0, 0.4, 0.2, 0.0], [None, 1.0, 1.0, None]) for seed in (0, 1)]
+    rows = {(row["a"], row["measure"]): row for row in compare_paths([stopped, MAIN[1], *raw])}
+    assert rows["selected", "true_share"]["seeds"] == rows["main", "true_share"]["seeds"] == 1
+    assert rows["main", "true_share"]["difference"] == pytest.approx((0.4 + 0.0 - 0.2 + 0.4) / 4)
+    assert rows["main", "questions_kept"]["seeds"] == 2
+    unknown = compare_paths([stopped, *raw])
+    assert [(row["measure"], row["seeds"]) for row in unknown] == [("questions_kept", 1)]
 
 
 def test_without_a_verifier_only_what_is_kept_is_compared() -> None:

@@ -71,6 +71,23 @@ def outcome(lengths: list[float], correct: list[bool], *, seed: int = 0) -> Outc
     return Outcome("s", "t", "main", "sert", seed, correct, correct, lengths, [None] * len(lengths))
 
 
+def test_one_training_counts_once_for_its_number_of_rationales() -> None:
+    rows = [
+        {**ABOUT, "method": "rd", "rationales": number, "variant": variant, "seed": seed, "accuracy": accuracy}
+        for number, variant, seed, accuracy in [
+            (14, "main", 0, 0.5),
+            (14, "main", 1, 0.7),
+            (12, "12", 0, 0.2),
+            (14, "24", 0, 0.5),
+            (14, "48", 0, 0.5),
+        ]
+    ]
+    few, all_there_are = pooling.pool_amounts(rows)
+    assert (few["rationales"], few["seeds"], few["accuracy"]["mean"]) == (12, 1, 0.2)
+    assert (all_there_are["rationales"], all_there_are["seeds"]) == (14, 2)
+    assert all_there_are["accuracy"]["mean"] == pytest.approx(0.6)
+
+
 def test_accuracy_by_length_is_cut_into_ranges_of_like_size() -> None:
     lengths = [float(number) for number in range(1, 11)]
     rows = pooling.accuracy_by([outcome(lengths, [True] * 5 + [False] * 5)], "lengths")

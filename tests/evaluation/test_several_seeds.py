@@ -105,6 +105,12 @@ def test_equal_methods_leave_a_little_doubt():
     assert result.high == -result.low == pytest.approx(1.959964 / 102, abs=1e-6)
 
 
+def test_seeds_whose_answers_cancel_leave_a_little_doubt_too():
+    result = paired_over_seeds([[True, False], [False, True]], [[False, True], [True, False]])
+    assert (result.difference, result.p_value) == (0.0, 1.0)
+    assert result.high == -result.low == pytest.approx(1.959964 / 4, abs=1e-6)
+
+
 def test_a_certain_difference_stays_in_range():
     result = paired_over_seeds([[True] * 8] * 3, [[False] * 8] * 3)
     assert (result.difference, result.high) == (1.0, 1.0)

@@ -31,7 +31,7 @@ def test_methods_stand_with_their_spread_the_count_of_each_seed_and_the_lines_wi
     assert rows["Zero-shot"][:5] == ("50.8", "349 / 687", "47.1 to 54.5", "–", "49.8")  # noqa: RUF001
     assert rows["Majority class: no"][0] == "52.5"
     assert rows["Chance"][0] == "50.0"
-    assert rows["Smallest detectable difference, points"] == ("4.2", *[""] * 9)
+    assert rows["Smallest detectable difference (one seed, uncorrected), points"] == ("4.2", *[""] * 9)
 
 
 def test_only_the_reported_epoch_is_in_the_results_and_one_that_is_too_good_is_flagged():
@@ -246,5 +246,7 @@ def test_sections_that_are_empty_or_absent_give_empty_tables():
     for lacking in (metrics | {name: [] for name in EXHIBITS}, {k: v for k, v in metrics.items() if k not in EXHIBITS}):
         assert grid_tables.comparison_table(lacking, PAIR).is_empty
         assert grid_tables.funnel_table(lacking, PAIR).is_empty
-        assert "Smallest detectable difference, points" not in rows_of(grid_tables.result_table(lacking, PAIR))
+        assert "Smallest detectable difference (one seed, uncorrected), points" not in rows_of(
+            grid_tables.result_table(lacking, PAIR)
+        )
         assert ablation_table(lacking, PAIR, group="filter").rows[1][4] == "–"  # noqa: RUF001

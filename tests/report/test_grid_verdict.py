@@ -33,11 +33,13 @@ def test_one_pair_is_told_comparison_by_comparison():
     ]
     assert sentences(findings, "Not significant") == [
         "No difference between SERT and Finetune is shown (+1.2 points, 95 % interval −1.4 to +3.8, "  # noqa: RUF001
-        "Holm-corrected p = 0.61, by seed +0.4, +2.6, +0.4). One of 4.2 points would be found four times of five.",
+        "Holm-corrected p = 0.61, by seed +0.4, +2.6, +0.4). With one seed and before "
+        "correction one of 4.2 points would be found four times of five.",
         "No difference between RD and Finetune is shown (−0.9 points, 95 % interval −3.5 to +1.7, "  # noqa: RUF001
-        "Holm-corrected p = 0.88, by seed −0.9, −1.6, −0.3). One of 4.2 points would be found four times of five.",  # noqa: RUF001
+        "Holm-corrected p = 0.88, by seed −0.9, −1.6, −0.3). With one seed and before "  # noqa: RUF001
+        "correction one of 4.2 points would be found four times of five.",
         "No difference to the main student is shown for “only agreeing, SERT” (filter). The smallest difference that "
-        "would be found four times of five: 4.2 points.",
+        "would be found four times of five, with one seed and before correction: 4.2 points.",
     ]
 
 
@@ -89,7 +91,8 @@ def test_the_whole_grid_is_told_by_comparison_where_there_are_several_pairs():
     ]
     assert sentences(findings, "Methods") == [
         "Of 10 comparisons between methods, 5 are significant after Holm's correction. "
-        "The smallest difference that would be found four times of five: 4.2 to 5.1 points."
+        "The smallest difference that would be found four times of five, with one seed and before correction: "
+        "4.2 to 5.1 points."
     ]
     assert sentences(findings, "SERT+RD against RD") == [
         "Better: gpt2 on strategyqa (+4.8). No difference shown: gpt2-medium on strategyqa (+4.8)."
@@ -111,7 +114,8 @@ def test_one_pair_is_counted_and_not_told_twice():
     assert [finding.label for finding in findings] == ["Methods", "Ablations"]
     assert findings[1].text == (
         "Of 3 comparisons of ablations, 2 are significant after Holm's correction. "
-        "The smallest difference that would be found four times of five: 4.2 points."
+        "The smallest difference that would be found four times of five, with one seed and before correction: "
+        "4.2 points."
     )
     metrics = make_grid()
     metrics["comparisons"] = metrics["comparisons"][:1]

@@ -24,7 +24,7 @@ def test_significant_differences_come_first_and_name_the_better_method():
     assert sentences(metrics, "Not significant") == [
         "No difference between SERT+RD and SERT is shown (+1.8 points, "
         "95 % interval −3.0 to +6.5, Holm-corrected p = 0.52). "  # noqa: RUF001
-        "One of 12.5 points would be found four times of five."
+        "With one seed and before correction one of 12.5 points would be found four times of five."
     ]
 
 

@@ -65,6 +65,7 @@ def band_rows(result: TaskResults) -> Iterator[Row]:
 
 
 def _bands_of(decoding: str, paths: Iterable[Path], scorer: _Scorer) -> Iterator[Row]:
+    """Count questions; one of which no path has a score is left out, since nobody knows of it."""
     found: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
     asked: set[str] = set()
     counts: Counter[str] = Counter()
@@ -75,13 +76,13 @@ def _bands_of(decoding: str, paths: Iterable[Path], scorer: _Scorer) -> Iterator
             counts[source] += 1
             if score is not None:
                 found[source][band_of(score)].add(path.question_id)
-    for source in sorted(counts, key=lambda source: (source == "all branches", source)):
+    for source in sorted(found, key=lambda source: (source == "all branches", source)):
         for band in BANDS:
             yield {
                 "source": source,
                 "band": band,
                 "hits": len(found[source][band]),
-                "questions": len(asked),
+                "questions": len(set.union(*found[source].values())),
                 "samples": counts[source] // len(asked),
                 "scorer": scorer.name,
             }
@@ -93,7 +94,7 @@ def filtering_rows(result: TaskResults, config: Config) -> Iterator[Row]:
     A verifier scores the mined paths of the train questions, unless lanes were stopped early; a judge those paths of
     the first test questions that it was shown, which the rules are asked about here.
     """
-    if not any(path.stopped_early for path in result.paths):
+    if not _some_stopped(result):
         for scorer in _verifier(result, result.train):
             yield from _left_after_rules(zip(result.paths, result.verdicts, strict=True), scorer)
     if result.judged_paths:
@@ -141,13 +142,13 @@ def first_token_rows(result: TaskResults) -> tuple[list[Row], list[Row]]:
         counts["paths"] += 1
         counts["probability"] += probability  # type: ignore[assignment]
         counts["kept"] += verdict.reason is None
-        if result.verifier is not None and not path.stopped_early:
-            counts["verified"] += 1
+        if result.verifier is not None:
             counts["true"] += result.verifier(by_id[path.question_id], path.text)
         place = next(place for place, high in enumerate(PROBABILITIES[1:]) if probability < high or high == 1.0)
         by_bin[place]["paths"] += 1
         by_bin[place]["kept"] += verdict.reason is None
-    branches = [{"branch": branch, **_numbers(counts)} for branch, counts in sorted(by_branch.items())]
+    unknown = {} if _truth_is_known(result) else {"true": None}
+    branches = [{"branch": branch, **_numbers(counts), **unknown} for branch, counts in sorted(by_branch.items())]
     bins = [
         {"low": PROBABILITIES[place], "high": PROBABILITIES[place + 1], **_numbers(counts)}
         for place, counts in sorted(by_bin.items())
@@ -169,35 +170,30 @@ def budget_row(result: TaskResults, rules: RulesConfig) -> Row:
         if verdict.reason is None:
             counts["kept"] += 1
             with_kept.add(path.question_id)
-        if result.verifier is not None and not path.stopped_early and result.verifier(question, path.text):
+        if result.verifier is not None and result.verifier(question, path.text):
             counts["true"] += 1
             with_true.add(path.question_id)
-    return {
+    unknown = [] if _truth_is_known(result) else ["true", "questions_true"]
+    if _some_stopped(result):
+        unknown += ["reasoned", "questions_reasoned"]
+    row = {
         **_numbers(counts),
         "questions": len(result.train),
         "questions_reasoned": len(with_reasoned),
         "questions_kept": len(with_kept),
         "questions_true": len(with_true),
-        "verified": result.verifier is not None and not any(path.stopped_early for path in result.paths),
     }
+    return {**row, **dict.fromkeys(unknown)}
 
 
-def selection_counts(result: TaskResults) -> Row:
-    """Count the questions with a selected path, and of these paths the true ones and those that agree with gold.
+def _truth_is_known(result: TaskResults) -> bool:
+    return result.verifier is not None and not _some_stopped(result)
 
-    Of several rounds it is the last one, which the student was trained on.
-    """
-    by_id = {question.question_id: question for question in result.train}
-    paths, verdicts = result.last_round or (result.paths, result.verdicts)
-    chosen = [(path, verdict) for path, verdict in zip(paths, verdicts, strict=True) if verdict.selected]
-    verify = result.verifier
-    return {
-        "questions": len(result.train),
-        "with_selected": len(chosen),
-        "selected_agree": sum(verdict.agrees is True for _, verdict in chosen),
-        "selected_true": sum(verify(by_id[path.question_id], path.text) for path, _ in chosen) if verify else None,
-    }
+
+def _some_stopped(result: TaskResults) -> bool:
+    """Whether some of the mined paths are not decoded to their end, so that nobody knows what they would say."""
+    return any(path.stopped_early for path in result.paths)
 
 
 def _numbers(counts: Mapping[str, Any]) -> Row:
-    return {key: counts.get(key, 0) for key in ("paths", "probability", "kept", "verified", "true", "reasoned")}
+    return {key: counts.get(key, 0) for key in ("paths", "probability", "kept", "true", "reasoned")}

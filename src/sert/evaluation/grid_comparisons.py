@@ -10,7 +10,7 @@ from statistics import fmean
 from typing import Any
 
 from sert.config import Method
-from sert.evaluation.means import paired_bootstrap
+from sert.evaluation.means import averages_over_seeds, paired_bootstrap
 from sert.evaluation.multiplicity import holm
 from sert.evaluation.several_seeds import paired_over_seeds
 from sert.evaluation.statistics import smallest_detectable_difference
@@ -79,12 +79,15 @@ def compare_amounts(outcomes: Iterable[Outcome], amounts: Iterable[Row]) -> list
 
     Args:
         outcomes: Those of main and of the variants with fewer rationales, and any others.
-        amounts: Rows that say how many `rationales` each `student`, `task` and `variant` was trained on.
+        amounts: Rows that say how many `rationales` each `student`, `task` and `variant` was trained on, main first. Of
+            variants with as many the first is compared.
     """
     cells = _by_cell(outcomes)
-    places = {(row["student"], row["task"], row["variant"]): row["rationales"] for row in amounts}
+    variants: dict[tuple[str, str, int], str] = {}
+    for row in amounts:
+        variants.setdefault((row["student"], row["task"], row["rationales"]), row["variant"])
     rows = []
-    for (student, task, variant), rationales in sorted(places.items(), key=lambda each: (*each[0][:2], each[1])):
+    for (student, task, rationales), variant in sorted(variants.items()):
         ours, theirs = (cells.get((student, task, variant, method)) for method in ("sert+rd", "rd"))
         if ours and theirs:
             labels = {"student": student, "task": task, "rationales": rationales, "a": "sert+rd", "b": "rd"}
@@ -102,7 +105,8 @@ def compare_means(outcomes: Iterable[Outcome]) -> list[Row]:
             if not ours or not theirs:
                 continue
             for measure, kept in (("mean_length", "lengths"), ("repetition", "repetitions")):
-                found = paired_bootstrap(_averaged(ours, kept), _averaged(theirs, kept), seed=0)
+                both = [(getattr(ours[seed], kept), getattr(theirs[seed], kept)) for seed in ours if seed in theirs]
+                found = paired_bootstrap(*averages_over_seeds(both), seed=0)
                 if found.p_value is not None:
                     labels = {"student": student, "task": task, "a": a, "b": b, "measure": measure}
                     ends = {"difference": found.difference, "ci95": [found.low, found.high]}
@@ -138,12 +142,6 @@ def _difference(ours: Mapping[int, Outcome], theirs: Mapping[int, Outcome], kept
         "detectable": smallest_detectable_difference(found.n, disagree) if disagree else None,
         "test": TEST if len(seeds) > 1 else "exact McNemar, paired by question",
     }
-
-
-def _averaged(outcomes: Mapping[int, Outcome], kept: str) -> list[float | None]:
-    columns = zip(*(getattr(outcomes[seed], kept) for seed in sorted(outcomes)), strict=True)
-    known = ([value for value in column if value is not None] for column in columns)
-    return [fmean(values) if values else None for values in known]
 
 
 def _corrected(rows: list[Row]) -> list[Row]:

@@ -10,7 +10,7 @@ from sert.evaluation import exhibits, pooling
 from sert.evaluation.grid_comparisons import Outcome, compare_amounts, compare_main, compare_means, compare_variants
 from sert.evaluation.path_comparisons import MinedPaths, compare_paths, mined_paths
 from sert.evaluation.several_seeds import over_seeds
-from sert.evaluation.summary import TaskResults, funnel_rows, result_rows, task_row
+from sert.evaluation.summary import TaskResults, funnel_rows, result_rows, selection_counts, task_row
 from sert.grid import MAIN, Arm
 
 MEASURES = ("accuracy", "accuracy_strict", "format", "mean_length", "repetition", "reasoned", "true_paths")
@@ -39,14 +39,14 @@ class GridSummary:
             self.rows.append({**of_variant, "seed": arm.seed, **row})
         self.outcomes += _outcomes(arm, result)
         if result.verdicts:
-            self._count("selection", of_variant, [exhibits.selection_counts(result)])
+            self._count("selection", of_variant, [selection_counts(result)])
             if arm.group in (None, "budget"):
                 mining = arm.config.mining
                 shape = {"branches": mining.branches, "samples": mining.samples}
                 self.mined.append(mined_paths(result, student=arm.student, variant=arm.variant, seed=arm.seed))
                 self._count("budget", {**of_variant, **shape}, [exhibits.budget_row(result, arm.config.rules)])
         if arm.group == "rationales" or arm.variant == MAIN:
-            self._count("amounts", of_variant, _amounts(arm, result))
+            self._count("amounts", {**of_variant, "seed": arm.seed}, _amounts(result))
         if arm.variant == MAIN:
             self._add_main(about, arm, result)
 
@@ -81,7 +81,7 @@ class GridSummary:
             "paths": compare_paths(self.mined),
             "amount_comparisons": compare_amounts(self.outcomes, counted["amounts"]),
             "funnel": pooling.pool_funnel(counted["funnel"]),
-            "selection": pooling.pool_selection(counted["selection"], counted["budget"]),
+            "selection": pooling.pool_selection(counted["selection"]),
             "bands": pooling.pool_bands(counted["bands"]),
             "filtering": pooling.pool_filtering(counted["filtering"]),
             "first_tokens": pooling.pool_first_tokens(counted["first_tokens"]),
@@ -141,7 +141,7 @@ def _outcomes(arm: Arm, result: TaskResults) -> list[Outcome]:
     return kept
 
 
-def _amounts(arm: Arm, result: TaskResults) -> list[Row]:
+def _amounts(result: TaskResults) -> list[Row]:
     """Say how right the distilled students are that were trained on this many rationales, at their last epoch."""
     methods: tuple[Method, ...] = ("rd", "sert+rd")
     return [

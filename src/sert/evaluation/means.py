@@ -1,7 +1,8 @@
 """Compare means of numbers that two methods have on the same questions: lengths, repetition, a judge's scores."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from statistics import fmean
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -30,6 +31,23 @@ class PairedMeans(NamedTuple):
     p_value: float | None
     n: int
     left_out: int
+
+
+def averages_over_seeds(
+    seeds: Iterable[tuple[Sequence[float | None], Sequence[float | None]]],
+) -> tuple[list[float | None], list[float | None]]:
+    """Average a and b over seeds, question by question, each over the seeds where the question has both numbers.
+
+    Args:
+        seeds: For each seed the numbers of a and of b, of the same questions in the same order.
+
+    Raises:
+        ValueError: If there is not the same number of questions everywhere.
+    """
+    by_seed = [list(zip(a, b, strict=True)) for a, b in seeds]
+    by_question = ([each for each in pairs if None not in each] for pairs in zip(*by_seed, strict=True))
+    averages = [tuple(map(fmean, zip(*pairs, strict=True))) or (None, None) for pairs in by_question]
+    return [a for a, _ in averages], [b for _, b in averages]
 
 
 def paired_bootstrap(

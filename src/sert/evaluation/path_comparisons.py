@@ -4,12 +4,12 @@ The unit is the question, averaged over seeds. All comparisons of a grid are one
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
-from sert.evaluation.means import paired_bootstrap
+from sert.evaluation.means import averages_over_seeds, paired_bootstrap
 from sert.evaluation.multiplicity import holm
 from sert.evaluation.summary import TaskResults
 from sert.grid import MAIN
@@ -81,26 +81,21 @@ def compare_paths(mined: Iterable[MinedPaths]) -> list[Row]:
         about = {"student": student, "task": task}
         main = cells.get((student, task, MAIN), {})
         if variant == MAIN:
-            columns = _columns(main, "selected_true"), _columns(main, TRUE_SHARE)
-            rows += _difference({**about, "a": SELECTED, "b": MINED, "measure": TRUE_SHARE}, *columns, seeds=len(main))
+            pairs = [(each.selected_true, each.true_share) for each in main.values()]
+            rows += _difference({**about, "a": SELECTED, "b": MINED, "measure": TRUE_SHARE}, pairs)
             continue
-        ours = {seed: main[seed] for seed in theirs if seed in main}
         for measure in (TRUE_SHARE, QUESTIONS_TRUE, QUESTIONS_KEPT):
-            columns = _columns(ours, measure), _columns(theirs, measure)
-            rows += _difference({**about, "a": MAIN, "b": variant, "measure": measure}, *columns, seeds=len(ours))
+            both = [(main[seed], each) for seed, each in theirs.items() if seed in main]
+            pairs = [(getattr(ours, measure), getattr(other, measure)) for ours, other in both]
+            rows += _difference({**about, "a": MAIN, "b": variant, "measure": measure}, pairs)
     return [{**row, "p_holm": p} for row, p in zip(rows, holm([row["p_value"] for row in rows]), strict=True)]
 
 
-def _columns(seeds: Mapping[int, MinedPaths], measure: str) -> list[float | None]:
-    """Average over seeds, question by question; None where no seed has a number."""
-    columns = zip(*(getattr(seeds[seed], measure) for seed in sorted(seeds)), strict=True)
-    known = ([value for value in column if value is not None] for column in columns)
-    return [fmean(values) if values else None for values in known]
-
-
-def _difference(about: Row, ours: list[float | None], theirs: list[float | None], *, seeds: int) -> list[Row]:
-    found = paired_bootstrap(ours, theirs, seed=0)
+def _difference(about: Row, pairs: Sequence[tuple[Sequence[float | None], Sequence[float | None]]]) -> list[Row]:
+    """Compare over the seeds where both are known."""
+    known = [(ours, theirs) for ours, theirs in pairs if ours and theirs]
+    found = paired_bootstrap(*averages_over_seeds(known), seed=0)
     if found.p_value is None:
         return []
     ends = {"difference": found.difference, "ci95": [found.low, found.high]}
-    return [{**about, **ends, "p_value": found.p_value, "n": found.n, "seeds": seeds}]
+    return [{**about, **ends, "p_value": found.p_value, "n": found.n, "seeds": len(known)}]

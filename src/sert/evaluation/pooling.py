@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from sert.evaluation.counts import added, share_of
 from sert.evaluation.grid_comparisons import Outcome
 from sert.evaluation.several_seeds import OverSeeds, over_seeds
 from sert.evaluation.statistics import wilson_interval
-from sert.grid import MAIN
+from sert.evaluation.summary import selection_shares
 
 Row = dict[str, Any]
 
@@ -30,7 +31,7 @@ def pool_funnel(rows: Iterable[Row]) -> list[Row]:
     pooled = []
     mined: dict[tuple[Any, ...], int] = {}
     for key, group in _grouped(rows, "student", "task", "rule"):
-        remaining, place = _sum(group, "remaining"), (key["student"], key["task"])
+        remaining, place = added(group, "remaining"), (key["student"], key["task"])
         mined.setdefault(place, remaining)
         known = all(row["true_share"] is not None or not row["remaining"] for row in group)
         true = sum((row["true_share"] or 0.0) * row["remaining"] for row in group)
@@ -38,54 +39,35 @@ def pool_funnel(rows: Iterable[Row]) -> list[Row]:
             {
                 **key,
                 "remaining": remaining,
-                "share": _share(remaining, mined[place]) or 0.0,
-                "dropped": _sum(group, "dropped"),
-                "true_share": _share(true, remaining) if known else None,
+                "share": share_of(remaining, mined[place]) or 0.0,
+                "dropped": added(group, "dropped"),
+                "true_share": share_of(true, remaining) if known else None,
             }
         )
     return pooled
 
 
-def pool_selection(rows: Iterable[Row], mined: Iterable[Row]) -> list[Row]:
-    """Add up what was selected, in main and in each variant; `mined` knows how much of all paths is true."""
-    true_of_mined = {
-        _place(key): _share(_sum(group, "true"), _sum(group, "paths"))
-        for key, group in _grouped(mined, "student", "task", "variant")
-        if all(row["verified"] for row in group)
-    }
-    pooled = []
-    for key, group in _grouped(rows, "student", "task", "variant", "group"):
-        selected, known = _sum(group, "with_selected"), all(row["selected_true"] is not None for row in group)
-        main = (key["student"], key["task"], MAIN)
-        pooled.append(
-            {
-                **key,
-                "questions": _sum(group, "questions"),
-                "with_selected": selected,
-                "selected_agree": _sum(group, "selected_agree"),
-                "selected_true_share": _share(_sum(group, "selected_true"), selected) if known else None,
-                "mined_true_share": true_of_mined.get(_place(key), true_of_mined.get(main)),
-            }
-        )
-    return pooled
+def pool_selection(rows: Iterable[Row]) -> list[Row]:
+    """Add up what was selected, in main and in each variant."""
+    return [{**key, **selection_shares(group)} for key, group in _grouped(rows, "student", "task", "variant", "group")]
 
 
 def pool_budget(rows: Iterable[Row]) -> list[Row]:
     """Add up what mining of each shape is worth."""
     pooled = []
     for key, group in _grouped(rows, "student", "task", "variant", "branches", "samples"):
-        paths, questions, known = _sum(group, "paths"), _sum(group, "questions"), all(row["verified"] for row in group)
+        paths, questions = added(group, "paths"), added(group, "questions")
         pooled.append(
             {
                 **key,
                 "paths": paths,
                 "questions": questions,
-                "reasoned_share": _share(_sum(group, "reasoned"), paths),
-                "questions_reasoned_share": _share(_sum(group, "questions_reasoned"), questions),
-                "kept_share": _share(_sum(group, "kept"), paths),
-                "questions_kept_share": _share(_sum(group, "questions_kept"), questions),
-                "true_share": _share(_sum(group, "true"), paths) if known else None,
-                "questions_true_share": _share(_sum(group, "questions_true"), questions) if known else None,
+                "reasoned_share": share_of(added(group, "reasoned"), paths),
+                "questions_reasoned_share": share_of(added(group, "questions_reasoned"), questions),
+                "kept_share": share_of(added(group, "kept"), paths),
+                "questions_kept_share": share_of(added(group, "questions_kept"), questions),
+                "true_share": share_of(added(group, "true"), paths),
+                "questions_true_share": share_of(added(group, "questions_true"), questions),
             }
         )
     return pooled
@@ -96,7 +78,7 @@ def pool_bands(rows: Iterable[Row]) -> list[Row]:
     return [
         {
             **key,
-            "share": _share(_sum(group, "hits"), _sum(group, "questions")),
+            "share": share_of(added(group, "hits"), added(group, "questions")),
             "questions": group[0]["questions"],
             "samples": group[0]["samples"],
         }
@@ -109,9 +91,9 @@ def pool_filtering(rows: Iterable[Row]) -> list[Row]:
     return [
         {
             **key,
-            "share": _share(_sum(group, "hits"), _sum(group, "paths")),
-            "paths": _sum(group, "paths"),
-            "mean_score": _share(_sum(group, "score"), _sum(group, "paths")),
+            "share": share_of(added(group, "hits"), added(group, "paths")),
+            "paths": added(group, "paths"),
+            "mean_score": share_of(added(group, "score"), added(group, "paths")),
         }
         for key, group in _grouped(rows, "student", "task", "scorer", "criterion", "after", "band")
     ]
@@ -122,10 +104,10 @@ def pool_first_tokens(rows: Iterable[Row]) -> list[Row]:
     return [
         {
             **key,
-            "mean_probability": _share(_sum(group, "probability"), _sum(group, "paths")),
-            "paths": _sum(group, "paths"),
-            "kept_share": _share(_sum(group, "kept"), _sum(group, "paths")),
-            "true_share": _share(_sum(group, "true"), _sum(group, "verified")),
+            "mean_probability": share_of(added(group, "probability"), added(group, "paths")),
+            "paths": added(group, "paths"),
+            "kept_share": share_of(added(group, "kept"), added(group, "paths")),
+            "true_share": share_of(added(group, "true"), added(group, "paths")),
         }
         for key, group in _grouped(rows, "student", "task", "branch")
     ]
@@ -135,7 +117,7 @@ def pool_first_token_bins(rows: Iterable[Row]) -> list[Row]:
     """Share the kept paths by the probability of their first token."""
     return sorted(
         (
-            {**key, "paths": _sum(group, "paths"), "kept_share": _share(_sum(group, "kept"), _sum(group, "paths"))}
+            {**key, "paths": added(group, "paths"), "kept_share": share_of(added(group, "kept"), added(group, "paths"))}
             for key, group in _grouped(rows, "student", "task", "low", "high")
         ),
         key=lambda row: (row["student"], row["task"], row["low"]),
@@ -150,9 +132,15 @@ def pool_steps(rows: Iterable[Row]) -> list[Row]:
 
 
 def pool_amounts(rows: Iterable[Row]) -> list[Row]:
-    """Average the accuracy at each number of rationales over seeds."""
+    """Average the accuracy at each number of rationales over seeds.
+
+    Several variants were trained on as many where no more questions or rationales are there; the first counts.
+    """
     keys = ("student", "task", "method", "rationales")
-    averaged = _averaged(rows, keys, lambda found: {"accuracy": spread_of(found), "seeds": found.n})
+    distinct: dict[tuple[Any, ...], Row] = {}
+    for row in rows:
+        distinct.setdefault(tuple(row[key] for key in (*keys, "seed")), row)
+    averaged = _averaged(distinct.values(), keys, lambda found: {"accuracy": spread_of(found), "seeds": found.n})
     return sorted(averaged, key=lambda row: (row["student"], row["task"], row["method"], row["rationales"]))
 
 
@@ -196,15 +184,3 @@ def _grouped(rows: Iterable[Row], *keys: str) -> list[tuple[Row, list[Row]]]:
     for row in rows:
         groups[tuple(row[key] for key in keys)].append(row)
     return [(dict(zip(keys, place, strict=True)), group) for place, group in groups.items()]
-
-
-def _place(row: Row) -> tuple[str, str, str]:
-    return row["student"], row["task"], row["variant"]
-
-
-def _sum(rows: Iterable[Row], key: str) -> Any:
-    return sum(row[key] for row in rows)
-
-
-def _share(part: float, whole: float) -> float | None:
-    return part / whole if whole else None

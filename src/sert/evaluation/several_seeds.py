@@ -85,7 +85,7 @@ def paired_over_seeds(a: Sequence[Sequence[bool]], b: Sequence[Sequence[bool]]) 
     squares = float((by_question**2).sum()) / seeds**2
     discordant = float(np.abs(by_answer).sum()) / seeds
     low, high = agresti_min(
-        float(by_question.sum()) / seeds, squares, n=n, agreement=squares / discordant if discordant else 1.0
+        float(by_question.sum()) / seeds, squares, n=n, agreement=squares / discordant if squares else 1.0
     )
     return SeededDifference(
         difference=float(by_question.sum()) / seeds / n,

@@ -1,11 +1,13 @@
 """The numbers of a run: `report/metrics.json` as a pure function of questions, paths, verdicts and predictions."""
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import fmean
 from typing import Any, Literal
 
 from sert.config import Method, RulesConfig
+from sert.evaluation.counts import added, share_of
 from sert.evaluation.epochs import Chosen, EpochChoice, SnapshotOutputs, choose_epochs
 from sert.evaluation.metrics import summarize
 from sert.evaluation.multiplicity import holm
@@ -75,6 +77,11 @@ class TaskResults:
     verifier: Verifier | None = None
     scorer: Callable[[Question, str], float] | None = None
 
+    @property
+    def trained_on(self) -> tuple[Sequence[Path] | StoredTable[Path], Sequence[Verdict]]:
+        """Mined paths and verdicts that SERT was trained on; of several rounds those of the last one."""
+        return self.last_round or (self.paths, self.verdicts)
+
     def choices(self, method: Method) -> list[Chosen]:
         """List the snapshots of a method that are reported; for one that was tested once, only that one."""
         if snapshots := self.snapshots.get(method):
@@ -100,7 +107,7 @@ def summarize_tasks(
         if result.verdicts:
             truths = _truths(result)
             tables["funnel"] += [{**about, **row} for row in funnel_rows(result, truths)]
-            tables["selection"].append({**about, **_selection_row(result, truths)})
+            tables["selection"].append({**about, **selection_shares([selection_counts(result)])})
     corrected = holm([row["p_value"] for row in tables["comparisons"]])
     tables["comparisons"] = [
         {**row, "p_holm": p_value} for row, p_value in zip(tables["comparisons"], corrected, strict=True)
@@ -233,14 +240,44 @@ def funnel_rows(result: TaskResults, truths: Mapping[PathKey, bool] | None = Non
     return rows
 
 
-def _selection_row(result: TaskResults, truths: Mapping[PathKey, bool]) -> dict[str, Any]:
-    selected = [verdict for verdict in result.verdicts if verdict.selected]
+def selection_counts(result: TaskResults) -> dict[str, Any]:
+    """Count the questions with a selected path, of these paths the true ones and those that agree with gold.
+
+    Also all the paths that were mined for it, and the true ones. Of several rounds it is the last one, which the
+    student was trained on. Nobody knows how many are true (None) without a verifier, or of paths that were stopped
+    early.
+    """
+    by_id = {question.question_id: question for question in result.train}
+    paths, verdicts = result.trained_on
+    counts: Counter[str] = Counter()
+    for path, verdict in zip(paths, verdicts, strict=True):
+        is_true = bool(result.verifier and result.verifier(by_id[path.question_id], path.text))
+        counts["mined"] += 1
+        counts["mined_true"] += is_true
+        counts["stopped"] += path.stopped_early
+        if verdict.selected:
+            counts["with_selected"] += 1
+            counts["selected_agree"] += verdict.agrees is True
+            counts["selected_true"] += is_true
     return {
         "questions": len(result.train),
-        "with_selected": len(selected),
-        "selected_agree": sum(verdict.agrees is True for verdict in selected),
-        "selected_true_share": _true_share(selected, truths),
-        "mined_true_share": _true_share(result.verdicts, truths),
+        "with_selected": counts["with_selected"],
+        "selected_agree": counts["selected_agree"],
+        "selected_true": counts["selected_true"] if result.verifier else None,
+        "mined": counts["mined"],
+        "mined_true": counts["mined_true"] if result.verifier and not counts["stopped"] else None,
+    }
+
+
+def selection_shares(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Add up counts of selections, and make shares of the true ones."""
+    selected = added(rows, "with_selected")
+    return {
+        "questions": added(rows, "questions"),
+        "with_selected": selected,
+        "selected_agree": added(rows, "selected_agree"),
+        "selected_true_share": share_of(added(rows, "selected_true"), selected),
+        "mined_true_share": share_of(added(rows, "mined_true"), added(rows, "mined")),
     }
 
 

@@ -78,7 +78,7 @@ def _comparisons(metrics: Metrics, pairs: Sequence[Pair]) -> Section:
     tests = dict.fromkeys(str(row["test"]) for pair in pairs for row in method_comparisons(metrics, pair))
     notes = [
         "Paired on the same questions; positive when the first is higher. A detectable difference would be found four "
-        "times of five with as many questions that disagree.",
+        "times of five, with one seed, before correction, and with as many questions that disagree.",
         *(f"Test: {test}." for test in tests),
     ]
     made = [*compared, *(each._replace(title=f"{each.title}: means") for each in means)]

@@ -100,7 +100,7 @@ def result_table(metrics: Metrics, pair: Pair) -> Table:
         ("Chance", cells.percent(about["chance_accuracy"])),
     ]
     if found:
-        lines.append(("Smallest detectable difference, points", points_range(found)))
+        lines.append(("Smallest detectable difference (one seed, uncorrected), points", points_range(found)))
     blanks = ("",) * (len(table.header) - 2)
     table.rows.extend((*line, *blanks) for line in lines)
     return table

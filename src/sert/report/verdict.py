@@ -72,7 +72,8 @@ def compared(row: Mapping[str, Any], *, a: str, b: str, more: str = "") -> Findi
 def _detectable(row: Mapping[str, Any]) -> str:
     if row["detectable"] is None:
         return "These outputs disagree on too few questions for any difference to be found."
-    return f"One of {cells.unsigned_points(row['detectable'])} points would be found four times of five."
+    size = cells.unsigned_points(row["detectable"])
+    return f"With one seed and before correction one of {size} points would be found four times of five."
 
 
 def _p_relation(value: float) -> str:
