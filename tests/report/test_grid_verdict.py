@@ -25,19 +25,20 @@ def test_one_pair_is_told_comparison_by_comparison():
     assert sentences(findings, "Significant")[1:4] == [
         # 395, 401, 388 against 362, 351, 372 of 687: 33, 50 and 16 more, 33 on average.
         "SERT+RD is right more often than RD (+4.8 points, 95 % interval +2.2 to +7.4, Holm-corrected p = 0.0003, "
-        "by seed +4.8, +7.3, +2.3).",
+        "by seed +4.8, +7.3, +2.3, with other seeds +3.8 to +5.8).",
         "SERT+RD is right more often than SERT (+2.7 points, 95 % interval +0.1 to +5.3, Holm-corrected p = 0.0430, "
-        "by seed +3.5, +3.1, +1.6).",
+        "by seed +3.5, +3.1, +1.6, with other seeds +1.7 to +3.7).",
         "“no filter, SERT” (filter) is right less often than the main student (−2.8 points, 95 % interval "  # noqa: RUF001
-        "−5.4 to −0.2, Holm-corrected p = 0.0120, by seed −2.3, −2.5, −3.6).",  # noqa: RUF001
+        "−5.4 to −0.2, Holm-corrected p = 0.0120, by seed −2.3, −2.5, −3.6, "  # noqa: RUF001
+        "with other seeds −3.8 to −1.8).",  # noqa: RUF001
     ]
     assert sentences(findings, "Not significant") == [
         "No difference between SERT and Finetune is shown (+1.2 points, 95 % interval −1.4 to +3.8, "  # noqa: RUF001
-        "Holm-corrected p = 0.61, by seed +0.4, +2.6, +0.4). With one seed and before "
-        "correction one of 4.2 points would be found four times of five.",
+        "Holm-corrected p = 0.61, by seed +0.4, +2.6, +0.4, with other seeds +0.2 to +2.2). "
+        "With one seed and before correction one of 4.2 points would be found four times of five.",
         "No difference between RD and Finetune is shown (−0.9 points, 95 % interval −3.5 to +1.7, "  # noqa: RUF001
-        "Holm-corrected p = 0.88, by seed −0.9, −1.6, −0.3). With one seed and before "  # noqa: RUF001
-        "correction one of 4.2 points would be found four times of five.",
+        "Holm-corrected p = 0.88, by seed −0.9, −1.6, −0.3, with other seeds −1.9 to +0.1). "  # noqa: RUF001
+        "With one seed and before correction one of 4.2 points would be found four times of five.",
         "No difference to the main student is shown for “only agreeing, SERT” (filter). The smallest difference that "
         "would be found four times of five, with one seed and before correction: 4.2 points.",
     ]

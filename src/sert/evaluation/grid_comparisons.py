@@ -138,6 +138,7 @@ def _difference(ours: Mapping[int, Outcome], theirs: Mapping[int, Outcome], kept
         "seeds": len(seeds),
         "by_seed": [fmean(x - y for x, y in zip(left, right, strict=True)) for left, right in zip(a, b, strict=True)],
         "sd": found.by_seed.sd,
+        "ci95_seeds": list(found.by_seed.interval) if found.by_seed.interval else None,
         "n": found.n,
         "detectable": smallest_detectable_difference(found.n, disagree) if disagree else None,
         "test": TEST if len(seeds) > 1 else "exact McNemar, paired by question",

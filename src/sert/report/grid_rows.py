@@ -93,7 +93,8 @@ def _turned(row: Row) -> Row:
     turned = {**row, "a": row["b"], "b": row["a"]}
     turned["difference"] = None if row["difference"] is None else -row["difference"]
     turned["by_seed"] = [-each for each in row["by_seed"] or ()]
-    turned["ci95"] = None if row["ci95"] is None else [-row["ci95"][1], -row["ci95"][0]]
+    for interval in ("ci95", "ci95_seeds"):
+        turned[interval] = None if row[interval] is None else [-end for end in reversed(row[interval])]
     return turned
 
 

@@ -77,8 +77,10 @@ def _comparisons(metrics: Metrics, pairs: Sequence[Pair]) -> Section:
         drawings += _differences(pair, rows, names=names, name=f"comparisons-{name}")
     tests = dict.fromkeys(str(row["test"]) for pair in pairs for row in method_comparisons(metrics, pair))
     notes = [
-        "Paired on the same questions; positive when the first is higher. A detectable difference would be found four "
-        "times of five, with one seed, before correction, and with as many questions that disagree.",
+        "Paired on the same questions; positive when the first is higher. p and “95 % interval” are about other "
+        "questions with these trained students, “95 %, seeds” about other seeds with these questions. A detectable "
+        "difference would be found four times of five with one seed, before correction, and with as many questions "
+        "that disagree.",
         *(f"Test: {test}." for test in tests),
     ]
     made = [*compared, *(each._replace(title=f"{each.title}: means") for each in means)]

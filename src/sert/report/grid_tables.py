@@ -55,6 +55,7 @@ _COMPARISON_COLUMNS = (
     Column("Comparison", lambda row: f"{cells.method_name(row['a'])} against {cells.method_name(row['b'])}"),
     Column("Difference, points", lambda row: cells.points(row["difference"])),
     Column("By seed", points_by_seed),
+    Column("95 %, seeds", lambda row: cells.points_interval(row["ci95_seeds"])),
     Column("95 % interval", lambda row: cells.points_interval(row["ci95"])),
     Column("p", lambda row: cells.p_value(row["p_value"])),
     *FOUND_COLUMNS,

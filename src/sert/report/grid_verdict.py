@@ -122,7 +122,9 @@ def _all_detectable(rows: Sequence[Row]) -> str:
 
 
 def _by_seed(row: Row) -> str:
-    return f", by seed {points_by_seed(row)}" if len(row["by_seed"] or []) > 1 else ""
+    if len(row["by_seed"] or []) < 2:
+        return ""
+    return f", by seed {points_by_seed(row)}, with other seeds {cells.points_interval(row['ci95_seeds'])}"
 
 
 def _against_majority(metrics: Metrics, pair: Pair) -> Finding:
