@@ -123,6 +123,14 @@ def test_one_pair_is_counted_and_not_told_twice():
     assert grid_findings(metrics)[0].text.startswith("Of 1 comparison between methods, 1 is significant")
 
 
+def test_a_difference_that_other_seeds_might_undo_is_told_with_their_interval():
+    metrics = make_grid(("gpt2", "gpt2-medium"))
+    first = next(row for row in metrics["comparisons"] if (row["a"], row["b"]) == ("sert+rd", "rd"))
+    first["ci95_seeds"] = [-0.011, 0.12]
+    (said,) = sentences(grid_findings(metrics), "SERT+RD against RD")
+    assert said.startswith("Better: gpt2 on strategyqa (+4.8; with other seeds −1.1 to +12.0)")  # noqa: RUF001
+
+
 def test_one_seed_is_told():
     metrics = make_grid() | {"seeds": [3]}
     assert sentences(grid_findings(metrics), "Caution") == [

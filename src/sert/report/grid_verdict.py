@@ -57,7 +57,7 @@ def _ablation_names(row: Row) -> str:
 
 
 def _by_name(rows: Sequence[tuple[Pair, Row]], name_of: Callable[[Row], str]) -> list[Finding]:
-    """Say of each comparison on which student and task it is significant."""
+    """Say of each comparison on which student and task it is significant, and where other seeds might undo that."""
     found = []
     for name in dict.fromkeys(name_of(row) for _, row in rows):
         places: dict[str, list[str]] = {"Better": [], "Worse": [], "No difference shown": []}
@@ -66,10 +66,17 @@ def _by_name(rows: Sequence[tuple[Pair, Row]], name_of: Callable[[Row], str]) ->
                 is_better = row["difference"] is not None and row["difference"] > 0
                 place = "Better" if is_better else "Worse"
                 place = place if is_significant(row) else "No difference shown"
-                places[place].append(f"{pair.title} ({cells.points(row['difference'])})")
+                doubt = f"; with other seeds {cells.points_interval(row['ci95_seeds'])}" if _may_vanish(row) else ""
+                places[place].append(f"{pair.title} ({cells.points(row['difference'])}{doubt})")
         parts = [f"{place}: {listed(where)}." for place, where in places.items() if where]
         found.append(Finding(name, " ".join(parts)))
     return found
+
+
+def _may_vanish(row: Row) -> bool:
+    """Whether a difference is significant over questions, but its interval over seeds holds 0."""
+    interval = row["ci95_seeds"]
+    return is_significant(row) and interval is not None and interval[0] <= 0 <= interval[1]
 
 
 def _grid_cautions(metrics: Metrics, pairs: Sequence[Pair]) -> list[Finding]:
