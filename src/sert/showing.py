@@ -47,8 +47,8 @@ def untrained(result: TaskResults) -> list[str]:
     """Name the methods that had no examples; their numbers are those of the student before."""
     return [
         f"{result.task}: {method} was not trained, there were no examples; it is the student it started from"
-        for method, counts in result.training.items()
-        if counts["steps"] == 0
+        for method in result.training
+        if result.is_untrained(method)
     ]
 
 

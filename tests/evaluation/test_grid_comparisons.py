@@ -1,5 +1,7 @@
 """Comparisons over the seeds of a grid: against the functions they are made of, and by hand."""
 
+from dataclasses import replace
+
 import pytest
 
 from sert.config import Method
@@ -72,3 +74,11 @@ def test_distilled_students_are_compared_at_each_number_of_rationales() -> None:
     ]
     assert [row["difference"] for row in rows] == pytest.approx([1 / 6, 2 / 6])
     assert [row["p_holm"] for row in rows] == holm([row["p_value"] for row in rows])
+
+
+def test_a_student_without_examples_is_named() -> None:
+    untrained = replace(outcome("sert", 0, "111100"), trained=False)
+    rows = {(row["a"], row["b"]): row["untrained"] for row in compare_main([untrained, *MAIN[1:]])}
+    assert (
+        [pair for pair, named in rows.items() if named == ["sert"]] == [pair for pair in rows if "sert" in pair] != []
+    )

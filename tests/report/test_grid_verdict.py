@@ -1,6 +1,7 @@
 from grid_metrics import EXHIBITS, make_grid
 
 from sert.report.grid_rows import Pair
+from sert.report.grid_tables import result_table
 from sert.report.grid_verdict import grid_findings, pair_findings
 
 PAIR = Pair("gpt2", "strategyqa")
@@ -129,6 +130,22 @@ def test_a_difference_that_other_seeds_might_undo_is_told_with_their_interval():
     first["ci95_seeds"] = [-0.011, 0.12]
     (said,) = sentences(grid_findings(metrics), "SERT+RD against RD")
     assert said.startswith("Better: gpt2 on strategyqa (+4.8; with other seeds −1.1 to +12.0)")  # noqa: RUF001
+
+
+def test_nothing_is_said_of_students_that_had_no_examples():
+    metrics = make_grid()
+    for row in metrics["comparisons"]:
+        row["untrained"] = ["sert"] if "sert" in (row["a"], row["b"]) and row["group"] is None else []
+        if row["a"] == "no filter":
+            row["untrained"] = ["no filter"]
+    for row in metrics["summary"]:
+        row["untrained"] = 2 if row["method"] == "sert" and row["variant"] == "main" else 0
+    told = sentences(pair_findings(metrics, PAIR), "Not trained")
+    assert len(told) == 4 and told[0].startswith("SERT had no examples to train on, so SERT against Zero-shot says")
+    assert told[-1].startswith("“no filter, SERT” (filter) had no examples to train on")
+    assert not any("SERT against" in text for text in sentences(pair_findings(metrics, PAIR), "Significant"))
+    assert "3 say nothing, of students that had no examples to train on." in grid_findings(metrics)[0].text
+    assert "SERT (not trained with 2 of 3 seeds)" in {row[0] for row in result_table(metrics, PAIR).rows}
 
 
 def test_one_seed_is_told():

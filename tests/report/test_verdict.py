@@ -4,6 +4,7 @@ from report_data import make_metrics
 from sert.config import RulesConfig
 from sert.evaluation.summary import TaskResults, summarize_tasks
 from sert.records import Prediction, Question
+from sert.report.table import comparison_table
 from sert.report.verdict import findings, is_significant
 
 
@@ -34,6 +35,29 @@ def test_a_method_that_is_significantly_worse_is_said_to_be():
     assert sentences(metrics, "Significant")[0] == (
         "SERT is right less often than Zero-shot (−2.0 points, 95 % interval −3.0 to −1.0, Holm-corrected p < 0.0001)."  # noqa: RUF001
     )
+
+
+def test_nothing_is_said_of_a_method_that_was_not_trained():
+    metrics = make_metrics()
+    for row in metrics["comparisons"]:
+        row["untrained"] = ["sert"] if "sert" in (row["a"], row["b"]) else []
+    assert [text.split(" says nothing")[0] for text in sentences(metrics, "Not trained")] == [
+        "SERT had no examples to train on, so SERT against Zero-shot",
+        "SERT had no examples to train on, so SERT+RD against SERT",
+    ]
+    assert [text[:2] for text in sentences(metrics, "Significant")] == ["RD"]
+    marks = [row for row in comparison_table(metrics, "lab_yes_no").rows if "not trained" in row]
+    assert len(marks) == 2
+
+
+def test_a_judge_that_does_not_tell_texts_apart_is_a_caution():
+    metrics = make_metrics()
+    metrics["judged"] = [{"task": "lab_yes_no", "judge": "teacher", "calibration": {"separates": False}}]
+    assert sentences(metrics, "Caution") == [
+        "The judge teacher does not tell planted good texts from bad ones; what it scores says little."
+    ]
+    metrics["judged"][0]["calibration"] = {"separates": True}
+    assert sentences(metrics, "Caution") == []
 
 
 @pytest.mark.parametrize(("p_value", "significant"), [(0.0499, True), (0.05, False)])

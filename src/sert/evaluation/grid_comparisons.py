@@ -31,6 +31,7 @@ class Outcome:
         correct_last: Of the last snapshot, which variants are compared by.
         lengths: Tokens of the reasoning.
         repetitions: Unigram repetition of the reasoning, None where there is none.
+        trained: False where there were no examples to train it on.
     """
 
     student: str
@@ -42,6 +43,7 @@ class Outcome:
     correct_last: Sequence[bool]
     lengths: Sequence[float | None]
     repetitions: Sequence[float | None]
+    trained: bool = True
 
 
 Cell = tuple[str, str, str, Method]
@@ -56,7 +58,7 @@ def compare_main(outcomes: Iterable[Outcome]) -> list[Row]:
             ours, theirs = cells.get((student, task, MAIN, a)), cells.get((student, task, MAIN, b))
             if ours and theirs:
                 labels = {"student": student, "task": task, "group": None, "a": a, "b": b, "method": None}
-                rows.append({**labels, **_difference(ours, theirs, "correct")})
+                rows.append(_difference(labels, ours, theirs, kept="correct"))
     return _corrected(rows)
 
 
@@ -70,7 +72,7 @@ def compare_variants(outcomes: Iterable[Outcome], groups: Mapping[str, str | Non
             continue
         same = {seed: outcome for seed, outcome in main.items() if seed in ours}
         labels = {"student": student, "task": task, "group": groups[variant], "a": variant, "b": MAIN, "method": method}
-        rows.append({**labels, **_difference(ours, same, "correct_last")})
+        rows.append(_difference(labels, ours, same, kept="correct_last"))
     return _corrected(rows)
 
 
@@ -91,7 +93,7 @@ def compare_amounts(outcomes: Iterable[Outcome], amounts: Iterable[Row]) -> list
         ours, theirs = (cells.get((student, task, variant, method)) for method in ("sert+rd", "rd"))
         if ours and theirs:
             labels = {"student": student, "task": task, "rationales": rationales, "a": "sert+rd", "b": "rd"}
-            rows.append({**labels, **_difference(ours, theirs, "correct_last")})
+            rows.append(_difference(labels, ours, theirs, kept="correct_last"))
     return _corrected(rows)
 
 
@@ -126,12 +128,14 @@ def _places(cells: Iterable[Cell]) -> list[tuple[str, str]]:
     return list(dict.fromkeys((student, task) for student, task, _, _ in cells))
 
 
-def _difference(ours: Mapping[int, Outcome], theirs: Mapping[int, Outcome], kept: str) -> Row:
+def _difference(labels: Row, ours: Mapping[int, Outcome], theirs: Mapping[int, Outcome], *, kept: str) -> Row:
     seeds = sorted(ours.keys() & theirs.keys())
     a, b = ([getattr(side[seed], kept) for seed in seeds] for side in (ours, theirs))
     found = paired_over_seeds(a, b)
     disagree = fmean(fmean(x != y for x, y in zip(left, right, strict=True)) for left, right in zip(a, b, strict=True))
+    sides = ((labels["a"], ours), (labels["b"], theirs))
     return {
+        **labels,
         "difference": found.difference,
         "ci95": [found.low, found.high],
         "p_value": found.p_value,
@@ -142,6 +146,7 @@ def _difference(ours: Mapping[int, Outcome], theirs: Mapping[int, Outcome], kept
         "n": found.n,
         "detectable": smallest_detectable_difference(found.n, disagree) if disagree else None,
         "test": TEST if len(seeds) > 1 else "exact McNemar, paired by question",
+        "untrained": [label for label, side in sides if not all(side[seed].trained for seed in seeds)],
     }
 
 

@@ -107,6 +107,7 @@ class GridSummary:
                 "correct": [row["correct"] for row in rows],
                 "majority_accuracy": rows[0]["majority_accuracy"],
                 "train_examples": [row["train_examples"] for row in rows],
+                "untrained": sum(row["train_steps"] == 0 for row in rows),
                 **{measure: _spread([row[measure] for row in rows]) for measure in MEASURES},
             }
             for place, rows in grouped.items()
@@ -132,6 +133,7 @@ def _outcomes(arm: Arm, result: TaskResults) -> list[Outcome]:
                 variant=arm.variant,
                 method=method,
                 seed=arm.seed,
+                trained=not result.is_untrained(method),
                 correct=[by_id[name].correct_loose for name in order],
                 correct_last=[last[name].correct_loose for name in order],
                 lengths=[float(by_id[name].reasoning_tokens) for name in order],

@@ -82,6 +82,10 @@ class TaskResults:
         """Mined paths and verdicts that SERT was trained on; of several rounds those of the last one."""
         return self.last_round or (self.paths, self.verdicts)
 
+    def is_untrained(self, method: Method) -> bool:
+        """Whether there were no examples to train a method on, so that it is the student it started from."""
+        return self.training.get(method, {}).get("steps") == 0
+
     def choices(self, method: Method) -> list[Chosen]:
         """List the snapshots of a method that are reported; for one that was tested once, only that one."""
         if snapshots := self.snapshots.get(method):
@@ -176,6 +180,7 @@ def _comparison_rows(result: TaskResults) -> list[dict[str, Any]]:
                     "p_value": difference.p_value,
                     "detectable": smallest_detectable_difference(len(of_a), disagree),
                     "test": "exact McNemar, paired by question",
+                    "untrained": [method for method in (a, b) if result.is_untrained(method)],
                 }
             )
     return rows

@@ -47,8 +47,8 @@ def method_name(method: str) -> str:
 
 
 def row_name(row: Mapping[str, Any]) -> str:
-    """Name the method of a result row, and say when it was not tested by one greedy output a question."""
-    marks = ["compat harness"] if row.get("harness") == "compat" else []
+    """Name the method of a result row; say when it was not trained, or not tested by one greedy output a question."""
+    marks = ["not trained"] * (row.get("train_steps") == 0) + ["compat harness"] * (row.get("harness") == "compat")
     if row.get("votes", 1) > 1:
         marks.append(f"{row['votes']} votes")
     return f"{method_name(row['method'])}{''.join(f' [{mark}]' for mark in marks)}"

@@ -21,6 +21,7 @@ from sert.report.grid_rows import Metrics, Pair, Row, main_funnel, of_pair, sect
 from sert.report.grid_tables import funnel_table, selection_table
 from sert.report.judging import CRITERIA, PLANTED, judging_table, judging_trust
 from sert.report.table import Table
+from sert.report.verdict import doubts
 
 
 def exhibits(metrics: Metrics, pairs: Sequence[Pair]) -> list[Section]:
@@ -85,10 +86,17 @@ def _scored(
     ]
 
 
+def _doubts(metrics: Metrics, *, rows: str) -> list[str]:
+    """Warn of judges whose scores a section shows."""
+    judged = any(row["scorer"] == "judge" for row in section(metrics, rows))
+    return doubts(section(metrics, "judged")) if judged else []
+
+
 def _bands(metrics: Metrics, pairs: Sequence[Pair]) -> Section:
     notes = [
         "Share of questions with at least one path in each band of scores (0 to 10), by where the paths come from: one "
         "branch of the first token, all branches together, or sampling without branches. The paper's figure 1.",
+        *_doubts(metrics, rows="bands"),
     ]
     caption = "Percentage of questions; a column is a band of scores."
     drawings = _scored(metrics, pairs, rows="bands", caption=caption, draw=bands_figure)
@@ -140,7 +148,10 @@ def _funnel(metrics: Metrics, pairs: Sequence[Pair]) -> Section:
 
 
 def _filtering(metrics: Metrics, pairs: Sequence[Pair]) -> Section:
-    notes = ["Scores of the paths that are left as the rules are added. The paper's figure 4."]
+    notes = [
+        "Scores of the paths that are left as the rules are added. The paper's figure 4.",
+        *_doubts(metrics, rows="filtering"),
+    ]
     caption = "Share of the paths in each band of scores, in percent; at the right their mean score."
     drawings = _scored(metrics, pairs, rows="filtering", caption=caption, draw=filtering_figure)
     folded = _numbers(metrics, pairs, filtering="")

@@ -99,8 +99,14 @@ def _turned(row: Row) -> Row:
 
 
 def marks_of(row: Row) -> str:
-    """Name what sets a row's numbers apart: an epoch chosen on the test set, the earlier harness; empty for others."""
+    """Name what sets a row's numbers apart; empty for others.
+
+    That is a student without examples to train on, an epoch chosen on the test set, the earlier harness.
+    """
     reasons = [TEST_BEST] * (row["epoch_choice"] == TEST_BEST) + [COMPAT] * (row["harness"] == COMPAT)
+    if untrained := row.get("untrained"):
+        some = f" with {untrained} of {row['seeds']} seeds" if untrained < row["seeds"] else ""
+        reasons.insert(0, f"not trained{some}")
     return ", ".join(reasons)
 
 

@@ -1,6 +1,6 @@
 """The result tables of a grid: methods with their spread over seeds, epochs side by side, comparisons, single seeds."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from sert.report import cells
@@ -23,7 +23,7 @@ from sert.report.grid_rows import (
     seeds_of,
 )
 from sert.report.table import FUNNEL_COLUMNS, FUNNEL_TRUE, Column, Table, build_table, if_measured, selection_rows
-from sert.report.verdict import is_significant
+from sert.report.verdict import significance
 
 _MEASURES = {"mean_length": ("Len, tokens", 1), "repetition": ("Rep", 3)}
 
@@ -47,7 +47,7 @@ _RESULT_COLUMNS = (
 _TRUE_PATHS = Column("True paths %", lambda row: cells.percent(_mean(row, "true_paths")))
 FOUND_COLUMNS = (
     Column("p, Holm", lambda row: cells.p_value(row["p_holm"])),
-    Column("At 0.05", lambda row: significance(row)),
+    Column("At 0.05", significance),
     Column("Detectable, points", lambda row: cells.unsigned_points(row["detectable"])),
 )
 """Whether a difference was found, and what could have been."""
@@ -67,7 +67,7 @@ _MEAN_COLUMNS = (
     Column("95 % interval", lambda row: _signed_interval(row)),
     Column("p", lambda row: cells.p_value(row["p_value"])),
     Column("p, Holm", lambda row: cells.p_value(row["p_holm"])),
-    Column("At 0.05", lambda row: significance(row)),
+    Column("At 0.05", significance),
     Column("Questions", lambda row: cells.count(row["n"])),
 )
 _SEED_COLUMNS = (
@@ -204,13 +204,6 @@ def near_duplicate_table(metrics: Metrics) -> Table:
         tuple(key.replace("_", " ").capitalize() for key in keys),
         [tuple(_any_cell(row.get(key)) for key in keys) for row in rows],
     )
-
-
-def significance(row: Mapping[str, Any]) -> str:
-    """Say whether a comparison is significant."""
-    if row["p_holm"] is None:
-        return cells.MISSING
-    return "significant" if is_significant(row) else "not significant"
 
 
 def points_range(values: Sequence[float]) -> str:

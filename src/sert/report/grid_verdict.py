@@ -20,9 +20,10 @@ from sert.report.grid_rows import (
     of_pair,
     pairs_of,
     points_by_seed,
+    section,
 )
 from sert.report.grid_tables import gain_of_test_best, interval_of, points_range
-from sert.report.verdict import Finding, compared, is_significant, listed, reasoned
+from sert.report.verdict import Finding, compared, doubts, is_significant, listed, reasoned
 
 
 def grid_findings(metrics: Metrics) -> list[Finding]:
@@ -40,8 +41,10 @@ def grid_findings(metrics: Metrics) -> list[Finding]:
         rows = [row for _, row in ablations]
         found.append(Finding("Ablations", f"{_counted(rows, 'comparisons of ablations')}{_all_detectable(rows)}"))
     if len(pairs) > 1:
-        found += _by_name([each for each in ablations if is_significant(each[1])], _ablation_names)
+        told = [each for each in ablations if is_significant(each[1]) or each[1].get("untrained")]
+        found += _by_name(told, _ablation_names)
         found += _grid_cautions(metrics, pairs)
+    found += [Finding("Caution", doubt) for doubt in doubts(section(metrics, "judged"))]
     if len(metrics["seeds"]) == 1 and pairs:
         text = "The grid has one seed: how far another training would move a number is unknown."
         found.append(Finding("Caution", text))
@@ -60,12 +63,13 @@ def _by_name(rows: Sequence[tuple[Pair, Row]], name_of: Callable[[Row], str]) ->
     """Say of each comparison on which student and task it is significant, and where other seeds might undo that."""
     found = []
     for name in dict.fromkeys(name_of(row) for _, row in rows):
-        places: dict[str, list[str]] = {"Better": [], "Worse": [], "No difference shown": []}
+        places: dict[str, list[str]] = {"Better": [], "Worse": [], "No difference shown": [], "Not trained": []}
         for pair, row in rows:
             if name_of(row) == name:
                 is_better = row["difference"] is not None and row["difference"] > 0
                 place = "Better" if is_better else "Worse"
-                place = place if is_significant(row) else "No difference shown"
+                if not is_significant(row):
+                    place = "Not trained" if row.get("untrained") else "No difference shown"
                 doubt = f"; with other seeds {cells.points_interval(row['ci95_seeds'])}" if _may_vanish(row) else ""
                 places[place].append(f"{pair.title} ({cells.points(row['difference'])}{doubt})")
         parts = [f"{place}: {listed(where)}." for place, where in places.items() if where]
@@ -115,7 +119,9 @@ def _counted(rows: Sequence[Row], what: str) -> str:
     significant = sum(is_significant(row) for row in rows)
     what = what.replace("comparisons", "comparison", 1) if len(rows) == 1 else what
     verb = "is" if significant == 1 else "are"
-    return f"Of {len(rows)} {what}, {significant} {verb} significant after Holm's correction."
+    said = f"Of {len(rows)} {what}, {significant} {verb} significant after Holm's correction."
+    untrained = sum(bool(row.get("untrained")) for row in rows)
+    return f"{said} {untrained} say nothing, of students that had no examples to train on." if untrained else said
 
 
 def _all_detectable(rows: Sequence[Row]) -> str:
@@ -173,7 +179,7 @@ def _ablation_findings(metrics: Metrics, pair: Pair) -> list[Finding]:
             if each.comparison is None:
                 continue
             name = f"“{each.name}” ({group})"
-            if is_significant(each.comparison):
+            if is_significant(each.comparison) or each.comparison.get("untrained"):
                 found.append(compared(each.comparison, a=name, b="the main student", more=_by_seed(each.comparison)))
             else:
                 unshown.append(each.comparison)

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from sert.progress import printable
 from sert.report import cells
-from sert.report.verdict import is_significant
+from sert.report.verdict import significance
 
 Metrics = Mapping[str, Any]
 
@@ -58,7 +58,7 @@ COMPARISON_COLUMNS = (
     Column("95 % interval", lambda row: cells.points_interval(row["ci95"])),
     Column("p", lambda row: cells.p_value(row["p_value"])),
     Column("p, Holm", lambda row: cells.p_value(row["p_holm"])),
-    Column("At 0.05", lambda row: "significant" if is_significant(row) else "not significant"),
+    Column("At 0.05", significance),
     Column("Detectable, points", lambda row: cells.unsigned_points(row["detectable"])),
     Column("Test", lambda row: str(row["test"])),
 )

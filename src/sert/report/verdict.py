@@ -1,6 +1,6 @@
 """The findings of a run in plain words. Differences are positive when the first method of a comparison is better."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from sert.report import cells
@@ -16,8 +16,21 @@ class Finding(NamedTuple):
 
 
 def is_significant(comparison: Mapping[str, Any]) -> bool:
-    """Tell whether a comparison's p-value, corrected for all comparisons of the run, is known and below 0.05."""
-    return comparison["p_holm"] is not None and bool(comparison["p_holm"] < SIGNIFICANCE)
+    """Tell whether a comparison's p-value, corrected for all comparisons of the run, is known and below 0.05.
+
+    Never with a student that had no examples to train on: its numbers say nothing of its method.
+    """
+    known = comparison["p_holm"] is not None and not comparison.get("untrained")
+    return known and bool(comparison["p_holm"] < SIGNIFICANCE)
+
+
+def significance(comparison: Mapping[str, Any]) -> str:
+    """Say in a cell whether a comparison is significant."""
+    if comparison["p_holm"] is None:
+        return cells.MISSING
+    if comparison.get("untrained"):
+        return "not trained"
+    return "significant" if is_significant(comparison) else "not significant"
 
 
 def findings(metrics: Mapping[str, Any], about: Mapping[str, Any]) -> list[Finding]:
@@ -37,6 +50,8 @@ def findings(metrics: Mapping[str, Any], about: Mapping[str, Any]) -> list[Findi
         found.append(
             Finding("Caution", f"The epoch of {listed(best_on_test)} was chosen on the test set; read it as too good.")
         )
+    judged = (row for row in metrics.get("judged") or () if row["task"] == about["task"])
+    found += [Finding("Caution", doubt) for doubt in doubts(judged)]
     if compat := [cells.method_name(row["method"]) for row in rows if row.get("harness") == "compat"]:
         text = (
             f"Tested as the earlier harness does, faults included (padding is attended to): {listed(compat)}. "
@@ -63,10 +78,23 @@ def compared(row: Mapping[str, Any], *, a: str, b: str, more: str = "") -> Findi
         f"{cells.points(row['difference'])} points, 95 % interval {cells.points_interval(row['ci95'])}, "
         f"Holm-corrected p {_p_relation(row['p_holm'])}{more}"
     )
+    if row.get("untrained"):
+        names = listed([name for name, label in ((a, row["a"]), (b, row["b"])) if label in row["untrained"]])
+        text = f"{names} had no examples to train on, so {a} against {b} says nothing of methods ({numbers})."
+        return Finding("Not trained", text)
     if not is_significant(row):
         return Finding("Not significant", f"No difference between {a} and {b} is shown ({numbers}). {_detectable(row)}")
     direction = "more" if row["difference"] > 0 else "less"
     return Finding("Significant", f"{a} is right {direction} often than {b} ({numbers}).")
+
+
+def doubts(summaries: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Warn of judges that do not tell planted texts apart; takes the rows of `judged`."""
+    judges = dict.fromkeys(str(each["judge"]) for each in summaries if not each["calibration"]["separates"])
+    return [
+        f"The judge {judge} does not tell planted good texts from bad ones; what it scores says little."
+        for judge in judges
+    ]
 
 
 def _detectable(row: Mapping[str, Any]) -> str:
