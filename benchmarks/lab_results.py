@@ -130,7 +130,7 @@ def _amounts(metrics: Metrics) -> Iterator[str]:
 
 
 def _variants(metrics: Metrics) -> Iterator[str]:
-    """Ablations against main, after the last step: points, 95 %, and p by Holm over all of them"""
+    """Ablations against main, after the last step: points, 95 %, and p by Holm over all of them and the rationales above"""
     tasks = _tasks(metrics)
     yield from _head("variant", "method", *(f"{task}" for task in tasks), "seeds")
     found: dict[tuple[str, str], dict[str, Row]] = {}
@@ -139,7 +139,8 @@ def _variants(metrics: Metrics) -> Iterator[str]:
             found.setdefault((row["a"], row["method"]), {})[row["task"]] = row
     for (variant, method), rows in found.items():
         texts = ("{} ({}), p {}".format(*_difference(rows[task])) for task in tasks)
-        yield _line(variant, cells.method_name(method), *texts, next(iter(rows.values()))["seeds"])
+        marked = f"{variant} (not trained)" if any(row["untrained"] for row in rows.values()) else variant
+        yield _line(marked, cells.method_name(method), *texts, next(iter(rows.values()))["seeds"])
 
 
 def _bands(metrics: Metrics) -> Iterator[str]:

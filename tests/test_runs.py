@@ -243,8 +243,9 @@ def test_a_run_asks_an_endpoint_once_whatever_its_pace_and_cap(tmp_path: Path) -
         planned = plan(small(*asked, *capped), out=tmp_path / "run")
         work = [stage.work for stage in planned if "teach" in stage.stage]
         assert work[0].startswith("6 rationales, 0 answered")
-        with pytest.raises(ConfigError, match="--max-cost"):
-            run(small(*asked), out=tmp_path / "run")
+        for refused in (plan, run):
+            with pytest.raises(ConfigError, match="--max-cost"):
+                refused(small(*asked), out=tmp_path / "run")
         first = run(small(*asked, *capped), out=tmp_path / "run")
         assert server.log.requests == 12  # six questions of both tasks
         again = run(small(*asked, "teacher.calls.free=true", "teacher.calls.concurrency=2"), out=tmp_path / "run")

@@ -16,12 +16,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 from sert.checks import check_endpoints, check_task, methods_of
-from sert.config import Config, Method
+from sert.config import Config, Method, TaskConfig
 from sert.progress import Reporter
 from sert.records import Example
 from sert.stages import Stage
 from sert.task_stages import TaskStages, examples_in
 from sert.tasks.base import TaskData, load_task
+from sert.teacher.sources import check_recorded
 
 
 class Snapshot(NamedTuple):
@@ -149,13 +150,21 @@ def build_method(
     loaded, data = {} if loaded is None else loaded, {}
     for task, settings in config.tasks.items():
         key = f"{task} {settings.model_dump_json()}"
-        if key not in loaded:
+        if is_new := key not in loaded:
             loaded[key] = load_task(task, settings)
         data[task] = loaded[key]
         check_task(task, data[task], config)
+        if is_new:
+            _check_rationales(data[task], settings, config, methods_of(task, config))
     return [
         TaskMethod(task, config, data=data[task], out=out, reporter=reporter, prefix=prefix) for task in config.tasks
     ]
+
+
+def _check_rationales(data: TaskData, settings: TaskConfig, config: Config, methods: Sequence[Method]) -> None:
+    """Check early that a file of rationales answers some of the train questions, if they are to be trained on."""
+    if settings.rationales and config.teacher.kind == "recorded" and {"rd", "sert+rd"} & set(methods):
+        check_recorded(settings.rationales, data.split("train"), data.held_out)
 
 
 def check_calls(config: Config, tasks: Sequence[TaskMethod]) -> None:

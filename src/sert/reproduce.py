@@ -78,8 +78,14 @@ def distinct_stages(arms: Sequence[ArmMethods]) -> list[Stage]:
 
 
 def plan_grid(grid: Grid, *, out: Path) -> tuple[list[PlannedStage], Estimate]:
-    """List what `reproduce` would do, and guess what it takes. Reads the questions, writes nothing, loads no model."""
+    """List what `reproduce` would do, and guess what it takes. Reads the questions, writes nothing, loads no model.
+
+    Raises:
+        SertError: If something cannot be used that `reproduce` would refuse at its beginning.
+    """
     arms = build_grid(grid, out=out, reporter=Silent())
+    for arm, tasks in arms:
+        check_calls(arm.config, tasks)
     stages = distinct_stages(arms)
     students = {stage.folder: arm.config.student for arm, tasks in arms for task in tasks for stage in task.stages}
     return plan_stages(stages, out), estimate((stage, students[stage.folder]) for stage in stages)

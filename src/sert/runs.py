@@ -34,8 +34,14 @@ from sert.store.artifacts import content_key
 
 
 def plan(config: Config, *, out: Path) -> list[PlannedStage]:
-    """List what a run would do. Reads the questions, writes nothing, loads no model."""
-    return plan_stages(stages_of(config, out, Silent()), out)
+    """List what a run would do. Reads the questions, writes nothing, loads no model.
+
+    Raises:
+        SertError: If something cannot be used that the run would refuse at its beginning.
+    """
+    tasks = build_method(config, out=out, reporter=Silent())
+    check_calls(config, tasks)
+    return plan_stages(_stages(tasks), out)
 
 
 def stages_of(config: Config, out: Path, reporter: Reporter) -> list[Stage]:

@@ -79,6 +79,4 @@ def test_distilled_students_are_compared_at_each_number_of_rationales() -> None:
 def test_a_student_without_examples_is_named() -> None:
     untrained = replace(outcome("sert", 0, "111100"), trained=False)
     rows = {(row["a"], row["b"]): row["untrained"] for row in compare_main([untrained, *MAIN[1:]])}
-    assert (
-        [pair for pair, named in rows.items() if named == ["sert"]] == [pair for pair in rows if "sert" in pair] != []
-    )
+    assert rows == {("sert", "finetune"): ["sert"]}

@@ -240,7 +240,7 @@ def _calls(
             yield make_call(
                 prompt,
                 endpoint,
-                label=f"{text.source} {text.question.question_id}",
+                label=f"{'planted ' if text.source in PLANTED else ''}{text.source} {text.question.question_id}",
                 repeat=repeat,
                 response_format=response_format,
             )

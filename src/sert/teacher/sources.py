@@ -10,6 +10,7 @@ from sert.config import PromptTemplates, TeacherConfig
 from sert.config_endpoints import EndpointConfig
 from sert.endpoint.log import CallLog, Quarantined
 from sert.endpoint.session import make_calls, open_calls
+from sert.errors import TeacherError
 from sert.progress import Reporter
 from sert.records import Question, Rationale
 from sert.tasks.prompts import teacher_prompt
@@ -70,8 +71,23 @@ def open_source(
             yield _live(log, questions, endpoint, prompts)
 
 
+def check_recorded(file: Path, questions: Sequence[Question], held_out: Sequence[Question]) -> None:
+    """Check that a file of recorded rationales answers some of the questions.
+
+    Raises:
+        TeacherError: If it cannot be read, or answers none.
+    """
+    _recorded(file, questions, held_out)
+
+
 def _recorded(file: Path, questions: Sequence[Question], held_out: Sequence[Question]) -> Source:
     result = read_recorded(file, questions, held_out=held_out)
+    if not result.rationales:
+        raise TeacherError(
+            f"{file} holds no rationale for any of {len(questions)} questions: {result.held_out} of its rows answer "
+            f"dev or test questions, which are refused, {result.unmatched} no question at all. "
+            "Give the train questions' file."
+        )
     counts = {
         "unmatched": result.unmatched,
         "missing": result.missing,
