@@ -130,7 +130,7 @@ def _amounts(metrics: Metrics) -> Iterator[str]:
 
 
 def _variants(metrics: Metrics) -> Iterator[str]:
-    """Ablations against main, after the last step: points, 95 %, and p by Holm over all of them and the rationales above"""
+    """Ablations against main, after the last step: points, 95 %, p by Holm over these and those of rationales"""
     tasks = _tasks(metrics)
     yield from _head("variant", "method", *(f"{task}" for task in tasks), "seeds")
     found: dict[tuple[str, str], dict[str, Row]] = {}

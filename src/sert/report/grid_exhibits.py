@@ -197,7 +197,8 @@ def _curves(metrics: Metrics, pairs: Sequence[Pair]) -> Section:
     )
     steps = _drawings(metrics, pairs, rows="steps", caption=caption, draw=steps_figure)
     caption = "Accuracy after the last epoch by the rationales trained on, mean over seeds and one standard deviation."
-    amounts = _drawings(metrics, pairs, rows="amounts", caption=caption, draw=amounts_figure)
+    several = [pair for pair in pairs if len({row["rationales"] for row in of_pair(metrics, "amounts", pair)}) > 1]
+    amounts = _drawings(metrics, several, rows="amounts", caption=caption, draw=amounts_figure)
     folded = _numbers(metrics, pairs, steps=": training steps", amounts=": rationales")
     made = joined([(pair, number_table(metrics, pair, section="amount_comparisons")) for pair in pairs])
     return Section("curves", "Learning curves", notes, tables=made, drawings=[*steps, *amounts], folded=folded)

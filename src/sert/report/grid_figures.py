@@ -215,7 +215,7 @@ def judged_figure(scores: Mapping[str, Mapping[str, Sequence[Mapping[str, Any]]]
         axes.set_title(criterion.capitalize().replace("_", " "), color=INK, fontsize=FONT_SIZE, loc="left")
         for place, (method, by_criterion) in enumerate(zip(methods, scores.values(), strict=True)):
             _scores(axes, place, by_criterion[criterion], color=style_of(method, place).color)
-        axes.set_xlim(0, 10)
+        axes.set_xlim(-0.3, 10.3)
         axes.set_xticks([0, 2, 4, 6, 8, 10])
         axes.grid(axis="x", color=INK, alpha=0.15, linewidth=0.8)
         label_rows(axes, list(scores))

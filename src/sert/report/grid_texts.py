@@ -19,7 +19,11 @@ _ABLATIONS = ("Variant", "Acc %", "To main, points", "95 % interval", "p, Holm",
 def grid_markdown(metrics: Metrics, sections: Sequence[Section]) -> str:
     """Write the verdict, every table and the names of the figures as Markdown."""
     seeds = ", ".join(map(str, metrics["seeds"]))
-    parts = [f"# {markdown_cell(str(metrics['name']))}", f"Seeds {markdown_cell(seeds)}.", "## Verdict"]
+    parts = [
+        f"# {markdown_cell(str(metrics['name']))}",
+        f"{'Seeds' if len(metrics['seeds']) > 1 else 'Seed'} {markdown_cell(seeds)}.",
+        "## Verdict",
+    ]
     parts += _list(grid_findings(metrics))
     for pair in pairs_of(metrics):
         parts += [f"### {markdown_cell(pair.title)}", *_list(pair_findings(metrics, pair))]
