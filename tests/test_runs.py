@@ -121,6 +121,32 @@ def test_near_duplicates_are_left_out_and_named(tmp_path: Path) -> None:
     assert "120 questions left out" in (tmp_path / "near" / "report" / "index.html").read_text()
 
 
+def test_answers_that_are_likely_slips_are_told_before_the_run_and_in_its_report(tmp_path: Path) -> None:
+    answers = ["yes", "no", "yes", "yess"]
+    rows = [{"question": f"Is {word} cold?", "answer": each} for word, each in zip("abcd", answers, strict=True)]
+    (tmp_path / "own.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    task = {"kind": "table", "data": tmp_path / "own.jsonl", "test_share": 0.5}
+    settings = {"name": "own", "student": {"path": "lab"}, "tasks": {"own": task}, "methods": ["zero_shot"]}
+    said = Said()
+    config = Config.model_validate({**settings, "evaluation": {"max_new_tokens": 4, "probe_samples": 0}})
+    plan(config, out=tmp_path / "r", reporter=said)
+    (warning,) = said.lines
+    assert warning.startswith("Warning: own: 3 of 4 answers are yes or no, the others are read as free text: 'yess' (")
+    result = run(config, out=tmp_path / "r", reporter=said)
+    assert said.lines.count(warning) == 2
+    assert f"Warning: {result.metrics['warnings'][0]}" == warning
+
+
+class Said(Silent):
+    """Keeps what is said."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def say(self, line: str) -> None:
+        self.lines.append(line)
+
+
 def test_sert_rd_starts_from_sert(finished: RunResult) -> None:
     for task in build_method(small(), out=finished.folder, reporter=Silent()):
         sert, both = task.trained["sert"].result(), task.trained["sert+rd"].result()

@@ -152,6 +152,8 @@ def build_method(
         key = f"{task} {settings.model_dump_json()}"
         if is_new := key not in loaded:
             loaded[key] = load_task(task, settings)
+            for doubt in loaded[key].doubts:
+                reporter.say(f"Warning: {task}: {doubt}")
         data[task] = loaded[key]
         check_task(task, data[task], config)
         if is_new:

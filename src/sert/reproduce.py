@@ -77,13 +77,18 @@ def distinct_stages(arms: Sequence[ArmMethods]) -> list[Stage]:
     return sorted(stages.values(), key=lambda stage: depths[stage.folder])
 
 
-def plan_grid(grid: Grid, *, out: Path) -> tuple[list[PlannedStage], Estimate]:
+def plan_grid(grid: Grid, *, out: Path, reporter: Reporter | None = None) -> tuple[list[PlannedStage], Estimate]:
     """List what `reproduce` would do, and guess what it takes. Reads the questions, writes nothing, loads no model.
+
+    Args:
+        grid: What would be run.
+        out: Its folder.
+        reporter: Told what is doubtful in a question set.
 
     Raises:
         SertError: If something cannot be used that `reproduce` would refuse at its beginning.
     """
-    arms = build_grid(grid, out=out, reporter=Silent())
+    arms = build_grid(grid, out=out, reporter=reporter or Silent())
     for arm, tasks in arms:
         check_calls(arm.config, tasks)
     stages = distinct_stages(arms)

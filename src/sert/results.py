@@ -34,6 +34,7 @@ def read_results(method: TaskMethod) -> TaskResults:
         test=method.test_questions,
         left_out=method.data.left_out,
         near_duplicates=method.data.near_duplicates,
+        doubts=method.data.doubts,
         paths=_paths_of(method.mined) if method.mined else (),
         verdicts=_verdicts_of(method.filtered) if method.filtered else [],
         last_round=_last_round_of(method),

@@ -33,13 +33,18 @@ from sert.stages import Stage
 from sert.store.artifacts import content_key
 
 
-def plan(config: Config, *, out: Path) -> list[PlannedStage]:
+def plan(config: Config, *, out: Path, reporter: Reporter | None = None) -> list[PlannedStage]:
     """List what a run would do. Reads the questions, writes nothing, loads no model.
+
+    Args:
+        config: What would be run.
+        out: The run's folder.
+        reporter: Told what is doubtful in a question set.
 
     Raises:
         SertError: If something cannot be used that the run would refuse at its beginning.
     """
-    tasks = build_method(config, out=out, reporter=Silent())
+    tasks = build_method(config, out=out, reporter=reporter or Silent())
     check_calls(config, tasks)
     return plan_stages(_stages(tasks), out)
 

@@ -138,7 +138,12 @@ def test_bad_row(tmp_path, change, message):
         ({"answer": "hammer"}, r"the answer 'hammer' does not name exactly one of \(A\) rope, \(B\) saw"),
         ({"answer": "C"}, "the answer 'C' does not name exactly one"),
         ({"answer": True}, "the answer True does not name exactly one"),
-        ({"choices": ["saw", "saw"]}, "the answer 'saw' does not name exactly one"),
+        ({"choices": ["saw", "Saw."], "answer": "Saw"}, "the answer 'Saw' does not name exactly one"),
+        ({"choices": ["saw", "rope", "saw "]}, "the choices A and C are both 'saw'; mend one"),
+        (
+            {"choices": ["rope", "saw", "ice"], "answer": "D"},
+            r"the answer 'D' .*; give A or B or C \(in brackets, where",
+        ),
     ],
 )
 def test_bad_choice_row(tmp_path, change, message):

@@ -70,7 +70,7 @@ def reproduce(
 def _print_plan(grid: "Grid", folder: Path, workers: int, as_json: bool) -> None:
     from sert.reproduce import plan_grid
 
-    stages, guess = plan_grid(grid, out=folder)
+    stages, guess = plan_grid(grid, out=folder, reporter=terminal())
     if as_json:
         return print_json({"stages": [stage._asdict() for stage in stages], "estimate": guess._asdict()})
     for stage in stages:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from sert.config import Config
     from sert.progress import Reporter
     from sert.store.artifacts import Artifact
+    from sert.tasks.base import TaskData
 
 
 def with_options(*options: Callable[[Any], Any]) -> Callable[[Any], Any]:
@@ -89,13 +90,23 @@ def only_task(config: "Config") -> Any:
     return next(iter(config.tasks.values()))
 
 
-def questions_of(config: "Config", split: str) -> list[Any]:
-    """Load one split of a command's question set; an empty one is the user's mistake."""
-    from sert.errors import DataError
+def data_of(config: "Config") -> "TaskData":
+    """Load a command's question set, and say what is doubtful in it."""
     from sert.tasks.base import load_task
 
     name, settings = next(iter(config.tasks.items()))
-    questions = list(load_task(name, settings).split(split))
+    data = load_task(name, settings)
+    for doubt in data.doubts:
+        terminal().say(f"Warning: {name}: {doubt}")
+    return data
+
+
+def questions_of(config: "Config", split: str) -> list[Any]:
+    """Load one split of a command's question set; an empty one is the user's mistake."""
+    from sert.errors import DataError
+
+    name = next(iter(config.tasks))
+    questions = list(data_of(config).split(split))
     if not questions:
         source = f"set tasks.{name}.dev_share" if split == "dev" else "give the task's test data by --set"
         raise DataError(f"{name} has no {split} questions; choose another --split, or {source}.")

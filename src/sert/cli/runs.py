@@ -83,7 +83,7 @@ def _run(
     config = load_config(file, overrides=overrides, limit=limit)
     folder = out or Path("runs") / config.name
     if dry_run:
-        stages = plan(config, out=folder)
+        stages = plan(config, out=folder, reporter=terminal())
         if as_json:
             return print_json([stage._asdict() for stage in stages])
         for stage in stages:

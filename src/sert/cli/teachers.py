@@ -14,6 +14,7 @@ from sert.cli.options import (
     SET,
     TASK,
     config_of,
+    data_of,
     given,
     only_task,
     print_artifact,
@@ -84,10 +85,8 @@ def teach_command(
     kind = "recorded" if recorded else "endpoint" if url else "lab"
     teacher = {"kind": kind, **endpoint_sections(url, options)}
     config = config_of(options, overrides, reads=("tasks", "teacher"), teacher=teacher)
-    from sert.tasks.base import load_task
-
-    name, settings = next(iter(config.tasks.items()))
-    data = load_task(name, settings)  # which has train questions, or says that it has none
+    settings = only_task(config)
+    data = data_of(config)  # which has train questions, or says that it has none
     questions = data.split("train")
     calls = out.with_name(f"{out.name}.calls")
     if dry_run:

@@ -10,6 +10,7 @@ from sert.errors import ConfigError, DataError
 from sert.records import LETTERS, Question
 from sert.tasks import commonsenseqa, lab, strategyqa, table
 from sert.tasks.answers import ANSWER_PHRASE, extract_strict, is_correct, normalize_gold
+from sert.tasks.doubts import Doubts
 from sert.tasks.near_duplicates import NearDuplicate
 from sert.tasks.prompts import label_example, student_prompt
 from sert.tasks.rows import Row, shorten
@@ -55,11 +56,13 @@ class TaskData:
         questions: Train before dev before test.
         left_out: Reason -> train questions that were left out.
         near_duplicates: Those that were left out because a question of another split is nearly the same.
+        doubts: What is likely a slip in the question set, for people.
     """
 
     questions: tuple[Question, ...]
     left_out: dict[str, int]
     near_duplicates: tuple[NearDuplicate, ...] = ()
+    doubts: tuple[str, ...] = ()
 
     def split(self, name: str) -> tuple[Question, ...]:
         """Return the questions of `train`, `dev` or `test`, in order."""
@@ -84,11 +87,13 @@ def load_task(name: str, config: TaskConfig) -> TaskData:
     """
     _check_options(name, config)
     _check_templates(name, config.prompts)
-    splits = make_splits(name, config, _questions(name, config))
+    doubts = Doubts()
+    splits = make_splits(name, config, _questions(name, config, doubts))
     return TaskData(
         (*splits.train[: config.limit], *splits.dev[: config.limit], *splits.test[: config.limit]),
         {reason: count for reason, count in splits.left_out.items() if count},
         tuple(splits.near_duplicates),
+        tuple(doubts.lines(name)),
     )
 
 
@@ -130,7 +135,7 @@ def _check_templates(name: str, templates: PromptTemplates) -> None:
                 raise ConfigError(f"tasks.{name}.prompts.{template} = {shorten(text)} must hold {{{part}}}.")
 
 
-def _questions(name: str, config: TaskConfig) -> Iterator[Question]:
+def _questions(name: str, config: TaskConfig, doubts: Doubts) -> Iterator[Question]:
     places: dict[str, str] = {}
     for row in READERS[config.kind](config):
         question = _question(name, row, config)
@@ -140,13 +145,14 @@ def _questions(name: str, config: TaskConfig) -> Iterator[Question]:
                 "ids must be unique within a task."
             )
         places[question.question_id] = row.where
+        doubts.watch(row, question)
         yield question
 
 
 def _question(name: str, row: Row, config: TaskConfig) -> Question:
     question_id = _text(str(row.question_id) if type(row.question_id) is int else row.question_id, "id", row)
     stem = _text(row.question, "question", row)
-    choices = _choices(row)
+    choices = _choices(row, config.kind)
     question = Question(
         question_id=question_id,
         task=name,
@@ -174,14 +180,20 @@ def _text(value: Any, what: str, row: Row) -> str:
     return value.strip()
 
 
-def _choices(row: Row) -> tuple[str, ...]:
+def _choices(row: Row, kind: TaskKind) -> tuple[str, ...]:
     if row.choices is None:
         return ()
     if not isinstance(row.choices, list):
         raise DataError(f"{row.where}: the choices must be a list of texts, not {shorten(row.choices)}.")
     if not 2 <= len(row.choices) <= len(LETTERS):
         raise DataError(f"{row.where}: there are {len(row.choices)} choices; 2 to {len(LETTERS)} are allowed.")
-    return tuple(_text(choice, f"choice {letter}", row) for letter, choice in zip(LETTERS, row.choices, strict=False))
+    choices = [_text(choice, f"choice {letter}", row) for letter, choice in zip(LETTERS, row.choices, strict=False)]
+    # CommonsenseQA is read as it was published, and some of its questions have a choice twice.
+    for letter, choice in zip(LETTERS, choices, strict=False):
+        first = LETTERS[choices.index(choice)]
+        if kind == "table" and first != letter:
+            raise DataError(f"{row.where}: the choices {first} and {letter} are both {shorten(choice)}; mend one.")
+    return tuple(choices)
 
 
 def _answer(row: Row, choices: tuple[str, ...], kind: TaskKind) -> str:
@@ -189,10 +201,11 @@ def _answer(row: Row, choices: tuple[str, ...], kind: TaskKind) -> str:
     raw = row.answer if isinstance(row.answer, bool) else _text(row.answer, "answer", row)
     answer = normalize_gold(raw, choices)
     if choices and answer is None:
+        letters = " or ".join(LETTERS[: len(choices)])
         listed = ", ".join(f"({letter}) {choice}" for letter, choice in zip(LETTERS, choices, strict=False))
         raise DataError(
             f"{row.where}: the answer {shorten(raw)} does not name exactly one of {shorten(listed)[1:-1]}; "
-            "give a letter in brackets, such as (A), or the text of one choice."
+            f"give {letters} (in brackets, where a choice is such a letter itself), or the text of one choice."
         )
     if answer is None or (kind == "strategyqa" and answer not in ("yes", "no")):
         allowed = "yes/no or true/false" if kind == "strategyqa" else "yes/no, true/false or a text with words"

@@ -38,7 +38,12 @@ class Record(NamedTuple):
 
 
 class Row(NamedTuple):
-    """One row, told apart into the parts of a question. `choices` is None for a question that has none."""
+    """One row, told apart into the parts of a question.
+
+    Attributes:
+        choices: None for a question that has none.
+        unread_choices: A column that seems to hold choices, where none is read.
+    """
 
     split: Split
     where: str
@@ -46,6 +51,7 @@ class Row(NamedTuple):
     question: Any
     choices: Any
     answer: Any
+    unread_choices: str | None = None
 
 
 Reader = Callable[[Path], Iterable[Record]]
@@ -263,13 +269,14 @@ def _missing(file: Path) -> DataError:
 
 
 def _no_column(record: Record, name: str) -> DataError:
-    names = [str(key) for key in _all_names(record.columns)]
+    names = [str(key) for key in all_names(record.columns)]
     nearest = difflib.get_close_matches(name, names, n=3)
     hint = f"did you mean {' or '.join(map(repr, nearest))}?" if nearest else f"it has {shorten(', '.join(names))}."
     return DataError(f"{record.where}: there is no column {name!r}; {hint}")
 
 
-def _all_names(columns: Mapping[str, Any]) -> Iterator[str]:
+def all_names(columns: Mapping[str, Any]) -> Iterator[str]:
+    """List the names of columns, and of those one level below."""
     for name, value in columns.items():
         yield name
         if isinstance(value, Mapping):

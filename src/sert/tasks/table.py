@@ -11,13 +11,28 @@ Read are texts of up to 131,072 characters, lines of up to 4 MiB, and files of u
 """
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from sert.config import TaskConfig
 from sert.errors import DataError
-from sert.tasks.rows import Record, Row, column, read_csv, read_jsonl, read_parquet, read_splits, row_id, shorten
+from sert.tasks.rows import (
+    Record,
+    Row,
+    all_names,
+    column,
+    read_csv,
+    read_jsonl,
+    read_parquet,
+    read_splits,
+    row_id,
+    shorten,
+)
+
+# As `choices`, `answer_options`, `answerOptions` or `question.choices`.
+_CHOICES = re.compile(r"(?:.*[._\s-])?(?i:choices|options)|.*[a-z](?:Choices|Options)")
 
 READERS = {".jsonl": read_jsonl, ".csv": read_csv, ".parquet": read_parquet}
 
@@ -37,6 +52,7 @@ def read_rows(config: TaskConfig) -> Iterator[Row]:
             column(record, names.question),
             None if names.choices is None else _choices(column(record, names.choices), record.where),
             column(record, names.answer),
+            _like_choices(record) if names.choices is None else None,
         )
 
 
@@ -44,6 +60,11 @@ def _read_file(file: Path) -> Iterator[Record]:
     if file.suffix not in READERS:
         raise DataError(f"{file} is of no kind that can be read; its name must end in {', '.join(READERS)}.")
     return READERS[file.suffix](file)
+
+
+def _like_choices(record: Record) -> str | None:
+    """Find a column that by its name holds choices."""
+    return next((name for name in all_names(record.columns) if _CHOICES.fullmatch(name)), None)
 
 
 def _choices(cell: Any, where: str) -> Any:
