@@ -223,6 +223,13 @@ def test_settings_are_never_given_in_vain(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "m" / "manifest.json").read_text())["seed"] == 7
 
 
+def test_questions_of_ones_own_need_a_teacher(tmp_path: Path) -> None:
+    questions(tmp_path, {"question": "Is ice cold?", "answer": "yes"})
+    teach = ["teach", "--task", "table", "--data", "own.jsonl", "--out", "t"]
+    for arguments in (teach, [*teach, "--dry-run"]):
+        refuse(sert(*arguments, cwd=tmp_path), code=2, says="need a teacher; give --recorded FILE or --endpoint URL")
+
+
 def test_an_empty_split_is_never_replaced_by_another(tmp_path: Path) -> None:
     questions(tmp_path, {"question": "Is ice cold?", "answer": "yes"})
     evaluate = ["evaluate", "--task", "table", "--data", "own.jsonl", "--out", "e"]

@@ -66,6 +66,14 @@ def test_every_problem_is_listed(tmp_path: Path) -> None:
     assert "rules.min_tokens" in str(error.value) and "rules.foo" in str(error.value)
 
 
+@pytest.mark.parametrize(("methods", "lines"), [("['foo']", 2), ("['foo', 'bar']", 3), ("[]", 2)])
+def test_a_wrong_item_is_not_said_to_be_missing_too(tmp_path: Path, methods: str, lines: int) -> None:
+    with pytest.raises(ConfigError) as error:
+        load(tmp_path, GOOD, f"methods={methods}")
+    assert len(str(error.value).splitlines()) == lines
+    assert ("at least 1 item" in str(error.value)) == (methods == "[]")
+
+
 def test_a_missing_file_and_a_folder_are_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="There is no configuration file"):
         load_config(tmp_path / "no.toml")

@@ -192,8 +192,12 @@ def _explain(section: type[Section], error: ValidationError, places: Places) -> 
     """Write one line a key; what several alternatives of its type say is joined."""
     heads: dict[Key, str] = {}
     says: dict[Key, list[str]] = {}
-    for each in error.errors():
+    problems = error.errors()
+    for each in problems:
         problem = dict(each)
+        # What is wrong inside a list does not count towards its length.
+        if each["type"] == "too_short" and any(each["loc"] == other["loc"][:-1] for other in problems):
+            continue
         place = _place_of(section, each["loc"])
         heads.setdefault(place.key, _head(place, problem))
         says.setdefault(place.key, []).append(_says(section, place, problem))

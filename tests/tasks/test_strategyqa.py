@@ -65,6 +65,7 @@ def test_test_file_gets_ids_of_its_own(tmp_path):
     [
         ("{\n  broken", r"task.json, line 2.*: not JSON"),
         ("", "not JSON"),
+        ("{}\n{}\n", r"task.json, line 2: not JSON \(the file must be one JSON value; .* are for --task table\)"),
         ("[" * 200_000, "not usable JSON"),
         ({"rows": []}, "is no StrategyQA file"),
         ([], "holds no questions"),

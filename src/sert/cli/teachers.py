@@ -85,7 +85,11 @@ def teach_command(
     kind = "recorded" if recorded else "endpoint" if url else "lab"
     teacher = {"kind": kind, **endpoint_sections(url, options)}
     config = config_of(options, overrides, reads=("tasks", "teacher"), teacher=teacher)
+    from sert.checks import LAB_KINDS
+
     settings = only_task(config)
+    if config.teacher.kind == "lab" and settings.kind not in LAB_KINDS:
+        raise click.UsageError(f"{settings.kind} questions need a teacher; give --recorded FILE or --endpoint URL.")
     data = data_of(config)  # which has train questions, or says that it has none
     questions = data.split("train")
     calls = out.with_name(f"{out.name}.calls")

@@ -106,7 +106,9 @@ def read_json(file: Path) -> Any:
         raise _missing(file) from None
     except OSError as error:
         raise DataError(f"{file} cannot be read as UTF-8 text: {error}.") from None
-    return _parse(text, str(file))
+    return _parse(
+        text, str(file), behind="the file must be one JSON value; questions as JSON lines are for --task table"
+    )
 
 
 def read_jsonl(file: Path) -> Iterator[Record]:
@@ -243,12 +245,14 @@ def shorten(value: object) -> str:
     return shown if len(shown) <= SHOWN_CHARACTERS else f"{shown[: SHOWN_CHARACTERS - 1]}…"
 
 
-def _parse(text: str, where: str) -> Any:
+def _parse(text: str, where: str, *, behind: str = "Extra data") -> Any:
+    """Parse one JSON value; `behind` is what to say of one that another text follows."""
     try:
         return json.loads(text)
     except json.JSONDecodeError as error:
         place = f"{where}, column {error.colno}" if "\n" not in text else f"{where}, line {error.lineno}"
-        raise DataError(f"{place}: not JSON ({error.msg}).") from None
+        said = behind if error.msg == "Extra data" else error.msg
+        raise DataError(f"{place}: not JSON ({said}).") from None
     except (ValueError, RecursionError) as error:
         raise DataError(f"{where}: not usable JSON ({error}).") from None
 
