@@ -130,6 +130,32 @@ def test_unknown_grids_and_groups_are_refused_with_what_there_is(file: str, tmp_
         load_grid(str(tmp_path / "none.toml"))
 
 
+@pytest.mark.parametrize(
+    ("override", "instead"),
+    [
+        ("seed=3", "`seeds` of the grid file, or --seeds N"),
+        ("student.path=nowhere", "`students` of the grid file, or --student PATH"),
+        ("name=foo", "`name` of the grid file"),
+    ],
+)
+def test_what_a_grid_has_of_its_own_is_refused_in_its_base(
+    override: str, instead: str, file: str, tmp_path: Path
+) -> None:
+    key = override.partition("=")[0].partition(".")[0]
+    with pytest.raises(ConfigError, match=f"--set gives '{key}', .*; use {instead}"):
+        load_grid(file, overrides=[override])
+    name, _, value = override.partition("=")
+    (tmp_path / "own.toml").write_text(GRID.replace("[base]\n", f"[base]\n{name} = '{value}'\n"))
+    with pytest.raises(ConfigError, match=rf"\[base\] of .*own.toml gives '{key}', .*; use {instead}"):
+        load_grid(str(tmp_path / "own.toml"))
+
+
+def test_more_seeds_than_there_are_are_refused(file: str) -> None:
+    assert len(load_grid(file, seeds=3).seeds) == 3
+    with pytest.raises(ConfigError, match=r"grid.toml has 3 seeds, not 9; lower --seeds"):
+        load_grid(file, seeds=9)
+
+
 @pytest.mark.parametrize("name", shipped_grids())
 def test_shipped_grids_are_sound(name: str) -> None:
     arms = list(arms_of(load_grid(name)))

@@ -23,6 +23,13 @@ _OF_VARIANTS = {
     "evaluation": {"epoch_choice": "last", "probe_samples": 0, "scored_questions": 0},
 }
 
+_OF_THE_GRID = {
+    "name": "`name` of the grid file, and --out for another folder",
+    "seed": "`seeds` of the grid file, or --seeds N for the first N of them",
+    "student": "`students` of the grid file, or --student PATH",
+}
+"""What no base holds, as every run of a grid gets its own -> what to use instead."""
+
 _LABEL_LENGTH = 64
 Label = Annotated[str, Field(pattern=rf"^[A-Za-z0-9][A-Za-z0-9 ,._+-]{{0,{_LABEL_LENGTH - 1}}}$")]
 
@@ -108,7 +115,7 @@ def load_grid(
         groups: Run only the variants of these groups; None = of all.
 
     Raises:
-        ConfigError: If there is no such grid, or a key or value is not allowed.
+        ConfigError: If there is no such grid, a key or value is not allowed, or it has fewer seeds than asked for.
     """
     shipped = shipped_grids()
     source = f"The grid {name}" if name in shipped else name
@@ -116,7 +123,9 @@ def load_grid(
         raise ConfigError(f"There is no grid {name!r}; give {' or '.join(shipped)}, or a TOML file.")
     tree = tomllib.loads(shipped[name]) if name in shipped else read_toml(Path(name))
     grid = validate(Grid, tree, source=source)
+    _check_base(grid.base, f"[base] of {source}")
     base = apply_overrides(grid.base, overrides)
+    _check_base(base, "--set")
     if limit is not None:
         base = apply_overrides(base, [f"tasks.{task}.limit={limit}" for task in base.get("tasks", {})])
     paths = list(dict.fromkeys(students))
@@ -132,7 +141,7 @@ def load_grid(
         update={
             "base": base,
             "students": named or grid.students,
-            "seeds": grid.seeds[:seeds],
+            "seeds": _first_seeds(grid, seeds, source),
             "variants": chosen,
         }
     )
@@ -153,6 +162,21 @@ def arms_of(grid: Grid) -> Iterator[Arm]:
         for student in grid.students:
             for seed in grid.seeds[: variant.seeds]:
                 yield _arm(grid, student, seed, label, variant)
+
+
+def _check_base(base: Mapping[str, Any], source: str) -> None:
+    for key, instead in _OF_THE_GRID.items():
+        if key in base:
+            raise ConfigError(f"{source} gives {key!r}, which a grid has of its own; use {instead}.")
+
+
+def _first_seeds(grid: Grid, wanted: int | None, source: str) -> tuple[int, ...]:
+    if wanted is not None and wanted > len(grid.seeds):
+        raise ConfigError(
+            f"{source} has {len(grid.seeds)} seeds, not {wanted}; lower --seeds, or name more in `seeds` of a grid "
+            "file."
+        )
+    return grid.seeds[:wanted]
 
 
 def _arm(grid: Grid, student: str, seed: int, label: str, variant: Variant | None) -> Arm:
