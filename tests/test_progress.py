@@ -32,6 +32,7 @@ def test_silence(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_counts_are_written_for_people() -> None:
     assert readable({"eos": 3, "length": 4}) == "eos 3, length 4"
+    assert readable({}) == "none"
     assert readable([0.7638688, 1.0]) == "0.7639 to 1"
     assert readable(1234567) == "1234567"
 

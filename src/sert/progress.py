@@ -122,7 +122,7 @@ def printable(text: str) -> str:
 def readable(value: object) -> str:
     """Write a count, a share, an interval or a table of counts as people read them."""
     if isinstance(value, dict):
-        return ", ".join(f"{name} {readable(part)}" for name, part in value.items())
+        return ", ".join(f"{name} {readable(part)}" for name, part in value.items()) or "none"
     if isinstance(value, list):
         return " to ".join(readable(part) for part in value)
     return f"{value:.4g}" if isinstance(value, float) else str(value)

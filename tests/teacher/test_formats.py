@@ -69,7 +69,8 @@ def test_completions_become_rationales(tmp_path):
     assert (fly.question_id, fly.text, fly.extracted, fly.correct) == ("q2", "It has", "no", True)
     assert (fly.model, fly.finish_reason, fly.source) == ("owl-1", "length", "D_strategy_qa.json")
     assert (roof.question_id, roof.extracted, roof.correct) == ("q3", "B", False)
-    assert (result.unmatched, result.missing, result.truncated, result.duplicates, result.held_out) == (1, 1, 1, 0, 0)
+    assert (fly.flag, roof.flag, result.seem_cut_off) == ("truncated", None, 0)
+    assert (result.unmatched, result.missing, result.duplicates, result.held_out) == (1, 1, 0, 0)
 
 
 def test_lowest_completion_is_used(tmp_path):
@@ -105,7 +106,7 @@ def test_local_models_have_no_finish_reason(tmp_path):
     broken = without(completion(FLY.question, " Moles have no"), "reasoning_finish_reason")
     result = read_recorded(write(tmp_path, {"0": [finished], "1": [broken]}), [WADE, FLY])
     assert [rationale.finish_reason for rationale in result.rationales] == ["", ""]
-    assert result.truncated == 1
+    assert result.seem_cut_off == 1
 
 
 @pytest.mark.parametrize(("metadata", "model"), [({}, "unknown"), ({"base_model": "owl-2"}, "owl-2")])

@@ -9,6 +9,7 @@ from sert.config import PromptTemplates, TaskConfig, TeacherConfig
 from sert.errors import TeacherError
 from sert.lab.verifier import verify
 from sert.lab.world import lab_world
+from sert.progress import Silent
 from sert.records import Example, Question, Rationale
 from sert.store.tables import read_table
 from sert.tasks.base import load_task
@@ -87,7 +88,9 @@ def test_what_the_server_says_it_cut_off_teaches_nothing_unless_asked(
     assert sum(taught.counts["flagged"].values()) == 1 - left
 
 
-def test_what_is_left_over_is_counted(questions: list[Question], tmp_path: Path) -> None:
+def test_what_is_left_over_is_counted(
+    questions: list[Question], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     file = record(
         tmp_path,
         {"question_id": "q0", "text": "It freezes.", "answer": "yes"},
@@ -95,7 +98,13 @@ def test_what_is_left_over_is_counted(questions: list[Question], tmp_path: Path)
         {"question_id": "q3", "text": "It has wings.", "answer": "yes"},
         {"question_id": "another", "text": "It has fins.", "answer": "yes"},
     )
-    taught = teach(questions[:3], out=tmp_path / "t", held_out=questions[3:], teacher=RECORDED, recorded=file)
+    said: list[str] = []
+    reporter = Silent()
+    monkeypatch.setattr(reporter, "say", said.append)
+    taught = teach(
+        questions[:3], out=tmp_path / "t", held_out=questions[3:], teacher=RECORDED, recorded=file, reporter=reporter
+    )
+    assert "teach: 1 seem cut off, but the record does not tell; they are not left out" in said
     assert taught.counts == {
         "questions": 3,
         "rationales": 2,
@@ -105,7 +114,7 @@ def test_what_is_left_over_is_counted(questions: list[Question], tmp_path: Path)
         "without_answer": 1,
         "unmatched": 1,
         "missing": 1,
-        "truncated": 1,
+        "seem_cut_off": 1,
         "held_out": 1,
     }
 

@@ -44,7 +44,7 @@ def test_log_is_read(tmp_path):
         make_block("Can a heron wade?", " Herons hate water. ", answer=" No.", predicted="no", number=2),
     )
     result = read_recorded(file, [WADE, FLY])
-    assert (result.unmatched, result.missing, result.truncated, result.duplicates) == (0, 0, 0, 0)
+    assert (result.unmatched, result.missing, result.seem_cut_off, result.duplicates) == (0, 0, 0, 0)
     wade, fly = result.rationales
     assert (wade.question_id, wade.text, wade.extracted, wade.correct) == ("1", "Herons hate water.", "no", False)
     assert fly.text == "Moles dig.\n\nThey have no wings."
@@ -96,12 +96,13 @@ def test_questions_with_the_same_text_share_a_rationale(tmp_path):
     assert (result.missing, result.duplicates) == (0, 0)
 
 
-def test_rationales_that_were_cut_off_are_counted(tmp_path):
+def test_rationales_that_seem_cut_off_are_counted_and_not_flagged(tmp_path):
     blocks = [
         make_block("Can a heron wade?", " Herons stand in"),
         make_block("Can a mole fly?", ' They say "no." '),
     ]
-    assert read_recorded(write_log(tmp_path, *blocks), [WADE, FLY]).truncated == 1
+    result = read_recorded(write_log(tmp_path, *blocks), [WADE, FLY])
+    assert (result.seem_cut_off, [each.flag for each in result.rationales]) == (1, [None, None])
 
 
 def test_rationale_may_hold_asterisks_and_its_own_conclusion(tmp_path):
@@ -157,7 +158,7 @@ def test_jsonl_is_read(tmp_path):
         {"question_id": "9", "text": "Nobody asked."},
     )
     result = read_recorded(file, [WADE, FLY, REACH])
-    assert result[1:] == (1, 1, 1, 0, 0)
+    assert result[1:] == (1, 1, 0, 0, 0)
     wade, fly = result.rationales
     assert (wade.text, wade.extracted, wade.correct) == ("Long legs help. So the answer is yes.", "yes", True)
     assert (wade.model, wade.prompt, wade.finish_reason, wade.source) == ("unknown", "Q?", "", "answers.jsonl")

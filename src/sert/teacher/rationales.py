@@ -186,6 +186,8 @@ def _summary(tally: _Tally, source: Source, questions: int) -> Iterator[str]:
     yield f"{tally.rationales} rationales, {tally.correct} with the right answer ({share:.1f} %)"
     if tally.flagged:
         yield f"not trained on by default: {', '.join(f'{count} {flag}' for flag, count in tally.flagged.items())}"
+    if source.counts.get("seem_cut_off"):
+        yield f"{source.counts['seem_cut_off']} seem cut off, but the record does not tell; they are not left out"
     if source.counts.get("held_out"):
         yield f"{source.counts['held_out']} answers to held-out questions refused"
     if tally.rationales < questions:

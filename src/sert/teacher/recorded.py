@@ -27,8 +27,8 @@ class RecordedRationales(NamedTuple):
         rationales: At most one a question.
         unmatched: Rows of the file that answer none of the questions and no held-out one.
         missing: Questions without a row.
-        truncated: Rationales that seem cut off: `finish_reason` is `length` or, where the file does not tell, the text
-            does not end like a sentence.
+        seem_cut_off: Rationales of which the file does not tell how they ended, and whose text does not end like a
+            sentence. That is a guess (a list, a formula or a careless writer ends so, too), so they are not flagged.
         duplicates: Rows that answer a question which an earlier row answers; the earlier one is used.
         held_out: Rows that answer a held-out question and none of the questions; they are not used.
     """
@@ -36,7 +36,7 @@ class RecordedRationales(NamedTuple):
     rationales: list[Rationale]
     unmatched: int
     missing: int
-    truncated: int
+    seem_cut_off: int
     duplicates: int
     held_out: int
 
@@ -84,7 +84,7 @@ def read_recorded(
         rationales=rationales,
         unmatched=unmatched,
         missing=len(questions) - len(rationales),
-        truncated=sum(map(_is_cut_off, rationales)),
+        seem_cut_off=sum(map(_seems_cut_off, rationales)),
         duplicates=duplicates,
         held_out=num_held_out,
     )
@@ -179,7 +179,5 @@ def _own_answer(row: RecordedRow, question: Question) -> str | None:
     return extract_strict(f"{ANSWER_PHRASE} {normal or row.answer}", question)
 
 
-def _is_cut_off(rationale: Rationale) -> bool:
-    if rationale.finish_reason:
-        return rationale.finish_reason == "length"
-    return _ENDED.search(rationale.text) is None
+def _seems_cut_off(rationale: Rationale) -> bool:
+    return not rationale.finish_reason and rationale.flag is None and _ENDED.search(rationale.text) is None

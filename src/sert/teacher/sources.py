@@ -91,7 +91,7 @@ def _recorded(file: Path, questions: Sequence[Question], held_out: Sequence[Ques
     counts = {
         "unmatched": result.unmatched,
         "missing": result.missing,
-        "truncated": result.truncated,
+        "seem_cut_off": result.seem_cut_off,
         "held_out": result.held_out,
     }
     return Source(str(file), lambda: result.rationales, counts)
