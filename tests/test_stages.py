@@ -11,6 +11,7 @@ from sert.config_files import load_config
 from sert.lab import DEMO_CONFIG
 from sert.progress import Silent
 from sert.runs import RunResult, plan, run
+from sert.stages import read_plan
 from sert.store.artifacts import MANIFEST, open_artifact
 
 SMALL = (
@@ -91,6 +92,29 @@ def test_what_was_there_stays_and_is_found_again(finished: RunResult, tmp_path: 
         line.startswith("lab-choice filter: is there already, because rules.min_tokens: 11 -> 12")
         for line in listening.said
     )
+
+
+def test_only_what_is_there_is_said_to_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stopped(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("sert.student.training.train_student", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            run(small(), out=tmp_path / "run")
+    planned = {name: each["folder"] for name, each in read_plan(tmp_path / "run").items()}
+    unfinished = tmp_path / "run" / f".{planned['lab-choice train-sert']}.0.work"
+    (unfinished / "checkpoints" / "step-1").mkdir(parents=True)
+    listening = Listening()
+    run(small("rules.min_tokens=11"), out=tmp_path / "run", reporter=listening)
+    said = {line.partition(":")[0]: line.partition(" -> ")[2] for line in listening.said if "made anew" in line}
+    ends = {stage: line.partition(". ")[2] for stage, line in said.items()}
+    assert ends["lab-yes-no filter"] == f"What was there stays in {planned['lab-yes-no filter']}."
+    assert ends["lab-choice filter"] == "Nothing of what was planned before is there."
+    (trained,) = (line for line in listening.said if line.startswith("lab-choice train-sert: is made anew"))
+    assert trained.endswith(f"because filter changed. Its unfinished work stays in {unfinished.name}.")
+    named = [word.strip(".,") for line in listening.said for word in line.partition(" stays in ")[2].split()]
+    assert len(named) == 2 and (tmp_path / "run" / named[0]).is_dir() and unfinished.is_dir()
 
 
 def test_a_damaged_plan_hides_nothing_and_stops_nothing(finished: RunResult, tmp_path: Path) -> None:

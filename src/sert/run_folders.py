@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from sert.progress import Reporter
 from sert.stages import PLAN, Stage, read_plan, spent, why_again, write_plan
-from sert.store.artifacts import MANIFEST, WORK_ENDING, file_hash, json_text, signed, tidy
+from sert.store.artifacts import MANIFEST, WORK_ENDING, file_hash, json_text, signed, tidy, unfinished_work
 from sert.store.disk import put, remove, sync, sync_tree, writing
 from sert.store.lock import run_lock
 
@@ -135,11 +135,20 @@ def _begin(settings: Settings, stages: Sequence[Stage], out: Path, reporter: Rep
     before = read_plan(out)
     for stage in stages:
         if because := why_again(stage, before):
-            kept = before[stage.name]["folder"]
             found = "is there already" if stage.finished else "is made anew"
-            reporter.say(f"{stage.name}: {found}, because {'; '.join(because)}. What was there stays in {kept}.")
+            stays = _what_stays(out / before[stage.name]["folder"])
+            reporter.say(f"{stage.name}: {found}, because {'; '.join(because)}. {stays}")
     put(out / settings.file, settings.text.encode())
     write_plan(out, stages)
+
+
+def _what_stays(folder: Path) -> str:
+    """Say where the result of a stage, or its unfinished work, is kept that is not asked for any more."""
+    if (folder / MANIFEST).is_file():
+        return f"What was there stays in {folder.name}."
+    if works := unfinished_work(folder):
+        return f"Its unfinished work stays in {', '.join(work.name for work in works)}."
+    return "Nothing of what was planned before is there."
 
 
 def publish(out: Path, write: Callable[[Path], object]) -> None:

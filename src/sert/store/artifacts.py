@@ -231,9 +231,20 @@ def tidy(work: Path, *, keep_units: bool) -> None:
 
 def _remove_empty(work: Path, *worthless: str) -> None:
     """Remove a hidden folder that holds nothing but locks, what a killed process left, and what is worth nothing."""
-    visible = (each for each in work.iterdir() if not each.name.startswith("."))
-    if {each.name for each in visible if not each.is_dir() or any(each.iterdir())} <= set(worthless):
+    if _held(work) <= set(worthless):
         shutil.rmtree(work, ignore_errors=True)
+
+
+def _held(work: Path) -> set[str]:
+    """Name what a hidden folder holds: files and folders that are not empty, but for locks and the like."""
+    visible = (each for each in work.iterdir() if not each.name.startswith("."))
+    return {each.name for each in visible if not each.is_dir() or any(each.iterdir())}
+
+
+def unfinished_work(folder: Path) -> list[Path]:
+    """Find the hidden folders in which parts of an artifact wait for the rest: units, checkpoints."""
+    works = folder.parent.glob(f".{folder.name}.*{WORK_ENDING}")
+    return sorted(work for work in works if work.is_dir() and _held(work) - {RESULT, SPENT})
 
 
 def discard(folder: Path, key: str, *, if_counts: Callable[[Mapping[str, Any]], bool]) -> None:
