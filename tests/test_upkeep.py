@@ -15,7 +15,8 @@ from sert.config_files import load_config
 from sert.errors import DataError
 from sert.lab import DEMO_CONFIG
 from sert.progress import Silent
-from sert.runs import run
+from sert.run_folders import publish
+from sert.runs import report_run, run
 from sert.store.artifacts import MANIFEST, open_artifact
 from sert.store.verification import find_damage
 from sert.student.decoding_units import DecodingJob
@@ -138,6 +139,12 @@ def test_a_single_result_is_verified_but_not_mended(copied: Path, tmp_path: Path
     assert verify(single)[0].damage == ["questions.parquet holds other bytes"]
     with pytest.raises(DataError, match="give its command again"):
         verify(single, repair=True, reporter=Silent())
+
+
+def test_a_single_result_is_not_to_be_removed_for_a_file_that_was_added(copied: Path, tmp_path: Path) -> None:
+    single = Path(shutil.copytree(results(copied)[0], tmp_path / "single"))
+    (single / "notes.txt").write_text("mine")
+    assert verify(single, repair=True)[0].damage == ["notes.txt was added"]
 
 
 def test_what_was_never_finished_is_no_result(tmp_path: Path) -> None:
@@ -280,6 +287,57 @@ def test_a_file_that_was_added_is_named_and_costs_no_work(copied: Path) -> None:
     (found,) = (each for each in verify(copied, repair=True) if each.damage)
     assert (found.damage, found.mended) == (["notes.txt was added"], False)
     assert (stage / MANIFEST).read_bytes() == before and (stage / "notes.txt").exists()
+
+
+def test_files_of_others_stay_where_the_report_is_written_again(copied: Path) -> None:
+    notes, more = copied / "report" / "my-notes.txt", copied / "report" / "figures" / "mine.png"
+    more.parent.mkdir()
+    notes.write_text("mine")
+    more.write_bytes(b"mine too")
+    before = (copied / MANIFEST).read_bytes()
+    damage = ["report/figures/mine.png was added", "report/my-notes.txt was added"]
+    (found,) = (each for each in verify(copied, repair=True) if each.damage)
+    assert (found.damage, found.mended, (copied / MANIFEST).read_bytes()) == (damage, False, before)
+    for _ in range(2):
+        flip(copied / "report" / "table.md")
+        (found,) = (each for each in verify(copied, repair=True) if each.damage)
+        assert (found.damage, found.mended) == ([*damage, "report/table.md holds other bytes"], True)
+        report_run(copied)
+        run(small(), out=copied)
+        assert [each.damage for each in verify(copied) if each.damage] == [damage]
+    assert (notes.read_text(), more.read_bytes()) == ("mine", b"mine too")
+
+
+def test_files_of_an_earlier_report_go_and_those_of_others_outlive_a_kill(tmp_path: Path) -> None:
+    def writes(*names: str) -> Callable[[Path], None]:
+        def write(folder: Path) -> None:
+            folder.mkdir()
+            for name in names:
+                (folder / name).write_text(name)
+
+        return write
+
+    report = tmp_path / "report"
+    publish(tmp_path, writes("index.html", "old.svg"))
+    (report / "link").symlink_to("nowhere")
+    publish(tmp_path, writes("index.html"))
+    assert {each.name for each in report.iterdir()} == {"index.html", ".written.json", "link"}
+    report.rename(tmp_path / ".report.before")  # as far as a killed process came
+    publish(tmp_path, writes("index.html"))
+    assert {each.name for each in report.iterdir()} == {"index.html", ".written.json", "link"}
+    assert [each.name for each in tmp_path.iterdir()] == ["report"]
+
+
+@pytest.mark.parametrize("what", ["verdicts.parquet", MANIFEST])
+@pytest.mark.parametrize("lost", [False, True])
+def test_files_of_others_stay_where_a_stage_is_made_again(copied: Path, what: str, lost: bool) -> None:
+    stage = next(each for each in results(copied) if "-filter-" in each.name)
+    (stage / "more").mkdir()
+    (stage / "more" / "notes.txt").write_text("mine")
+    (stage / what).unlink() if lost else flip(stage / what)
+    assert [each.folder for each in verify(copied, repair=True) if each.mended] == [stage]
+    assert [each.damage for each in verify(copied) if each.damage] == [["more/notes.txt was added"]]
+    assert (stage / "more" / "notes.txt").read_text() == "mine"
 
 
 def test_a_run_that_was_stopped_with_other_settings_is_no_damage(copied: Path, monkeypatch: pytest.MonkeyPatch) -> None:

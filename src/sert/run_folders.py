@@ -1,5 +1,7 @@
 """What a run leaves beside its stages: its settings, its plan, its report and, last, its manifest."""
 
+import json
+import os
 import shutil
 import uuid
 from collections.abc import Callable, Mapping, Sequence
@@ -13,7 +15,8 @@ from sert.store.disk import put, remove, sync, sync_tree, writing
 from sert.store.lock import run_lock
 
 CONFIG, GRID = "config.toml", "grid.toml"
-REPORT = "report"
+REPORT, WRITTEN = "report", ".written.json"
+"""The folder of the report, and what names in it the files that were written with it; others are somebody else's."""
 
 
 class Settings(NamedTuple):
@@ -152,23 +155,58 @@ def _what_stays(folder: Path) -> str:
 
 
 def publish(out: Path, write: Callable[[Path], object]) -> None:
-    """Put a report in the place of the one before, whole."""
+    """Put a report in the place of the one before, whole; files that others put there are carried over.
+
+    The one before is removed when the new one is in its place, and until then has a name that no run clears away.
+    """
+    report, before = out / REPORT, out / f".{REPORT}.before"
     fresh = out / f".{REPORT}.tmp-{uuid.uuid4().hex[:8]}"
     try:
         with writing(out):
+            if os.path.lexists(before) and not os.path.lexists(report):
+                before.rename(report)  # the process was killed that replaced it
             write(fresh)
+            put(fresh / WRITTEN, json_text(_files_of(fresh)).encode())
+            if report.is_dir():
+                _carry_over(report, fresh)
             sync_tree(fresh)
-            remove(out / REPORT)
-            fresh.rename(out / REPORT)
+            remove(before)
+            if os.path.lexists(report):
+                report.rename(before)
+            fresh.rename(report)
             sync(out)
+            remove(before)
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
+
+
+def _carry_over(report: Path, fresh: Path) -> None:
+    """Copy to a new report what others put into the one before."""
+    ours = {report / name for name in [*_written(report), *_files_of(fresh)]}
+
+    def ignored(place: str, names: list[str]) -> set[str]:
+        return {name for name in names if Path(place, name) in ours}
+
+    shutil.copytree(report, fresh, symlinks=True, ignore=ignored, dirs_exist_ok=True)
+
+
+def _written(report: Path) -> list[str]:
+    """Read which files of a report were written with it; none where that is not known."""
+    try:
+        names = json.loads((report / WRITTEN).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return []
+    return [*map(str, names), WRITTEN] if isinstance(names, list) else []
+
+
+def _files_of(folder: Path) -> list[str]:
+    return sorted(file.relative_to(folder).as_posix() for file in folder.rglob("*") if file.is_file())
 
 
 def _seal(settings: Settings, stages: Sequence[Stage], out: Path) -> dict[str, Any]:
     """Write the run's manifest (stages, what they took, hashes of the files beside them); return what they took."""
     took = spent(stages)
-    files = [out / settings.file, out / PLAN, *sorted(file for file in (out / REPORT).rglob("*") if file.is_file())]
+    files = [out / settings.file, out / PLAN, *(out / REPORT / name for name in _written(out / REPORT))]
     manifest = {
         **settings.about,
         "file": settings.file,

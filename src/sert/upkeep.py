@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -33,6 +32,16 @@ class Verified(NamedTuple):
     damage: list[str]
     mended: bool
 
+    @property
+    def broken(self) -> bool:
+        """Whether something is missing or changed, and was not mended. Files that were added break nothing."""
+        return not self.mended and not all(map(_was_added, self.damage))
+
+    @property
+    def added(self) -> bool:
+        """Whether files were added. They are never removed."""
+        return any(map(_was_added, self.damage))
+
 
 class Removable(NamedTuple):
     """Something in a run folder that its configuration does not need, and why it is there."""
@@ -57,12 +66,12 @@ def verify(folder: Path, *, repair: bool = False, reporter: Reporter | None = No
     """
     reporter = reporter or Silent()
     if not _is_run(folder):
-        damage = find_damage(folder)
-        if damage and repair:
+        single = Verified(folder, find_damage(folder), mended=False)
+        if single.broken and repair:
             raise DataError(
-                f"{folder} is broken ({'; '.join(damage)}) and no run's; remove it and give its command again."
+                f"{folder} is broken ({'; '.join(single.damage)}) and no run's; remove it and give its command again."
             )
-        return [Verified(folder, damage, mended=False)]
+        return [single]
     run_damage = _damage_of_run(folder)
     results, parts = sorted(_results_of(folder)), sorted(folder.glob(f".*{WORK_ENDING}/{UNITS}"))
     found = [Verified(folder, run_damage, mended=False)] if run_damage is not None else []
@@ -74,7 +83,7 @@ def verify(folder: Path, *, repair: bool = False, reporter: Reporter | None = No
         for each in parts:
             found.append(Verified(each.parent, UnitStore(each).damaged(), mended=False))
             advance(1)
-    broken = [each for each in found if each.damage]
+    broken = [each for each in found if each.broken]
     if repair and broken:
         mended = _repair(folder, broken, reporter)
         return [each._replace(mended=each.folder.name in mended) for each in found]
@@ -121,6 +130,10 @@ def _removable(run: Path) -> Iterator[Removable]:
         else:
             continue
         yield Removable(folder, sum(file.lstat().st_size for file in folder.rglob("*") if file.is_file()), why)
+
+
+def _was_added(line: str) -> bool:
+    return line.endswith(ADDED)
 
 
 def _is_run(folder: Path) -> bool:
@@ -176,7 +189,7 @@ def _repair(run: Path, broken: list[Verified], reporter: Reporter) -> set[str]:
             if name.startswith("."):
                 UnitStore(each.folder / UNITS).finished()  # removes what is damaged; it is done again when it is needed
                 mended.add(name)
-            elif name in stages and not all(line.endswith(ADDED) for line in each.damage):
+            elif name in stages:
                 mended.add(name)
         for name in [name for name in stages if name in mended]:
             _make_again(stages[name], reporter)
@@ -193,21 +206,28 @@ def _restore_settings(run: Path) -> None:
 
 
 def _make_again(stage: Stage, reporter: Reporter) -> None:
-    """Make a stage again; the broken folder is kept until the new one is there."""
-    if not stage.finished:
-        remove_path(stage.folder)
-        stage.make()
-        return
-    intact = open_intact(stage.folder)
+    """Make a stage again; the broken folder is kept until the new one is there, and what was added to it stays."""
+    intact = open_intact(stage.folder) if stage.finished else None
     before = intact.manifest["outputs"] if intact else None
     aside = stage.folder.with_name(f".{stage.folder.name}.tmp-broken-{uuid.uuid4().hex[:8]}")
-    stage.folder.rename(aside)
+    if os.path.lexists(stage.folder):
+        stage.folder.rename(aside)
     try:
         again = stage.make()
     except BaseException:
-        if not stage.folder.exists():  # else it was interrupted when all was done
+        if os.path.lexists(aside) and not stage.folder.exists():  # else it was interrupted when all was done
             aside.rename(stage.folder)
         raise
-    shutil.rmtree(aside)
+    _move_added(aside, stage.folder, ours={MANIFEST, *(before or ()), *again.manifest["outputs"]})
+    remove_path(aside)
     if before is not None and again.manifest["outputs"] != before:
         reporter.say(f"{stage.name}: made again, but not the same to the byte as before")
+
+
+def _move_added(old: Path, new: Path, *, ours: set[str]) -> None:
+    """Move to a folder that was made again what others put into the broken one."""
+    for file in [file for file in old.rglob("*") if not file.is_dir() or file.is_symlink()]:
+        name = file.relative_to(old)
+        if name.as_posix() not in ours:
+            (new / name).parent.mkdir(parents=True, exist_ok=True)
+            file.rename(new / name)

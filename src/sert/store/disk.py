@@ -108,10 +108,11 @@ def sync(path: Path) -> None:
 
 
 def sync_tree(folder: Path) -> None:
-    """Wait until everything in a folder is on the disk."""
+    """Wait until everything in a folder is on the disk, links as such."""
     for place, _, names in os.walk(folder):
-        for name in names:
-            sync(Path(place) / name)
+        for file in (Path(place) / name for name in names):
+            if not file.is_symlink():
+                sync(file)
         sync(Path(place))
 
 
