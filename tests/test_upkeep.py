@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from sert.cli import cli
 from sert.config import Config
 from sert.config_files import load_config
 from sert.errors import DataError
@@ -159,16 +160,36 @@ def test_the_command(copied: Path) -> None:
         command = [sys.executable, "-m", "sert", "verify", str(copied), *arguments]
         return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
 
-    assert sert().returncode == 0
+    whole = sert()
+    assert (whole.returncode, whole.stdout) == (0, f"whole   {len(verify(copied))} folders\n")
     broken = next(each for each in results(copied) if "-filter-" in each.name)
     (broken / "verdicts.parquet").write_bytes(b"x")
     found = sert()
     assert found.returncode == 4
     assert f"broken  {broken.name}; verdicts.parquet holds other bytes" in found.stdout
+    assert f"1 of {len(verify(copied))} folders is broken" in found.stderr
     assert "--repair makes it again" in found.stderr
     mended = sert("--repair")
     assert (mended.returncode, f"mended  {broken.name}" in mended.stdout) == (0, True), mended.stderr
     assert sert("--json").returncode == 0
+
+
+def test_the_command_counts_what_is_whole_and_names_what_is_broken_last(
+    copied: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first, last = results(copied)[0], results(copied)[-1]
+    flip(next(file for file in first.iterdir() if file.name != MANIFEST))
+    (last / "notes.txt").write_text("mine")
+    with pytest.raises(DataError) as refused:
+        cli(["verify", str(copied)], standalone_mode=False)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == f"whole   {len(verify(copied)) - 2} folders"
+    assert lines[1] == f"added   {last.name}; notes.txt was added"
+    assert lines[2].startswith(f"broken  {first.name}; ") and len(lines) == 3
+    with pytest.raises(DataError) as kept:
+        cli(["verify", str(copied), "--repair"], standalone_mode=False)
+    assert "broken" in str(refused.value) and "broken" not in str(kept.value)
+    assert str(kept.value) == f"Files were added to {last.name}; they stay until you remove them."
 
 
 @pytest.mark.parametrize("whole", [False, True])

@@ -86,7 +86,7 @@ class Terminal:
                 bar.update(task, completed=round(done), rate=self._rate(done, start, unit), note=printable(note))
 
             yield advance
-        self.say(f"{label}: {done:.0f} {unit}, {self._rate(done, start, unit)}")
+        self.say(f"{label}: {counted(round(done), unit)}, {self._rate(done, start, unit)}")
 
     def _lines(self, label: str, total: int, unit: str) -> Iterator[Advance]:
         done, start = 0.0, self._clock()
@@ -106,7 +106,8 @@ class Terminal:
                 )
 
         yield advance
-        self.say(f"{label}: {done:.0f} {unit} in {self._clock() - start:.1f} s, {self._rate(done, start, unit)}")
+        took = self._clock() - start
+        self.say(f"{label}: {counted(round(done), unit)} in {took:.1f} s, {self._rate(done, start, unit)}")
 
     def _rate(self, done: float, start: float, unit: str) -> str:
         return f"{done / max(self._clock() - start, 1e-9):,.1f} {unit}/s"
@@ -117,6 +118,13 @@ def printable(text: str) -> str:
     return "".join(
         character if character.isprintable() or character in "\n\t" else repr(character)[1:-1] for character in text
     )
+
+
+def counted(number: float, what: str) -> str:
+    """Write a number and what it counts, given in the plural: `1 reply`, `2 replies`."""
+    if number == 1:
+        what = f"{what.removesuffix('ies')}y" if what.endswith("ies") else what.removesuffix("s")
+    return f"{number:.10g} {what}"
 
 
 def readable(value: object) -> str:

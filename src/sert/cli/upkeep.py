@@ -1,11 +1,16 @@
 """The commands that look after finished work."""
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from sert.cli.options import JSON, print_json, terminal, with_options
-from sert.progress import printable
+from sert.progress import counted, printable
+
+if TYPE_CHECKING:
+    from sert.upkeep import Verified
 
 
 @click.command("verify")
@@ -15,7 +20,7 @@ from sert.progress import printable
 def verify_command(folder: Path, repair: bool, as_json: bool) -> None:
     """Re-hash a result, or all results of a run: is every byte as it was left?
 
-    Exit code 4 says that something is broken and was not mended.
+    Exit code 4 says that something is broken and was not mended, or that files were added.
 
     \b
     sert verify runs/demo
@@ -28,13 +33,29 @@ def verify_command(folder: Path, repair: bool, as_json: bool) -> None:
     if as_json:
         print_json([each._asdict() for each in found])
     else:
-        for each in found:
-            state = "mended" if each.mended else "broken" if each.damage else "whole"
-            click.echo(printable(f"{state:7} {each.folder.name}{''.join(f'; {line}' for line in each.damage)}"))
-    broken = [each.folder.name for each in found if each.damage and not each.mended]
-    if broken:
+        _print_verified(found)
+    said = []
+    if broken := [each.folder.name for each in found if each.broken]:
         how = "" if repair else " In a run, --repair makes it again."
-        raise DataError(f"{len(broken)} of {len(found)} folders are broken: {', '.join(broken)}.{how}")
+        are = "is" if len(broken) == 1 else "are"
+        said.append(f"{len(broken)} of {counted(len(found), 'folders')} {are} broken: {', '.join(broken)}.{how}")
+    if added := [each.folder.name for each in found if each.added]:
+        said.append(f"Files were added to {', '.join(added)}; they stay until you remove them.")
+    if said:
+        raise DataError(" ".join(said))
+
+
+def _print_verified(found: "Sequence[Verified]") -> None:
+    """Count what is whole and name the rest, what is still broken last."""
+    click.echo(f"whole   {counted(sum(not each.damage for each in found), 'folders')}")
+    lines: dict[str, list[str]] = {"mended": [], "added": [], "broken": []}
+    for each in found:
+        if each.damage:
+            state = "mended" if each.mended else "broken" if each.broken else "added"
+            lines[state].append("; ".join([each.folder.name, *each.damage]))
+    for state, told in lines.items():
+        for line in told:
+            click.echo(printable(f"{state:7} {line}"))
 
 
 @click.command("gc")
@@ -60,4 +81,5 @@ def gc_command(folder: Path, delete: bool, as_json: bool) -> None:
     for each in found:
         click.echo(printable(f"{each.num_bytes / 1e6:10,.1f} MB  {each.folder.name}: {each.why}"))
     total = sum(each.num_bytes for each in found) / 1e6
-    click.echo(f"{len(found)} folders, {total:,.1f} MB{' removed' if delete else '; --delete removes them'}")
+    end = " removed" if delete else "; --delete removes what is listed" if found else ""
+    click.echo(f"{counted(len(found), 'folders')}, {total:,.1f} MB{end}")
