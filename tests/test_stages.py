@@ -1,13 +1,16 @@
 """What a changed configuration means to the stages of a run, and what a run took in all."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 
 import pytest
 
+from sert.cli import cli
 from sert.config import Config
 from sert.config_files import load_config
+from sert.errors import DataError
 from sert.lab import DEMO_CONFIG
 from sert.progress import Silent
 from sert.runs import RunResult, plan, run
@@ -115,6 +118,18 @@ def test_only_what_is_there_is_said_to_stay(tmp_path: Path, monkeypatch: pytest.
     assert trained.endswith(f"because filter changed. Its unfinished work stays in {unfinished.name}.")
     named = [word.strip(".,") for line in listening.said for word in line.partition(" stays in ")[2].split()]
     assert len(named) == 2 and (tmp_path / "run" / named[0]).is_dir() and unfinished.is_dir()
+
+
+@pytest.mark.parametrize("ended", [True, False])
+def test_the_folder_of_a_run_is_not_taken_for_that_of_a_stage(finished: RunResult, tmp_path: Path, ended: bool) -> None:
+    folder = Path(shutil.copytree(finished.folder, tmp_path / "run"))
+    if not ended:
+        (folder / MANIFEST).unlink()
+    options = ["--endpoint", "http://127.0.0.1:9/v1", "--model", "m", "--free", "--out", str(tmp_path / "judged")]
+    for command in (["judge", *options], ["filter", "--out", str(tmp_path / "filtered")]):
+        said = f"{folder} is the folder of a run or a grid, not of a stage; name the folder of a stage in it."
+        with pytest.raises(DataError, match=re.escape(said)):
+            cli([*command, str(folder)], standalone_mode=False)
 
 
 def test_a_damaged_plan_hides_nothing_and_stops_nothing(finished: RunResult, tmp_path: Path) -> None:

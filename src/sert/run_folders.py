@@ -10,11 +10,11 @@ from typing import Any, NamedTuple
 
 from sert.progress import Reporter
 from sert.stages import PLAN, Stage, read_plan, spent, why_again, write_plan
-from sert.store.artifacts import MANIFEST, WORK_ENDING, file_hash, json_text, signed, tidy, unfinished_work
+from sert.store.artifacts import MANIFEST, SETTINGS, WORK_ENDING, file_hash, json_text, signed, tidy, unfinished_work
 from sert.store.disk import put, remove, sync, sync_tree, writing
 from sert.store.lock import run_lock
 
-CONFIG, GRID = "config.toml", "grid.toml"
+CONFIG, GRID = SETTINGS
 REPORT, WRITTEN = "report", ".written.json"
 """The folder of the report, and what names in it the files that were written with it; others are somebody else's."""
 

@@ -23,6 +23,8 @@ from sert.store.disk import put, remove, sync, sync_tree, writing
 from sert.store.lock import run_lock
 
 MANIFEST = "manifest.json"
+SETTINGS = ("config.toml", "grid.toml")
+"""What the folder of a run, or of a grid, holds and no artifact does."""
 SCHEMA_VERSION = 2
 WORK_ENDING = ".work"
 """How the name of a hidden folder of finished work ends."""
@@ -79,15 +81,20 @@ def open_artifact(folder: Path) -> Artifact:
     """Open a finished folder.
 
     Raises:
-        DataError: If the folder is missing or was never finished.
+        DataError: If the folder is missing, was never finished, or is that of a run.
     """
+    of_run = f"{folder} is the folder of a run or a grid, not of a stage; name the folder of a stage in it."
     try:
         manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
     except FileNotFoundError:
+        if any((folder / name).is_file() for name in SETTINGS):
+            raise DataError(of_run) from None
         what = "is not a finished result (it has no manifest.json)" if folder.is_dir() else "does not exist"
         raise DataError(f"{folder} {what}. Give the --out folder of the step that comes before.") from None
     except (json.JSONDecodeError, UnicodeDecodeError, OSError) as error:
         raise DataError(f"The manifest of {folder} cannot be read: {error}. {_MENDED}") from None
+    if isinstance(manifest, dict) and "stages" in manifest:
+        raise DataError(of_run)
     if not isinstance(manifest, dict) or not {"stage", "key", "config", "seed", "counts", "outputs"} <= manifest.keys():
         raise DataError(f"The manifest of {folder} was not written by sert.")
     return Artifact(folder, manifest)
