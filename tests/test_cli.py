@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -10,6 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from sert.cli import cli
+from sert.errors import DataError
+from sert.estimate import Estimate
+from sert.run_folders import PlannedStage
 
 ENVIRONMENT = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "COLUMNS": "100"}
 
@@ -168,6 +174,46 @@ def test_bad_input_is_one_clear_error_and_leaves_nothing(kind: str, tmp_path: Pa
 def test_a_wrong_command_line_exits_with_2(tmp_path: Path) -> None:
     for arguments in (["mine"], ["nonsense"], ["mine", "--task", "lab_yes_no", "--samples", "0", "--out", "x"]):
         refuse(sert(*arguments, cwd=tmp_path), code=2, says="Usage:")
+
+
+def test_a_dry_run_refuses_the_place_that_the_run_refuses(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "file").write_text("mine")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "notes.txt").write_text("mine")
+    stage = ["mine", "--task", "lab_yes_no", "--limit", "1"]
+    grid = ["reproduce", "lab", "--seeds", "1", "--limit", "12", "--no-variants"]
+    refused = [(command, place) for command in (stage, ["demo"], grid) for place in ("file", "file/below")]
+    for command, place in [*refused, (stage, "folder")]:
+        with pytest.raises(DataError, match=r"a part of its path is a file|already holds other files"):
+            cli([*command, "--dry-run", "--out", str(tmp_path / place)], standalone_mode=False)
+    assert capsys.readouterr().out == ""
+    cli([*stage, "--dry-run", "--out", str(tmp_path / "new" / "mined")], standalone_mode=False)
+    assert "Would be written to" in capsys.readouterr().out
+    assert {each.name for each in tmp_path.iterdir()} == {"file", "folder"}
+
+
+@pytest.mark.parametrize(
+    ("seconds", "kept", "said"),
+    [
+        (3.0, 5 * 2**20, "Under a minute on this machine's processor with 2 at a time, and about 5 MiB on the disk."),
+        (120.0, 1, "At most about 1 minute on .* about 1 MiB"),
+        (4000.0, 2**30, "At most about 34 minutes on .* about 1.0 GiB"),
+        (36000.0, 2**31, "At most about 5.0 hours on .* about 2.0 GiB"),
+        (None, None, "Time and disk cannot be guessed"),
+    ],
+)
+def test_a_grid_guesses_in_fitting_units(
+    seconds: float | None,
+    kept: int | None,
+    said: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    planned = [PlannedStage("lab mine", "1 path", False, "lab-mine-0", [])]
+    monkeypatch.setattr("sert.reproduce.plan_grid", lambda grid, *, out: (planned, Estimate(1, 5, 0, seconds, kept)))
+    cli(["reproduce", "lab", "--workers", "2", "--dry-run"], standalone_mode=False)
+    out = capsys.readouterr().out
+    assert re.search(said, out) and "1 stage, 1 to do." in out
 
 
 def test_a_config_file_that_is_not_there_exits_with_3(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@ from itertools import count
 
 import pytest
 
-from sert.progress import Silent, Terminal, printable, readable
+from sert.progress import Silent, Terminal, counted, printable, readable
 
 
 def test_lines_tell_done_rate_and_time_left(capsys: pytest.CaptureFixture[str]) -> None:
@@ -15,6 +15,15 @@ def test_lines_tell_done_rate_and_time_left(capsys: pytest.CaptureFixture[str]) 
     lines = capsys.readouterr().err.splitlines()
     assert lines[0] == "mine: 4/10 paths, 0.4 paths/s, 9 s left, loss 1.2"
     assert lines[-1].startswith("mine: 10 paths in ")
+
+
+def test_one_is_counted_as_one(capsys: pytest.CaptureFixture[str]) -> None:
+    numbers = [(1, "replies"), (2, "replies"), (1.0, "epochs"), (0.5, "epochs"), (0, "runs"), (1_000_000, "tokens")]
+    counts = ["1 reply", "2 replies", "1 epoch", "0.5 epochs", "0 runs", "1000000 tokens"]
+    assert [counted(number, what) for number, what in numbers] == counts
+    with Terminal().track("report", 1, "runs") as advance:
+        advance(1)
+    assert capsys.readouterr().err.startswith("report: 1 run in ")
 
 
 def test_nothing_drives_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:

@@ -17,7 +17,7 @@ from sert.estimate import Estimate, estimate
 from sert.evaluation.grid_summary import GridSummary
 from sert.grid import MAIN, Arm, Grid, arms_of
 from sert.method import TaskMethod, build_method, check_calls
-from sert.progress import Advance, Reporter, Silent
+from sert.progress import Advance, Reporter, Silent, counted
 from sert.report.examples import ShownPath, ShownPrediction
 from sert.report.grid_page import write_grid_report
 from sert.results import read_results
@@ -124,7 +124,9 @@ def reproduce(grid: Grid, *, out: Path | None = None, workers: int = 1, reporter
         check_calls(arm.config, tasks)
 
     def make(to_do: list[Stage]) -> None:
-        reporter.say(f"{grid.name}: {len(stages)} stages, {len(stages) - len(to_do)} of them finished earlier")
+        reporter.say(
+            f"{grid.name}: {counted(len(stages), 'stages')}, {len(stages) - len(to_do)} of them finished earlier"
+        )
         _make(to_do, grid, out, workers, reporter)
 
     report = partial(_write_report, grid, arms, out, reporter)
@@ -147,7 +149,7 @@ def report_grid(folder: Path) -> RunResult:
     stages = distinct_stages(arms)
     unfinished = [stage.name for stage in stages if not stage.finished]
     if unfinished:
-        raise DataError(f"{folder} is not finished: {len(unfinished)} stages to do, {unfinished[0]} first.")
+        raise DataError(f"{folder} is not finished: {counted(len(unfinished), 'stages')} to do, {unfinished[0]} first.")
     return report_again(_settings(grid), stages, folder, report=partial(_write_report, grid, arms, folder, Silent()))
 
 

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from sert.progress import Reporter
 from sert.stages import PLAN, Stage, read_plan, spent, why_again, write_plan
 from sert.store.artifacts import MANIFEST, SETTINGS, WORK_ENDING, file_hash, json_text, signed, tidy, unfinished_work
-from sert.store.disk import put, remove, sync, sync_tree, writing
+from sert.store.disk import check_folder, put, remove, sync, sync_tree, writing
 from sert.store.lock import run_lock
 
 CONFIG, GRID = SETTINGS
@@ -69,7 +69,12 @@ class PlannedStage(NamedTuple):
 
 
 def plan_stages(stages: Sequence[Stage], out: Path) -> list[PlannedStage]:
-    """List what is to be done of some stages."""
+    """List what is to be done of some stages.
+
+    Raises:
+        DataError: If a part of the folder's path is a file.
+    """
+    check_folder(out)
     before = read_plan(out)
     return [
         PlannedStage(stage.name, stage.work, stage.finished, stage.folder.name, why_again(stage, before))

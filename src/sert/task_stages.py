@@ -15,7 +15,7 @@ from sert.evaluation.judge import judge
 from sert.evaluation.prediction import describe_evaluation, evaluate, unlike_greedy, with_prompt
 from sert.paths.mining import mine
 from sert.paths.selection import filter_paths
-from sert.progress import Reporter
+from sert.progress import Reporter, counted
 from sert.records import Example, Question
 from sert.seeds import derive_seed
 from sert.stages import NOTHING, Cost, Stage
@@ -66,7 +66,7 @@ class TaskStages:
             depends={"mining": self._mining, "prompts": self.settings.prompts}
             | ({} if self._mining.keep_all else {"rules": config.rules}),
             inputs={"train questions": self._questions_key, **self._student_input(trained)},
-            work=f"{paths} paths of at most {config.mining.max_new_tokens} tokens",
+            work=_paths(paths, config.mining),
             cost=Cost(decoded=paths * config.mining.max_new_tokens),
             make=lambda folder, label: mine(
                 self.train_questions,
@@ -88,7 +88,7 @@ class TaskStages:
             stage,
             depends={"rules": self.config.rules, "selection": self.config.selection},
             inputs={mined.step: mined.key},
-            work=f"{len(self.config.selection.rules)} rules, then one path of each question",
+            work=f"{counted(len(self.config.selection.rules), 'rules')}, then one path of each question",
             make=lambda folder, label: filter_paths(
                 mined.result(),
                 rules=self.config.rules,
@@ -133,7 +133,7 @@ class TaskStages:
         config, questions = self.config.judge, len(self.test_questions)
         texts = len(evaluated) * min(config.limit or questions, questions)
         written = {str(method): stage for method, stage in evaluated.items()}
-        return self._judge("judge", written, config, texts=f"{texts} outputs")
+        return self._judge("judge", written, config, texts=counted(texts, "outputs"))
 
     def judge_paths(self, scored: Mapping[str, Stage]) -> Stage:
         """Have all paths judged that were sampled to be scored."""
@@ -141,7 +141,7 @@ class TaskStages:
         questions = min(evaluation.scored_questions, len(self.test_questions))
         texts = len(scored) * questions * (mining.branches or 1) * mining.samples
         every = self.config.judge.model_copy(update={"limit": 0})
-        return self._judge("judge-paths", scored, every, texts=f"{texts} paths")
+        return self._judge("judge-paths", scored, every, texts=counted(texts, "paths"))
 
     def _judge(self, step: str, written: Mapping[str, Stage], config: JudgeConfig, *, texts: str) -> Stage:
         calls = self._out / CALLS / "judge"
@@ -149,7 +149,7 @@ class TaskStages:
             step,
             depends={"judge": config.model_copy(update={"calls": CallsConfig()})},
             inputs={stage.step: stage.key for stage in written.values()},
-            work=f"{texts} and the planted texts, {config.repeats} replies each",
+            work=f"{texts} and the planted texts, {counted(config.repeats, 'replies')} each",
             make=lambda folder, label: judge(
                 {source: stage.result().folder for source, stage in written.items()},
                 out=folder,
@@ -172,13 +172,13 @@ class TaskStages:
     ) -> Stage:
         """Train the student, or one that was trained before, on examples that are made when it comes to that."""
         training, wanted = self.config.training, self.config.teacher.num_rationales
-        length = f"{training.max_steps} steps" if training.max_steps else f"{training.epochs:g} epochs"
+        length = counted(training.max_steps, "steps") if training.max_steps else counted(training.epochs, "epochs")
         fewer = {"teacher": {"num_rationales": wanted}} if wanted is not None and "teach" in inputs else {}
         return self._stage(
             stage,
             depends={"training": training, "prompts": self.settings.prompts, **fewer},
             inputs={**inputs, **self._student_input(start)},
-            work=f"{length} of {training.batch_size} examples",
+            work=f"{length} of {counted(training.batch_size, 'examples')}",
             cost=Cost(trained=self._tokens_trained(), saved=training.snapshots),
             make=lambda folder, label: self._make_student(examples(), start, folder=folder, label=label),
         )
@@ -259,7 +259,7 @@ class TaskStages:
             stage,
             depends={"mining": mining},
             inputs={"test questions": records_key(questions), **self._student_input(trained)},
-            work=f"{paths} paths of at most {mining.max_new_tokens} tokens",
+            work=_paths(paths, mining),
             cost=Cost(decoded=paths * mining.max_new_tokens),
             make=lambda folder, label: mine(
                 questions,
@@ -317,6 +317,10 @@ class TaskStages:
         )
         self.stages.append(made)
         return made
+
+
+def _paths(number: int, mining: MiningConfig) -> str:
+    return f"{counted(number, 'paths')} of at most {counted(mining.max_new_tokens, 'tokens')}"
 
 
 def examples_in(stage: Stage) -> list[Example]:

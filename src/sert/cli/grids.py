@@ -1,14 +1,16 @@
 """The command of a whole grid."""
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from sert.cli.options import DRY_RUN, JSON, LIMIT, SET, OutFolder, print_json, terminal, with_options
-from sert.progress import printable
+from sert.progress import counted, printable
 
 if TYPE_CHECKING:
+    from sert.estimate import Estimate
     from sert.grid import Grid
 
 
@@ -75,14 +77,23 @@ def _print_plan(grid: "Grid", folder: Path, workers: int, as_json: bool) -> None
         return print_json({"stages": [stage._asdict() for stage in stages], "estimate": guess._asdict()})
     for stage in stages:
         click.echo(f"{'finished' if stage.finished else 'to do':8}  {printable(f'{stage.stage}: {stage.work}')}")
-    click.echo(f"{len(stages)} stages, {guess.stages} to do.")
-    click.echo(f"To decode: at most {guess.tokens_decoded:,} tokens; to train on: about {guess.tokens_trained:,}.")
-    if guess.seconds is None or guess.bytes_kept is None:
-        click.echo("Time and disk cannot be guessed: the size of a student is not known before it is loaded.")
-    else:
-        hours = guess.seconds / 3600 / workers
-        click.echo(
-            f"At most about {hours:,.1f} hours on this machine's processor with {workers} at a time, and about "
-            f"{guess.bytes_kept / 2**30:,.1f} GiB on the disk."
-        )
+    click.echo(f"{counted(len(stages), 'stages')}, {guess.stages} to do.")
+    if guess.stages:
+        click.echo(f"To decode: at most {guess.tokens_decoded:,} tokens; to train on: about {guess.tokens_trained:,}.")
+        click.echo(_time_and_disk(guess, workers))
     click.echo(printable(f"Would be written to {folder}"))
+
+
+def _time_and_disk(guess: "Estimate", workers: int) -> str:
+    if guess.seconds is None or guess.bytes_kept is None:
+        return "Time and disk cannot be guessed: the size of a student is not known before it is loaded."
+    minutes = guess.seconds / 60 / workers
+    if minutes < 1:
+        time = "Under a minute"
+    elif minutes < 120:
+        time = f"At most about {counted(math.ceil(minutes), 'minutes')}"
+    else:
+        time = f"At most about {minutes / 60:,.1f} hours"
+    large = guess.bytes_kept >= 2**30
+    disk = f"{guess.bytes_kept / 2**30:,.1f} GiB" if large else f"{math.ceil(guess.bytes_kept / 2**20)} MiB"
+    return f"{time} on this machine's processor with {workers} at a time, and about {disk} on the disk."

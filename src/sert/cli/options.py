@@ -122,7 +122,10 @@ def terminal() -> "Reporter":
 
 
 def print_plan(out: Path, as_json: bool, **work: Any) -> None:
-    """Print what a dry run would do."""
+    """Print what a dry run would do, if there is a place for it."""
+    from sert.store.artifacts import check_place
+
+    check_place(out)
     if as_json:
         return print_json({"out": str(out), **work})
     click.echo(", ".join(f"{name.replace('_', ' ')}: {printable(str(value))}" for name, value in work.items()))

@@ -13,7 +13,7 @@ from sert.config import APART, EvaluationConfig, ExecutionConfig, MiningConfig, 
 from sert.errors import ConfigError, DataError
 from sert.evaluation.metrics import grade, summarize
 from sert.evaluation.voting import count_votes
-from sert.progress import Reporter, Silent
+from sert.progress import Reporter, Silent, counted
 from sert.records import Output, Prediction, Question
 from sert.store.artifacts import Artifact, Draft, commit
 from sert.store.executors import make_executor
@@ -111,9 +111,10 @@ def unlike_greedy(config: EvaluationConfig, sampling: MiningConfig) -> dict[str,
 
 def describe_evaluation(questions: Sequence[Question], config: EvaluationConfig) -> str:
     """Say for people how much there is to do."""
+    asked, longest = counted(len(questions), "questions"), counted(config.max_new_tokens, "tokens")
     if config.votes == 1:
-        return f"{len(questions)} questions, at most {config.max_new_tokens} tokens each"
-    return f"{len(questions)} questions, {config.votes} outputs of at most {config.max_new_tokens} tokens each"
+        return f"{asked}, at most {longest} each"
+    return f"{asked}, {config.votes} outputs of at most {longest} each"
 
 
 def with_prompt(questions: Sequence[Question], prompts: Sequence[str]) -> list[Question]:

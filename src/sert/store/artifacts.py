@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from sert.errors import ConfigError, DataError, DiskError, StudentError, TeacherError
-from sert.store.disk import put, remove, sync, sync_tree, writing
+from sert.store.disk import check_folder, put, remove, sync, sync_tree, writing
 from sert.store.lock import run_lock
 
 MANIFEST = "manifest.json"
@@ -268,11 +268,15 @@ def _is_taken(folder: Path) -> bool:
 
 def _made_by_another(folder: Path, key: str) -> Artifact:
     if not (folder / MANIFEST).is_file():
-        raise DataError(f"{folder} already holds other files; choose a new --out. {_MENDED}")
+        raise _other_files(folder)
     found = open_artifact(folder)
     if found.key != key:
         raise _taken(folder)
     return found
+
+
+def _other_files(folder: Path) -> DataError:
+    return DataError(f"{folder} already holds other files; choose a new --out. {_MENDED}")
 
 
 def _taken(folder: Path) -> DataError:
@@ -293,6 +297,18 @@ def is_as_signed(manifest: Mapping[str, Any]) -> bool:
 def _manifest_hash(manifest: Mapping[str, Any]) -> str:
     rest = {name: value for name, value in manifest.items() if name != "hash"}
     return hashlib.sha256(canonical_json(rest).encode()).hexdigest()
+
+
+def check_place(folder: Path) -> None:
+    """Check that a result can be made somewhere, as far as that is known before it is.
+
+    Raises:
+        DataError: If something else is there, or a part of the path is a file.
+    """
+    with writing(Path()):
+        if _is_taken(folder) and not (folder / MANIFEST).is_file():
+            raise _other_files(folder)
+        check_folder(folder)
 
 
 def artifact_key(stage: str, *, config: Mapping[str, Any], inputs: Mapping[Any, str], seed: int) -> str:

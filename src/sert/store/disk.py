@@ -68,6 +68,17 @@ def require_room(folder: Path, needed: int) -> None:
         raise _full(folder, needed)
 
 
+def check_folder(folder: Path) -> None:
+    """Check that nothing but folders stands where a folder is to be.
+
+    Raises:
+        DataError: If a part of the path is a file.
+    """
+    there = next(each for each in (folder, *folder.absolute().parents) if each.exists())
+    if not there.is_dir():
+        raise DataError(f"{folder} cannot be made: a part of its path is a file.")
+
+
 def make_folder(folder: Path) -> None:
     """Make a folder and those above it, where they are not there.
 

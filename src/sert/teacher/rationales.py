@@ -14,7 +14,7 @@ from typing import Any
 from sert.config import PromptTemplates, TeacherConfig
 from sert.endpoint.session import plan_calls
 from sert.errors import ConfigError, TeacherError
-from sert.progress import Reporter, Silent
+from sert.progress import Reporter, Silent, counted
 from sert.records import Example, Question, Rationale
 from sert.store.artifacts import Artifact, Draft, artifact_key, commit, discard, file_hash
 from sert.store.tables import records_key, write_table
@@ -100,10 +100,11 @@ def describe_teaching(
 ) -> str:
     """Say what teaching would do and cost. Opens no connection and writes nothing."""
     if teacher.kind != "endpoint" or teacher.endpoint is None:
-        return f"{len(questions)} rationales ({teacher.kind})"
+        return f"{counted(len(questions), 'rationales')} ({teacher.kind})"
     asked = rationale_calls(questions, endpoint=teacher.endpoint, prompts=prompts)
     plan = plan_calls(asked, folder=calls, config=teacher.calls)
-    return f"{plan.calls} rationales, {plan.answered} answered earlier; low / likely / most: {plan.price_tag()}"
+    wanted = counted(plan.calls, "rationales")
+    return f"{wanted}, {plan.answered} answered earlier; low / likely / most: {plan.price_tag()}"
 
 
 def rationale_examples(
@@ -183,13 +184,13 @@ def _write(
 
 def _summary(tally: _Tally, source: Source, questions: int) -> Iterator[str]:
     share = 100 * tally.correct / tally.rationales
-    yield f"{tally.rationales} rationales, {tally.correct} with the right answer ({share:.1f} %)"
+    yield f"{counted(tally.rationales, 'rationales')}, {tally.correct} with the right answer ({share:.1f} %)"
     if tally.flagged:
         yield f"not trained on by default: {', '.join(f'{count} {flag}' for flag, count in tally.flagged.items())}"
     if source.counts.get("seem_cut_off"):
         yield f"{source.counts['seem_cut_off']} seem cut off, but the record does not tell; they are not left out"
     if source.counts.get("held_out"):
-        yield f"{source.counts['held_out']} answers to held-out questions refused"
+        yield f"{counted(source.counts['held_out'], 'answers')} to held-out questions refused"
     if tally.rationales < questions:
         yield f"{questions - tally.rationales} of {questions} questions have no rationale"
 
