@@ -122,6 +122,31 @@ def test_a_stop_is_soon_and_loses_nothing(tmp_path: Path, number: signal.Signals
         assert server.log.requests <= 42
 
 
+def test_a_killed_server_ends_it_within_a_minute_and_the_same_command_goes_on(tmp_path: Path) -> None:
+    command = [*TEACH, "--limit", "40", "--concurrency", "2", "--free", "--endpoint"]
+    with FaultServer(latency=(0.05, 0.1)) as server:
+        child = subprocess.Popen(
+            [sys.executable, "-m", "sert", *command, server.base_url], cwd=tmp_path, stderr=subprocess.PIPE, text=True
+        )
+        while server.log.good < 5:
+            time.sleep(0.02)
+    killed = time.monotonic()
+    _, printed = child.communicate(timeout=100)
+    assert time.monotonic() - killed < 60
+    assert (child.returncode, "has been unreachable for" in printed) == (7, True), printed
+    totals = read_standing(tmp_path / "taught.calls").totals
+    assert (totals.quarantined, f"Answers kept: {totals.answers}; the same command goes on" in printed) == (0, True)
+
+    again = sert(tmp_path, *command, server.base_url)  # answers are there, the server still is not
+    assert (again.returncode, "is not there" in again.stderr) == (7, True), again.stderr
+    assert time.monotonic() - killed < 90
+
+    with FaultServer(port=server.port) as server:
+        done = sert(tmp_path, *command, server.base_url)
+        assert (done.returncode, server.log.requests) == (0, 40 - totals.answers), done.stderr
+    assert open_artifact(tmp_path / "taught").counts["quarantined"] == 0
+
+
 def test_judge_prints_scores_and_how_far_to_trust_them(tmp_path: Path) -> None:
     evaluate = "evaluate --task lab_choice --limit 3 --max-new-tokens 24 --set rules.min_tokens=12 --out evaluated"
     assert sert(tmp_path, *evaluate.split()).returncode == 0

@@ -197,11 +197,116 @@ def test_nobody_there_is_said_soon(tmp_path: Path) -> None:
     assert read_standing(tmp_path).totals.quarantined == 0
 
 
-def test_an_endpoint_that_dies_stops_the_pool_before_it_puts_everything_aside(tmp_path: Path) -> None:
-    transport = FakeTransport(lambda c, a, now: TroubleError("transient", "gone") if now > 5 else None)
-    with pytest.raises(EndpointError, match="times in a row"):
-        settle(calls_of(2000), transport, tmp_path, concurrency=4)
-    assert read_standing(tmp_path).totals.quarantined <= 16
+GONE = TroubleError("transient", "connection refused", unreachable=True)
+BROKEN = TroubleError("transient", "HTTP 500", billed=True)
+
+
+@pytest.mark.parametrize("concurrency", [1, 2, 4, 8, 64])
+def test_a_server_that_is_gone_is_left_within_a_minute_and_nothing_is_put_aside(
+    tmp_path: Path, concurrency: int
+) -> None:
+    transport = FakeTransport(lambda c, a, now: GONE if now > 1 else None, seconds=0.1)
+    with pytest.raises(EndpointError, match=r"unreachable for \d+ seconds: connection refused") as told:
+        settle(calls_of(1000), transport, tmp_path, concurrency=concurrency, max_attempts=2)
+    assert 30 < transport.arrivals[-1][0] - 1 < 40
+    totals = read_standing(tmp_path).totals
+    assert totals.quarantined == 0 < totals.answers
+    assert f"Answers kept: {totals.answers}; the same command goes on" in str(told.value)
+    log, _, _ = settle(calls_of(1000), FakeTransport(), tmp_path)
+    assert (log.totals.answers, log.totals.quarantined) == (1000, 0)
+
+
+@pytest.mark.parametrize("seconds", [3.0, 12.0, 25.0])
+def test_a_server_that_starts_again_is_waited_for(tmp_path: Path, seconds: float) -> None:
+    def script(call, attempt, now):
+        return GONE if 5 < now < 5 + seconds else None
+
+    log, _, _ = settle(calls_of(500), FakeTransport(script, seconds=0.1), tmp_path, concurrency=4, max_attempts=1)
+    assert (log.totals.answers, log.totals.quarantined) == (500, 0)
+
+
+def test_answers_of_an_earlier_run_do_not_make_a_server_that_is_gone_be_waited_for(tmp_path: Path) -> None:
+    settle(calls_of(5), FakeTransport(), tmp_path)
+    transport = FakeTransport(lambda c, a, now: GONE)
+    with pytest.raises(EndpointError, match="is not there: connection refused\\. Answers kept: 5"):
+        settle(calls_of(50), transport, tmp_path)
+    assert len(transport.arrivals) == 3
+    assert transport.arrivals[-1][0] < 10
+    assert read_standing(tmp_path).totals.quarantined == 0
+
+
+@pytest.mark.parametrize(
+    ("timed_out", "concurrency", "most"),
+    [
+        *[(False, 1, 240), (False, 2, 120), (False, 8, 80), (False, 64, 80)],
+        *[(True, 1, 1200), (True, 2, 660), (True, 8, 300), (True, 64, 300)],
+    ],
+)
+def test_nothing_but_failures_stops_the_pool_and_nothing_is_put_aside(
+    tmp_path: Path, timed_out: bool, concurrency: int, most: float
+) -> None:
+    trouble = TroubleError("transient", "no luck", billed=True, timed_out=timed_out)
+    seconds = 120.0 if timed_out else 0.1
+    transport = FakeTransport(lambda c, a, now: trouble if c.label not in ("q0", "q1") else None, seconds=seconds)
+    with pytest.raises(EndpointError, match=r"does not answer, all attempts fail: no luck\. Answers kept: 2"):
+        settle(calls_of(2000), transport, tmp_path, concurrency=concurrency)
+    assert len(transport.arrivals) - 2 <= 16 + 8 * concurrency
+    assert transport.arrivals[-1][0] - seconds < most  # from the second answer to the last failure
+    assert read_standing(tmp_path).totals.quarantined == 0
+
+
+@pytest.mark.parametrize("max_attempts", [1, 2, 8])
+@pytest.mark.parametrize("earlier", [0, 5])
+def test_an_endpoint_that_answers_nothing_puts_nothing_aside(tmp_path: Path, earlier: int, max_attempts: int) -> None:
+    settle(calls_of(earlier), FakeTransport(), tmp_path)
+    transport = FakeTransport(lambda c, a, now: BROKEN)
+    with pytest.raises(EndpointError, match=rf"HTTP 500\. Answers kept: {earlier}"):
+        settle(calls_of(50), transport, tmp_path, max_attempts=max_attempts)
+    assert len(transport.arrivals) == 2 * max_attempts + 2
+    assert read_standing(tmp_path).totals.quarantined == 0
+
+
+def test_another_address_that_fails_the_only_call_puts_it_not_aside(tmp_path: Path) -> None:
+    settle(calls_of(5), FakeTransport(), tmp_path)
+    elsewhere = calls_of(1, ENDPOINT.model_copy(update={"url": "http://127.0.0.1:2/v1"}))
+    with pytest.raises(EndpointError, match="does not answer: HTTP 500\\. Answers kept: 5"):
+        settle(elsewhere, FakeTransport(lambda c, a, now: BROKEN), tmp_path)
+    assert read_standing(tmp_path).totals.quarantined == 0
+
+
+@pytest.mark.parametrize("concurrency", [1, 2, 8])
+def test_a_call_that_kills_the_server_each_time_is_put_aside(tmp_path: Path, concurrency: int) -> None:
+    up_again = 0.0
+
+    def script(call, attempt, now):
+        nonlocal up_again
+        if now < up_again:
+            return GONE
+        if call.label == "q3":
+            up_again = now + 20.0
+            return TroubleError("transient", "the connection broke", billed=True)
+        return None
+
+    log, _, _ = settle(calls_of(200), FakeTransport(script), tmp_path, concurrency=concurrency)
+    assert (log.totals.answers, log.totals.quarantined) == (199, 1)
+
+
+@pytest.mark.parametrize("concurrency", [1, 2, 8])
+@pytest.mark.parametrize("poisoned", [{"q0"}, {"q5"}, {"q4", "q5"}, {"q29"}, {"q28", "q29"}], ids=str)
+def test_single_calls_that_always_fail_are_put_aside_wherever_they_stand(
+    tmp_path: Path, poisoned: set[str], concurrency: int
+) -> None:
+    transport = FakeTransport(lambda c, a, now: BROKEN if c.label in poisoned else None)
+    log, _, _ = settle(calls_of(30), transport, tmp_path, concurrency=concurrency)
+    assert (log.totals.answers, log.totals.quarantined) == (30 - len(poisoned), len(poisoned))
+    assert {transport.attempts[label] for label in poisoned} == {8}
+
+
+def test_a_call_that_always_fails_is_put_aside_also_when_it_is_all_that_is_left(tmp_path: Path) -> None:
+    calls = calls_of(5)
+    settle(calls[1:], FakeTransport(), tmp_path)
+    log, _, _ = settle(calls, FakeTransport(lambda c, a, now: BROKEN), tmp_path)
+    assert (log.totals.answers, log.totals.quarantined) == (4, 1)
 
 
 def test_a_fault_of_ours_that_every_call_has_puts_nothing_aside(tmp_path: Path) -> None:

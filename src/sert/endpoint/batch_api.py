@@ -7,7 +7,8 @@ from typing import IO, Any, NamedTuple, TypeVar
 
 from sert.config_endpoints import CallsConfig
 from sert.endpoint.calls import Call, Reply, TroubleError
-from sert.endpoint.pool import FIRST_PAUSE, LONGEST_PAUSE, UNREACHABLE_ATTEMPTS, WAITS_IN_A_ROW, WORTH_TELLING
+from sert.endpoint.health import UNREACHABLE_ATTEMPTS
+from sert.endpoint.pool import FIRST_PAUSE, LONGEST_PAUSE, WAITS_IN_A_ROW, WORTH_TELLING
 from sert.endpoint.reading import RAW_SHOWN, Redact, read_error, read_reply
 from sert.endpoint.stops import endpoint_error
 from sert.endpoint.transport import OpenAITransport

@@ -97,6 +97,7 @@ class TroubleError(Exception):
         reason: For people, without secrets.
         wait: Seconds that the endpoint asks to wait, None when it does not say.
         unreachable: Whether nobody listens there.
+        timed_out: Whether nothing came back in time.
         billed: Whether the endpoint may charge for the attempt.
         usage: Tokens that it says it charges for.
         raw: The reply's body, cut and without secrets.
@@ -109,13 +110,14 @@ class TroubleError(Exception):
         *,
         wait: float | None = None,
         unreachable: bool = False,
+        timed_out: bool = False,
         billed: bool = False,
         usage: Usage | None = None,
         raw: str = "",
     ) -> None:
         super().__init__(reason)
         self.kind, self.reason, self.wait, self.unreachable = kind, reason, wait, unreachable
-        self.billed, self.usage, self.raw = billed, usage, raw
+        self.timed_out, self.billed, self.usage, self.raw = timed_out, billed, usage, raw
 
 
 def make_call(

@@ -11,6 +11,7 @@ from decimal import Decimal
 from sert.config_endpoints import CallsConfig
 from sert.endpoint.calls import Call, TroubleError, Usage
 from sert.endpoint.doubts import cut_prompt, doubts_about
+from sert.endpoint.health import Health
 from sert.endpoint.log import CallLog
 from sert.endpoint.money import Budget
 from sert.endpoint.pacing import Gate, Ticket
@@ -21,8 +22,8 @@ from sert.seeds import derive_seed
 
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
 """Seconds before a second attempt, doubled each time; a random half of it is left off."""
-UNREACHABLE_ATTEMPTS = 3
-"""Attempts at an endpoint that nobody has reached yet."""
+UNREACHABLE_PAUSE = 8.0
+"""Longest pause, in seconds, between attempts that reach nobody."""
 REFUSALS_FIRST, REFUSALS_LATER = 3, 20
 """Refused calls in a row that stop the pool: before the first answer, and after it."""
 WORTH_TELLING = 10.0
@@ -41,14 +42,20 @@ class _Patience:
     def __init__(self, call: Call, config: CallsConfig) -> None:
         self._config = config
         self._random = random.Random(derive_seed(0, "pause", call.key))
-        self.attempts = 0
+        self.attempts = self._pauses = 0
         self.seconds = 0.0
 
-    def pause(self) -> float | None:
-        """Count a failed attempt and return the pause before the next one; None when there is none."""
-        self.attempts += 1
-        longest = min(FIRST_PAUSE * 2.0 ** (self.attempts - 1), LONGEST_PAUSE)
+    def pause(self, *, unreachable: bool) -> float | None:
+        """Count a failed attempt and return the pause before the next one; None when there is none.
+
+        One that reached nobody is not counted: the call was not even sent.
+        """
+        longest = min(FIRST_PAUSE * 2.0**self._pauses, UNREACHABLE_PAUSE if unreachable else LONGEST_PAUSE)
+        self._pauses += 1
         pause = longest * self._random.uniform(0.5, 1.0)
+        if unreachable:
+            return pause
+        self.attempts += 1
         self.seconds += pause
         over = self.attempts >= self._config.max_attempts or self.seconds > self._config.max_item_seconds
         return None if over else pause
@@ -83,12 +90,11 @@ class Pool:
         self._advance, self._say = advance, say
         self._retry_quarantined = retry_quarantined
         self._gate = Gate(requests_per_minute=config.requests_per_minute, tokens_per_minute=config.tokens_per_minute)
-        self._error: SertError | None = None
+        self._health = Health(config)
+        self._error: Callable[[], SertError] | None = None
         self._under_way: set[str] = set()
-        self._answered = False
-        self._proven = log.totals.answers > 0  # that it answers at all, in this run or before
-        self._failures_in_a_row = 0
-        self._refused: list[tuple[Call, TroubleError]] = []
+        self._proven = False  # that this endpoint answers such calls, now or when these were asked earlier
+        self._held: list[tuple[Call, TroubleError]] = []
         self._room = asyncio.Event()
 
     async def run(self, calls: Iterable[Call]) -> None:
@@ -104,7 +110,7 @@ class Pool:
         todo = self._unsettled(calls)
         for call in todo:
             await self._settle(call)
-            if self._answered or self._error:
+            if self._health.answered or self._error:
                 break
         workers = [asyncio.create_task(self._work(todo)) for _ in range(self._config.concurrency)]
         try:
@@ -114,14 +120,16 @@ class Pool:
             for worker in workers:
                 worker.cancel()
             await asyncio.gather(*workers, return_exceptions=True)
-        if self._error is None:
-            await self._put_refused_aside()
-        else:
-            raise self._error
+        if not self._proven:
+            self._doubt_held()
+        if self._error is not None:
+            raise self._error()
+        await self._put_held_aside()
 
     def _unsettled(self, calls: Iterable[Call]) -> Iterator[Call]:
         for call in calls:
             status = self._log.standing.status(call.key)
+            self._proven = self._proven or status == "answer"
             if status == "answer" or (status == "quarantine" and not self._retry_quarantined):
                 self._advance()
             elif call.key in self._under_way:
@@ -167,7 +175,7 @@ class Pool:
         """Wait for money, then for the endpoint; None when the pool has stopped."""
         while not self._gate.stopped and not self._budget.reserve(reserved):
             if not self._budget.reserved:
-                self._stop(budget_error(call, reserved, self._budget))
+                self._stop(lambda: budget_error(call, reserved, self._budget))
                 return None
             self._room.clear()
             await self._room.wait()
@@ -175,23 +183,24 @@ class Pool:
 
     async def _take(self, call: Call, number: int, received: Received, ticket: Ticket, reserved: Decimal) -> None:
         reply = received.reply
-        if not self._answered and (cut := cut_prompt(call, reply)) is not None:
+        if not self._health.answered and (cut := cut_prompt(call, reply)) is not None:
             trouble = TroubleError("fatal", cut, billed=True, usage=reply.usage)
             await self._pay_for_trouble(call, number, trouble, reserved)
             self._gate.failed(ticket)
-            self._stop(EndpointError(f"Stopped: {cut}. Give it a longer context, and look with `sert doctor`."))
+            message = f"Stopped: {cut}. Give it a longer context, and look with `sert doctor`."
+            self._stop(lambda: EndpointError(message))
             return
         spent, in_doubt = self._budget.charge(reply.usage, reserved=reserved, billed=True)
         await self._log.answer(call, number, reply=reply, spent=spent, in_doubt=in_doubt)
         self._book(reserved, spent=spent, in_doubt=in_doubt)
         self._gate.answered(ticket, wait=received.wait)
-        self._failures_in_a_row = 0
-        if not self._answered:
+        if not self._health.answered:
             for doubt in doubts_about(call, reply):
                 self._say(f"{doubt}; `sert doctor` tells more")
-        self._answered = self._proven = True
+        self._proven = True
+        self._health.answer()
         self._check_usage(call, reply.usage, spent=spent, reserved=reserved)
-        await self._put_refused_aside()
+        await self._put_held_aside()
         self._advance()
 
     async def _pay_for_trouble(self, call: Call, number: int, trouble: TroubleError, reserved: Decimal) -> None:
@@ -202,7 +211,7 @@ class Pool:
 
     def _check_usage(self, call: Call, usage: Usage | None, *, spent: Decimal, reserved: Decimal) -> None:
         if self._budget.capped and spent > reserved:
-            self._stop(excess_error(call, usage))
+            self._stop(lambda: excess_error(call, usage))
 
     def _book(self, reserved: Decimal, *, spent: Decimal, in_doubt: Decimal) -> None:
         self._budget.settle(reserved, spent=spent, in_doubt=in_doubt)
@@ -210,17 +219,19 @@ class Pool:
 
     async def _go_on(self, call: Call, ticket: Ticket, trouble: TroubleError, patience: _Patience) -> bool:
         """Decide what follows a failed attempt; True = another one."""
+        if not trouble.unreachable:
+            self._health.reached()
         if trouble.kind == "limited":
             self._wait(ticket, trouble)
             if self._gate.refusals_in_a_row >= WAITS_IN_A_ROW:
-                self._stop(endpoint_error(f"asked us {WAITS_IN_A_ROW} times in a row to wait", trouble.reason))
+                self._leave(f"asked us {WAITS_IN_A_ROW} times in a row to wait", trouble)
             return not self._gate.stopped
         if trouble.wait is not None:
             self._wait(ticket, trouble)
         else:
             self._gate.failed(ticket)
         if trouble.kind == "fatal":
-            self._stop(endpoint_error("takes no more calls", trouble.reason))
+            self._leave("takes no more calls", trouble)
             return False
         if trouble.kind == "refused":
             self._refuse(call, trouble)
@@ -233,44 +244,45 @@ class Pool:
             self._say(f"the endpoint is busy, going on in {wait:.0f} s ({trouble.reason})")
 
     async def _try_again(self, call: Call, trouble: TroubleError, patience: _Patience) -> bool:
-        self._failures_in_a_row += 1
-        if not self._proven and trouble.unreachable and self._failures_in_a_row >= UNREACHABLE_ATTEMPTS:
-            self._stop(endpoint_error("is not there", trouble.reason))
-        elif self._failures_in_a_row >= self._most_failures(trouble):
-            self._stop(endpoint_error(f"failed {self._failures_in_a_row} times in a row", trouble.reason))
-        pause = patience.pause()
-        if self._gate.stopped:
-            return False
-        if pause is None and not self._proven:
-            self._refuse(call, trouble)  # it answers, but this call not: others may fare better
-            return False
+        pause, now = patience.pause(unreachable=trouble.unreachable), asyncio.get_running_loop().time()
+        if trouble.unreachable:
+            verdict = self._health.absent(now)
+        else:
+            verdict = self._health.failed(trouble, now=now, used_up=pause is None)
+        if verdict is not None:
+            self._leave(verdict, trouble)
         if pause is None:
-            await self._log.quarantine(call, reason=trouble.reason, raw=trouble.raw)
-            self._advance()
+            self._held.append((call, trouble))
             return False
         await self._gate.pause(pause)
         return not self._gate.stopped
 
-    def _most_failures(self, trouble: TroubleError) -> int:
-        """Failures in a row that are no chance any more: every call under way has used up its attempts."""
-        if self._proven:
-            return self._config.max_attempts * 4 * self._config.concurrency
-        # One that counts tokens works; it may be the first call that it cannot answer.
-        return self._config.max_attempts * (REFUSALS_FIRST if trouble.usage else 1)
-
     def _refuse(self, call: Call, trouble: TroubleError) -> None:
-        """Hold a refused call until the endpoint takes another one: the fault may be ours, and in every call."""
-        self._refused.append((call, trouble))
-        if len(self._refused) >= (REFUSALS_LATER if self._proven else REFUSALS_FIRST):
-            self._stop(endpoint_error(f"refused {len(self._refused)} calls in a row", trouble.reason))
+        self._held.append((call, trouble))
+        refused = sum(each.kind == "refused" for _, each in self._held)
+        if refused >= (REFUSALS_LATER if self._log.totals.answers else REFUSALS_FIRST):
+            self._leave(f"refused {refused} calls in a row", trouble)
 
-    async def _put_refused_aside(self) -> None:
-        refused, self._refused = self._refused, []
-        for call, trouble in refused:
+    async def _put_held_aside(self) -> None:
+        """Put aside what is held until the endpoint takes another call: the fault may be its own, or in every call."""
+        if self._error is not None:
+            return
+        held, self._held = self._held, []
+        for call, trouble in held:
             await self._log.quarantine(call, reason=trouble.reason, raw=trouble.raw)
             self._advance()
 
-    def _stop(self, error: SertError) -> None:
+    def _doubt_held(self) -> None:
+        """Stop if calls have come to nothing at an endpoint of which nothing shows that it works."""
+        for _, trouble in self._held:
+            if trouble.kind == "transient" and trouble.usage is None:
+                self._leave("does not answer", trouble)
+
+    def _leave(self, what: str, trouble: TroubleError) -> None:
+        self._stop(lambda: endpoint_error(what, trouble.reason, answers=self._log.totals.answers))
+
+    def _stop(self, error: Callable[[], SertError]) -> None:
+        """Send nothing more; the error is made once all that is under way has ended."""
         self._error = self._error or error
         self._gate.stop()
         self._room.set()

@@ -7,9 +7,10 @@ from sert.endpoint.money import Budget, dollars
 from sert.errors import BudgetError, EndpointError
 
 
-def endpoint_error(what: str, reason: str) -> EndpointError:
-    """Say why calls cannot be settled now."""
-    return EndpointError(f"The endpoint {what}: {reason}. Answers are kept; the same command goes on.")
+def endpoint_error(what: str, reason: str, *, answers: int | None = None) -> EndpointError:
+    """Say why calls cannot be settled now, and how many answers there are, where that is known."""
+    kept = "Answers are kept" if answers is None else f"Answers kept: {answers}"
+    return EndpointError(f"The endpoint {what}: {reason}. {kept}; the same command goes on.")
 
 
 def excess_error(call: Call, usage: Usage | None) -> EndpointError:

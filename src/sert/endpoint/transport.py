@@ -173,7 +173,8 @@ class OpenAITransport:
                 error.status_code, _headers(response), response.content, redact=self.redact, now=time.time()
             ) from None
         except (TimeoutError, openai.APITimeoutError, httpx2.TimeoutException):
-            raise TroubleError("transient", f"no reply within {seconds:g} seconds", billed=True) from None
+            reason = f"no reply within {seconds:g} seconds"
+            raise TroubleError("transient", reason, timed_out=True, billed=True) from None
         except openai.APIConnectionError as error:
             raise self._connection_trouble(error.__cause__) from None
         except httpx2.HTTPError as error:
