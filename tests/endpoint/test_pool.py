@@ -302,6 +302,28 @@ def test_single_calls_that_always_fail_are_put_aside_wherever_they_stand(
     assert {transport.attempts[label] for label in poisoned} == {8}
 
 
+@pytest.mark.parametrize("timed_out", [False, True])
+@pytest.mark.parametrize("concurrency", [2, 8])
+def test_calls_that_fail_while_others_are_answered_are_put_aside_also_when_they_alone_are_left(
+    tmp_path: Path, concurrency: int, timed_out: bool
+) -> None:
+    poisoned = {f"q{i}" for i in range(5, 40, 5)}
+    trouble = TroubleError("transient", "no", billed=True, timed_out=timed_out)
+
+    def stopped(call, attempt, now):
+        if call.label == "q35" and attempt == 1:
+            raise RuntimeError("killed")
+        return trouble if call.label in poisoned else None
+
+    with pytest.raises(RuntimeError, match="killed"):
+        settle(calls_of(40), FakeTransport(stopped), tmp_path, concurrency=concurrency)
+    left = FakeTransport(lambda c, a, now: trouble if c.label in poisoned else None)
+    log, _, _ = settle(calls_of(40), left, tmp_path, concurrency=concurrency)
+    assert (log.totals.answers, log.totals.quarantined) == (33, 7)
+    whole, _, _ = settle(calls_of(40), left, tmp_path / "whole", concurrency=concurrency)
+    assert (whole.totals.answers, whole.totals.quarantined) == (33, 7)
+
+
 def test_a_call_that_always_fails_is_put_aside_also_when_it_is_all_that_is_left(tmp_path: Path) -> None:
     calls = calls_of(5)
     settle(calls[1:], FakeTransport(), tmp_path)

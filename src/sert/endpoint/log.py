@@ -124,9 +124,11 @@ class CallLog:
             }
         )
 
-    async def failure(self, call: Call, number: int, *, reason: str, spent: Decimal, in_doubt: Decimal) -> None:
-        """Record an attempt that brought no answer and what it cost."""
-        record = {"type": "failure", "number": number, "key": call.key, "reason": reason}
+    async def failure(
+        self, call: Call, number: int, *, reason: str, spent: Decimal, in_doubt: Decimal, counted: bool = False
+    ) -> None:
+        """Record an attempt that brought no answer, what it cost, and whether it counts as one of the call's."""
+        record = {"type": "failure", "number": number, "key": call.key, "reason": reason, "counted": counted}
         await self._write({**record, "spent": str(spent), "in_doubt": str(in_doubt)})
 
     async def unsent(self, call: Call, number: int) -> None:

@@ -205,7 +205,8 @@ class Pool:
 
     async def _pay_for_trouble(self, call: Call, number: int, trouble: TroubleError, reserved: Decimal) -> None:
         spent, in_doubt = self._budget.charge(trouble.usage, reserved=reserved, billed=trouble.billed)
-        await self._log.failure(call, number, reason=trouble.reason, spent=spent, in_doubt=in_doubt)
+        counted = trouble.kind == "transient" and not trouble.unreachable
+        await self._log.failure(call, number, reason=trouble.reason, spent=spent, in_doubt=in_doubt, counted=counted)
         self._book(reserved, spent=spent, in_doubt=in_doubt)
         self._check_usage(call, trouble.usage, spent=spent, reserved=reserved)
 
@@ -245,9 +246,10 @@ class Pool:
 
     async def _try_again(self, call: Call, trouble: TroubleError, patience: _Patience) -> bool:
         pause, now = patience.pause(unreachable=trouble.unreachable), asyncio.get_running_loop().time()
+        verdict = None
         if trouble.unreachable:
             verdict = self._health.absent(now)
-        else:
+        elif not self._log.standing.is_suspect(call.key):
             verdict = self._health.failed(trouble, now=now, used_up=pause is None)
         if verdict is not None:
             self._leave(verdict, trouble)

@@ -97,11 +97,16 @@ class Standing:
         self.submitted = 0
         self.damaged = 0
         self._under_way: dict[int, Decimal] = {}
+        self._failed_at: dict[str, int] = {}  # the answers that there were when a call first failed
 
     def status(self, key: str) -> Status | None:
         """Tell how a call ended; None when it is still to be made."""
         settled = self.settled.get(key)
         return settled.kind if settled else None
+
+    def is_suspect(self, key: str) -> bool:
+        """Tell whether a call failed and another one was answered afterwards, so that the fault may be its own."""
+        return self._failed_at.get(key, self.totals.answers) < self.totals.answers
 
     def close(self) -> None:
         """Note that nobody waits for results any more: whatever is under way may have been charged, or not."""
@@ -129,6 +134,8 @@ class Standing:
             totals.in_doubt += Decimal(record["in_doubt"])
         if kind == "answer":
             self._count_answer(start, record)
+        elif kind == "failure" and record.get("counted"):
+            self._failed_at.setdefault(record["key"], totals.answers)
 
     def _intend(self, record: Mapping[str, Any]) -> None:
         number, key, reserved = record["number"], record["key"], Decimal(record["reserved"])
