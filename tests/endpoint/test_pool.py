@@ -292,9 +292,9 @@ def test_a_call_that_kills_the_server_each_time_is_put_aside(tmp_path: Path, con
 
 
 @pytest.mark.parametrize("concurrency", [1, 2, 8])
-@pytest.mark.parametrize("poisoned", [{"q0"}, {"q5"}, {"q4", "q5"}, {"q29"}, {"q28", "q29"}], ids=str)
+@pytest.mark.parametrize("poisoned", [("q0",), ("q5",), ("q4", "q5"), ("q29",), ("q28", "q29")], ids=" ".join)
 def test_single_calls_that_always_fail_are_put_aside_wherever_they_stand(
-    tmp_path: Path, poisoned: set[str], concurrency: int
+    tmp_path: Path, poisoned: tuple[str, ...], concurrency: int
 ) -> None:
     transport = FakeTransport(lambda c, a, now: BROKEN if c.label in poisoned else None)
     log, _, _ = settle(calls_of(30), transport, tmp_path, concurrency=concurrency)
