@@ -210,7 +210,9 @@ def test_a_grid_guesses_in_fitting_units(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     planned = [PlannedStage("lab mine", "1 path", False, "lab-mine-0", [])]
-    monkeypatch.setattr("sert.reproduce.plan_grid", lambda grid, *, out: (planned, Estimate(1, 5, 0, seconds, kept)))
+    monkeypatch.setattr(
+        "sert.reproduce.plan_grid", lambda grid, *, out, reporter: (planned, Estimate(1, 5, 0, seconds, kept))
+    )
     cli(["reproduce", "lab", "--workers", "2", "--dry-run"], standalone_mode=False)
     out = capsys.readouterr().out
     assert re.search(said, out) and "1 stage, 1 to do." in out

@@ -57,13 +57,14 @@ def _choice_row(number: int) -> dict[str, Any]:
 
 
 def _write_own_questions(folder: Path) -> None:
-    """The files of docs/questions.md: its configuration, its rationale, and its two questions in both splits' words."""
+    """The files of docs/questions.md: its configuration, its question with choices in both splits' words, a rationale."""
     text = (ROOT / "docs/questions.md").read_text(encoding="utf-8")
     rows = re.findall(r'^\{"id".*\}$', text, re.MULTILINE)
     assert len(rows) == 2
     (folder / "train.jsonl").write_text(rows[1] + "\n")
     (folder / "test.jsonl").write_text(rows[1].replace('"2"', '"3"').replace("What barks?", "Who barks?") + "\n")
-    (folder / "rationales.jsonl").write_text("\n".join(re.findall(r'^\{"question_id".*\}$', text, re.MULTILINE)) + "\n")
+    (rationale,) = re.findall(r'^\{"question_id".*\}$', text, re.MULTILINE)  # it answers the other question
+    (folder / "rationales.jsonl").write_text(rationale.replace('"1"', '"2"').replace('"no"', '"A"') + "\n")
     (folder / "own.toml").write_text(re.search(r"^```toml\n(.*?)^```", text, re.MULTILINE | re.DOTALL)[1])  # type: ignore[index]
 
 

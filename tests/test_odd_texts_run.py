@@ -154,7 +154,7 @@ def test_what_a_run_writes_for_people_holds_no_control_character(finished: RunRe
         *finished.folder.glob("*/model/README.md"),
         finished.folder / "manifest.json",
     ]
-    assert len(written) == 6
+    assert len(written) == 7
     for file in written:
         assert unprintable(file.read_text(encoding="utf-8")) == [], file
     seen = see(finished.report)

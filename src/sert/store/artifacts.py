@@ -304,11 +304,11 @@ def check_place(folder: Path) -> None:
 
     Raises:
         DataError: If something else is there, or a part of the path is a file.
+        OSError: If the file system refuses the path.
     """
-    with writing(Path()):
-        if _is_taken(folder) and not (folder / MANIFEST).is_file():
-            raise _other_files(folder)
-        check_folder(folder)
+    if _is_taken(folder) and not (folder / MANIFEST).is_file():
+        raise _other_files(folder)
+    check_folder(folder)
 
 
 def artifact_key(stage: str, *, config: Mapping[str, Any], inputs: Mapping[Any, str], seed: int) -> str:
