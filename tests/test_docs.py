@@ -57,7 +57,7 @@ def _choice_row(number: int) -> dict[str, Any]:
 
 
 def _write_own_questions(folder: Path) -> None:
-    """The files of docs/questions.md: its configuration, its question with choices in both splits' words, a rationale."""
+    """The files of docs/questions.md: its configuration, its question with choices for both splits, a rationale."""
     text = (ROOT / "docs/questions.md").read_text(encoding="utf-8")
     rows = re.findall(r'^\{"id".*\}$', text, re.MULTILINE)
     assert len(rows) == 2
