@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from sert.checks import check_endpoints, check_task, methods_of
-from sert.config import Config, Method, TaskConfig
+from sert.config import Config, Method
 from sert.progress import Reporter
 from sert.records import Example
 from sert.stages import Stage
@@ -131,6 +131,16 @@ class TaskMethod(TaskStages):
                 for number in range(1, last + 1)
             ]
 
+    def check_rationales(self) -> None:
+        """Check that a file of rationales that is still to be read answers some of the train questions.
+
+        Raises:
+            TeacherError: If it cannot be read, or answers none.
+        """
+        file, to_do = self.settings.rationales, self.taught is not None and not self.taught.finished
+        if to_do and file is not None and self.config.teacher.kind == "recorded":
+            check_recorded(file, self.train_questions, self.data.held_out)
+
 
 def build_method(
     config: Config, *, out: Path, reporter: Reporter, prefix: str = "", loaded: dict[str, TaskData] | None = None
@@ -147,26 +157,23 @@ def build_method(
     Raises:
         SertError: If a question set, a student or a file of rationales cannot be used.
     """
-    loaded, data = {} if loaded is None else loaded, {}
+    loaded, data, new = {} if loaded is None else loaded, {}, set[str]()
     for task, settings in config.tasks.items():
         key = f"{task} {settings.model_dump_json()}"
-        if is_new := key not in loaded:
+        if key not in loaded:
             loaded[key] = load_task(task, settings)
+            new.add(task)
             for doubt in loaded[key].doubts:
                 reporter.say(f"Warning: {task}: {doubt}")
         data[task] = loaded[key]
         check_task(task, data[task], config)
-        if is_new:
-            _check_rationales(data[task], settings, config, methods_of(task, config))
-    return [
+    tasks = [
         TaskMethod(task, config, data=data[task], out=out, reporter=reporter, prefix=prefix) for task in config.tasks
     ]
-
-
-def _check_rationales(data: TaskData, settings: TaskConfig, config: Config, methods: Sequence[Method]) -> None:
-    """Check early that a file of rationales answers some of the train questions, if they are to be trained on."""
-    if settings.rationales and config.teacher.kind == "recorded" and {"rd", "sert+rd"} & set(methods):
-        check_recorded(settings.rationales, data.split("train"), data.held_out)
+    for each in tasks:
+        if each.task in new:
+            each.check_rationales()
+    return tasks
 
 
 def check_calls(config: Config, tasks: Sequence[TaskMethod]) -> None:

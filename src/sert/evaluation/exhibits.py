@@ -94,7 +94,7 @@ def filtering_rows(result: TaskResults, config: Config) -> Iterator[Row]:
     A verifier scores the mined paths of the train questions, unless lanes were stopped early; a judge those paths of
     the first test questions that it was shown, which the rules are asked about here.
     """
-    if not _some_stopped(result):
+    if not result.some_stopped:
         for scorer in _verifier(result, result.train):
             yield from _left_after_rules(zip(result.paths, result.verdicts, strict=True), scorer)
     if result.judged_paths:
@@ -174,7 +174,7 @@ def budget_row(result: TaskResults, rules: RulesConfig) -> Row:
             counts["true"] += 1
             with_true.add(path.question_id)
     unknown = [] if _truth_is_known(result) else ["true", "questions_true"]
-    if _some_stopped(result):
+    if result.some_stopped:
         unknown += ["reasoned", "questions_reasoned"]
     row = {
         **_numbers(counts),
@@ -187,12 +187,7 @@ def budget_row(result: TaskResults, rules: RulesConfig) -> Row:
 
 
 def _truth_is_known(result: TaskResults) -> bool:
-    return result.verifier is not None and not _some_stopped(result)
-
-
-def _some_stopped(result: TaskResults) -> bool:
-    """Whether some of the mined paths are not decoded to their end, so that nobody knows what they would say."""
-    return any(path.stopped_early for path in result.paths)
+    return result.verifier is not None and not result.some_stopped
 
 
 def _numbers(counts: Mapping[str, Any]) -> Row:

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from statistics import fmean
 from typing import Any, Literal
 
@@ -83,6 +84,11 @@ class TaskResults:
     def trained_on(self) -> tuple[Sequence[Path] | StoredTable[Path], Sequence[Verdict]]:
         """Mined paths and verdicts that SERT was trained on; of several rounds those of the last one."""
         return self.last_round or (self.paths, self.verdicts)
+
+    @cached_property
+    def some_stopped(self) -> bool:
+        """Whether some of `paths` are not decoded to their end, so that nobody knows what they would say."""
+        return any(path.stopped_early for path in self.paths)
 
     def is_untrained(self, method: Method) -> bool:
         """Whether there were no examples to train a method on, so that it is the student it started from."""
