@@ -18,15 +18,15 @@ from transformers import GenerationConfig, GPT2Config, GPT2LMHeadModel, Trainer,
 from transformers.utils import logging
 
 from benchmarks.harness import Contestant, Timed
-from sert.config import MiningConfig, RulesConfig, StudentConfig, TaskConfig, TrainingConfig
+from sert.config.tree import MiningConfig, RulesConfig, StudentConfig, TaskConfig, TrainingConfig
+from sert.paths.filtering import filter_paths
 from sert.paths.mining import mine
-from sert.paths.selection import filter_paths
 from sert.records import Example
-from sert.student.decoding import Decoding, DecodingPrompt, decode
+from sert.student.decoding.engine import Decoding, DecodingPrompt, decode
 from sert.student.load import Student, make_student
-from sert.student.quantized import multiply_in_bfloat16, quantize_student
-from sert.student.training import train_student
-from sert.tasks.base import load_task
+from sert.student.speed.quantized import multiply_in_bfloat16, quantize_student
+from sert.student.training.loop import train_student
+from sert.tasks.load import load_task
 
 LANES = 25
 SAMPLING = {"top_k": 10, "top_p": 0.95}

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, get_args
 
-from sert.config import Method
+from sert.config.tree import Method
 from sert.report import cells
 from sert.report.grid_numbers import PATH_MEASURES
 

@@ -15,9 +15,9 @@ from typing import Any, NamedTuple, TypeVar
 
 from faulty_disk import Fault
 from nursery import Child, Ended, Nursery, environment
+from sert.runs.verify import verify
 from sert.store.artifacts import MANIFEST, open_artifact
 from sert.store.verification import find_damage
-from sert.upkeep import verify
 from waiting import readable
 
 ItemT = TypeVar("ItemT")

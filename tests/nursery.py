@@ -24,8 +24,8 @@ from typing import Any, NamedTuple, Self
 import sert.cli
 from faulty_disk import Disk, Fault
 from sert.errors import SertError
-from sert.signals import watch
 from sert.store.artifacts import run_lock
+from sert.terminal.signals import watch
 
 TRACEBACK = 99
 """Exit code of a child that met an exception no user should see."""

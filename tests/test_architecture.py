@@ -15,26 +15,26 @@ FILES = sorted(SOURCE.rglob("*.py"))
 # Imports run from higher layers to lower ones, or stay inside a room. The longest matching name counts.
 LAYERS = {
     "sert.errors": 0,
-    "sert.findings": 0,
+    "sert.doctor.finding": 0,
     "sert.records": 0,
     "sert.seeds": 0,
-    "sert.progress": 0,
-    "sert.signals": 0,
+    "sert.terminal.progress": 0,
+    "sert.terminal.signals": 0,
     "sert.lab": 0,  # where its demo configuration lies
     "sert.lab.world": 0,  # leaves: tasks ask about this world
     "sert.lab.corpus": 0,
-    "sert.config_section": 0,
-    "sert.config_endpoints": 1,
-    "sert.config": 2,
+    "sert.config.section": 0,
+    "sert.config.endpoints": 1,
+    "sert.config.tree": 2,
     "sert.files": 0,
-    "sert.config_places": 1,
-    "sert.config_names": 3,
-    "sert.config_files": 4,
+    "sert.config.explain": 1,
+    "sert.config.names": 3,
+    "sert.config.load": 4,
     "sert.store": 3,
     "sert.tasks": 4,
     "sert.lab.oracle": 5,  # these two read questions and answers as tasks do
     "sert.lab.verifier": 5,
-    "sert.grid": 5,
+    "sert.config.grid": 5,
     "sert.endpoint": 5,
     "sert.student": 6,
     "sert.lab.build": 7,  # trains a student
@@ -42,17 +42,17 @@ LAYERS = {
     "sert.teacher": 8,
     "sert.evaluation": 8,
     "sert.report": 8,
-    "sert.checks": 8,
-    "sert.stages": 8,
+    "sert.runs.checks": 8,
+    "sert.store.stage": 8,
     "sert.task_stages": 9,
     "sert.method": 10,
-    "sert.estimate": 9,
-    "sert.results": 11,
-    "sert.run_folders": 10,
-    "sert.showing": 10,
-    "sert.runs": 12,
-    "sert.reproduce": 13,
-    "sert.upkeep": 14,
+    "sert.runs.estimate": 9,
+    "sert.analysis.results": 11,
+    "sert.runs.folder": 10,
+    "sert.analysis.showing": 10,
+    "sert.runs.run": 12,
+    "sert.runs.reproduce": 13,
+    "sert.runs.verify": 14,
     "sert.cli": 15,
     "sert.__main__": 16,
     "sert": 15,  # the public names, of every room
@@ -60,11 +60,11 @@ LAYERS = {
 
 # Stages meet in folders. What one may still take from another is pure and has one definition for both.
 SHARED_BY_STAGES = {
-    ("sert.evaluation.metrics", "sert.paths.rules"): {"is_reasoned", "rep_n", "words_of"},  # predictions as paths are
-    ("sert.evaluation.summary", "sert.paths.rules"): {"is_reasoned"},
-    ("sert.evaluation.exhibits", "sert.paths.rules"): {"is_reasoned", "judge"},  # of paths that a judge was shown
-    ("sert.evaluation.exhibits", "sert.paths.selection"): {"select"},
-    ("sert.evaluation.summary", "sert.paths.selection"): {"funnel"},  # the same counts as in `funnel.json`
+    ("sert.evaluation.grading", "sert.paths.rules"): {"is_reasoned", "rep_n", "words_of"},  # predictions as paths are
+    ("sert.analysis.run_numbers", "sert.paths.rules"): {"is_reasoned"},
+    ("sert.analysis.path_counts", "sert.paths.rules"): {"is_reasoned", "judge"},  # of paths that a judge was shown
+    ("sert.analysis.path_counts", "sert.paths.filtering"): {"select"},
+    ("sert.analysis.run_numbers", "sert.paths.filtering"): {"funnel"},  # the same counts as in `funnel.json`
 }
 
 # Code that works on any question set knows nothing of the lab; these are the doors.
@@ -72,8 +72,8 @@ LAB_DOORS = {
     ("sert.tasks.lab", "sert.lab.world"),
     ("sert.teacher.sources", "sert.lab.oracle"),
     ("sert.teacher.sources", "sert.lab.world"),
-    ("sert.results", "sert.lab.verifier"),
-    ("sert.results", "sert.lab.world"),
+    ("sert.analysis.results", "sert.lab.verifier"),
+    ("sert.analysis.results", "sert.lab.world"),
     ("sert.cli.runs", "sert.lab"),
     ("sert.cli.listings", "sert.lab.build"),
 }
@@ -89,7 +89,7 @@ TORCH_MODULES = {
 
 UNSAFE_IMPORTS = {"pickle", "marshal", "shelve", "dill", "cloudpickle", "joblib"}
 UNSAFE_CALLS = {"eval", "exec", "torch.load", "pickle.load", "pickle.loads"}
-PRINTING_MODULES = {"sert.progress"}
+PRINTING_MODULES = {"sert.terminal.progress"}
 
 MAX_LINES = 350
 
@@ -175,7 +175,7 @@ def prints(tree: ast.AST) -> list[int]:
 
 
 def test_every_module_is_read_and_has_a_layer():
-    assert {"sert", "sert.method", "sert.student.decoding", "sert.lab.build"} <= TREES.keys()
+    assert {"sert", "sert.method", "sert.student.decoding.engine", "sert.lab.build"} <= TREES.keys()
     assert all(layer_of(module) >= 0 for module in TREES)
 
 
@@ -225,9 +225,9 @@ def test_modules_are_short(file):
     ("module", "code"),
     [
         ("sert.student.load", "from sert.paths import mining"),
-        ("sert.store.tables", "def late():\n    import sert.tasks.base"),
+        ("sert.store.tables", "def late():\n    import sert.tasks.load"),
         ("sert.teacher.rationales", "from sert.paths.rules import rep_n"),
-        ("sert.evaluation.summary", "from sert.paths.selection import filter_paths"),
+        ("sert.analysis.run_numbers", "from sert.paths.filtering import filter_paths"),
         ("sert.lab.world", "from sert.lab.build import STEPS"),
         ("sert.records", "import sert"),
     ],
@@ -242,7 +242,7 @@ def test_a_wrong_import_is_seen(module, code):
         "from torch import Tensor",
         "import torch.nn",
         "try:\n    import datasets\nexcept ImportError:\n    pass",
-        "from sert.student.training import loss_sum",
+        "from sert.student.training.loop import loss_sum",
         "class Late:\n    import transformers",
     ],
 )
@@ -302,7 +302,7 @@ print()
 
 def test_the_api_loads_no_torch_before_it_needs_a_model():
     code = """
-import sert, sert.tasks.base, sert.paths.rules, sert.report.page, sert.runs, sert.method
+import sert, sert.tasks.load, sert.paths.rules, sert.report.page, sert.runs.run, sert.method
 for name in sert.__all__:
     getattr(sert, name)
 """

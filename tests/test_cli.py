@@ -14,8 +14,8 @@ import pytest
 
 from sert.cli import cli
 from sert.errors import DataError
-from sert.estimate import Estimate
-from sert.run_folders import PlannedStage
+from sert.runs.estimate import Estimate
+from sert.runs.folder import PlannedStage
 
 ENVIRONMENT = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "COLUMNS": "100"}
 
@@ -211,7 +211,7 @@ def test_a_grid_guesses_in_fitting_units(
 ) -> None:
     planned = [PlannedStage("lab mine", "1 path", False, "lab-mine-0", [])]
     monkeypatch.setattr(
-        "sert.reproduce.plan_grid", lambda grid, *, out, reporter: (planned, Estimate(1, 5, 0, seconds, kept))
+        "sert.runs.reproduce.plan_grid", lambda grid, *, out, reporter: (planned, Estimate(1, 5, 0, seconds, kept))
     )
     cli(["reproduce", "lab", "--workers", "2", "--dry-run"], standalone_mode=False)
     out = capsys.readouterr().out

@@ -12,7 +12,7 @@ import pytest
 
 from fault_kinds import FaultScript
 from fault_server import FaultServer
-from sert.endpoint.standing import read_standing
+from sert.endpoint.replay import read_standing
 from sert.store.artifacts import open_artifact
 
 TEACH = "teach --task lab_choice --limit 6 --model teacher --out taught".split()

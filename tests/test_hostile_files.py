@@ -16,13 +16,13 @@ from typing import Any
 import pytest
 
 from hostile_support import name_shard, names_below
-from sert.config import TaskConfig
-from sert.config_files import load_config
+from sert.config.load import load_config
+from sert.config.tree import TaskConfig
 from sert.errors import ConfigError, DataError, SertError, TeacherError
 from sert.files import LONGEST_LINE
 from sert.records import Question
-from sert.student.examples import read_examples
-from sert.tasks.base import LONGEST_TEXT, load_task
+from sert.student.training.examples import read_examples
+from sert.tasks.load import LONGEST_TEXT, load_task
 from sert.teacher.recorded import read_recorded
 
 ROW = {"question_id": "a", "question": "Is ice cold?", "answer": "yes"}

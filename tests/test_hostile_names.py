@@ -10,15 +10,15 @@ import pytest
 import tomli_w
 
 from hostile_support import picture, sert, unprintable
-from sert.config import Config, TaskConfig
-from sert.config_files import load_config
+from sert.config.load import load_config
+from sert.config.tree import Config, TaskConfig
 from sert.errors import ConfigError, DataError
 from sert.records import Example, Prediction, Question, Rationale
 from sert.records import Path as MinedPath
-from sert.runs import plan, report_run, run
+from sert.runs.run import plan, report_run, run
 from sert.seeds import derive_seed
 from sert.store.tables import read_table
-from sert.tasks.base import load_task
+from sert.tasks.load import load_task
 
 _UP = [
     "..", "../x", "../../x", "../../../../tmp/x", "a/../../x", "a/b", "./x", "/x", "//x", "/tmp/x", "/etc/passwd",

@@ -10,10 +10,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from sert.config import TaskConfig
+from sert.config.tree import TaskConfig
 from sert.errors import DataError
-from sert.tasks import rows
-from sert.tasks.base import LONGEST_TEXT, load_task
+from sert.tasks import readers as rows
+from sert.tasks.load import LONGEST_TEXT, load_task
 
 
 def table(file: Path) -> Any:

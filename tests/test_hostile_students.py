@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from hostile_support import Payload, name_shard, names_below
-from sert.config import StudentConfig
+from sert.config.tree import StudentConfig
 from sert.errors import StudentError
 from sert.files import LARGEST_TEXT
 from sert.student.load import load_student, student_key

@@ -13,19 +13,19 @@ import pytest
 import tomli_w
 
 from hostile_support import is_whole, odd_texts, unprintable
-from sert.config import EvaluationConfig, PromptTemplates, RulesConfig, TaskConfig
-from sert.config_files import load_config
+from sert.config.load import load_config
+from sert.config.tree import EvaluationConfig, PromptTemplates, RulesConfig, TaskConfig
 from sert.errors import ConfigError, SertError
-from sert.evaluation.metrics import grade
+from sert.evaluation.grading import grade
 from sert.paths.rules import judge, perplexity, rep_n
-from sert.progress import printable
 from sert.records import Example, Prediction, Question, Rationale
 from sert.records import Path as MinedPath
 from sert.store.tables import read_table, write_table
-from sert.student.examples import read_examples
-from sert.tasks.base import LONGEST_TEXT, load_task
+from sert.student.training.examples import read_examples
+from sert.tasks.load import LONGEST_TEXT, load_task
 from sert.tasks.prompts import label_example, path_example, rationale_example
 from sert.teacher.recorded import read_recorded
+from sert.terminal.progress import printable
 
 COLUMNS = {"question_id": "id", "question": "q", "choices": "c", "answer": "a"}
 PLAIN = Question("q1", "t", "train", "Is ice cold?", (), "yes", "Question: Is ice cold?\nAnswer:")

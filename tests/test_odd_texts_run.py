@@ -10,15 +10,15 @@ import tomli_w
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from hostile_support import is_whole, odd_texts, sert, unprintable
-from sert.config import StudentConfig, TrainingConfig
-from sert.config_files import load_config
-from sert.progress import Terminal, printable
+from sert.config.load import load_config
+from sert.config.tree import StudentConfig, TrainingConfig
 from sert.records import Example, Question, Rationale
 from sert.report.examples import ShownPath, ShownPrediction
 from sert.report.page import write_report
-from sert.runs import RunResult, run
+from sert.runs.run import RunResult, run
 from sert.store.tables import read_table
-from sert.student.card import write_model_card
+from sert.student.training.model_card import write_model_card
+from sert.terminal.progress import Terminal, printable
 from tests_support import make_tokenizer
 
 COLUMNS = {"question_id": "id", "question": "q", "choices": "c", "answer": "a"}

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 import sert.lab
-from sert.endpoint.standing import read_standing
+from sert.endpoint.replay import read_standing
 from sert.records import Rationale
 from sert.store.artifacts import open_artifact
 from sert.store.tables import read_table

@@ -7,7 +7,8 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from sert.config import (
+    from sert.config.load import load_config
+    from sert.config.tree import (
         Config,
         EvaluationConfig,
         MiningConfig,
@@ -17,42 +18,41 @@ if TYPE_CHECKING:
         TeacherConfig,
         TrainingConfig,
     )
-    from sert.config_files import load_config
     from sert.errors import SertError
     from sert.evaluation.prediction import evaluate
+    from sert.paths.filtering import filter_paths
     from sert.paths.mining import mine
-    from sert.paths.selection import filter_paths
-    from sert.runs import report_run, run
+    from sert.runs.run import report_run, run
     from sert.store.artifacts import Artifact, open_artifact
-    from sert.student.examples import read_examples
-    from sert.student.stage import train, trained_student
-    from sert.tasks.base import load_task
+    from sert.student.training.examples import read_examples
+    from sert.student.training.stage import train, trained_student
+    from sert.tasks.load import load_task
     from sert.teacher.rationales import teach
 
 # Where each public name lives. Names are imported when they are first used: importing sert must not import torch.
 _HOMES = {
     "Artifact": "sert.store.artifacts",
-    "Config": "sert.config",
-    "EvaluationConfig": "sert.config",
-    "MiningConfig": "sert.config",
-    "RulesConfig": "sert.config",
+    "Config": "sert.config.tree",
+    "EvaluationConfig": "sert.config.tree",
+    "MiningConfig": "sert.config.tree",
+    "RulesConfig": "sert.config.tree",
     "SertError": "sert.errors",
-    "StudentConfig": "sert.config",
-    "TaskConfig": "sert.config",
-    "TeacherConfig": "sert.config",
-    "TrainingConfig": "sert.config",
+    "StudentConfig": "sert.config.tree",
+    "TaskConfig": "sert.config.tree",
+    "TeacherConfig": "sert.config.tree",
+    "TrainingConfig": "sert.config.tree",
     "evaluate": "sert.evaluation.prediction",
-    "filter_paths": "sert.paths.selection",
-    "load_config": "sert.config_files",
-    "load_task": "sert.tasks.base",
+    "filter_paths": "sert.paths.filtering",
+    "load_config": "sert.config.load",
+    "load_task": "sert.tasks.load",
     "mine": "sert.paths.mining",
     "open_artifact": "sert.store.artifacts",
-    "read_examples": "sert.student.examples",
-    "report_run": "sert.runs",
-    "run": "sert.runs",
+    "read_examples": "sert.student.training.examples",
+    "report_run": "sert.runs.run",
+    "run": "sert.runs.run",
     "teach": "sert.teacher.rationales",
-    "train": "sert.student.stage",
-    "trained_student": "sert.student.stage",
+    "train": "sert.student.training.stage",
+    "trained_student": "sert.student.training.stage",
 }
 
 __all__ = [

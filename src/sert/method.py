@@ -15,14 +15,14 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from sert.checks import check_endpoints, check_task, methods_of
-from sert.config import Config, Method
-from sert.progress import Reporter
+from sert.config.tree import Config, Method
 from sert.records import Example
-from sert.stages import Stage
+from sert.runs.checks import check_endpoints, check_task, methods_of
+from sert.store.stage import Stage
 from sert.task_stages import TaskStages, examples_in
-from sert.tasks.base import TaskData, load_task
+from sert.tasks.load import TaskData, load_task
 from sert.teacher.sources import check_recorded
+from sert.terminal.progress import Reporter
 
 
 class Snapshot(NamedTuple):

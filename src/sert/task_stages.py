@@ -8,24 +8,24 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from sert.config import Config, JudgeConfig, Method, MiningConfig, SelectionConfig, StudentConfig, TaskConfig
-from sert.config_endpoints import CallsConfig
-from sert.config_section import Section
-from sert.evaluation.judge import judge
+from sert.config.endpoints import CallsConfig
+from sert.config.section import Section
+from sert.config.tree import Config, JudgeConfig, Method, MiningConfig, SelectionConfig, StudentConfig, TaskConfig
 from sert.evaluation.prediction import describe_evaluation, evaluate, unlike_greedy, with_prompt
+from sert.judge.stage import judge
+from sert.paths.filtering import filter_paths
 from sert.paths.mining import mine
-from sert.paths.selection import filter_paths
-from sert.progress import Reporter, counted
 from sert.records import Example, Question
 from sert.seeds import derive_seed
-from sert.stages import NOTHING, Cost, Stage
 from sert.store.artifacts import Artifact, artifact_key, file_hash
+from sert.store.stage import NOTHING, Cost, Stage
 from sert.store.tables import read_table, records_key
 from sert.student.load import student_key
-from sert.student.stage import keep_untrained, train, trained_student
-from sert.tasks.base import TaskData
+from sert.student.training.stage import keep_untrained, train, trained_student
+from sert.tasks.load import TaskData
 from sert.tasks.prompts import label_example, teacher_prompt
 from sert.teacher.rationales import describe_teaching, teach
+from sert.terminal.progress import Reporter, counted
 
 CALLS = "calls"
 """Folder of a run with the logs of what was asked of its teacher and of its judge."""

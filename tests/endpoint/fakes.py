@@ -5,9 +5,9 @@ from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
 
-from sert.config_endpoints import CallsConfig, EndpointConfig, Price
+from sert.config.endpoints import CallsConfig, EndpointConfig, Price
 from sert.endpoint.calls import Call, Reply, TroubleError, Usage, make_call
-from sert.endpoint.log import CallLog
+from sert.endpoint.ledger import CallLog
 from sert.endpoint.money import Budget
 from sert.endpoint.pool import Pool
 from sert.endpoint.transport import Received

@@ -21,14 +21,14 @@ from fault_answers import prompt_of, text_for
 from fault_http import ApiError
 from fault_kinds import FaultScript
 from fault_server import FaultServer
-from sert.config_endpoints import CallsConfig, EndpointConfig, Price
-from sert.endpoint.batch import BatchLimits, settle_batches
-from sert.endpoint.batch_api import read_lines
+from sert.config.endpoints import CallsConfig, EndpointConfig, Price
+from sert.endpoint.batch.api import read_lines
+from sert.endpoint.batch.stage import BatchLimits, settle_batches
 from sert.endpoint.calls import Call, make_call
-from sert.endpoint.log import CallLog
+from sert.endpoint.ledger import CallLog
 from sert.endpoint.money import Budget
+from sert.endpoint.replay import read_standing
 from sert.endpoint.session import make_calls, open_calls
-from sert.endpoint.standing import read_standing
 from sert.endpoint.transport import OpenAITransport
 from sert.errors import BudgetError, ConfigError, EndpointError
 

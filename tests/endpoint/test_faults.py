@@ -11,9 +11,9 @@ import pytest
 from fault_answers import text_for
 from fault_kinds import FLAGGED, HARMLESS, REFUSED, TRANSIENT, FaultScript
 from fault_server import FaultServer
-from sert.config_endpoints import CallsConfig, EndpointConfig, Price
+from sert.config.endpoints import CallsConfig, EndpointConfig, Price
 from sert.endpoint.calls import Call, make_call
-from sert.endpoint.log import CallLog
+from sert.endpoint.ledger import CallLog
 from sert.endpoint.session import make_calls, open_calls
 from sert.errors import BudgetError, EndpointError
 

@@ -9,7 +9,7 @@ import pytest
 
 from endpoint.fakes import ENDPOINT, PRICE, FakeTransport, calls_of, reply, settle
 from sert.endpoint.calls import TroubleError, Usage, make_call
-from sert.endpoint.standing import read_standing
+from sert.endpoint.replay import read_standing
 from sert.endpoint.transport import Received
 from sert.errors import BudgetError, DiskError, EndpointError
 

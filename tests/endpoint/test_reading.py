@@ -4,7 +4,7 @@ from decimal import Decimal
 import pytest
 
 from endpoint.fakes import ENDPOINT
-from sert.config_endpoints import CallsConfig, EndpointConfig, Price
+from sert.config.endpoints import CallsConfig, EndpointConfig, Price
 from sert.endpoint.calls import Reply, TroubleError, Usage, make_call
 from sert.endpoint.money import Budget, check_money, cost_of, dollars
 from sert.endpoint.reading import headroom, read_error, read_reply, retry_after

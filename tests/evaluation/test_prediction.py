@@ -3,17 +3,17 @@ from typing import Any
 
 import pytest
 
-from sert.config import EvaluationConfig, MiningConfig, StudentConfig, TaskConfig, TrainingConfig
+from sert.config.tree import EvaluationConfig, MiningConfig, StudentConfig, TaskConfig, TrainingConfig
 from sert.errors import ConfigError, DataError
 from sert.evaluation.prediction import evaluate, with_prompt
 from sert.records import Example, Output, Prediction, Question
 from sert.store.artifacts import Artifact
 from sert.store.tables import read_table
-from sert.student.compat import generate_padded
+from sert.student.decoding.earlier_harness import generate_padded
 from sert.student.load import Student
-from sert.student.stage import train, trained_student
+from sert.student.training.stage import train, trained_student
 from sert.tasks.answers import extract_loose
-from sert.tasks.base import load_task
+from sert.tasks.load import load_task
 
 LAB = StudentConfig(path="lab", device="cpu", num_threads=1)
 ASKED = [

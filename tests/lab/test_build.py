@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from sert.config import StudentConfig
+from sert.config.tree import StudentConfig
 from sert.lab.build import build_lab_student, compare_with_shipped
 from sert.lab.world import ANIMALS, ATTRIBUTES, PEOPLE
 from sert.store.artifacts import Artifact

@@ -7,18 +7,18 @@ from pathlib import Path as FilePath
 import pytest
 import torch
 
-from sert.config import MiningConfig, RulesConfig, StudentConfig, TaskConfig
+from sert.config.tree import MiningConfig, RulesConfig, StudentConfig, TaskConfig
 from sert.errors import DataError
-from sert.paths import mining, selection
+from sert.paths import filtering, mining
+from sert.paths.filtering import filter_paths
 from sert.paths.mining import mine
-from sert.paths.selection import filter_paths
 from sert.records import Example, Path, Question
 from sert.store import tables
 from sert.store.tables import read_table
-from sert.student import decoding
-from sert.student.decoding_units import DecodingJob
+from sert.student.decoding import engine as decoding
+from sert.student.decoding.units import DecodingJob
 from sert.student.load import Student
-from sert.tasks.base import load_task
+from sert.tasks.load import load_task
 from tests_support import Census
 
 MINING = MiningConfig(branches=3, samples=4, max_new_tokens=40, keep_all=True, max_lanes=24)
@@ -169,7 +169,7 @@ def test_more_questions_hold_no_more_paths(
         with monkeypatch.context() as patch:
             patch.setattr(decoding, "Continuation", census.of(decoding.Continuation))
             patch.setattr(mining, "Path", census.of(Path))
-            patch.setattr(selection, "Path", census.of(Path))
+            patch.setattr(filtering, "Path", census.of(Path))
             mined = mine(many(questions, count), folder, out=out / "m", config=config, rules=RULES)
             filter_paths(mined, rules=RULES, out=out / "f")
         assert mined.counts["paths"] == count * 12

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from sert.config import RulesConfig
+from sert.config.tree import RulesConfig
 from sert.paths.rules import (
     REJECTED,
     RULES,

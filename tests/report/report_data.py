@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from typing import Any
 
-from sert.evaluation.judging.prompt import CRITERIA
+from sert.judge.prompt import CRITERIA
 from sert.report.examples import ShownPath, ShownPrediction
 
 HOSTILE = "<script>alert(1)</script></style>|`x`|\x1b[31m\u202etxt.exe\n# head $a_b$ [l](javascript:x) &amp; {{ 7*7 }}"

@@ -1,8 +1,8 @@
 import pytest
 from report_data import make_metrics
 
-from sert.config import RulesConfig
-from sert.evaluation.summary import TaskResults, summarize_tasks
+from sert.analysis.run_numbers import TaskResults, summarize_tasks
+from sert.config.tree import RulesConfig
 from sert.records import Prediction, Question
 from sert.report.table import comparison_table
 from sert.report.verdict import findings, is_significant

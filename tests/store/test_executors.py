@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from sert.errors import StudentError, WorkerError
-from sert.progress import Advance
 from sert.store.executors import Executor, LocalProcesses, ThisProcess, make_executor
 from sert.store.units import Unit, UnitStore
+from sert.terminal.progress import Advance
 
 UNITS = [Unit(number, (number,)) for number in range(6)]
 

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from sert.progress import Advance
 from sert.store.executors import LocalProcesses
 from sert.store.units import Unit, UnitStore
+from sert.terminal.progress import Advance
 
 
 @dataclass(frozen=True)

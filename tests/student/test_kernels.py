@@ -4,11 +4,12 @@ from typing import Any
 import pytest
 import torch
 
-from sert.student import quantized, sampling, stepping
-from sert.student.decoding import Continuation, Decoding, DecodingPrompt, decode
+from sert.student.decoding import sampling, stepping
+from sert.student.decoding.engine import Continuation, Decoding, DecodingPrompt, decode
 from sert.student.kernels import Caches, Kernels, compiled, pack, serves_width
 from sert.student.load import Student, make_student
-from sert.student.quantized import Int8Linear, multiply_in_bfloat16, quantize_rows, quantize_student
+from sert.student.speed import quantized
+from sert.student.speed.quantized import Int8Linear, multiply_in_bfloat16, quantize_rows, quantize_student
 from tests_support import make_tokenizer, tiny_gpt2, tiny_llama
 
 PROMPTS = ["Question: Is ice cold?\nAnswer:", "Why?", "Do birds fly? Say:"]

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from sert.config import StudentConfig
+from sert.config.tree import StudentConfig
 from sert.errors import StudentError
 from sert.student.load import load_student, make_student, resolve_student, student_key
 from tests_support import make_tokenizer, tiny_gpt2

@@ -2,9 +2,9 @@ import json
 
 import pytest
 
-from sert.config import TaskConfig
+from sert.config.tree import TaskConfig
 from sert.errors import DataError
-from sert.tasks.base import load_task
+from sert.tasks.load import load_task
 
 CHOICES = [{"label": label, "text": text} for label, text in zip("AB", ("oven", "hook"), strict=True)]
 COAT = {"id": "c1", "answerKey": "B", "question": {"stem": "Where do coats hang?", "choices": CHOICES}}

@@ -1,9 +1,9 @@
 import pytest
 
-from sert.config import TaskConfig
+from sert.config.tree import TaskConfig
 from sert.errors import DataError
 from sert.lab.world import kind_of, lab_world, split_questions
-from sert.tasks.base import load_task
+from sert.tasks.load import load_task
 
 
 @pytest.mark.parametrize(("task", "kind", "num_choices"), [("lab_yes_no", "yes_no", 0), ("lab_choice", "choice", 5)])

@@ -1,6 +1,6 @@
 import pytest
 
-from sert.config import PromptTemplates
+from sert.config.tree import PromptTemplates
 from sert.records import Question
 from sert.tasks.prompts import (
     fill,

@@ -3,10 +3,10 @@ import random
 
 import pytest
 
-from sert.config import TaskConfig
+from sert.config.tree import TaskConfig
 from sert.errors import DataError
-from sert.tasks.base import load_task
-from sert.tasks.near_duplicates import NearDuplicate
+from sert.tasks.duplicates import NearDuplicate
+from sert.tasks.load import load_task
 from sert.tasks.splits import LEAKED, NEARLY
 
 

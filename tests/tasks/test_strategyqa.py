@@ -2,9 +2,9 @@ import json
 
 import pytest
 
-from sert.config import TaskConfig
+from sert.config.tree import TaskConfig
 from sert.errors import DataError
-from sert.tasks.base import load_task
+from sert.tasks.load import load_task
 
 YES, NO = {"Yes": 1, "No": 0}, {"Yes": 0, "No": 1}
 BIG_BENCH = {

@@ -5,9 +5,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from sert.config import TaskConfig
+from sert.config.tree import TaskConfig
 from sert.errors import DataError
-from sert.tasks.base import load_task
+from sert.tasks.load import load_task
 
 TOOLS = {"question": "What cuts?", "choices": ["rope", "saw"], "answer": "saw"}
 WITH_CHOICES = {"choices": "choices"}

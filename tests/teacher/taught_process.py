@@ -7,9 +7,9 @@ import sys
 from pathlib import Path
 from typing import Any, Self
 
-from sert.config import TaskConfig, TeacherConfig
-from sert.config_endpoints import CallsConfig, EndpointConfig
-from sert.tasks.base import load_task
+from sert.config.endpoints import CallsConfig, EndpointConfig
+from sert.config.tree import TaskConfig, TeacherConfig
+from sert.tasks.load import load_task
 from sert.teacher.rationales import teach
 
 

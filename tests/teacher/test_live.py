@@ -12,13 +12,13 @@ import pytest
 
 from fault_kinds import FaultScript
 from fault_server import FaultServer
-from sert.config import PromptTemplates, TaskConfig, TeacherConfig
-from sert.config_endpoints import CallsConfig, EndpointConfig
+from sert.config.endpoints import CallsConfig, EndpointConfig
+from sert.config.tree import PromptTemplates, TaskConfig, TeacherConfig
 from sert.errors import ConfigError, TeacherError
 from sert.records import Example, Question, Rationale
 from sert.store.artifacts import Artifact
 from sert.store.tables import read_table
-from sert.tasks.base import load_task
+from sert.tasks.load import load_task
 from sert.teacher.live import own_answer
 from sert.teacher.rationales import describe_teaching, teach
 from teacher.taught_process import Nursery

@@ -5,15 +5,15 @@ from typing import Literal
 
 import pytest
 
-from sert.config import PromptTemplates, TaskConfig, TeacherConfig
+from sert.config.tree import PromptTemplates, TaskConfig, TeacherConfig
 from sert.errors import TeacherError
 from sert.lab.verifier import verify
 from sert.lab.world import lab_world
-from sert.progress import Silent
 from sert.records import Example, Question, Rationale
 from sert.store.tables import read_table
-from sert.tasks.base import load_task
+from sert.tasks.load import load_task
 from sert.teacher.rationales import rationale_examples, teach
+from sert.terminal.progress import Silent
 
 RECORDED = TeacherConfig(kind="recorded")
 

@@ -6,7 +6,6 @@ from typing import NoReturn
 
 import click
 
-from sert import signals
 from sert.cli.doctor import doctor_command
 from sert.cli.grids import reproduce
 from sert.cli.judges import judge_command
@@ -16,7 +15,8 @@ from sert.cli.stages import evaluate_command, filter_command, mine_command, trai
 from sert.cli.teachers import teach_command
 from sert.cli.upkeep import gc_command, verify_command
 from sert.errors import SertError
-from sert.progress import printable
+from sert.terminal import signals
+from sert.terminal.progress import printable
 
 EPILOG = """\b
 Exit codes: 0 done, 1 the system refuses a file, 2 wrong command line, 3 configuration, 4 data,

@@ -7,10 +7,10 @@ import click
 
 from sert.cli.options import JSON, SET, print_json, terminal, with_options
 from sert.cli.teachers import PriceType, endpoint_sections
-from sert.progress import printable
+from sert.terminal.progress import printable
 
 if TYPE_CHECKING:
-    from sert.findings import Finding
+    from sert.doctor.finding import Finding
 
 
 @click.command("doctor")
@@ -36,15 +36,15 @@ def doctor_command(url: str | None, overrides: tuple[str, ...], as_json: bool, *
     sert doctor --endpoint https://api.openai.com/v1 --model NAME --price 0.5,1.5 --max-cost 0.10 --json
     sert doctor --endpoint http://127.0.0.1:8000/v1 --model NAME --free --set teacher.calls.timeout=30
     """
-    from sert.config_files import stage_config
-    from sert.student.machine import examine_machine
+    from sert.config.load import stage_config
+    from sert.doctor.machine import examine_machine
 
     teacher = endpoint_sections(url, {**options, "max_tokens": None, "concurrency": None, "batch": None})
     tree = {"tasks": {"none": {"kind": "lab_yes_no"}}, "teacher": teacher}
     config = stage_config(tree, overrides=overrides, reads=("teacher",)).teacher
     endpoint: list[Finding] = []
     if config.endpoint is not None:
-        from sert.endpoint.probe import probe_endpoint
+        from sert.doctor.endpoint import probe_endpoint
 
         terminal().say(f"Probing {config.endpoint.url} ...")
         endpoint = probe_endpoint(config.endpoint, config.calls)

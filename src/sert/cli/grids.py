@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 import click
 
 from sert.cli.options import DRY_RUN, JSON, LIMIT, SET, OutFolder, print_json, terminal, with_options
-from sert.progress import counted, printable
+from sert.terminal.progress import counted, printable
 
 if TYPE_CHECKING:
-    from sert.estimate import Estimate
-    from sert.grid import Grid
+    from sert.config.grid import Grid
+    from sert.runs.estimate import Estimate
 
 
 @click.command()
@@ -49,7 +49,7 @@ def reproduce(
     sert reproduce lab --only filter --only rounds --dry-run
     sert reproduce paper --dry-run
     """
-    from sert.grid import load_grid
+    from sert.config.grid import load_grid
 
     if groups and no_variants:
         raise click.UsageError("--only names variants and --no-variants leaves all out; give one of them.")
@@ -59,7 +59,7 @@ def reproduce(
     if dry_run:
         return _print_plan(loaded, folder, workers, as_json)
     from sert.report.grid_texts import grid_terminal_table
-    from sert.reproduce import reproduce as run_grid
+    from sert.runs.reproduce import reproduce as run_grid
 
     result = run_grid(loaded, out=folder, workers=workers, reporter=terminal())
     if as_json:
@@ -70,7 +70,7 @@ def reproduce(
 
 
 def _print_plan(grid: "Grid", folder: Path, workers: int, as_json: bool) -> None:
-    from sert.reproduce import plan_grid
+    from sert.runs.reproduce import plan_grid
 
     stages, guess = plan_grid(grid, out=folder, reporter=terminal())
     if as_json:

@@ -7,7 +7,7 @@ import click
 
 from sert.cli.options import DRY_RUN, JSON, OUT, SET, config_of, given, print_json, print_plan, terminal, with_options
 from sert.cli.teachers import ENDPOINT, endpoint_sections
-from sert.progress import printable
+from sert.terminal.progress import printable
 
 
 @click.command("judge")
@@ -41,7 +41,7 @@ def judge_command(
     """
     sections = {**endpoint_sections(url, options), **given({"repeats": repeats, "limit": limit})}
     config = config_of({"task": "lab_yes_no"}, overrides, reads=("judge",), judge=sections)
-    from sert.evaluation.judge import judge, plan_judging
+    from sert.judge.stage import judge, plan_judging
 
     named = {folder.name: folder for folder in folders}
     if len(named) < len(folders):

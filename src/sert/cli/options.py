@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sert import signals
-from sert.progress import printable, readable
+from sert.terminal import signals
+from sert.terminal.progress import printable, readable
 
 if TYPE_CHECKING:
-    from sert.config import Config
-    from sert.progress import Reporter
+    from sert.config.tree import Config
     from sert.store.artifacts import Artifact
-    from sert.tasks.base import TaskData
+    from sert.tasks.load import TaskData
+    from sert.terminal.progress import Reporter
 
 
 def with_options(*options: Callable[[Any], Any]) -> Callable[[Any], Any]:
@@ -72,7 +72,7 @@ def config_of(
     options: Mapping[str, Any], overrides: tuple[str, ...], *, reads: tuple[str, ...], **sections: Any
 ) -> "Config":
     """Read one command's options and overrides as a configuration; `reads` names the sections it looks at."""
-    from sert.config_files import stage_config
+    from sert.config.load import stage_config
 
     task = given({"kind": options["task"], "data": options.get("data"), "limit": options.get("limit")})
     student = given({"path": options.get("student"), "dtype": options.get("dtype")})
@@ -92,7 +92,7 @@ def only_task(config: "Config") -> Any:
 
 def data_of(config: "Config") -> "TaskData":
     """Load a command's question set, and say what is doubtful in it."""
-    from sert.tasks.base import load_task
+    from sert.tasks.load import load_task
 
     name, settings = next(iter(config.tasks.items()))
     data = load_task(name, settings)
@@ -115,8 +115,8 @@ def questions_of(config: "Config", split: str) -> list[Any]:
 
 def terminal() -> "Reporter":
     """Report to the terminal, in the first of several processes only."""
-    from sert.progress import Silent, Terminal
-    from sert.student.stage import process_rank
+    from sert.student.training.stage import process_rank
+    from sert.terminal.progress import Silent, Terminal
 
     return Terminal(check=signals.raise_arrived) if process_rank() == 0 else Silent()
 
@@ -134,7 +134,7 @@ def print_plan(out: Path, as_json: bool, **work: Any) -> None:
 
 def print_artifact(artifact: "Artifact", as_json: bool, **extra: Any) -> None:
     """Print the counts of a finished folder, in the first of several processes only."""
-    from sert.student.stage import process_rank
+    from sert.student.training.stage import process_rank
 
     if process_rank() > 0:
         return

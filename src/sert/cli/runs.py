@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from sert.cli.options import DRY_RUN, JSON, LIMIT, SET, WORKERS, OutFolder, print_json, terminal, with_options
-from sert.progress import printable
+from sert.terminal.progress import printable
 
 
 @click.command()
@@ -59,8 +59,8 @@ def report_command(folder: Path, as_json: bool) -> None:
     """
     from sert.report.grid_texts import grid_terminal_table
     from sert.report.texts import terminal_table
-    from sert.reproduce import report_any
-    from sert.run_folders import GRID
+    from sert.runs.folder import GRID
+    from sert.runs.reproduce import report_any
 
     result = report_any(folder)
     if as_json:
@@ -76,9 +76,9 @@ def _with_workers(overrides: tuple[str, ...], workers: int | None) -> tuple[str,
 def _run(
     file: Path, out: Path | None, overrides: tuple[str, ...], limit: int | None, dry_run: bool, as_json: bool
 ) -> None:
-    from sert.config_files import load_config
+    from sert.config.load import load_config
     from sert.report.texts import terminal_table
-    from sert.runs import plan, run
+    from sert.runs.run import plan, run
 
     config = load_config(file, overrides=overrides, limit=limit)
     folder = out or Path("runs") / config.name

@@ -91,7 +91,7 @@ def filter_command(mined: Path, out: Path, overrides: tuple[str, ...], as_json: 
     sert filter mined --set rules.min_tokens=10 --set rules.max_rep_2=0.3 --out filtered-10
     sert filter mined --set 'selection.rules=["length"]' --set selection.order=random --out filtered-random
     """
-    from sert.paths.selection import filter_paths
+    from sert.paths.filtering import filter_paths
     from sert.store.artifacts import open_artifact
 
     config = config_of({"task": "lab_yes_no"}, overrides, reads=("rules", "selection"))
@@ -121,7 +121,7 @@ def train_command(
     sert train --examples filtered --student lab --set training.max_steps=50 --out sert-student
     sert train --examples taught --student sert-student/model --set training.epochs=3 --out distilled
     """
-    from sert.student.examples import read_examples
+    from sert.student.training.examples import read_examples
 
     reads = ("student", "training", "execution", "seed")
     config = config_of({"task": "lab_yes_no", **options}, overrides, reads=reads, seed=seed)
@@ -129,7 +129,7 @@ def train_command(
     if dry_run:
         steps = config.training.num_steps(len(found))
         return print_plan(out, as_json, examples=len(found), steps=steps, batch_size=config.training.batch_size)
-    from sert.student.stage import train
+    from sert.student.training.stage import train
 
     trained = train(
         found,
@@ -172,7 +172,7 @@ def evaluate_command(
     sert evaluate --task lab_choice --limit 20 --max-new-tokens 64 --set evaluation.votes=5 --seed 1 --out voted
     sert evaluate --task lab_choice --limit 20 --max-new-tokens 64 --set evaluation.harness=compat --out compat
     """
-    from sert.checks import check_votes
+    from sert.runs.checks import check_votes
 
     reads = ("tasks", "student", "evaluation", "mining", "rules", "execution", "seed")
     evaluation = given({"max_new_tokens": max_new_tokens})

@@ -85,7 +85,7 @@ def teach_command(
     kind = "recorded" if recorded else "endpoint" if url else "lab"
     teacher = {"kind": kind, **endpoint_sections(url, options)}
     config = config_of(options, overrides, reads=("tasks", "teacher"), teacher=teacher)
-    from sert.checks import LAB_KINDS
+    from sert.runs.checks import LAB_KINDS
 
     settings = only_task(config)
     if config.teacher.kind == "lab" and settings.kind not in LAB_KINDS:

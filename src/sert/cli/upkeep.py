@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 import click
 
 from sert.cli.options import JSON, print_json, terminal, with_options
-from sert.progress import counted, printable
+from sert.terminal.progress import counted, printable
 
 if TYPE_CHECKING:
-    from sert.upkeep import Verified
+    from sert.runs.verify import Verified
 
 
 @click.command("verify")
@@ -27,7 +27,7 @@ def verify_command(folder: Path, repair: bool, as_json: bool) -> None:
     sert verify runs/demo --repair
     """
     from sert.errors import DataError
-    from sert.upkeep import verify
+    from sert.runs.verify import verify
 
     found = verify(folder, repair=repair, reporter=terminal())
     if as_json:
@@ -71,7 +71,7 @@ def gc_command(folder: Path, delete: bool, as_json: bool) -> None:
     sert gc runs/demo
     sert gc runs/demo --delete
     """
-    from sert.upkeep import find_removable, remove
+    from sert.runs.verify import find_removable, remove
 
     found = find_removable(folder)
     if delete:

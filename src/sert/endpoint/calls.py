@@ -4,7 +4,7 @@ import hashlib
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
-from sert.config_endpoints import EndpointConfig
+from sert.config.endpoints import EndpointConfig
 from sert.store.artifacts import canonical_json
 
 PROTOCOL = 1

@@ -1,6 +1,6 @@
 """Whether failures are the endpoint's or a single call's, told by what came since the last answer."""
 
-from sert.config_endpoints import CallsConfig
+from sert.config.endpoints import CallsConfig
 from sert.endpoint.calls import TroubleError
 
 UNREACHABLE_ATTEMPTS = 3

@@ -3,7 +3,7 @@
 from decimal import ROUND_UP, Decimal
 from typing import NamedTuple
 
-from sert.config_endpoints import CallsConfig, Price
+from sert.config.endpoints import CallsConfig, Price
 from sert.endpoint.calls import Usage
 from sert.errors import ConfigError
 

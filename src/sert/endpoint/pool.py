@@ -8,13 +8,13 @@ import random
 from collections.abc import Callable, Iterable, Iterator
 from decimal import Decimal
 
-from sert.config_endpoints import CallsConfig
+from sert.config.endpoints import CallsConfig
 from sert.endpoint.calls import Call, TroubleError, Usage
-from sert.endpoint.doubts import cut_prompt, doubts_about
+from sert.endpoint.first_answer import cut_prompt, doubts_about
+from sert.endpoint.gate import Gate, Ticket
 from sert.endpoint.health import Health
-from sert.endpoint.log import CallLog
+from sert.endpoint.ledger import CallLog
 from sert.endpoint.money import Budget
-from sert.endpoint.pacing import Gate, Ticket
 from sert.endpoint.stops import budget_error, endpoint_error, excess_error
 from sert.endpoint.transport import Received, Transport
 from sert.errors import EndpointError, SertError

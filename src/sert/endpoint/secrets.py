@@ -4,7 +4,7 @@ import base64
 import os
 import urllib.parse
 
-from sert.config_endpoints import CallsConfig, EndpointConfig
+from sert.config.endpoints import CallsConfig, EndpointConfig
 from sert.errors import ConfigError
 
 NO_KEY = "none"

@@ -8,18 +8,18 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from sert.config_endpoints import CallsConfig, EndpointConfig
-from sert.endpoint.batch import settle_batches
+from sert.config.endpoints import CallsConfig, EndpointConfig
+from sert.endpoint.batch.stage import settle_batches
 from sert.endpoint.calls import Call, Usage
-from sert.endpoint.log import CallLog
+from sert.endpoint.ledger import CallLog
 from sert.endpoint.money import Budget, Estimate, check_money, cost_of, dollars
 from sert.endpoint.pool import Pool
+from sert.endpoint.replay import read_standing
 from sert.endpoint.secrets import check_url, read_key
-from sert.endpoint.standing import read_standing
 from sert.endpoint.transport import OpenAITransport
 from sert.errors import ConfigError
-from sert.progress import Reporter, Silent
 from sert.store.lock import run_lock
+from sert.terminal.progress import Reporter, Silent
 
 ENOUGH_ANSWERS = 10
 """Answers of which the mean is a better guess than a rule of thumb."""

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import IO, TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from sert.config_endpoints import CallsConfig, EndpointConfig
+from sert.config.endpoints import CallsConfig, EndpointConfig
 from sert.endpoint.calls import Call, Reply, TroubleError
 from sert.endpoint.reading import headroom, read_error, read_reply
 from sert.endpoint.secrets import Redactor, check_url, read_key

@@ -9,20 +9,20 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sert.config import APART, EvaluationConfig, ExecutionConfig, MiningConfig, RulesConfig, StudentConfig
+from sert.config.tree import APART, EvaluationConfig, ExecutionConfig, MiningConfig, RulesConfig, StudentConfig
 from sert.errors import ConfigError, DataError
-from sert.evaluation.metrics import grade, summarize
+from sert.evaluation.grading import grade, summarize
 from sert.evaluation.voting import count_votes
-from sert.progress import Reporter, Silent, counted
 from sert.records import Output, Prediction, Question
 from sert.store.artifacts import Artifact, Draft, commit
 from sert.store.executors import make_executor
 from sert.store.tables import records_key, write_table
 from sert.student.load import Texts, load_texts, student_key
 from sert.tasks.answers import extract_loose, reasoning_of
+from sert.terminal.progress import Reporter, Silent, counted
 
 if TYPE_CHECKING:
-    from sert.student.decoding_units import DecodingJob
+    from sert.student.decoding.units import DecodingJob
 
 Lanes = Callable[[int], Sequence[Any]]
 """Gives the decoded continuations of a row."""
@@ -45,7 +45,7 @@ def evaluate(
 
     A question gets one greedy output, or `config.votes` sampled ones that vote (see `sert.evaluation.voting`): then the
     prediction is the first output that gave the winning answer. What is sampled depends on (seed, question id, sample)
-    alone. With `config.harness = "compat"` the output is that of `sert.student.compat`.
+    alone. With `config.harness = "compat"` the output is that of `sert.student.decoding.earlier_harness`.
 
     Args:
         questions: What is asked; `Question.prompt` is the prompt, word for word.
@@ -130,8 +130,8 @@ def _job(
     sampling: MiningConfig,
     seed: int,
 ) -> "DecodingJob":
-    from sert.student.decoding import Decoding
-    from sert.student.decoding_units import DecodingJob
+    from sert.student.decoding.engine import Decoding
+    from sert.student.decoding.units import DecodingJob
 
     votes = config.votes > 1
     return DecodingJob(
@@ -161,11 +161,11 @@ def _decode(
     reporter: Reporter,
 ) -> Lanes:
     if config.harness == "compat":
-        from sert.student.compat import decode_compat
+        from sert.student.decoding.earlier_harness import decode_compat
 
         found = decode_compat(job, label=label, reporter=reporter)
         return lambda row: [found[row]]
-    from sert.student.decoding_units import decode_in_units
+    from sert.student.decoding.units import decode_in_units
 
     executor = make_executor(execution.workers)
     return decode_in_units(job, draft, executor=executor, label=label, reporter=reporter).lanes

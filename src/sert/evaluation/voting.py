@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from sert.records import Question
-from sert.tasks.canonical import canonical
+from sert.tasks.normalize import canonical
 
 
 class Vote(NamedTuple):

@@ -5,15 +5,15 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from sert.config import TrainingConfig
+from sert.config.tree import TrainingConfig
 from sert.lab.corpus import documents
 from sert.lab.oracle import write_rationale
 from sert.lab.world import LabQuestion, World, lab_world, split_questions
-from sert.progress import Reporter, Silent
 from sert.records import Example, Question
 from sert.seeds import derive_seed
 from sert.store.artifacts import Artifact, Draft, commit, file_hash
 from sert.student.load import LAB_STUDENT
+from sert.terminal.progress import Reporter, Silent
 
 VOCABULARY = 1024
 WIDTH, LAYERS, HEADS, POSITIONS = 128, 4, 4, 1024
@@ -69,7 +69,7 @@ def _pretrain(folder: Path, world: World, config: TrainingConfig, seed: int, rep
     from transformers import GPT2Config, GPT2LMHeadModel
 
     from sert.student.load import make_student
-    from sert.student.training import train_student
+    from sert.student.training.loop import train_student
 
     stream = documents(world, seed=seed)
     sample = list(itertools.islice(stream, TOKENIZER_DOCUMENTS))

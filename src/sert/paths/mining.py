@@ -10,19 +10,19 @@ from dataclasses import dataclass
 from pathlib import Path as FilePath
 from typing import TYPE_CHECKING, Any
 
-from sert.config import APART, ExecutionConfig, MiningConfig, PromptTemplates, RulesConfig, StudentConfig
+from sert.config.tree import APART, ExecutionConfig, MiningConfig, PromptTemplates, RulesConfig, StudentConfig
 from sert.errors import DataError
+from sert.paths.filtering import preference
 from sert.paths.rules import certain_reason, judge, least_rep_2, perplexity, rep_n
-from sert.paths.selection import preference
-from sert.progress import Advance, Reporter, Silent
 from sert.records import Path, Question
 from sert.store.artifacts import Artifact, Draft, commit
 from sert.store.executors import make_executor
 from sert.store.tables import records_key, write_table
 from sert.student.load import Student, Texts, load_texts, student_key
+from sert.terminal.progress import Advance, Reporter, Silent
 
 if TYPE_CHECKING:
-    from sert.student.decoding_units import DecodedRows, DecodingJob
+    from sert.student.decoding.units import DecodedRows, DecodingJob
 
 
 def mine(
@@ -65,7 +65,7 @@ def mine(
         raise DataError(f"{label}: there are no questions to mine.")
 
     def fill(draft: Draft) -> Mapping[str, Any]:
-        from sert.student.decoding_units import decode_in_units
+        from sert.student.decoding.units import decode_in_units
 
         job = _job(questions, student, config=config, rules=rules, seed=seed)
         teller = reporter or Silent()
@@ -93,8 +93,8 @@ def mine(
 def _job(
     questions: Sequence[Question], student: StudentConfig, *, config: MiningConfig, rules: RulesConfig, seed: int
 ) -> "DecodingJob":
-    from sert.student.decoding import Decoding
-    from sert.student.decoding_units import DecodingJob
+    from sert.student.decoding.engine import Decoding
+    from sert.student.decoding.units import DecodingJob
 
     return DecodingJob(
         student,

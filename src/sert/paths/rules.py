@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Hashable, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
-from sert.config import RULES, RulesConfig
+from sert.config.tree import RULES, RulesConfig
 from sert.records import LETTERS, Path, Question, Verdict
 from sert.tasks.answers import extract_strict, is_correct, reasoning_of
 

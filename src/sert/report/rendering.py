@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from sert.progress import printable
 from sert.report import cells
 from sert.report.examples import ShownPath, ShownPrediction
+from sert.terminal.progress import printable
 
 
 class PathGroup(NamedTuple):

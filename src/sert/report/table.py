@@ -10,9 +10,9 @@ from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from sert.progress import printable
 from sert.report import cells
 from sert.report.verdict import significance
+from sert.terminal.progress import printable
 
 Metrics = Mapping[str, Any]
 

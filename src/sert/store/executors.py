@@ -17,9 +17,9 @@ from multiprocessing import connection, get_context, parent_process
 from typing import Any, Protocol
 
 from sert.errors import SertError, WorkerError
-from sert.progress import Advance
 from sert.store.disk import writing
 from sert.store.units import Unit, UnitStore
+from sert.terminal.progress import Advance
 
 Run = Callable[[Unit, Advance], bytes]
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sert.config import StudentConfig
+from sert.config.tree import StudentConfig
 from sert.errors import OutOfMemoryError, StudentError
 from sert.files import LARGEST_TEXT, check_file, read_whole
 from sert.store.artifacts import content_key, file_hash
@@ -160,7 +160,7 @@ def load_student(config: StudentConfig, *, worker: int = 0) -> Student:
     from transformers import AutoModelForCausalLM
     from transformers.utils.logging import disable_progress_bar
 
-    from sert.student.memory import is_out_of_memory
+    from sert.student.speed.memory import is_out_of_memory
 
     disable_progress_bar()  # its bars for each file read or written would tear our own
     if config.num_threads is not None:
@@ -184,7 +184,7 @@ def load_student(config: StudentConfig, *, worker: int = 0) -> Student:
             raise OutOfMemoryError(f"The memory of {config.device!r} does not hold {config.path!r}.") from None
         raise StudentError(f"The device {config.device!r} cannot be used here: {error} Use auto or cpu.") from None
     if config.dtype in ("int8", "bfloat16"):
-        from sert.student.quantized import multiply_in_bfloat16, quantize_student
+        from sert.student.speed.quantized import multiply_in_bfloat16, quantize_student
 
         (quantize_student if config.dtype == "int8" else multiply_in_bfloat16)(model)
     return make_student(model, texts.tokenizer, name=config.path)

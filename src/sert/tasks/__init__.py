@@ -1,6 +1,6 @@
 """Question sets, their prompts, and how their answers are read."""
 
-from sert.config import TaskKind
+from sert.config.tree import TaskKind
 
 TASK_KINDS: dict[TaskKind, str] = {
     "strategyqa": "StrategyQA: yes/no, implicit steps (BIG-bench task.json, the release file, or a hub set)",

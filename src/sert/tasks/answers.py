@@ -13,7 +13,7 @@ import unicodedata
 from collections.abc import Sequence
 
 from sert.records import LETTERS, Question
-from sert.tasks.canonical import NUMBER, QUOTES, WRAPPING, canonical, is_number, tidied
+from sert.tasks.normalize import NUMBER, QUOTES, WRAPPING, canonical, is_number, tidied
 
 ANSWER_PHRASE = "So the answer is"
 

@@ -18,10 +18,10 @@ import string
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from sert.config import TaskConfig
+from sert.config.tree import TaskConfig
 from sert.errors import DataError
 from sert.records import Split
-from sert.tasks.rows import Record, Row, column, read_jsonl, read_splits, shorten
+from sert.tasks.readers import Record, Row, column, read_jsonl, read_splits, shorten
 
 TEST_SPLIT = "validation"
 HUB_ID = "tau/commonsense_qa"

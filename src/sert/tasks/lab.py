@@ -11,10 +11,10 @@ student is made from.
 
 from collections.abc import Iterator
 
-from sert.config import TaskConfig
+from sert.config.tree import TaskConfig
 from sert.lab.world import lab_world, split_questions
 from sert.records import Split
-from sert.tasks.rows import Row
+from sert.tasks.readers import Row
 
 SPLITS: tuple[Split, ...] = ("train", "test")
 

@@ -9,7 +9,7 @@ With the default templates, a question of two choices and what is made of it:
 import re
 from collections.abc import Mapping, Sequence
 
-from sert.config import PromptTemplates
+from sert.config.tree import PromptTemplates
 from sert.records import LETTERS, Example, Question
 from sert.tasks.answers import reasoning_of
 

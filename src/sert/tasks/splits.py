@@ -4,12 +4,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
-from sert.config import TaskConfig
+from sert.config.tree import TaskConfig
 from sert.errors import DataError
 from sert.records import Question, Split
 from sert.seeds import derive_seed
+from sert.tasks.duplicates import NearDuplicate, find_near_duplicates
 from sert.tasks.folding import fold, question_key
-from sert.tasks.near_duplicates import NearDuplicate, find_near_duplicates
 
 LEAKED = "train question also in the test split"
 NEARLY = {

@@ -12,10 +12,10 @@ An instance of the official release file, and of a hub set such as `ChilleD/Stra
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
-from sert.config import TaskConfig
+from sert.config.tree import TaskConfig
 from sert.errors import DataError
 from sert.records import Split
-from sert.tasks.rows import Record, Row, column, read_json, read_splits, row_id, shorten
+from sert.tasks.readers import Record, Row, column, read_json, read_splits, row_id, shorten
 
 TEST_SPLIT = "test"
 HUB_ID = "ChilleD/StrategyQA"

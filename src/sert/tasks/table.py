@@ -16,9 +16,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from sert.config import TaskConfig
+from sert.config.tree import TaskConfig
 from sert.errors import DataError
-from sert.tasks.rows import (
+from sert.tasks.readers import (
     Record,
     Row,
     all_names,

@@ -3,10 +3,10 @@
 import re
 from collections.abc import Iterator, Sequence
 
-from sert.config import PromptTemplates
-from sert.config_endpoints import EndpointConfig
+from sert.config.endpoints import EndpointConfig
+from sert.config.tree import PromptTemplates
 from sert.endpoint.calls import Call, Reply, make_call
-from sert.endpoint.log import CallLog, Quarantined
+from sert.endpoint.ledger import CallLog, Quarantined
 from sert.endpoint.secrets import check_url
 from sert.records import Question, Rationale
 from sert.tasks.answers import ANSWER_PHRASE, extract_strict, is_correct

@@ -11,10 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sert.config import PromptTemplates, TeacherConfig
+from sert.config.tree import PromptTemplates, TeacherConfig
 from sert.endpoint.session import plan_calls
 from sert.errors import ConfigError, TeacherError
-from sert.progress import Reporter, Silent, counted
 from sert.records import Example, Question, Rationale
 from sert.store.artifacts import Artifact, Draft, artifact_key, commit, discard, file_hash
 from sert.store.tables import records_key, write_table
@@ -22,6 +21,7 @@ from sert.tasks.prompts import rationale_example
 from sert.teacher.guard import refuse_test_questions
 from sert.teacher.live import rationale_calls
 from sert.teacher.sources import Source, open_source
+from sert.terminal.progress import Reporter, Silent, counted
 
 
 def teach(

@@ -6,16 +6,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sert.config import PromptTemplates, TeacherConfig
-from sert.config_endpoints import EndpointConfig
-from sert.endpoint.log import CallLog, Quarantined
+from sert.config.endpoints import EndpointConfig
+from sert.config.tree import PromptTemplates, TeacherConfig
+from sert.endpoint.ledger import CallLog, Quarantined
 from sert.endpoint.session import make_calls, open_calls
 from sert.errors import TeacherError
-from sert.progress import Reporter
 from sert.records import Question, Rationale
 from sert.tasks.prompts import teacher_prompt
 from sert.teacher.live import rationale_calls, read_quarantined, read_rationales
 from sert.teacher.recorded import read_recorded
+from sert.terminal.progress import Reporter
 
 
 @dataclass(frozen=True)

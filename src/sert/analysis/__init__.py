@@ -1,0 +1,1 @@
+"""From the folders of stages to the numbers of a report."""

@@ -1,0 +1,154 @@
+"""Comparisons over the seeds of a grid: methods with each other, variants with what they vary.
+
+The comparisons of methods are one family for Holm's correction, those of variants another, those of means a third,
+those at each number of rationales a fourth.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+from typing import Any
+
+from sert.analysis.run_numbers import COMPARED
+from sert.config.grid import MAIN
+from sert.config.tree import Method
+from sert.stats.holm import holm
+from sert.stats.means import averages_over_seeds, paired_bootstrap
+from sert.stats.seeds import paired_over_seeds
+from sert.stats.shares import smallest_detectable_difference
+
+TEST = "exact sign flips of the mean over seeds, paired by question"
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one student of one seed did on the test questions, in their order.
+
+    Attributes:
+        correct: Of the snapshot that is compared.
+        correct_last: Of the last snapshot, which variants are compared by.
+        lengths: Tokens of the reasoning.
+        repetitions: Unigram repetition of the reasoning, None where there is none.
+        trained: False where there were no examples to train it on.
+    """
+
+    student: str
+    task: str
+    variant: str
+    method: Method
+    seed: int
+    correct: Sequence[bool]
+    correct_last: Sequence[bool]
+    lengths: Sequence[float | None]
+    repetitions: Sequence[float | None]
+    trained: bool = True
+
+
+Cell = tuple[str, str, str, Method]
+
+
+def compare_main(outcomes: Iterable[Outcome]) -> list[Row]:
+    """Compare the methods with each other, each pair on the same seeds and questions."""
+    cells = _by_cell(outcomes)
+    rows = []
+    for student, task in _places(cells):
+        for a, b in COMPARED:
+            ours, theirs = cells.get((student, task, MAIN, a)), cells.get((student, task, MAIN, b))
+            if ours and theirs:
+                labels = {"student": student, "task": task, "group": None, "a": a, "b": b, "method": None}
+                rows.append(_difference(labels, ours, theirs, kept="correct"))
+    return _corrected(rows)
+
+
+def compare_variants(outcomes: Iterable[Outcome], groups: Mapping[str, str | None]) -> list[Row]:
+    """Compare each variant with what it varies, at their last epochs, on the seeds that the variant was run with."""
+    cells = _by_cell(outcomes)
+    rows = []
+    for (student, task, variant, method), ours in cells.items():
+        main = cells.get((student, task, MAIN, method))
+        if variant == MAIN or not main:
+            continue
+        same = {seed: outcome for seed, outcome in main.items() if seed in ours}
+        labels = {"student": student, "task": task, "group": groups[variant], "a": variant, "b": MAIN, "method": method}
+        rows.append(_difference(labels, ours, same, kept="correct_last"))
+    return _corrected(rows)
+
+
+def compare_amounts(outcomes: Iterable[Outcome], amounts: Iterable[Row]) -> list[Row]:
+    """Compare SERT+RD with RD at each number of rationales, after the last epoch.
+
+    Args:
+        outcomes: Those of main and of the variants with fewer rationales, and any others.
+        amounts: Rows that say how many `rationales` each `student`, `task` and `variant` was trained on, main first. Of
+            variants with as many the first is compared.
+    """
+    cells = _by_cell(outcomes)
+    variants: dict[tuple[str, str, int], str] = {}
+    for row in amounts:
+        variants.setdefault((row["student"], row["task"], row["rationales"]), row["variant"])
+    rows = []
+    for (student, task, rationales), variant in sorted(variants.items()):
+        ours, theirs = (cells.get((student, task, variant, method)) for method in ("sert+rd", "rd"))
+        if ours and theirs:
+            labels = {"student": student, "task": task, "rationales": rationales, "a": "sert+rd", "b": "rd"}
+            rows.append(_difference(labels, ours, theirs, kept="correct_last"))
+    return _corrected(rows)
+
+
+def compare_means(outcomes: Iterable[Outcome]) -> list[Row]:
+    """Compare lengths and repetition between methods; the unit is the question, averaged over seeds."""
+    cells = _by_cell(outcomes)
+    rows: list[Row] = []
+    for student, task in _places(cells):
+        for a, b in COMPARED:
+            ours, theirs = cells.get((student, task, MAIN, a)), cells.get((student, task, MAIN, b))
+            if not ours or not theirs:
+                continue
+            for measure, kept in (("mean_length", "lengths"), ("repetition", "repetitions")):
+                both = [(getattr(ours[seed], kept), getattr(theirs[seed], kept)) for seed in ours if seed in theirs]
+                found = paired_bootstrap(*averages_over_seeds(both), seed=0)
+                if found.p_value is not None:
+                    labels = {"student": student, "task": task, "a": a, "b": b, "measure": measure}
+                    ends = {"difference": found.difference, "ci95": [found.low, found.high]}
+                    rows.append({**labels, **ends, "p_value": found.p_value, "n": found.n})
+    return _corrected(rows)
+
+
+def _by_cell(outcomes: Iterable[Outcome]) -> dict[Cell, dict[int, Outcome]]:
+    cells: dict[Cell, dict[int, Outcome]] = {}
+    for outcome in outcomes:
+        cell = (outcome.student, outcome.task, outcome.variant, outcome.method)
+        cells.setdefault(cell, {})[outcome.seed] = outcome
+    return cells
+
+
+def _places(cells: Iterable[Cell]) -> list[tuple[str, str]]:
+    return list(dict.fromkeys((student, task) for student, task, _, _ in cells))
+
+
+def _difference(labels: Row, ours: Mapping[int, Outcome], theirs: Mapping[int, Outcome], *, kept: str) -> Row:
+    seeds = sorted(ours.keys() & theirs.keys())
+    a, b = ([getattr(side[seed], kept) for seed in seeds] for side in (ours, theirs))
+    found = paired_over_seeds(a, b)
+    disagree = fmean(fmean(x != y for x, y in zip(left, right, strict=True)) for left, right in zip(a, b, strict=True))
+    sides = ((labels["a"], ours), (labels["b"], theirs))
+    return {
+        **labels,
+        "difference": found.difference,
+        "ci95": [found.low, found.high],
+        "p_value": found.p_value,
+        "seeds": len(seeds),
+        "by_seed": [fmean(x - y for x, y in zip(left, right, strict=True)) for left, right in zip(a, b, strict=True)],
+        "sd": found.by_seed.sd,
+        "ci95_seeds": list(found.by_seed.interval) if found.by_seed.interval else None,
+        "n": found.n,
+        "detectable": smallest_detectable_difference(found.n, disagree) if disagree else None,
+        "test": TEST if len(seeds) > 1 else "exact McNemar, paired by question",
+        "untrained": [label for label, side in sides if not all(side[seed].trained for seed in seeds)],
+    }
+
+
+def _corrected(rows: list[Row]) -> list[Row]:
+    return [{**row, "p_holm": p} for row, p in zip(rows, holm([row["p_value"] for row in rows]), strict=True)]

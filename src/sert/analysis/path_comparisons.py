@@ -1,0 +1,101 @@
+"""Comparisons of mined paths: shapes of mining at equal budget, and what the rules select with what was mined.
+
+The unit is the question, averaged over seeds. All comparisons of a grid are one family for Holm's correction.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+from typing import Any
+
+from sert.analysis.run_numbers import TaskResults
+from sert.config.grid import MAIN
+from sert.stats.holm import holm
+from sert.stats.means import averages_over_seeds, paired_bootstrap
+
+MINED, SELECTED = "mined", "selected"
+TRUE_SHARE, QUESTIONS_TRUE, QUESTIONS_KEPT = "true_share", "questions_true", "questions_kept"
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class MinedPaths:
+    """What one mining is worth, question by question, in the order of the train questions.
+
+    Attributes:
+        questions_kept: Whether a path of the question is kept, 0 or 1.
+        true_share: Share of its paths that is true; empty where nobody can say, or paths were stopped early.
+        selected_true: Whether its selected path is true; None where none is selected.
+    """
+
+    student: str
+    task: str
+    variant: str
+    seed: int
+    questions_kept: Sequence[float]
+    true_share: Sequence[float]
+    selected_true: Sequence[float | None]
+
+    @property
+    def questions_true(self) -> list[float]:
+        """Whether a path of the question is true, 0 or 1."""
+        return [float(share > 0) for share in self.true_share]
+
+
+def mined_paths(result: TaskResults, *, student: str, variant: str, seed: int) -> MinedPaths:
+    """Look at the mined paths of one run."""
+    by_id = {question.question_id: question for question in result.train}
+    truths: dict[str, list[bool]] = defaultdict(list)
+    selected: dict[str, float] = {}
+    kept: set[str] = set()
+    known = result.verifier is not None
+    for path, verdict in zip(result.paths, result.verdicts, strict=True):
+        known = known and not path.stopped_early
+        if verdict.reason is None:
+            kept.add(path.question_id)
+        if known and result.verifier is not None:
+            is_true = result.verifier(by_id[path.question_id], path.text)
+            truths[path.question_id].append(is_true)
+            if verdict.selected:
+                selected[path.question_id] = float(is_true)
+    return MinedPaths(
+        student=student,
+        task=result.task,
+        variant=variant,
+        seed=seed,
+        questions_kept=[float(name in kept) for name in by_id],
+        true_share=[fmean(truths[name]) for name in by_id] if known else [],
+        selected_true=[selected.get(name) for name in by_id] if known else [],
+    )
+
+
+def compare_paths(mined: Iterable[MinedPaths]) -> list[Row]:
+    """Compare what was selected with what was mined, and main with each other shape, on the seeds that both have."""
+    cells: dict[tuple[str, str, str], dict[int, MinedPaths]] = defaultdict(dict)
+    for each in mined:
+        cells[each.student, each.task, each.variant][each.seed] = each
+    rows = []
+    for (student, task, variant), theirs in cells.items():
+        about = {"student": student, "task": task}
+        main = cells.get((student, task, MAIN), {})
+        if variant == MAIN:
+            pairs = [(each.selected_true, each.true_share) for each in main.values()]
+            rows += _difference({**about, "a": SELECTED, "b": MINED, "measure": TRUE_SHARE}, pairs)
+            continue
+        for measure in (TRUE_SHARE, QUESTIONS_TRUE, QUESTIONS_KEPT):
+            both = [(main[seed], each) for seed, each in theirs.items() if seed in main]
+            pairs = [(getattr(ours, measure), getattr(other, measure)) for ours, other in both]
+            rows += _difference({**about, "a": MAIN, "b": variant, "measure": measure}, pairs)
+    return [{**row, "p_holm": p} for row, p in zip(rows, holm([row["p_value"] for row in rows]), strict=True)]
+
+
+def _difference(about: Row, pairs: Sequence[tuple[Sequence[float | None], Sequence[float | None]]]) -> list[Row]:
+    """Compare over the seeds where both are known."""
+    known = [(ours, theirs) for ours, theirs in pairs if ours and theirs]
+    found = paired_bootstrap(*averages_over_seeds(known), seed=0)
+    if found.p_value is None:
+        return []
+    ends = {"difference": found.difference, "ci95": [found.low, found.high]}
+    return [{**about, **ends, "p_value": found.p_value, "n": found.n, "seeds": len(known)}]

@@ -1,0 +1,96 @@
+"""What the finished stages of a task left, read for a report."""
+
+from collections.abc import Callable
+from functools import cache, partial
+from typing import TYPE_CHECKING
+
+from sert.analysis.epochs import SnapshotOutputs, choose_epochs
+from sert.analysis.run_numbers import TaskResults
+from sert.config.tree import Method
+from sert.judge.scores import path_scores
+from sert.method import TaskMethod
+from sert.records import Judgement, Path, Prediction, Question, Verdict
+from sert.runs.checks import LAB_KINDS
+from sert.store.stage import Stage
+from sert.store.tables import StoredTable, read_table
+
+if TYPE_CHECKING:
+    from sert.lab.verifier import Verification
+
+
+def read_results(method: TaskMethod) -> TaskResults:
+    """Read what the stages of a task left. Every stage must be finished."""
+    training = {name: stage.result().counts for name, stage in method.trained.items()}
+    snapshots = {name: _snapshots_of(method, name) for name in method.snapshots}
+    verification = _lab_verification() if method.settings.kind in LAB_KINDS else None
+    choice = method.config.evaluation.epoch_choice
+    chosen = {
+        name: each.predictions for name in snapshots for each in choose_epochs(snapshots[name]) if each.choice == choice
+    }
+    return TaskResults(
+        task=method.task,
+        train=method.train_questions,
+        dev=method.dev_questions,
+        test=method.test_questions,
+        left_out=method.data.left_out,
+        near_duplicates=method.data.near_duplicates,
+        doubts=method.data.doubts,
+        paths=_paths_of(method.mined) if method.mined else (),
+        verdicts=_verdicts_of(method.filtered) if method.filtered else [],
+        last_round=_last_round_of(method),
+        rationales=int(method.taught.result().counts["rationales"]) if method.taught else None,
+        predictions={
+            name: chosen[name] if name in chosen else _predictions_of(stage) for name, stage in method.evaluated.items()
+        },
+        snapshots=snapshots,
+        epoch_choice=choice,
+        harness=method.config.evaluation.harness,
+        votes=method.config.evaluation.votes,
+        training=training,
+        probes={decoding: _paths_of(stage) for decoding, stage in method.probes.items()},
+        scored={decoding: _paths_of(stage) for decoding, stage in method.scored.items()},
+        judged=method.judged.result().counts if method.judged else None,
+        judged_paths=path_scores(_judgements_of(method.judged_paths)) if method.judged_paths else None,
+        verifier=(lambda question, text: verification(question, text).true) if verification else None,
+        scorer=(lambda question, text: verification(question, text).score) if verification else None,
+    )
+
+
+def _snapshots_of(method: TaskMethod, name: Method) -> list[SnapshotOutputs]:
+    snapshots = method.snapshots[name]
+    steps = method.trained[name].result().counts.get("snapshot_steps", [0] * len(snapshots))
+    return [
+        SnapshotOutputs(step, _predictions_of(snapshot.dev) if snapshot.dev else None, _predictions_of(snapshot.test))
+        for step, snapshot in zip(steps, snapshots, strict=True)
+    ]
+
+
+def _paths_of(stage: Stage) -> StoredTable[Path]:
+    return StoredTable(stage.result().file("paths.parquet"), Path)
+
+
+def _verdicts_of(stage: Stage) -> list[Verdict]:
+    return read_table(stage.result().file("verdicts.parquet"), Verdict)
+
+
+def _last_round_of(method: TaskMethod) -> tuple[StoredTable[Path], list[Verdict]] | None:
+    if method.last_round is None:
+        return None
+    mined, filtered = method.last_round
+    return _paths_of(mined), _verdicts_of(filtered)
+
+
+def _predictions_of(stage: Stage) -> list[Prediction]:
+    return read_table(stage.result().file("predictions.parquet"), Prediction)
+
+
+def _judgements_of(stage: Stage) -> StoredTable[Judgement]:
+    return StoredTable(stage.result().file("judgements.parquet"), Judgement)
+
+
+def _lab_verification() -> "Callable[[Question, str], Verification]":
+    """Make what verifies a path of the lab; tables and figures ask for the same ones again."""
+    from sert.lab.verifier import verify
+    from sert.lab.world import lab_world
+
+    return cache(partial(verify, lab_world()))

@@ -1,0 +1,291 @@
+"""One typed tree of settings. `sert.config.load` reads it from TOML.
+
+Each default is the paper's value where it states one; `docs/paper_index.md` gives the source of each.
+"""
+
+import math
+from typing import Annotated, Literal, get_args
+
+from pydantic import Field
+
+from sert.config.endpoints import CallsConfig, EndpointConfig
+from sert.config.section import FilePath, PositiveInt, Section, Share
+
+Method = Literal["zero_shot", "finetune", "sert", "rd", "sert+rd"]
+METHODS: tuple[Method, ...] = get_args(Method)
+Rule = Literal["imitation", "option_repetition", "direct_response", "length", "repetition", "perplexity"]
+RULES: tuple[Rule, ...] = get_args(Rule)
+"""The rules in the order in which they are asked: the paper's."""
+TaskKind = Literal["strategyqa", "commonsenseqa", "table", "lab_yes_no", "lab_choice"]
+
+
+class PromptTemplates(Section):
+    """Prompts as data. `{question}`, `{choices}`, `{path}`, `{rationale}` and `{answer}` are replaced literally."""
+
+    choices: str = "{question} Answer choices: {choices}."
+    """How choices follow the stem. Paper: `{stem} Answer choices: (A) a, (B) b, ...`"""
+    student: str = "Question: {question}\nAnswer:"
+    """What the student is asked. Paper: `Question: {q} Answer:`; its figure shows the newline."""
+    label: str = " So the answer is {answer}."
+    """Completion of label-only training (Finetune). Not stated by the paper."""
+    path: str = "{path} So the answer is {answer}."
+    """Completion of self-training. Paper: `{path} So the answer is {a}.`"""
+    teacher: str = "Question: {question}\nAnswer: Let's think step by step."
+    """What the teacher is asked, and what the distilled student is asked."""
+    rationale: str = " {rationale} So the answer is {answer}."
+    """Completion of distillation. Paper: `{R} So the answer is {a}.`"""
+
+
+class Columns(Section):
+    """Which column of a table holds what. Names with dots reach into nested columns."""
+
+    question_id: str | None = None
+    """Column of the ids; without one, ids are made from the row numbers."""
+    question: str = "question"
+    choices: str | None = None
+    """Column of the options (a list of texts); None for questions without options."""
+    answer: str = "answer"
+    """Gold answer: yes/no or true/false, a letter or an option's text, or a text."""
+
+
+class TaskConfig(Section):
+    """One question set."""
+
+    kind: TaskKind
+    data: FilePath | None = None
+    """File with the questions (with the train questions, where `test_data` is another file)."""
+    test_data: FilePath | None = None
+    """File with the test questions."""
+    split_file: FilePath | None = None
+    """JSON file {"train": [indices], "test": [indices]} into `data`."""
+    hub: str | None = None
+    """Hub data set id or a local data set folder, instead of files."""
+    hub_revision: str | None = None
+    train_split: str = "train"
+    """Name of the hub split that is trained on."""
+    test_split: str | None = None
+    """Name of the hub split that is tested on; None = the task's own convention."""
+    test_share: Annotated[float, Field(gt=0, lt=1)] | None = None
+    """Share of `data` set aside for testing (by hash of the question) when neither a split nor test data is given."""
+    dev_share: Annotated[float, Field(gt=0, lt=1)] | None = None
+    """Share of the train questions set aside for choosing the epoch, by hash of the question. Not stated by the paper;
+    the harness that its settings come from chooses on the test set."""
+    near_duplicates: Annotated[float, Field(gt=0, le=1)] | None = None
+    """Similarity from which on a train question is left out as nearly the same as a test or dev question
+    (`docs/questions.md`); None = only the same words and choices count. Not stated by the paper."""
+    columns: Columns = Columns()
+    methods: tuple[Method, ...] = ()
+    """Of the run's methods only these, for a task without rationales for instance; empty = all."""
+    limit: PositiveInt | None = None
+    """Use only the first questions of each split."""
+    prompts: PromptTemplates = PromptTemplates()
+    rationales: FilePath | None = None
+    """Recorded teacher answers of this task, where `teacher.kind = "recorded"`."""
+
+
+class StudentConfig(Section):
+    """The student: a hub id, a local folder, or `lab` for the student that ships with the package."""
+
+    path: str = "gpt2"
+    revision: str | None = None
+    dtype: Literal["float32", "bfloat16", "float16", "int8"] = "float32"
+    device: str = "auto"
+    """`auto` takes the accelerator if there is one."""
+    num_threads: PositiveInt | None = None
+    """CPU threads of each process; None = torch's own choice. A tiny student is no faster on several."""
+
+
+class MiningConfig(Section):
+    """Branching decoding."""
+
+    branches: Annotated[int, Field(ge=0)] = 5
+    """First tokens that are branched on; 0 = raw sampling, the first token is drawn too. Paper: top 5."""
+    samples: PositiveInt = 5
+    """Continuations a branch. Paper: 5."""
+    top_k: PositiveInt = 10
+    """Paper: 10."""
+    top_p: Annotated[float, Field(gt=0, le=1)] = 0.95
+    """Paper: 0.95."""
+    temperature: Annotated[float, Field(gt=0)] = 1.0
+    """Not stated by the paper."""
+    max_new_tokens: PositiveInt = 128
+    """Not stated by the paper."""
+    eos_branch: Literal["skip", "continue"] = "skip"
+    """End-of-text among the top first tokens: take the next token instead, or keep it as a branch."""
+    keep_all: bool = False
+    """Decode every lane to its end, also when it cannot be selected any more. Otherwise most stop at one token."""
+    max_lanes: PositiveInt = 400
+    """Lanes that decode together. Bounds memory."""
+
+
+class RulesConfig(Section):
+    """The filter. A rule is off with `false`, `min_tokens = 0`, `max_rep_2 = 1` or `min_perplexity = 0`."""
+
+    imitation: bool = True
+    """Drop texts that contain the `Question: ... Answer:` format. Paper: filter 1."""
+    option_repetition: bool = True
+    """Drop texts that only list the options. Paper: filter 1."""
+    direct_response: bool = True
+    """Drop texts that answer without reasoning. Paper: filter 1."""
+    min_tokens: Annotated[int, Field(ge=0)] = 25
+    """Paper: filter 2, 25 tokens."""
+    max_rep_2: Share = 0.2
+    """Paper: filter 3, 20 %."""
+    min_perplexity: Annotated[float, Field(ge=0)] = 5.0
+    """Paper: filter 4, perplexity below 5 is dropped."""
+    unit: Literal["tokens", "words"] = "tokens"
+    """Unit of length and rep-2: the student's tokens or lower-cased whitespace words."""
+    perplexity_over: Literal["path", "continuation"] = "path"
+    """Whether the branch token counts towards the perplexity."""
+    max_dropped_share: Share = 0.95
+    """Warn when one rule drops more than this share of the paths that reach it."""
+
+
+class SelectionConfig(Section):
+    """Which of the mined paths are trained on. All but the defaults is there for comparison.
+
+    With other values than the defaults every lane is decoded to its end.
+    """
+
+    rules: tuple[Rule, ...] = RULES
+    """Rules that may drop a path; the others only measure. Paper: all."""
+    order: Literal["rep_2", "random", "mean_logprob"] = "rep_2"
+    """Which surviving path of a question is selected: the one with the lowest rep-2, any one, or the one with the
+    highest mean log-probability. Paper: the lowest rep-2."""
+    only_agreeing: bool = False
+    """Select only paths whose own conclusion is the gold answer. The paper never compares the two."""
+    shuffled: bool = False
+    """Train each question on the path that was selected for another one, which shows what the paths' content is worth.
+    Not in the paper."""
+
+
+class TrainingConfig(Section):
+    """The one training loop."""
+
+    batch_size: PositiveInt = 8
+    """Examples an optimizer step. Paper: 8."""
+    micro_batch_size: PositiveInt | None = None
+    """Most examples a forward pass; None = no limit. Changes only rounding and where dropout falls."""
+    learning_rate: Annotated[float, Field(gt=0)] = 3e-4
+    """Paper: 3e-4, Adam."""
+    epochs: Annotated[float, Field(gt=0)] = 20
+    """Paper: 20."""
+    max_steps: PositiveInt | None = None
+    """Optimizer steps; when given it decides instead of `epochs`, so that methods train equally long."""
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    warmup_steps: Annotated[int, Field(ge=0)] = 0
+    schedule: Literal["constant", "linear", "cosine"] = "constant"
+    max_grad_norm: Annotated[float, Field(gt=0)] | None = None
+    """Clip the gradient norm; None = no clipping (none is stated)."""
+    adam_betas: tuple[float, float] = (0.9, 0.999)
+    max_length: PositiveInt = 512
+    """Longest prompt + completion in tokens; longer examples are left out and counted."""
+    loss_on_prompt: bool = False
+    """Train on the prompt's tokens too."""
+    autocast: Literal["no", "bf16"] = "no"
+    """Mixed precision of the forward pass; weights and optimizer stay float32."""
+    snapshots: PositiveInt = 1
+    """States of the student that are kept, evenly spaced over the steps, the last one included. With two or more each
+    is tested, also on the dev split, so that the epoch can be chosen."""
+
+    def num_steps(self, num_examples: int) -> int:
+        """Count the optimizer steps: `max_steps`, else `epochs` passes over the examples."""
+        if self.max_steps is not None:
+            return self.max_steps
+        return max(1, math.ceil(math.ceil(num_examples / self.batch_size) * self.epochs))
+
+    def snapshot_steps(self, num_steps: int) -> list[int]:
+        """List the steps after which a snapshot is kept; the last one is the end of the training."""
+        return [math.ceil(num_steps * number / self.snapshots) for number in range(1, self.snapshots + 1)]
+
+
+class TeacherConfig(Section):
+    """Where rationales come from."""
+
+    kind: Literal["lab", "recorded", "endpoint"] = "recorded"
+    """`lab` = the lab's oracle; `recorded` = answers made earlier (`tasks.<name>.rationales`); `endpoint` = asked."""
+    num_rationales: PositiveInt | None = None
+    """Train on so many of the rationales only, drawn by the seed; of two numbers the smaller one takes a part of what
+    the larger one takes. None = all."""
+    only_correct: bool = False
+    """Leave out rationales whose own answer is wrong. The paper says nothing of it."""
+    keep_flagged: bool = False
+    """Train on rationales that were cut off, filtered or damaged, too."""
+    endpoint: EndpointConfig | None = None
+    calls: CallsConfig = CallsConfig()
+
+
+class JudgeConfig(Section):
+    """The judge of reasoning."""
+
+    endpoint: EndpointConfig | None = None
+    calls: CallsConfig = CallsConfig()
+    output: Literal["auto", "lines", "json_schema"] = "auto"
+    """How scores are asked for; `auto` asks for JSON where the endpoint can."""
+    limit: Annotated[int, Field(ge=0)] = 100
+    """Outputs of each student that are judged, from the first question on; 0 = all. Paper: 100, in figure 1.
+    Paths that are sampled for that figure are judged all (`evaluation.scored_questions`)."""
+    repeats: PositiveInt = 1
+    """How often each text is judged; two or more show how far the judge agrees with itself."""
+
+
+class ExecutionConfig(Section):
+    """How the work is done. None of it changes what comes out."""
+
+    workers: Annotated[int, Field(ge=1, le=256)] = 1
+    """Processes that decode side by side, each with a student of its own; on accelerators, one after the other."""
+    checkpoint_seconds: Annotated[float, Field(gt=0)] = 300.0
+    """Seconds of training after which its state is saved, so that it goes on from there when it was stopped."""
+    keep_units: bool = True
+    """Keep the finished parts of mining and evaluation, hidden in the run's folder, so that damage is mended without
+    decoding everything again."""
+
+
+APART = ExecutionConfig(keep_units=False)
+"""How a stage is done that is no part of a run."""
+
+
+class EvaluationConfig(Section):
+    """How students are tested."""
+
+    max_new_tokens: PositiveInt = 256
+    """Not stated by the paper."""
+    max_lanes: PositiveInt = 400
+    max_format_rep_2: Share = 0.5
+    """Repetition of the reasoning above which an output fails the format."""
+    votes: PositiveInt = 1
+    """Outputs a question that vote on its answer (self-consistency); 1 = one greedy output. More are sampled with
+    `mining.top_k`, `top_p` and `temperature`, the first token too. Not stated by the paper, which gives one output."""
+    harness: Literal["clean", "compat"] = "clean"
+    """`compat` tests as the harness does that the paper's settings come from: prompts padded on the left with
+    end-of-text that is attended to and counted as positions. Only to measure what that does; one output a question.
+    Not stated by the paper."""
+    epoch_choice: Literal["last", "dev", "test-best"] = "last"
+    """Which snapshot is compared: the last one, the best one on the dev split, or (too good by design) the best one on
+    the test split. All three are reported where there are snapshots and a dev split."""
+    scored_questions: Annotated[int, Field(ge=0)] = 0
+    """Test questions, from the first one on, of which as many paths as mining samples are scored: by branching, by raw
+    sampling, and by raw sampling of the SERT student; 0 = none. Paper: 100, in figure 1."""
+    probe_samples: Annotated[int, Field(ge=0)] = 5
+    """Paths a question in the comparison of raw sampling with branching; 0 = leave it out."""
+
+
+class Config(Section):
+    """A whole run."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
+    seed: Annotated[int, Field(ge=0)] = 0
+    methods: tuple[Method, ...] = Field(default=METHODS, min_length=1)
+    rounds: Annotated[int, Field(ge=1, le=9)] = 1
+    """Rounds of self-training: each further one mines again, from the student that the one before activated, and trains
+    the first student on what it finds. Paper: 1."""
+    student: StudentConfig = StudentConfig()
+    tasks: dict[Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")], TaskConfig] = Field(min_length=1)
+    mining: MiningConfig = MiningConfig()
+    rules: RulesConfig = RulesConfig()
+    selection: SelectionConfig = SelectionConfig()
+    training: TrainingConfig = TrainingConfig()
+    teacher: TeacherConfig = TeacherConfig()
+    judge: JudgeConfig = JudgeConfig()
+    evaluation: EvaluationConfig = EvaluationConfig()
+    execution: ExecutionConfig = ExecutionConfig()

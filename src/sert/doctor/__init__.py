@@ -1,0 +1,1 @@
+"""Looking at a machine and at an endpoint before work is begun."""

@@ -1,0 +1,1 @@
+"""Calls that an endpoint answers within a day, for half the price."""

@@ -1,0 +1,258 @@
+"""OpenAI's Batch API: its requests, and reading what comes back. Nothing that a server says is taken on trust."""
+
+import json
+import re
+from collections.abc import Awaitable, Callable, Iterator
+from typing import IO, Any, NamedTuple, TypeVar
+
+from sert.config.endpoints import CallsConfig
+from sert.endpoint.calls import Call, Reply, TroubleError
+from sert.endpoint.health import UNREACHABLE_ATTEMPTS
+from sert.endpoint.pool import FIRST_PAUSE, LONGEST_PAUSE, WAITS_IN_A_ROW, WORTH_TELLING
+from sert.endpoint.reading import RAW_SHOWN, Redact, read_error, read_reply
+from sert.endpoint.stops import endpoint_error
+from sert.endpoint.transport import OpenAITransport
+
+ENDED = frozenset({"completed", "expired", "cancelled", "failed"})
+"""Statuses after which nothing more comes."""
+PAGE = 20
+"""Batches on a page of the list; one may be described in many kilobytes."""
+MESSAGES_SHOWN = 5
+
+_SUBMISSION = "sert_submission"
+_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,199}")
+# Errors of single calls that were never run.
+_NOT_RUN = {"batch_expired": "the batch expired", "batch_cancelled": "the batch was cancelled"}
+
+Pause = Callable[[float], Awaitable[None]]
+T = TypeVar("T")
+
+
+class BatchState(NamedTuple):
+    """What the endpoint says of a batch.
+
+    Attributes:
+        completed: Calls that were answered.
+        failed: Calls that were not.
+        files: Ids of the files with the results, answers first.
+        messages: What is wrong with a batch that failed as a whole.
+    """
+
+    batch_id: str
+    status: str
+    completed: int
+    failed: int
+    files: tuple[str, ...]
+    messages: tuple[str, ...]
+
+
+class BatchApi:
+    """The requests, each made once."""
+
+    def __init__(self, transport: OpenAITransport) -> None:
+        self._transport = transport
+        self.redact = transport.redact
+
+    async def upload(self, file: IO[bytes], *, size: int) -> str:
+        """Upload calls and return the file's id.
+
+        Raises:
+            TroubleError: If the endpoint does not take them.
+        """
+        response = await self._transport.upload(file, size=size, purpose="batch")
+        return self._id(_object(response.content).get("id"))
+
+    async def create(self, file_id: str, *, path: str, submission_id: str) -> str:
+        """Have a batch made and return its id. There may be one also where this fails.
+
+        Raises:
+            TroubleError: If no id came back.
+        """
+        wanted = {
+            "input_file_id": file_id,
+            "endpoint": batch_url(path),
+            "completion_window": "24h",
+            "metadata": {_SUBMISSION: submission_id},
+        }
+        response = await self._transport.post("/batches", wanted)
+        return self._id(_object(response.content).get("id"))
+
+    async def find(self, submission_id: str) -> str | None:
+        """Look through all batches for that of a submission.
+
+        Raises:
+            TroubleError: If they cannot be listed.
+        """
+        query: dict[str, str | int] = {"limit": PAGE}
+        while True:
+            page = _object((await self._transport.get("/batches", query)).content)
+            listed = page.get("data")
+            if not isinstance(listed, list):
+                raise TroubleError("transient", "the reply is no list of batches")
+            batches = [batch for batch in listed if isinstance(batch, dict)]
+            for batch in batches:
+                metadata = batch.get("metadata")
+                if isinstance(metadata, dict) and metadata.get(_SUBMISSION) == submission_id:
+                    return self._id(batch.get("id"))
+            if not batches or page.get("has_more") is not True:
+                return None
+            last = self._id(batches[-1].get("id"))
+            if last == query.get("after"):
+                raise TroubleError("transient", "the list of batches does not go on")
+            query["after"] = last
+
+    async def look(self, batch_id: str) -> BatchState:
+        """Ask how far a batch is.
+
+        Raises:
+            TroubleError: If that does not come back.
+        """
+        batch = _object((await self._transport.get(f"/batches/{batch_id}")).content)
+        status = batch.get("status")
+        if batch.get("id") != batch_id or not isinstance(status, str):
+            raise TroubleError("transient", "the reply does not tell how far the batch is")
+        counts = batch.get("request_counts")
+        files = [batch.get(name) for name in ("output_file_id", "error_file_id")]
+        return BatchState(
+            batch_id=batch_id,
+            status=self.redact(status)[:64],
+            completed=_count(counts, "completed"),
+            failed=_count(counts, "failed"),
+            files=tuple(self._id(file) for file in files if file),
+            messages=tuple(self._messages(batch.get("errors"))),
+        )
+
+    async def download(self, file_id: str, into: IO[bytes], *, most: int) -> bool:
+        """Fetch a file of results; False if there is no such file.
+
+        Raises:
+            TroubleError: If they do not come whole.
+        """
+        into.seek(0)
+        into.truncate()
+        found = await self._transport.download(file_id, into, most=most)
+        into.seek(0)
+        return found
+
+    def _id(self, value: Any) -> str:
+        if not isinstance(value, str) or not _ID.fullmatch(value) or self.redact(value) != value:
+            raise TroubleError("transient", "the reply holds no usable id")
+        return value
+
+    def _messages(self, errors: Any) -> Iterator[str]:
+        found = errors.get("data") if isinstance(errors, dict) else None
+        for error in found[:MESSAGES_SHOWN] if isinstance(found, list) else []:
+            if isinstance(error, dict) and isinstance(error.get("message"), str):
+                line = error.get("line")
+                where = f"line {line}: " if type(line) is int else ""
+                yield where + self.redact(error["message"])[:500]
+
+
+class Patience:
+    """Makes a request again while that may help."""
+
+    def __init__(self, config: CallsConfig, *, pause: Pause, say: Callable[[str], None]) -> None:
+        self._most, self._pause, self._say = config.max_attempts, pause, say
+        self._reached = False
+
+    async def insist(self, attempt: Callable[[], Awaitable[T]], *, refusal: str = "refuses to go on") -> T:
+        """Try until it works; `refusal` is what the endpoint does that answers with a refusal.
+
+        Raises:
+            EndpointError: If it is refused, or fails or has to wait too often in a row.
+        """
+        failures = waits = 0
+        while True:
+            try:
+                result = await attempt()
+            except TroubleError as trouble:
+                waits += trouble.kind == "limited"
+                failures += trouble.kind == "transient"
+                self._reached = self._reached or not trouble.unreachable
+                if trouble.kind in ("refused", "fatal"):
+                    raise endpoint_error(refusal, trouble.reason) from None
+                if failures >= (self._most if self._reached else min(self._most, UNREACHABLE_ATTEMPTS)):
+                    what = f"failed {failures} times in a row" if self._reached else "is not there"
+                    raise endpoint_error(what, trouble.reason) from None
+                if waits >= WAITS_IN_A_ROW:
+                    raise endpoint_error(f"asked us {waits} times in a row to wait", trouble.reason) from None
+                doubled = min(FIRST_PAUSE * 2.0 ** (failures + waits - 1), LONGEST_PAUSE)
+                seconds = max(doubled, trouble.wait or 0.0)
+                if seconds >= WORTH_TELLING:
+                    self._say(f"trying again in {seconds:.0f} s ({trouble.reason})")
+                await self._pause(seconds)
+            else:
+                self._reached = True
+                return result
+
+
+def batch_url(path: str) -> str:
+    """Name an interface as the Batch API does, whatever the endpoint's base URL is."""
+    return f"/v1{path}"
+
+
+def write_line(call: Call) -> bytes:
+    """Write a call as a line of a batch's input."""
+    line = {"custom_id": call.key, "method": "POST", "url": batch_url(call.path), "body": call.body}
+    return json.dumps(line, separators=(",", ":")).encode("ascii") + b"\n"
+
+
+def read_lines(file: IO[bytes], *, longest: int) -> Iterator[dict[str, Any] | None]:
+    """Read the results in a file; None for a line that is too long, or no result."""
+    while line := file.readline(longest + 1):
+        if len(line) > longest:
+            while line and not line.endswith(b"\n"):
+                line = file.readline(longest + 1)
+            yield None
+        elif line.strip():
+            yield _result(line)
+
+
+def is_answer(line: dict[str, Any]) -> bool:
+    """Whether the endpoint calls a result an answer."""
+    response = line.get("response")
+    return isinstance(response, dict) and response.get("status_code") == 200
+
+
+def read_result(line: dict[str, Any], call: Call, *, redact: Redact) -> Reply:
+    """Read the result of a call.
+
+    Raises:
+        TroubleError: If it is no answer.
+    """
+    response, error = line.get("response"), line.get("error")
+    status = response.get("status_code") if isinstance(response, dict) else None
+    if isinstance(response, dict) and type(status) is int:
+        body = json.dumps(response.get("body")).encode("ascii")
+        if status == 200:
+            return read_reply(body, call, redact=redact)
+        raise read_error(status, {}, body, redact=redact)
+    code = error.get("code") if isinstance(error, dict) else None
+    if isinstance(code, str) and code in _NOT_RUN:
+        raise TroubleError("transient", _NOT_RUN[code])
+    raw = redact(json.dumps(line))[:RAW_SHOWN]
+    raise TroubleError("transient", "the line holds neither a response nor why there is none", billed=True, raw=raw)
+
+
+def _result(line: bytes) -> dict[str, Any] | None:
+    try:
+        value = json.loads(line)
+        json.dumps(value)  # what can be read is not always shallow enough to be written again
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) and isinstance(value.get("custom_id"), str) else None
+
+
+def _object(content: bytes) -> dict[str, Any]:
+    try:
+        value = json.loads(content)
+    except (ValueError, RecursionError):
+        value = None
+    if not isinstance(value, dict):
+        raise TroubleError("transient", "the reply is no JSON object")
+    return value
+
+
+def _count(counts: Any, name: str) -> int:
+    value = counts.get(name) if isinstance(counts, dict) else None
+    return value if type(value) is int else 0

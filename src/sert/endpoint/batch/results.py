@@ -1,0 +1,143 @@
+"""Taking the results of one batch into the log and the books."""
+
+from collections.abc import Callable, Iterable
+from decimal import Decimal
+from typing import Any, NamedTuple
+
+from sert.endpoint.batch.api import BatchState, is_answer, read_result
+from sert.endpoint.calls import Reply, TroubleError
+from sert.endpoint.ledger import CallLog
+from sert.endpoint.money import Budget
+from sert.endpoint.pool import REFUSALS_LATER
+from sert.endpoint.reading import Redact
+from sert.endpoint.replay import Member, Submission
+from sert.endpoint.stops import endpoint_error, excess_error
+from sert.errors import EndpointError
+
+_ZERO = Decimal(0)
+_NO_LINE = {"expired": "the batch expired", "cancelled": "the batch was cancelled", "failed": "the batch failed"}
+
+CUT_BYTES = 16
+"""Bytes of a prompt a token above which it was cut; no vocabulary's tokens are that long on average."""
+
+
+class Refused(NamedTuple):
+    """A call that is held until it is known whether all others are refused, too."""
+
+    member: Member
+    trouble: TroubleError
+
+
+class Results:
+    """The results of one submission; the caller lets the records share one wait for the disk.
+
+    Attributes:
+        damaged: Lines that could not be read.
+        unanswered: Why the last call failed that can be made again; empty when none did.
+        error: Why no more calls can be made; None when they can.
+    """
+
+    def __init__(
+        self,
+        submission: Submission,
+        *,
+        log: CallLog,
+        budget: Budget,
+        redact: Redact,
+        settled: Callable[[str], None],
+        failed: Callable[[str, TroubleError], None],
+    ) -> None:
+        """Prepare for the lines.
+
+        Args:
+            submission: What was handed in.
+            log: Where everything is recorded.
+            budget: What was reserved for the calls.
+            redact: Takes the key out of texts.
+            settled: Called with the key of each call that is answered or put aside.
+            failed: Called with the key of each call that is not, and why.
+        """
+        self._submission, self._log, self._budget, self._redact = submission, log, budget, redact
+        self._settled, self._failed = settled, failed
+        self._seen: set[str] = set()
+        self._answers = self._failures = 0  # answers also of calls whose result is known already
+        self._refused: list[Refused] = []
+        self._first_batch = not log.totals.answers
+        self.damaged = 0
+        self.unanswered = ""
+        self.error: EndpointError | None = None
+
+    async def take(self, lines: Iterable[dict[str, Any] | None]) -> None:
+        """Take in the lines of a file: the first for a call counts, and what is for no call is passed over."""
+        for line in lines:
+            if line is None:
+                self.damaged += 1
+                continue
+            key = line["custom_id"]
+            if key in self._seen:
+                continue
+            self._seen.add(key)
+            self._answers += is_answer(line)
+            member = self._submission.members.get(key)
+            if member is not None:
+                await self._take_line(line, member)
+
+    async def close(self, state: BatchState) -> None:
+        """Settle the calls that are still open, once all lines are in."""
+        await self._settle_refused()
+        reason = _NO_LINE.get(state.status, "the batch holds no result for it")
+        # The endpoint may have answered, and charged for, what did not come through.
+        lost = self.damaged > 0 or state.status == "completed" or state.completed > self._answers
+        for member in list(self._submission.members.values()):
+            await self._fail(member, TroubleError("transient", reason, billed=lost))
+        await self._log.finish(self._submission)
+
+    async def _take_line(self, line: dict[str, Any], member: Member) -> None:
+        try:
+            reply = read_result(line, member.call, redact=self._redact)
+        except TroubleError as trouble:
+            if trouble.kind == "refused":
+                self._refused.append(Refused(member, trouble))
+                return
+            await self._fail(member, trouble)
+            if trouble.kind == "fatal":
+                self.error = self.error or endpoint_error("takes no more calls", trouble.reason)
+        else:
+            if reply.usage is not None and reply.usage.prompt_tokens * CUT_BYTES < member.call.prompt_bytes:
+                counted = f"{reply.usage.prompt_tokens} tokens in a prompt of {member.call.prompt_bytes} bytes"
+                cut = f"the endpoint counts {counted}"
+                await self._fail(member, TroubleError("transient", cut, billed=True, usage=reply.usage))
+                self.error = self.error or EndpointError(f"Stopped: {cut}, so it cut the prompt. See `sert doctor`.")
+                return
+            await self._answer(member, reply)
+
+    async def _answer(self, member: Member, reply: Reply) -> None:
+        spent, in_doubt = self._budget.charge(reply.usage, reserved=member.reserved, billed=True)
+        await self._log.answer(member.call, member.number, reply=reply, spent=spent, in_doubt=in_doubt)
+        self._budget.settle(member.reserved, spent=spent, in_doubt=in_doubt)
+        self._settled(member.call.key)
+        if self._budget.capped and spent > member.reserved:
+            self.error = self.error or excess_error(member.call, reply.usage)
+
+    async def _fail(self, member: Member, trouble: TroubleError) -> None:
+        spent, in_doubt = self._budget.charge(trouble.usage, reserved=member.reserved, billed=trouble.billed)
+        reason = trouble.reason
+        await self._log.failure(member.call, member.number, reason=reason, spent=spent, in_doubt=in_doubt)
+        self._budget.settle(member.reserved, spent=spent, in_doubt=in_doubt)
+        if trouble.kind != "refused":
+            self._failed(member.call.key, trouble)
+            self._failures += 1
+            self.unanswered = reason
+
+    async def _settle_refused(self) -> None:
+        """Put refused calls aside, unless there is nothing else: then the fault may be ours, and in every call."""
+        alone = bool(self._refused) and not self._answers and not self._failures
+        spared = alone and (self._first_batch or len(self._refused) >= REFUSALS_LATER)
+        if spared:
+            what = f"refused all {len(self._refused)} calls of a batch"
+            self.error = endpoint_error(what, self._refused[0].trouble.reason)
+        for member, trouble in self._refused:
+            await self._fail(member, trouble)
+            if not spared:
+                await self._log.quarantine(member.call, reason=trouble.reason, raw=trouble.raw)
+                self._settled(member.call.key)

@@ -1,0 +1,322 @@
+"""Making calls as OpenAI batches: cheaper, done within a day, and handed in once whatever happens in between.
+
+A batch is recorded before it is made and carries the record's id, so that after a crash it is found again. One batch is
+under way at a time: its money is settled before the next one is filled, and endpoints limit what may wait in batches.
+"""
+
+import asyncio
+import hashlib
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
+from typing import IO, NamedTuple
+
+from sert.config.endpoints import CallsConfig
+from sert.endpoint.batch.api import (
+    ENDED,
+    BatchApi,
+    BatchState,
+    Patience,
+    Pause,
+    read_lines,
+    write_line,
+)
+from sert.endpoint.batch.results import Results
+from sert.endpoint.calls import Call, TroubleError
+from sert.endpoint.first_answer import cut_prompt, doubts_about
+from sert.endpoint.ledger import CallLog
+from sert.endpoint.money import Budget
+from sert.endpoint.replay import Submission
+from sert.endpoint.stops import budget_error, endpoint_error
+from sert.endpoint.transport import OpenAITransport
+from sert.errors import EndpointError
+from sert.store.artifacts import canonical_json
+from sert.store.disk import writing
+
+SEARCH_PAUSES = (5.0, 15.0, 40.0, 60.0)
+"""Seconds between looks for a batch of which nobody knows whether it was made, before it is made again."""
+ROUNDS = 3
+"""Batches in which a call is handed in before it is left for another time."""
+FIRST_LOOK, LONGEST_LOOK = 5.0, 60.0
+"""Seconds between looks at a batch; each is half as long again as the one before."""
+
+FILE_LOOKS = 3
+"""Times that a file of results is fetched that is not there, or not whole."""
+
+
+class BatchLimits(NamedTuple):
+    """How large a batch may be: its calls, and the bytes that describe them."""
+
+    calls: int = 50_000
+    size: int = 100_000_000
+
+
+async def settle_batches(
+    calls: Callable[[], Iterable[Call]],
+    *,
+    transport: OpenAITransport,
+    url: str,
+    log: CallLog,
+    budget: Budget,
+    config: CallsConfig,
+    advance: Callable[[], None] = lambda: None,
+    say: Callable[[str], None] = lambda line: None,
+    retry_quarantined: bool = False,
+    limits: BatchLimits | None = None,
+    pause: Pause = asyncio.sleep,
+) -> None:
+    """Settle every call, as a pool does. First the batches are waited for that an earlier process left under way.
+
+    Args:
+        calls: Makes the calls, all of one model and interface, one at a time; called once a round.
+        transport: The open way to the endpoint.
+        url: Its base URL; batches of another one are left alone.
+        log: Where everything is recorded.
+        budget: What may still be spent; what the batches under way may cost is reserved here.
+        config: Patience, and the largest reply.
+        advance: Called once for each call that is settled, also for those that were settled earlier.
+        say: Called with what people should know meanwhile.
+        retry_quarantined: Make calls again that were put aside earlier.
+        limits: How large a batch may be.
+        pause: Waits for so many seconds.
+
+    Raises:
+        EndpointError: If the endpoint refuses, fails or cannot be reached, or calls come back unanswered too often.
+        BudgetError: If the next call could pass the cap.
+        DiskError: If the log or a batch cannot be written.
+    """
+    settler = _Settler(
+        BatchApi(transport), url=url, log=log, budget=budget, config=config, advance=advance, say=say, pause=pause
+    )
+    with writing(log.folder):
+        settler.count(calls(), retry_quarantined=retry_quarantined)
+        await settler.run(calls, limits or BatchLimits())
+
+
+@dataclass
+class _Draft:
+    """Calls for one batch: their lines in a file, and here what is needed to read the results."""
+
+    file: IO[bytes]
+    first: Call | None = None
+    size: int = 0
+    calls: list[tuple[Call, Decimal]] = field(default_factory=list)
+
+    def takes(self, line: bytes, limits: BatchLimits) -> bool:
+        return not self.calls or (len(self.calls) < limits.calls and self.size + len(line) <= limits.size)
+
+    def add(self, call: Call, line: bytes, reserved: Decimal) -> None:
+        self.first = self.first or call
+        self.file.write(line)
+        self.size += len(line)
+        self.calls.append((replace(call, body={}), reserved))
+
+    def clear(self) -> None:
+        self.file.seek(0)
+        self.file.truncate()
+        self.first, self.size, self.calls = None, 0, []
+
+
+class _Settler:
+    def __init__(
+        self,
+        api: BatchApi,
+        *,
+        url: str,
+        log: CallLog,
+        budget: Budget,
+        config: CallsConfig,
+        advance: Callable[[], None],
+        say: Callable[[str], None],
+        pause: Pause,
+    ) -> None:
+        self._api, self._url, self._log, self._budget, self._config = api, url, log, budget, config
+        self._advance, self._say, self._pause = advance, say, pause
+        self._patience = Patience(config, pause=pause, say=say)
+        self._rounds: dict[str, int] = {}  # the calls that are to be settled: in how many batches each was
+        self._failed: dict[str, TroubleError] = {}
+        self._unanswered = ""
+        self._checked = False
+
+    def count(self, calls: Iterable[Call], *, retry_quarantined: bool) -> None:
+        """Find out which calls are to be settled."""
+        for call in calls:
+            status = self._log.standing.status(call.key)
+            if status == "answer" or (status == "quarantine" and not retry_quarantined) or call.key in self._rounds:
+                self._advance()
+            else:
+                self._rounds[call.key] = 0
+
+    async def run(self, calls: Callable[[], Iterable[Call]], limits: BatchLimits) -> None:
+        await self._resume()
+        for number in range(ROUNDS):
+            if self._rounds:
+                await self._round((call for call in calls() if self._rounds.get(call.key) == number), limits)
+        await self._put_aside(calls)
+        if self._rounds:
+            what = f"left {len(self._rounds)} calls unanswered in {ROUNDS} batches each"
+            raise endpoint_error(what, self._unanswered)
+
+    async def _put_aside(self, calls: Callable[[], Iterable[Call]]) -> None:
+        """Put aside what the endpoint answered in every round, but never with a text, while it answered others."""
+        if not self._log.totals.answers:
+            return
+        for call in calls():
+            trouble = self._failed.get(call.key)
+            if call.key in self._rounds and trouble is not None and trouble.usage is not None:
+                await self._log.quarantine(call, reason=trouble.reason, raw=trouble.raw)
+                self._settled(call.key)
+
+    async def _resume(self) -> None:
+        """Settle the batches that an earlier process left under way."""
+        under_way = [each for each in self._log.standing.submissions.values() if each.url == self._url]
+        for submission in under_way:
+            self._budget.reserved += submission.reserved  # even where a lower cap is given by now
+        for submission in under_way:
+            if not await self._is_open(submission):
+                await self._give_up(submission)
+                continue
+            for key in submission.members.keys() & self._rounds.keys():
+                self._rounds[key] += 1
+            await self._settle(submission)
+
+    async def _is_open(self, submission: Submission) -> bool:
+        """Tell whether results are missing and there is a batch that may have them."""
+        if submission.members and submission.batch_id is None:
+            submission_id = submission.submission_id
+            found = await self._patience.insist(lambda: self._api.find(submission_id))
+            if found is not None:
+                await self._log.name_batch(submission, found)
+        return bool(submission.members) and submission.batch_id is not None
+
+    async def _round(self, calls: Iterable[Call], limits: BatchLimits) -> None:
+        with tempfile.TemporaryFile(dir=self._log.folder) as file:
+            for draft in self._drafts(calls, _Draft(file), limits):
+                submission = await self._submit(draft)
+                first = draft.first
+                draft.clear()
+                await self._settle(submission)
+                self._check_first(first)
+
+    def _drafts(self, calls: Iterable[Call], draft: _Draft, limits: BatchLimits) -> Iterator[_Draft]:
+        """Fill batches, as far as the limits and the money go; who takes one settles and clears it before the next."""
+        for call in calls:
+            line, worst = write_line(call), self._budget.cost(call.most_usage)
+            if draft.calls and (worst > self._budget.left or not draft.takes(line, limits)):
+                yield draft
+            if not self._budget.reserve(worst):
+                raise budget_error(call, worst, self._budget)
+            self._rounds[call.key] += 1
+            draft.add(call, line, worst)
+        if draft.calls:
+            yield draft
+
+    async def _submit(self, draft: _Draft) -> Submission:
+        """Hand a batch in, recorded before and after."""
+        file_id = await self._patience.insist(
+            lambda: self._api.upload(draft.file, size=draft.size), refusal="takes no batches"
+        )
+        keys = sorted(call.key for call, _ in draft.calls)
+        name = hashlib.sha256(canonical_json([keys, self._log.standing.submitted]).encode()).hexdigest()[:32]
+        path = draft.calls[0][0].path
+        submission = await self._log.submit(name, url=self._url, path=path, calls=draft.calls)
+        batch_id = await self._create(submission, file_id)
+        await self._log.name_batch(submission, batch_id)
+        self._say(f"batch {batch_id}: {len(draft.calls)} calls handed in")
+        return submission
+
+    async def _create(self, submission: Submission, file_id: str) -> str:
+        may_exist = False
+
+        async def attempt() -> str:
+            nonlocal may_exist
+            for seconds in SEARCH_PAUSES if may_exist else ():
+                if found := await self._api.find(submission.submission_id):
+                    return found
+                await self._pause(seconds)
+            try:
+                return await self._api.create(file_id, path=submission.path, submission_id=submission.submission_id)
+            except TroubleError as trouble:
+                if trouble.kind in ("refused", "fatal") and not may_exist:
+                    await self._give_up(submission)
+                may_exist = True
+                raise
+
+        return await self._patience.insist(attempt, refusal="takes no batches")
+
+    async def _give_up(self, submission: Submission) -> None:
+        """Close a submission of which nothing comes, and release its money."""
+        self._budget.settle(submission.reserved)
+        await self._log.finish(submission)
+
+    async def _settle(self, submission: Submission) -> None:
+        """Wait for a batch and take in its results."""
+        state = await self._wait(submission)
+        results = Results(
+            submission,
+            log=self._log,
+            budget=self._budget,
+            redact=self._api.redact,
+            settled=self._settled,
+            failed=self._failed.__setitem__,
+        )
+        longest = self._config.max_reply_bytes
+        most = longest * 2 * submission.calls  # each line may be there twice
+        with ExitStack() as stack:
+            files = [stack.enter_context(tempfile.TemporaryFile(dir=self._log.folder)) for _ in state.files]
+            for file_id, file in zip(state.files, files, strict=True):
+                await self._download(file_id, file, most)
+            async with self._log.together():
+                for file in files:
+                    file.seek(0)
+                    await results.take(read_lines(file, longest=longest))
+                await results.close(state)
+        if results.damaged:
+            self._say(f"batch {state.batch_id}: {results.damaged} lines cannot be read")
+        self._unanswered = results.unanswered or self._unanswered
+        if state.status == "failed":
+            raise endpoint_error("refused a batch", "; ".join(state.messages) or "it does not say why")
+        if results.error is not None:
+            raise results.error
+
+    async def _download(self, file_id: str, file: IO[bytes], most: int) -> None:
+        """Fetch a file of results; what it still lacks after some attempts is taken for lost."""
+        for look in range(FILE_LOOKS):
+            if look:
+                await self._pause(LONGEST_LOOK)
+            found = await self._patience.insist(lambda: self._api.download(file_id, file, most=most))
+            if found and all(read_lines(file, longest=self._config.max_reply_bytes)):
+                return
+        self._say(f"the file {file_id} with results is not whole; calls without a result are made again")
+
+    async def _wait(self, submission: Submission) -> BatchState:
+        """Look at a batch until nothing more comes of it."""
+        batch_id, seconds, said = str(submission.batch_id), FIRST_LOOK, ""
+        while True:
+            state = await self._patience.insist(lambda: self._api.look(batch_id))
+            done = f"{state.completed + state.failed} of {submission.calls} done"
+            line = f"batch {batch_id}: {state.status}, {done}"
+            if line != said:
+                self._say(line)
+                said = line
+            if state.status in ENDED:
+                return state
+            await self._pause(seconds)
+            seconds = min(seconds * 1.5, LONGEST_LOOK)
+
+    def _settled(self, key: str) -> None:
+        if self._rounds.pop(key, None) is not None:
+            self._advance()
+
+    def _check_first(self, call: Call | None) -> None:
+        """Look at the first answer before more batches are paid for."""
+        reply = None if call is None or self._checked else self._log.reply(call.key)
+        if call is None or reply is None:
+            return
+        self._checked = True
+        for doubt in doubts_about(call, reply):
+            self._say(f"{doubt}; `sert doctor` tells more")
+        if (cut := cut_prompt(call, reply)) is not None:
+            raise EndpointError(f"{cut[0].upper()}{cut[1:]}. Give it a longer context, and look with `sert doctor`.")

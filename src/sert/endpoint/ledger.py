@@ -1,0 +1,187 @@
+"""The log of calls: every request before it is sent, every result, in a journal that survives any crash."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from sert.endpoint.calls import Call, Reply, Usage
+from sert.endpoint.replay import FILE, Submission, Totals, read_standing
+from sert.errors import DiskError
+from sert.store.journal import Journal
+
+Offload = Callable[[Callable[[], None]], Awaitable[None]]
+
+_ZERO = Decimal(0)
+
+
+class Quarantined(NamedTuple):
+    """A call that was put aside: why, and what came back last."""
+
+    label: str
+    reason: str
+    raw: str
+
+
+class CallLog:
+    """The open log of a folder; use it as a context manager.
+
+    Attributes:
+        folder: Where its journal lies.
+        standing: How far the calls have come.
+    """
+
+    def __init__(self, folder: Path, *, offload: Offload = asyncio.to_thread) -> None:
+        """Open the log in a folder of its own.
+
+        Args:
+            folder: Where the journal lies.
+            offload: Runs what blocks (waiting for the disk) beside the event loop.
+
+        Raises:
+            DataError: If the journal cannot be opened.
+        """
+        self.folder = folder
+        self._journal = Journal(folder / FILE)
+        self.standing = read_standing(folder)
+        self._offload = offload
+        self._waiting: list[asyncio.Future[None]] = []
+        self._syncing: asyncio.Task[None] | None = None
+        self._together = False
+
+    @property
+    def totals(self) -> Totals:
+        """Counts over every restart."""
+        return self.standing.totals
+
+    def __enter__(self) -> "CallLog":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._journal.__exit__(None, None, None)
+
+    def reply(self, key: str) -> Reply | None:
+        """Read the answer to a call; None when there is none."""
+        settled = self.standing.settled.get(key)
+        if settled is None or settled.kind != "answer":
+            return None
+        record = self._journal.read(settled.start)
+        usage = Usage(*record["usage"]) if record["usage"] else None
+        return Reply(record["text"], record["finish_reason"], record["flag"], usage, record["model"])
+
+    def quarantined(self, key: str) -> Quarantined | None:
+        """Read why a call was put aside; None when it was not."""
+        settled = self.standing.settled.get(key)
+        if settled is None or settled.kind != "quarantine":
+            return None
+        record = self._journal.read(settled.start)
+        return Quarantined(record["label"], record["reason"], record["raw"])
+
+    async def intend(self, call: Call, *, reserved: Decimal) -> int:
+        """Record that a call is about to be sent and what it may cost; return the attempt's number."""
+        number = self.standing.next_number
+        record = {"type": "intent", "number": number, "key": call.key, "label": call.label, "reserved": str(reserved)}
+        await self._write(record)
+        return number
+
+    async def submit(
+        self, submission_id: str, *, url: str, path: str, calls: Sequence[tuple[Call, Decimal]]
+    ) -> Submission:
+        """Record that calls are about to be sent as one batch, and what each may cost."""
+        record = {"type": "submission", "submission": submission_id, "url": url, "path": path, "calls": len(calls)}
+        async with self.together():
+            await self._write(record)
+            for call, reserved in calls:
+                intent = {"number": self.standing.next_number, "key": call.key, "label": call.label}
+                more = {"reserved": str(reserved), "submission": submission_id, "max_tokens": call.max_tokens}
+                await self._write({"type": "intent", **intent, **more})
+        return self.standing.submissions[submission_id]
+
+    async def name_batch(self, submission: Submission, batch_id: str) -> None:
+        """Record the batch that a submission became."""
+        await self._write({"type": "batch", "submission": submission.submission_id, "batch": batch_id})
+
+    async def finish(self, submission: Submission) -> None:
+        """Record that nothing more comes of a submission; calls of it without a result cost nothing."""
+        await self._write({"type": "finished", "submission": submission.submission_id})
+
+    async def answer(self, call: Call, number: int, *, reply: Reply, spent: Decimal, in_doubt: Decimal) -> None:
+        """Record an answer and what it cost."""
+        await self._write(
+            {
+                "type": "answer",
+                "number": number,
+                "key": call.key,
+                "text": reply.text,
+                "finish_reason": reply.finish_reason,
+                "flag": reply.flag,
+                "usage": list(reply.usage) if reply.usage else None,
+                "model": reply.model,
+                "spent": str(spent),
+                "in_doubt": str(in_doubt),
+            }
+        )
+
+    async def failure(
+        self, call: Call, number: int, *, reason: str, spent: Decimal, in_doubt: Decimal, counted: bool = False
+    ) -> None:
+        """Record an attempt that brought no answer, what it cost, and whether it counts as one of the call's."""
+        record = {"type": "failure", "number": number, "key": call.key, "reason": reason, "counted": counted}
+        await self._write({**record, "spent": str(spent), "in_doubt": str(in_doubt)})
+
+    async def unsent(self, call: Call, number: int) -> None:
+        """Record that an attempt was not made after all."""
+        record = {"type": "failure", "number": number, "key": call.key, "reason": "it was not sent", "sent": False}
+        await self._write({**record, "spent": "0", "in_doubt": "0"})
+
+    async def quarantine(self, call: Call, *, reason: str, raw: str) -> None:
+        """Record that a call is put aside."""
+        await self._write({"type": "quarantine", "key": call.key, "label": call.label, "reason": reason, "raw": raw})
+
+    def note(self, name: str, value: str) -> str:
+        """Keep a fact, or return the one that was kept earlier under this name."""
+        if name not in self.standing.notes:
+            self._append({"type": "note", "name": name, "value": value})
+            self._journal.sync()
+        return self.standing.notes[name]
+
+    @asynccontextmanager
+    async def together(self) -> AsyncIterator[None]:
+        """Let all records that are written within wait for the disk once, at the end."""
+        self._together = True
+        try:
+            yield
+        finally:
+            self._together = False
+        await self._offload(self._journal.sync)
+
+    async def _write(self, record: Mapping[str, Any]) -> None:
+        """Append a record and wait until it is on the disk; those that come meanwhile share the wait."""
+        self._append(record)
+        if self._together:
+            return
+        waiting: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append(waiting)
+        if self._syncing is None:
+            self._syncing = asyncio.create_task(self._sync())
+        await waiting
+
+    async def _sync(self) -> None:
+        try:
+            while self._waiting:
+                waiting, self._waiting = self._waiting, []
+                failed = None
+                try:
+                    await self._offload(self._journal.sync)
+                except DiskError as error:
+                    failed = error
+                for each in waiting:
+                    if not each.done():
+                        each.set_exception(failed) if failed else each.set_result(None)
+        finally:
+            self._syncing = None
+
+    def _append(self, record: Mapping[str, Any]) -> None:
+        self.standing.apply(self._journal.append(record), record)

@@ -1,0 +1,97 @@
+"""Grades of single outputs and the metrics of a result row."""
+
+from collections.abc import Sequence
+from statistics import fmean
+from typing import Any
+
+from sert.config.tree import EvaluationConfig, RulesConfig
+from sert.errors import DataError
+from sert.paths.rules import is_reasoned, rep_n, words_of
+from sert.records import Prediction, Question
+from sert.stats.shares import majority, wilson_interval
+from sert.tasks.answers import extract_loose, extract_strict, is_correct, reasoning_of
+
+
+def grade(
+    question: Question,
+    *,
+    prompt: str,
+    completion: str,
+    finish: str,
+    token_ids: Sequence[int],
+    reasoning_tokens: int,
+    rules: RulesConfig,
+    evaluation: EvaluationConfig,
+) -> Prediction:
+    """Grade one output.
+
+    Args:
+        question: What was asked.
+        prompt: The text that the student was given.
+        completion: What it wrote.
+        finish: `eos` or `length`.
+        token_ids: The completion's tokens, end-of-text excluded.
+        reasoning_tokens: How many of them come before the last `So the answer is` (all, when there is none).
+        rules: Say what counts as reasoning.
+        evaluation: Holds the rep-2 above which the reasoning fails the format.
+    """
+    strict, loose = extract_strict(completion, question), extract_loose(completion, question)
+    reasoning = reasoning_of(completion)
+    repetitive = rep_n(token_ids[:reasoning_tokens], 2) > evaluation.max_format_rep_2
+    return Prediction(
+        question_id=question.question_id,
+        prompt=prompt,
+        completion=completion,
+        finish=finish,
+        num_tokens=len(token_ids),
+        answer_strict=strict,
+        answer_loose=loose,
+        correct_strict=strict is not None and is_correct(strict, question),
+        correct_loose=loose is not None and is_correct(loose, question),
+        format_ok=strict is not None and finish == "eos" and not repetitive,
+        rep_1=rep_n(words_of(reasoning), 1),
+        reasoning_tokens=reasoning_tokens,
+        reasoned=is_reasoned(completion, len(token_ids), question, rules),
+    )
+
+
+def summarize(predictions: Sequence[Prediction], questions: Sequence[Question]) -> dict[str, Any]:
+    """Sum up the outputs of one student on one question set; shares are 0..1.
+
+    `accuracy` and `correct` are loose: the strict answer where there is one, else the first plausible one, because a
+    student that was never trained on `So the answer is` never writes it. An output without an answer counts as wrong.
+    `mean_length` is over all outputs, `repetition` over those that have reasoning (None when none has, since an
+    empty reasoning repeats nothing and would flatter the mean). `ci95` is Wilson's interval of `accuracy`.
+
+    Raises:
+        DataError: If the predictions are none, or do not answer exactly these questions.
+    """
+    _check_same_questions(predictions, questions)
+    n = len(predictions)
+    correct = sum(prediction.correct_loose for prediction in predictions)
+    correct_strict = sum(prediction.correct_strict for prediction in predictions)
+    repetitions = [each.rep_1 for each in predictions if reasoning_of(each.completion).strip()]
+    return {
+        "n": n,
+        "correct": correct,
+        "accuracy": correct / n,
+        "ci95": list(wilson_interval(correct, n)),
+        "correct_strict": correct_strict,
+        "accuracy_strict": correct_strict / n,
+        "format": fmean(prediction.format_ok for prediction in predictions),
+        "mean_length": fmean(prediction.reasoning_tokens for prediction in predictions),
+        "repetition": fmean(repetitions) if repetitions else None,
+        "reasoned": fmean(prediction.reasoned for prediction in predictions),
+        "majority_accuracy": majority(question.answer for question in questions).share,
+    }
+
+
+def _check_same_questions(predictions: Sequence[Prediction], questions: Sequence[Question]) -> None:
+    if not predictions:
+        raise DataError("There are no predictions to sum up; give a question set with at least one test question.")
+    answered = sorted(prediction.question_id for prediction in predictions)
+    if answered != sorted(question.question_id for question in questions):
+        raise DataError(
+            f"The {len(predictions)} predictions do not answer the {len(questions)} questions they are summed up "
+            "with, once each; predict again with this question set."
+        )

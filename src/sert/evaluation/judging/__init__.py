@@ -1,1 +1,0 @@
-"""What an LLM judge of reasoning is asked, how its replies are read, and how far it can be trusted; pure functions."""

@@ -1,0 +1,210 @@
+"""Twelve planted reasonings, six plainly good and six plainly bad, that every judge has to tell apart.
+
+Each of six questions has one of either kind. A bad one shows one fault, another for each question; two of them end in
+the right answer all the same, and it must not save them.
+"""
+
+from collections.abc import Iterable
+from statistics import fmean
+from typing import Literal, NamedTuple
+
+from sert.judge.prompt import CRITERIA
+from sert.judge.reply import Scores
+from sert.records import LETTERS, Question
+
+Kind = Literal["good", "bad"]
+
+MIN_GAP = 2.0
+
+RULE = (
+    f"A judge is reliable here if, on each of the {len(CRITERIA)} criteria, its mean score of the good reasonings is "
+    f"at least {MIN_GAP:g} points above its mean score of the bad ones. Replies that cannot be read are left out; "
+    "a judge with no readable reply for one of the kinds is unreliable."
+)
+
+
+class CalibrationItem(NamedTuple):
+    """A planted reasoning; `kind` is what its scores should show."""
+
+    item_id: str
+    question: Question
+    reasoning: str
+    kind: Kind
+
+
+class Gap(NamedTuple):
+    """One criterion: the two means, their difference in points, and what they rest on; None without a score."""
+
+    gap: float | None
+    good_mean: float | None
+    bad_mean: float | None
+    good_scored: int
+    good_failed: int
+    bad_scored: int
+    bad_failed: int
+
+
+def calibration_gap(replies: Iterable[tuple[Kind, Scores | None]]) -> dict[str, Gap]:
+    """Compare the scores of good and bad items, criterion by criterion.
+
+    Args:
+        replies: One a reply, repeats of an item included: the item's kind and the scores, None if it could not be read.
+    """
+    by_kind: dict[Kind, list[Scores | None]] = {"good": [], "bad": []}
+    for kind, scores in replies:
+        by_kind[kind].append(scores)
+    return {criterion: _gap(by_kind, index) for index, criterion in enumerate(CRITERIA)}
+
+
+def separates(gaps: dict[str, Gap]) -> bool:
+    """Tell whether the judge is reliable by `RULE`, from what `calibration_gap` returned."""
+    # Rounded, so that means of 7.1 and 5.1 are 2 points apart.
+    return all(gap.gap is not None and round(gap.gap, 9) >= MIN_GAP for gap in gaps.values())
+
+
+def _gap(by_kind: dict[Kind, list[Scores | None]], index: int) -> Gap:
+    good = [scores[index] for scores in by_kind["good"] if scores is not None]
+    bad = [scores[index] for scores in by_kind["bad"] if scores is not None]
+    good_mean = fmean(good) if good else None
+    bad_mean = fmean(bad) if bad else None
+    return Gap(
+        gap=None if good_mean is None or bad_mean is None else good_mean - bad_mean,
+        good_mean=good_mean,
+        bad_mean=bad_mean,
+        good_scored=len(good),
+        good_failed=len(by_kind["good"]) - len(good),
+        bad_scored=len(bad),
+        bad_failed=len(by_kind["bad"]) - len(bad),
+    )
+
+
+def _question(question_id: str, question: str, *, choices: tuple[str, ...] = (), answer: str) -> Question:
+    listed = ", ".join(f"({letter}) {choice}" for letter, choice in zip(LETTERS, choices, strict=False))
+    asked = f"{question} Answer choices: {listed}." if listed else question
+    return Question(
+        question_id=question_id,
+        task="calibration",
+        split="test",
+        question=question,
+        choices=choices,
+        answer=answer,
+        prompt=f"Question: {asked}\nAnswer:",
+    )
+
+
+_CAMEL = _question("camel", "Could a camel stand upright inside a domestic refrigerator?", answer="no")
+_CANDLE = _question("candle", "Would a lit candle go out in a sealed jar?", answer="yes")
+_PENGUIN = _question("penguin", "Might a wild penguin in Antarctica be eaten by a polar bear?", answer="no")
+_BREAD = _question(
+    "bread",
+    "What do you add to dough so that it rises before it is baked?",
+    choices=("salt", "yeast", "butter", "water", "sugar"),
+    answer="B",
+)
+_UMBRELLA = _question(
+    "umbrella",
+    "Where would you most likely leave a dripping umbrella when you visit a friend?",
+    choices=("bed", "bookshelf", "oven", "hallway", "sofa"),
+    answer="D",
+)
+_LADDER = _question(
+    "ladder",
+    "What does a painter need to reach the ceiling of a high room?",
+    choices=("ladder", "carpet", "bucket", "curtain", "pillow"),
+    answer="A",
+)
+
+CALIBRATION: tuple[CalibrationItem, ...] = (
+    CalibrationItem(
+        "camel-good",
+        _CAMEL,
+        "A grown camel is about two metres tall at the hump and longer than that from head to tail. A refrigerator at "
+        "home is at most about two metres tall outside, and its inside is smaller and well under a metre wide and "
+        "deep. An animal that is taller and much longer than a box cannot stand upright in it. So the answer is no.",
+        "good",
+    ),
+    CalibrationItem(
+        "camel-bad",  # unrelated
+        _CAMEL,
+        "The guitar has six strings and the violin has four. Many concerts are held in the summer because the evenings "
+        "are warm. Tickets can be bought at the door. My uncle prefers trains.",
+        "bad",
+    ),
+    CalibrationItem(
+        "candle-good",
+        _CANDLE,
+        "A candle burns by combining its wax with oxygen from the air around it. A sealed jar holds only a little air, "
+        "and no new air can get in. As the flame burns, it uses up the oxygen in the jar until there is too little "
+        "left to keep burning. Then the flame dies. So the answer is yes.",
+        "good",
+    ),
+    CalibrationItem(
+        "candle-bad",  # contradicts itself
+        _CANDLE,
+        "A flame needs no oxygen, so it uses up the oxygen in the jar. Because the jar is sealed, fresh air keeps "
+        "coming in, and because there is no air the candle burns brighter. It goes out at once and it never goes out. "
+        "So the answer is no, since it is yes.",
+        "bad",
+    ),
+    CalibrationItem(
+        "penguin-good",
+        _PENGUIN,
+        "To be eaten by a polar bear, a penguin has to live where polar bears live. Penguins of Antarctica live around "
+        "the South Pole. Wild polar bears live only in the Arctic, around the North Pole, and neither animal crosses "
+        "the tropics in between. The two never meet in the wild. So the answer is no.",
+        "good",
+    ),
+    CalibrationItem(
+        "penguin-bad",  # goes round in a circle, to the right answer
+        _PENGUIN,
+        "It cannot be eaten because it is not eaten. It is not eaten because it cannot be eaten. It cannot be eaten "
+        "because it is not eaten. It is not eaten because it cannot be eaten. It cannot be eaten because it is not "
+        "eaten. So the answer is no.",
+        "bad",
+    ),
+    CalibrationItem(
+        "bread-good",
+        _BREAD,
+        "Dough rises when gas forms inside it and is held as bubbles. Yeast is a living thing that feeds on the sugars "
+        "in flour and gives off carbon dioxide, which is such a gas. Salt, butter, water and sugar change taste and "
+        "texture, but none of them makes gas on its own. So the answer is B.",
+        "good",
+    ),
+    CalibrationItem(
+        "bread-bad",  # empty words
+        _BREAD,
+        "This is a very interesting question and there is a lot to say about it. All things have their reasons, and "
+        "one should look at it from every side. In the end it depends on many things, as is so often the case. It is "
+        "what it is, and everybody knows how that goes.",
+        "bad",
+    ),
+    CalibrationItem(
+        "umbrella-good",
+        _UMBRELLA,
+        "A dripping umbrella makes whatever lies under it wet. A bed, a sofa and a bookshelf would be damaged by "
+        "water, and an oven is for cooking. The hallway is right behind the door, its floor is easy to wipe, and "
+        "people leave coats and shoes there. So the answer is D.",
+        "good",
+    ),
+    CalibrationItem(
+        "umbrella-bad",  # lists the options
+        _UMBRELLA,
+        "(A) bed, (B) bookshelf, (C) oven, (D) hallway, (E) sofa. (A) bed (B) bookshelf (C) oven (D) hallway (E) sofa. "
+        "Answer choices: (A) bed, (B) bookshelf, (C) oven, (D) hallway, (E) sofa.",
+        "bad",
+    ),
+    CalibrationItem(
+        "ladder-good",
+        _LADDER,
+        "The ceiling of a high room is farther up than a person's arm reaches, so the painter has to stand higher. A "
+        "ladder is made to be climbed and carries a person safely. A carpet, a curtain and a pillow give no height, "
+        "and a bucket gives only a little and tips over. So the answer is A.",
+        "good",
+    ),
+    CalibrationItem(
+        "ladder-bad",  # a bare answer, the right one
+        _LADDER,
+        "So the answer is A.",
+        "bad",
+    ),
+)

@@ -1,0 +1,246 @@
+"""A judge's four scores of outputs or of mined paths, beside its scores of planted texts and its agreement with itself.
+
+A judged folder holds `judgements.parquet`, a row a reply, and `scores.json`, what they come to.
+"""
+
+import secrets
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from sert.config.endpoints import EndpointConfig
+from sert.config.tree import JudgeConfig
+from sert.endpoint.calls import Call, make_call
+from sert.endpoint.ledger import CallLog
+from sert.endpoint.replay import read_standing
+from sert.endpoint.session import CallPlan, make_calls, open_calls, plan_calls
+from sert.errors import ConfigError, DataError, EndpointError
+from sert.judge.planted import CALIBRATION
+from sert.judge.prompt import JudgeOutput, json_schema, judge_prompt
+from sert.judge.reply import Parsed, parse_reply
+from sert.judge.scores import PLANTED, summarize_judgements
+from sert.records import Judgement, Prediction, Question
+from sert.records import Path as MinedPath
+from sert.store.artifacts import Artifact, Draft, artifact_key, commit, discard, open_artifact, write_json
+from sert.store.tables import StoredTable, read_table, write_table
+from sert.terminal.progress import Reporter, Silent
+
+_ASIDE = "put aside"
+_NONCE, _OUTPUT = "judge nonce", "judge output"
+
+
+class JudgedText(NamedTuple):
+    """A text to be judged; `source` says whose it is."""
+
+    source: str
+    question: Question
+    reasoning: str
+    branch: int | None = None
+    sample: int | None = None
+
+
+def judge(
+    folders: Mapping[str, Path],
+    *,
+    out: Path,
+    config: JudgeConfig,
+    calls: Path | None = None,
+    retry_quarantined: bool = False,
+    label: str = "judge",
+    reporter: Reporter | None = None,
+) -> Artifact:
+    """Let a judge score outputs, or the paths of mined folders, and texts of known quality among them.
+
+    A reply without four readable scores is a failure, never a score. The judge's answers are kept in a log of their own
+    while they come; the same call again goes on where it stopped.
+
+    Args:
+        folders: Whose texts -> the folder that `evaluate` or `mine` left; a path that was stopped early is passed over.
+        out: Folder of the result.
+        config: The judge.
+        calls: Folder of the log of calls; `<out>.calls` when not given.
+        retry_quarantined: Ask again what was put aside earlier.
+        label: What the progress is called.
+        reporter: Where progress and warnings go.
+
+    Raises:
+        ConfigError: If the judge's endpoint is not named, or it is not said who pays for it.
+        DataError: If a folder holds neither outputs nor paths, or a name stands for planted texts.
+        EndpointError: If the endpoint refuses, fails or cannot be reached.
+        BudgetError: If the next call could pass the cap.
+    """
+    endpoint, reporter = _endpoint_of(config), reporter or Silent()
+    opened = _open(folders)
+    texts = _texts(opened, config.limit)
+    settings = {"judge": config.model_dump(mode="json", exclude={"calls"})}
+    inputs = {name: artifact.key for name, artifact in opened.items()}
+    if retry_quarantined:
+        # All that it holds can be made again from the log.
+        key = artifact_key("judge", config=settings, inputs=inputs, seed=0)
+        discard(out, key, if_counts=lambda counts: any(reason.startswith(_ASIDE) for reason in counts["failures"]))
+    if config.repeats > 1 and endpoint.temperature == 0:
+        reporter.say(f"{label}: at temperature 0 repeats mostly repeat themselves; set judge.endpoint.temperature")
+
+    def fill(draft: Draft) -> dict[str, Any]:
+        with open_calls(calls or out.with_name(f"{out.name}.calls"), label=label, reporter=reporter) as log:
+            asking = _Asking(log, endpoint, config, label=label, reporter=reporter, retry=retry_quarantined)
+            asking.ask(texts)
+            rows = list(asking.judgements(texts))
+            write_table(draft.folder / "judgements.parquet", rows, Judgement)
+            summary = summarize_judgements(rows, judge=endpoint.model, output=asking.output)
+            write_json(draft.folder / "scores.json", summary)
+            return summary | {"requests": log.totals.requests, "dollars_spent": str(log.totals.spent)}
+
+    return commit(out, fill, stage="judge", config=settings, inputs=inputs, seed=0)
+
+
+def plan_judging(folders: Mapping[str, Path], *, config: JudgeConfig, calls: Path) -> CallPlan:
+    """Count what would be asked and what it may cost. Opens no connection and writes nothing."""
+    endpoint = _endpoint_of(config)
+    texts = _texts(_open(folders), config.limit)
+    notes = read_standing(calls).notes
+    known = notes.get(_OUTPUT, "lines") if config.output == "auto" else config.output
+    output: JudgeOutput = "json_schema" if known == "json_schema" else "lines"
+    made = _calls(texts, endpoint, config, nonce=notes.get(_NONCE, "0" * 16), output=output)
+    return plan_calls(made, folder=calls, config=config.calls)
+
+
+class _Asking:
+    """Asks a judge and reads its replies; the nonce and the form of the replies outlive a restart."""
+
+    def __init__(
+        self,
+        log: CallLog,
+        endpoint: EndpointConfig,
+        config: JudgeConfig,
+        *,
+        label: str,
+        reporter: Reporter,
+        retry: bool,
+    ) -> None:
+        self._log, self._endpoint, self._config = log, endpoint, config
+        self._label, self._reporter, self._retry = label, reporter, retry
+        self._nonce = log.note(_NONCE, secrets.token_hex(8))
+        self.output: JudgeOutput = "lines"
+
+    def ask(self, texts: Sequence[JudgedText]) -> None:
+        self.output = self._find_output(texts[:1])
+        self._make(texts, self._config.repeats, self.output, self._label)
+
+    def judgements(self, texts: Sequence[JudgedText]) -> Iterator[Judgement]:
+        made = _calls(texts, self._endpoint, self._config, nonce=self._nonce, output=self.output)
+        for text in texts:
+            for repeat in range(self._config.repeats):
+                parsed, reply = self._read(next(made), text)
+                coherence, relevance, consistency, completeness = parsed.scores or (None, None, None, None)
+                yield Judgement(
+                    source=text.source,
+                    question_id=text.question.question_id,
+                    branch=text.branch,
+                    sample=text.sample,
+                    repeat=repeat,
+                    coherence=coherence,
+                    relevance=relevance,
+                    logical_consistency=consistency,
+                    completeness=completeness,
+                    failure=parsed.failure,
+                    reply=reply,
+                )
+
+    def _find_output(self, first: Sequence[JudgedText]) -> JudgeOutput:
+        """Ask once for JSON; an endpoint that does not give it is asked for lines from then on."""
+        if self._config.output != "auto":
+            return self._config.output
+        if self._endpoint.api == "completions":
+            return "lines"
+        known = self._log.standing.notes.get(_OUTPUT)
+        if known is None:
+            try:
+                self._make(first, 1, "json_schema", f"{self._label}: first reply")
+            except EndpointError:  # some answer 500 to what they do not know; other faults will show again
+                return "lines"
+            (call,) = _calls(first, self._endpoint, self._config, nonce=self._nonce, output="json_schema", repeats=1)
+            scored = self._read(call, first[0], output="json_schema")[0].scores is not None
+            known = self._log.note(_OUTPUT, "json_schema" if scored else "lines")
+        return "json_schema" if known == "json_schema" else "lines"
+
+    def _make(self, texts: Sequence[JudgedText], repeats: int, output: JudgeOutput, label: str) -> None:
+        make_calls(
+            self._log,
+            lambda: _calls(texts, self._endpoint, self._config, nonce=self._nonce, output=output, repeats=repeats),
+            total=len(texts) * repeats,
+            endpoint=self._endpoint,
+            config=self._config.calls,
+            label=label,
+            reporter=self._reporter,
+            retry_quarantined=self._retry,
+        )
+
+    def _read(self, call: Call, text: JudgedText, *, output: JudgeOutput | None = None) -> tuple[Parsed, str]:
+        reply = self._log.reply(call.key)
+        if reply is None:
+            aside = self._log.quarantined(call.key)
+            return Parsed(None, _ASIDE if aside is None else f"{_ASIDE}: {aside.reason}"), ""
+        if reply.flag is not None:
+            return Parsed(None, reply.flag), reply.text
+        return parse_reply(reply.text, reasoning=text.reasoning, output=output or self.output), reply.text
+
+
+def _endpoint_of(config: JudgeConfig) -> EndpointConfig:
+    if config.endpoint is None:
+        raise ConfigError("The judge's endpoint is not named; give --endpoint URL and --model NAME.")
+    return config.endpoint
+
+
+def _open(folders: Mapping[str, Path]) -> dict[str, Artifact]:
+    opened = {name: open_artifact(folder) for name, folder in folders.items()}
+    for name, artifact in opened.items():
+        if (stage := artifact.manifest["stage"]) not in ("evaluate", "mine"):
+            raise DataError(f"{artifact.folder} was not left by `sert evaluate` or `sert mine`, but by {stage}.")
+        if name in PLANTED:
+            raise DataError(f"The name {name!r} stands for planted texts here; rename the folder.")
+    return opened
+
+
+def _texts(folders: dict[str, Artifact], limit: int) -> list[JudgedText]:
+    """List planted texts first, so that a judge that cannot tell good from bad is seen early."""
+    texts = [JudgedText(item.kind, item.question, item.reasoning) for item in CALIBRATION]
+    for name, artifact in folders.items():
+        asked = read_table(artifact.file("questions.parquet"), Question)[: limit or None]
+        questions = {each.question_id: each for each in asked}
+        if artifact.manifest["stage"] == "mine":
+            texts += [
+                JudgedText(name, questions[each.question_id], each.text.strip(), each.branch, each.sample)
+                for each in StoredTable(artifact.file("paths.parquet"), MinedPath)
+                if each.question_id in questions and not each.stopped_early
+            ]
+        else:
+            texts += [
+                JudgedText(name, questions[each.question_id], each.completion.strip())
+                for each in read_table(artifact.file("predictions.parquet"), Prediction)
+                if each.question_id in questions
+            ]
+    return texts
+
+
+def _calls(
+    texts: Sequence[JudgedText],
+    endpoint: EndpointConfig,
+    config: JudgeConfig,
+    *,
+    nonce: str,
+    output: JudgeOutput,
+    repeats: int | None = None,
+) -> Iterator[Call]:
+    schema = {"name": "scores", "strict": True, "schema": json_schema()}
+    response_format = {"type": "json_schema", "json_schema": schema} if output == "json_schema" else None
+    for text in texts:
+        prompt = judge_prompt(text.question, text.reasoning, nonce=nonce, output=output)
+        for repeat in range(config.repeats if repeats is None else repeats):
+            yield make_call(
+                prompt,
+                endpoint,
+                label=f"{'planted ' if text.source in PLANTED else ''}{text.source} {text.question.question_id}",
+                repeat=repeat,
+                response_format=response_format,
+            )

@@ -1,0 +1,86 @@
+"""What a run refuses at its beginning, so that no stage has to refuse it late."""
+
+from sert.config.tree import Config, EvaluationConfig, Method
+from sert.endpoint.session import check_endpoint
+from sert.errors import ConfigError, DataError, TeacherError
+from sert.tasks.load import TaskData
+
+LAB_KINDS = ("lab_yes_no", "lab_choice")
+
+
+def methods_of(task: str, config: Config) -> tuple[Method, ...]:
+    """List the methods of a run that are for this task."""
+    only = config.tasks[task].methods
+    return tuple(method for method in config.methods if not only or method in only)
+
+
+def check_task(task: str, data: TaskData, config: Config) -> None:
+    """Check what a task needs.
+
+    Raises:
+        SertError: If a split is empty, no method is left, or there are no rationales to be had that a method needs.
+    """
+    settings = config.tasks[task]
+    for split in ("train", "test"):
+        if not data.split(split):
+            raise DataError(
+                f"{task}: the {split} split is empty. A run trains and tests: "
+                f"give tasks.{task}.test_data, split_file or test_share (for a hub set test_split)."
+            )
+    if not methods_of(task, config):
+        raise ConfigError(
+            f"tasks.{task}.methods = {list(settings.methods)} leaves nothing of methods = {list(config.methods)}."
+        )
+    _check_epoch_choice(task, data, config)
+    check_votes(config.evaluation)
+    if settings.rationales is not None and not settings.rationales.is_file():
+        raise TeacherError(f"{task}: there is no file of recorded rationales {settings.rationales}.")
+    if not {"rd", "sert+rd"} & set(methods_of(task, config)):
+        return
+    if config.teacher.kind == "lab" and settings.kind not in LAB_KINDS:
+        raise ConfigError(f'{task}: the lab\'s oracle knows only the lab; set teacher.kind = "recorded".')
+    if config.teacher.kind == "endpoint" and config.teacher.endpoint is None:
+        raise ConfigError(f"{task}: the teacher's endpoint is not named; set teacher.endpoint.url and .model.")
+    if config.teacher.kind == "recorded" and settings.rationales is None:
+        raise TeacherError(
+            f"{task}: the methods rd and sert+rd need recorded rationales, but none are given. "
+            f"Set tasks.{task}.rationales, or leave these methods out of `methods`."
+        )
+
+
+def _check_epoch_choice(task: str, data: TaskData, config: Config) -> None:
+    choice = config.evaluation.epoch_choice
+    if choice != "last" and config.training.snapshots == 1:
+        raise ConfigError(
+            f"evaluation.epoch_choice = {choice!r} chooses among snapshots, and only the last one is kept; "
+            "set training.snapshots to 2 or more."
+        )
+    if choice == "dev" and not data.split("dev"):
+        raise ConfigError(
+            f"{task}: evaluation.epoch_choice = 'dev' needs a dev split; set tasks.{task}.dev_share, 0.1 for instance."
+        )
+
+
+def check_votes(evaluation: EvaluationConfig) -> None:
+    """Check that the harness can give as many outputs as are to vote.
+
+    Raises:
+        ConfigError: If several are asked for of the one that is greedy.
+    """
+    if evaluation.harness == "compat" and evaluation.votes > 1:
+        raise ConfigError(
+            f"evaluation.harness = 'compat' gives one greedy output a question, not evaluation.votes = "
+            f"{evaluation.votes}; set evaluation.votes = 1 or evaluation.harness = 'clean'."
+        )
+
+
+def check_endpoints(config: Config, *, teaches: bool, judges: bool) -> None:
+    """Check the endpoints that a run will call, as far as that goes without calling them.
+
+    Raises:
+        ConfigError: If it is not said who pays, or an address or a key cannot be used.
+    """
+    if teaches and config.teacher.endpoint is not None:
+        check_endpoint(config.teacher.endpoint, config.teacher.calls)
+    if judges and config.judge.endpoint is not None:
+        check_endpoint(config.judge.endpoint, config.judge.calls)

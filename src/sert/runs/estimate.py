@@ -1,0 +1,82 @@
+"""What a plan will roughly take on this machine: tokens, time and disk. Loads no model."""
+
+import json
+import struct
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from sert.config.tree import StudentConfig
+from sert.store.stage import Stage
+from sert.student.load import resolve_student
+
+HUB_WEIGHTS = {"gpt2": 124_439_808, "gpt2-medium": 354_823_168, "gpt2-large": 774_030_080, "gpt2-xl": 1_557_611_200}
+"""Weights of students that are known by their hub ids."""
+SECONDS_A_TOKEN, SECONDS_A_STAGE = 8e-5, 1.0
+"""What a token takes beside its products, and a stage beside its tokens; seen with the lab's student on one core."""
+SHARE_OF_RATE = 0.7
+"""Share of the rate of plain matrix products that decoding and training come to."""
+BYTES_A_WEIGHT, BYTES_A_TOKEN = 4, 12
+"""What is kept of each: weights in float32; of a decoded token its id, its log-probability and its text."""
+_SIZE, _SECONDS = 1024, 0.3
+
+
+class Estimate(NamedTuple):
+    """Sums over the stages that are to be made; `seconds` and `bytes_kept` are None for students of unknown size."""
+
+    stages: int
+    tokens_decoded: int
+    tokens_trained: int
+    seconds: float | None
+    bytes_kept: int | None
+
+
+def estimate(stages: Iterable[tuple[Stage, StudentConfig]]) -> Estimate:
+    """Add up what unfinished stages will take, each with the student that it is about.
+
+    The time is an upper bound of a rough guess: every path is taken to be as long as it may be, and the rate is that of
+    this machine's processor in matrix products, measured now.
+    """
+    to_do = [(stage, student) for stage, student in stages if not stage.finished]
+    weights: dict[str, int | None] = {student.path: count_weights(student) for _, student in to_do}
+    decoded, trained = (sum(getattr(stage.cost, kind) for stage, _ in to_do) for kind in ("decoded", "trained"))
+    seconds, kept = 0.0, 0
+    rate = product_rate() if to_do else 1.0
+    for stage, student in to_do:
+        size = weights[student.path]
+        if size is None:
+            return Estimate(len(to_do), decoded, trained, None, None)
+        products = (2 * stage.cost.decoded + 6 * stage.cost.trained) * size
+        tokens = stage.cost.decoded + stage.cost.trained
+        seconds += products / rate / SHARE_OF_RATE + tokens * SECONDS_A_TOKEN + SECONDS_A_STAGE
+        kept += stage.cost.saved * size * BYTES_A_WEIGHT + stage.cost.decoded * BYTES_A_TOKEN
+    return Estimate(len(to_do), decoded, trained, seconds, kept)
+
+
+def count_weights(student: StudentConfig) -> int | None:
+    """Count a student's weights by the headers of its files, or by its hub id; None if neither says it."""
+    place = resolve_student(student)
+    files = sorted(Path(place).glob("*.safetensors")) if Path(place).is_dir() else []
+    return sum(map(_weights_in, files)) if files else HUB_WEIGHTS.get(place)
+
+
+def product_rate() -> float:
+    """Measure the rate of float32 matrix products: operations a second."""
+    ones = np.ones((_SIZE, _SIZE), dtype=np.float32)
+    _ = ones @ ones
+    since, products = time.perf_counter(), 0
+    while (took := time.perf_counter() - since) < _SECONDS:
+        _ = ones @ ones
+        products += 1
+    return 2 * _SIZE**3 * products / took
+
+
+def _weights_in(file: Path) -> int:
+    with file.open("rb") as stream:
+        (length,) = struct.unpack("<Q", stream.read(8))
+        header = json.loads(stream.read(length))
+    shapes = [tensor["shape"] for name, tensor in header.items() if name != "__metadata__"]
+    return sum(int(np.prod(shape)) for shape in shapes)

@@ -1,0 +1,108 @@
+"""What several seeds say: their spread, and how two methods compare over them."""
+
+from collections.abc import Sequence
+from statistics import fmean, stdev
+from typing import Any, NamedTuple
+
+import numpy as np
+from scipy.stats import binom
+from scipy.stats import t as student_t
+
+from sert.stats.shares import CONFIDENCE, Interval, agresti_min
+
+
+class OverSeeds(NamedTuple):
+    """One number of each of `n` seeds: mean, sample standard deviation, range, and the mean's 95 % interval.
+
+    `sd` and `interval` are None for one seed.
+    """
+
+    mean: float
+    sd: float | None
+    lowest: float
+    highest: float
+    n: int
+    interval: Interval | None
+
+
+class SeededDifference(NamedTuple):
+    """How much more often a is right than b on the same `n` questions, on average over seeds.
+
+    `by_seed` is the difference of each seed.
+    """
+
+    difference: float
+    low: float
+    high: float
+    p_value: float
+    n: int
+    by_seed: OverSeeds
+
+
+def over_seeds(values: Sequence[float]) -> OverSeeds:
+    """Sum up one number over seeds.
+
+    The interval is Student's: for the mean over all seeds on these very questions. It says nothing about other
+    questions, and it is not cut at 0 or 1.
+
+    Raises:
+        ValueError: If there are no values.
+    """
+    if not values:
+        raise ValueError("a mean over seeds needs at least one seed")
+    n, mean = len(values), fmean(values)
+    if n == 1:
+        return OverSeeds(mean, None, mean, mean, 1, None)
+    sd = stdev(values)
+    half = float(student_t.ppf((1 + CONFIDENCE) / 2, n - 1)) * sd / n**0.5
+    return OverSeeds(mean, sd, min(values), max(values), n, Interval(mean - half, mean + half))
+
+
+def paired_over_seeds(a: Sequence[Sequence[bool]], b: Sequence[Sequence[bool]]) -> SeededDifference:
+    """Compare a with b over the same seeds and questions; positive when a is better.
+
+    The unit is the question: its difference is the mean over seeds of a right minus b right. Answers of several seeds
+    to one question are not independent, and seeds times questions would be too many. The p-value is the exact sign-flip
+    test that these differences are as often in favour of b as of a. For one seed all is as in
+    `statistics.paired_difference`, and the p-value is McNemar's.
+
+    Interval and p-value hold for these trained students on other questions of the kind. What another draw of seeds
+    would change is not in them: see how far `by_seed` spreads, and whether its interval leaves out 0 as well.
+
+    Args:
+        a: For each seed, whether each question was answered rightly.
+        b: The same seeds and questions in the same order.
+
+    Raises:
+        ValueError: If the seeds or questions of a and b differ in number, or there are none.
+    """
+    a_correct, b_correct = np.array(a, dtype=bool), np.array(b, dtype=bool)
+    if a_correct.shape != b_correct.shape or a_correct.ndim != 2 or not a_correct.size:
+        raise ValueError(f"a is {a_correct.shape} seeds and questions, b {b_correct.shape}; both need the same of each")
+    by_answer = a_correct.astype(int) - b_correct.astype(int)
+    seeds, n = by_answer.shape
+    by_question = by_answer.sum(axis=0)
+    squares = float((by_question**2).sum()) / seeds**2
+    discordant = float(np.abs(by_answer).sum()) / seeds
+    low, high = agresti_min(
+        float(by_question.sum()) / seeds, squares, n=n, agreement=squares / discordant if squares else 1.0
+    )
+    return SeededDifference(
+        difference=float(by_question.sum()) / seeds / n,
+        low=low,
+        high=high,
+        p_value=_sign_flip_p(by_question),
+        n=n,
+        by_seed=over_seeds([float(difference) for difference in by_answer.mean(axis=1)]),
+    )
+
+
+def _sign_flip_p(differences: Any) -> float:
+    """Find the chance of a sum as far from 0 when each whole number keeps or changes its sign by a fair coin."""
+    chances = np.ones(1)
+    for size, questions in enumerate(np.bincount(np.abs(differences))[1:], start=1):
+        of_size = np.zeros(size * questions + 1)
+        of_size[::size] = binom.pmf(np.arange(questions + 1), questions, 0.5)
+        chances = np.convolve(chances, of_size)
+    sums = 2 * np.arange(len(chances)) - (len(chances) - 1)
+    return min(1.0, float(chances[np.abs(sums) >= abs(differences.sum())].sum()))

@@ -1,0 +1,119 @@
+"""Greedy decoding as an earlier harness does it, faults included, so that their effect can be measured.
+
+The paper's settings come from Fine-tune-CoT. When that tests GPT-2, it puts end-of-text in front of the prompts until
+each is as long as the longest one of the question set, and calls transformers' `generate` with neither a mask nor
+position ids. Since the padding token is end-of-text, no mask is inferred: students attend to the padding, and positions
+count it. So what a student answers depends on the longest question that is asked beside it.
+
+Not imitated: its limit of 1,024 tokens that counts prompt and padding, and prompts cut to 512 tokens.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from transformers import GenerationConfig
+
+from sert.errors import OutOfMemoryError
+from sert.student.decoding.engine import Continuation, DecodingPrompt, check_lengths
+from sert.student.decoding.units import DecodingJob
+from sert.student.load import Student, load_student
+from sert.student.speed.memory import is_out_of_memory
+from sert.terminal.progress import Reporter
+
+BATCH = 8
+"""Questions that `generate` gets together, in their order: that harness's batch size. But for rounding it changes
+nothing, since all prompts of a question set are padded to one length."""
+
+
+def decode_compat(job: DecodingJob, *, label: str, reporter: Reporter) -> list[Continuation]:
+    """Load the student and continue all prompts of a job greedily, as the earlier harness does.
+
+    The whole stage is decoded in one go, in this process: when it is stopped, it begins anew. Of `job.decoding` only
+    `max_new_tokens` counts.
+
+    Returns:
+        One continuation a prompt, in their order.
+
+    Raises:
+        StudentError: If the student cannot be loaded, or a prompt and its continuation exceed its positions.
+        OutOfMemoryError: If the memory does not hold a batch.
+    """
+    student = load_student(job.student)
+    prompts = [
+        DecodingPrompt(item, student.encode_prompt(prompt)) for item, prompt in zip(job.items, job.prompts, strict=True)
+    ]
+    check_lengths(student, prompts, job.decoding)
+    with reporter.track(label, len(prompts), "questions") as advance:
+        try:
+            return generate_padded(
+                student,
+                [prompt.token_ids for prompt in prompts],
+                max_new_tokens=job.decoding.max_new_tokens,
+                progress=advance,
+            )
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            raise OutOfMemoryError(
+                f"The memory of {student.device} does not hold {BATCH} questions of {student.name!r}, as many as "
+                "evaluation.harness = 'compat' decodes together. Lower evaluation.max_new_tokens."
+            ) from None
+
+
+def generate_padded(
+    student: Student,
+    prompts: Sequence[list[int]],
+    *,
+    max_new_tokens: int,
+    progress: Callable[[int], object] = lambda questions: None,
+) -> list[Continuation]:
+    """Pad all prompts on the left with end-of-text to the longest one, and continue them greedily.
+
+    Args:
+        student: The model, which stays in evaluation mode.
+        prompts: Tokens of each prompt, none empty.
+        max_new_tokens: Most tokens of a continuation.
+        progress: Called with the number of questions that were done since the last call.
+
+    Returns:
+        One continuation a prompt, in their order. Their log-probabilities are not measured.
+    """
+    width = max(len(prompt) for prompt in prompts)
+    padding = student.tokenizer.eos_token_id
+    padding = student.eos_ids[0] if padding is None else padding
+    greedy = GenerationConfig(
+        do_sample=False,
+        num_beams=1,
+        max_new_tokens=max_new_tokens,
+        eos_token_id=list(student.eos_ids),
+        pad_token_id=padding,
+    )
+    found: list[Continuation] = []
+    with torch.inference_mode(), _without_own_settings(student.model):
+        for start in range(0, len(prompts), BATCH):
+            batch = prompts[start : start + BATCH]
+            ids_BT = torch.tensor([[padding] * (width - len(prompt)) + prompt for prompt in batch])
+            ids_BT = ids_BT.to(student.device)
+            # A mask of ones is what `generate` takes when it is given none, as long as padding is end-of-text.
+            output_BT = student.model.generate(ids_BT, attention_mask=torch.ones_like(ids_BT), generation_config=greedy)
+            found += [_continuation(row, student) for row in output_BT[:, width:].tolist()]
+            progress(len(batch))
+    return found
+
+
+@contextmanager
+def _without_own_settings(model: Any) -> Iterator[None]:
+    """Keep `generate` from mixing in the model's own generation settings, a repetition penalty for instance."""
+    own = model.generation_config
+    model.generation_config = GenerationConfig()
+    try:
+        yield
+    finally:
+        model.generation_config = own
+
+
+def _continuation(tokens: list[int], student: Student) -> Continuation:
+    end = next((place for place, token in enumerate(tokens) if token in student.eos_ids), None)
+    return Continuation(0, 0, tokens[:end], [], "length" if end is None else "eos")

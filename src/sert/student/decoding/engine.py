@@ -1,0 +1,314 @@
+"""The branching engine: many continuations of many questions, decoded in waves.
+
+A wave is a set of questions of like length whose lanes decode in lockstep. The first tokens of a question are the
+`branches` most probable ones (or drawn like any other, for raw sampling and greedy decoding); each gets `samples`
+lanes. What a lane samples depends on (seed, question, branch, sample, step) alone. With a referee, a wave lets a few
+lanes of each question go on and later waves the others, as far as they still matter (`rounds.py`).
+
+Shapes: Q questions, S lane slots a question, B = Q * S lanes, T steps, V vocabulary.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from sert.errors import StudentError
+from sert.seeds import derive_seed
+from sert.student.decoding.sampling import Sampled, branch_first_tokens, lane_uniforms, sample_next
+from sert.student.decoding.schedule import WAITING, Referee, Rounds
+from sert.student.decoding.stepping import Stepper, stepping
+from sert.student.load import Student
+
+COMPACT_BELOW = 0.75
+LOOK_EVERY = 8
+"""Steps between the referee's looks at the lanes."""
+HEAD_LOGITS = 5 * 2**20
+"""Logits a CPU makes at a time: few enough to be sampled from while they are in its cache."""
+
+
+class DecodingPrompt(NamedTuple):
+    """A prompt to continue; `item` names it in the random numbers."""
+
+    item: str
+    token_ids: list[int]
+
+
+@dataclass(frozen=True, slots=True)
+class Decoding:
+    """How to continue prompts.
+
+    Attributes:
+        branches: First tokens to branch on; None draws the first token like every other.
+        samples: Lanes a branch.
+        top_k: 1 is greedy decoding.
+        eos_branch: `skip` takes the next token instead of end-of-text as a branch, `continue` keeps it and goes on.
+        max_lanes: Lanes that decode together (at least those of one question).
+    """
+
+    branches: int | None
+    samples: int
+    max_new_tokens: int
+    top_k: int = 1
+    top_p: float = 1.0
+    temperature: float = 1.0
+    eos_branch: str = "skip"
+    max_lanes: int = 400
+    seed: int = 0
+
+    @property
+    def lanes_per_question(self) -> int:
+        """How many continuations each question gets."""
+        return (self.branches or 1) * self.samples
+
+
+@dataclass(frozen=True, slots=True)
+class Continuation:
+    """One finished lane: its tokens without the end-of-text that ended it, and their log-probabilities in nats."""
+
+    branch: int
+    sample: int
+    token_ids: list[int]
+    logprobs: list[float]
+    finish: str
+
+
+def decode(
+    student: Student,
+    prompts: Sequence[DecodingPrompt],
+    decoding: Decoding,
+    *,
+    referee: Referee | None = None,
+    progress: Callable[[float], None] | None = None,
+) -> Iterator[list[tuple[int, list[Continuation]]]]:
+    """Continue every prompt, wave by wave. With a referee a prompt can be in several waves.
+
+    Args:
+        student: The model, which stays in evaluation mode.
+        prompts: What to continue; any order and length.
+        decoding: Branches, samples, sampling and limits.
+        referee: Stops lanes early; it sees the lanes every few steps, and before their wave those that wait.
+        progress: Called at every step with the lanes' worth of work that was done; the sum is the number of lanes.
+
+    Yields:
+        Lists of (index into `prompts`, its continuations by branch and sample), after a wave that finished any.
+
+    Raises:
+        StudentError: If a prompt and its continuation do not fit into the student's positions.
+    """
+    check_lengths(student, prompts, decoding)
+    progress = progress or (lambda lanes: None)
+    rounds = Rounds([len(prompt.token_ids) for prompt in prompts], decoding, referee=referee, progress=progress)
+    with stepping(student) as stepper_type, torch.inference_mode():
+        for indices, waiting, num_lanes in rounds.waves():
+            wave = [prompts[index] for index in indices]
+            stepper = stepper_type(student, [prompt.token_ids for prompt in wave])
+            lanes = _Wave(student, stepper, wave, decoding, progress)
+            found = lanes.run(waiting, num_lanes, referee=referee, indices=indices)
+            if done := rounds.learn(indices, found):
+                yield done
+
+
+def check_lengths(student: Student, prompts: Sequence[DecodingPrompt], decoding: Decoding) -> None:
+    """Check that every prompt and its continuation fit into the student's positions.
+
+    Raises:
+        StudentError: Naming the first one that does not.
+    """
+    rows = student.model.get_input_embeddings().weight.shape[0]
+    if decoding.branches is not None and decoding.branches + len(student.eos_ids) > rows:
+        raise StudentError(f"{decoding.branches} branches are more than the {rows} tokens of {student.name!r} allow.")
+    for prompt in prompts:
+        total = len(prompt.token_ids) + decoding.max_new_tokens
+        if not prompt.token_ids:
+            raise StudentError(f"The prompt of {prompt.item!r} has no tokens; prompts must not be empty.")
+        if student.max_positions is not None and total > student.max_positions:
+            raise StudentError(
+                f"{prompt.item!r}: {len(prompt.token_ids)} prompt tokens and max_new_tokens = "
+                f"{decoding.max_new_tokens} "
+                f"exceed the {student.max_positions} positions of {student.name!r}; lower max_new_tokens."
+            )
+
+
+class _Wave:
+    """One wave: the state of its lanes while they decode."""
+
+    def __init__(
+        self,
+        student: Student,
+        stepper: Stepper,
+        prompts: Sequence[DecodingPrompt],
+        decoding: Decoding,
+        progress: Callable[[float], None],
+    ) -> None:
+        self._stepper, self._decoding, self._progress = stepper, decoding, progress
+        self._device = student.device
+        self._eos = torch.tensor(student.eos_ids, device=self._device)
+        self._skip_ids = student.eos_ids if decoding.eos_branch == "skip" else ()
+        questions, slots = len(prompts), decoding.lanes_per_question
+        total = questions * slots
+        self._items = [prompt.item for prompt in prompts]
+        self._uniforms = torch.zeros((total, decoding.max_new_tokens), dtype=torch.float64, device=self._device)
+        self._tokens = torch.zeros((total, decoding.max_new_tokens), dtype=torch.long, device=self._device)
+        self._logprobs = torch.zeros((total, decoding.max_new_tokens), dtype=torch.float32, device=self._device)
+        self._lengths = torch.zeros(total, dtype=torch.long, device=self._device)
+        self._stopped = torch.ones(total, dtype=torch.bool, device=self._device)
+        self._finishes: dict[int, str] = {}
+        self._told = torch.zeros(total, dtype=torch.bool, device=self._device)
+        self._ended = torch.zeros(total, dtype=torch.bool, device=self._device)
+        # Which lane each slot of the grid decodes; a slot whose lane is over repeats it until the grid is compacted.
+        self._lanes_QS = torch.arange(total, device=self._device).view(questions, slots)
+
+    def run(
+        self, waiting: Sequence[Sequence[int]], num_lanes: int, *, referee: Referee | None, indices: Sequence[int]
+    ) -> list[dict[int, Continuation]]:
+        """Decode to the end the first `num_lanes` of the `waiting` lanes of each prompt; the others get a first token.
+
+        `indices` name the prompts to the referee. Returns the continuations of the waiting lanes of each prompt.
+        """
+        slots, steps = self._decoding.lanes_per_question, self._decoding.max_new_tokens
+        numbers = [[question * slots + lane for lane in of_one] for question, of_one in enumerate(waiting)]
+        lanes = [lane for of_one in numbers for lane in of_one]
+        self._begin(lanes)
+        logits_QV = self._stepper.prefill()
+        self._vocabulary = logits_QV.shape[1]
+        tokens_B = self._first_tokens(logits_QV)
+        self._stop({lane: WAITING for of_one in numbers for lane in of_one[num_lanes:]})
+        self._lanes_QS = self._lanes_QS.gather(1, _true_first(self._alive_QS())[:, :num_lanes])
+        self._stepper.fork(num_lanes, max_steps=steps)
+        tokens_B = tokens_B[self._lanes_QS.flatten()]
+        going = sum(min(num_lanes, len(of_one)) for of_one in numbers)
+        self._progress(going / steps)
+        for step in range(1, steps):
+            if not bool(self._alive_QS().any()):
+                self._progress(going * (steps - step) / steps)
+                break
+            tokens_B = self._compact(tokens_B)
+            sampled = self._sample(self._stepper.step(tokens_B), step)
+            self._record(sampled, step, first=False)
+            tokens_B = sampled.tokens_B
+            if referee is not None and (step + 1) % LOOK_EVERY == 0 and step + 1 < steps:
+                self._ask(referee, indices)
+            self._progress(going / steps)
+        if referee is not None:
+            self._tell(referee, indices, self._ended | ~self._stopped)
+        found = iter(self._continuations(lanes))
+        return [dict(zip(of_one, found, strict=False)) for of_one in waiting]
+
+    def _begin(self, lanes: list[int]) -> None:
+        """Let these lanes go on, and no others."""
+        slots, samples = self._decoding.lanes_per_question, self._decoding.samples
+        seeds = [
+            derive_seed(
+                self._decoding.seed, "decode", self._items[lane // slots], lane % slots // samples, lane % samples
+            )
+            for lane in lanes
+        ]
+        drawn = lane_uniforms(seeds, num_steps=self._decoding.max_new_tokens)
+        self._uniforms[lanes] = drawn.to(self._device)
+        self._stopped[lanes] = False
+
+    def _stop(self, finishes: dict[int, str]) -> None:
+        self._finishes.update(finishes)
+        self._stopped[list(finishes)] = True
+
+    def _first_tokens(self, logits_QV: Tensor) -> Tensor:
+        decoding = self._decoding
+        if decoding.branches is None:
+            sampled = self._draw(logits_QV.repeat_interleave(decoding.samples, dim=0), self._uniforms[:, 0])
+        else:
+            branches = branch_first_tokens(logits_QV, num_branches=decoding.branches, skip_ids=self._skip_ids)
+            sampled = Sampled(
+                branches.tokens_BK.repeat_interleave(decoding.samples, dim=1).flatten(),
+                branches.logprobs_BK.repeat_interleave(decoding.samples, dim=1).flatten(),
+            )
+        self._record(sampled, 0, first=decoding.branches is not None)
+        return sampled.tokens_B
+
+    def _sample(self, states_B: Tensor, step: int) -> Sampled:
+        """Draw the next tokens of all lanes, a group of lanes at a time."""
+        uniforms_B = self._uniforms[self._lanes_QS.flatten(), step]
+        group = max(1, HEAD_LOGITS // self._vocabulary) if self._device.type == "cpu" else len(states_B)
+        parts = [
+            self._draw(self._stepper.logits(states), uniforms)
+            for states, uniforms in zip(torch.split(states_B, group), torch.split(uniforms_B, group), strict=True)
+        ]
+        return Sampled(*(torch.cat(part) for part in zip(*parts, strict=True)))
+
+    def _draw(self, logits_BV: Tensor, uniforms_B: Tensor) -> Sampled:
+        decoding = self._decoding
+        return sample_next(
+            logits_BV, uniforms_B, top_k=decoding.top_k, top_p=decoding.top_p, temperature=decoding.temperature
+        )
+
+    def _over(self) -> Tensor:
+        return self._ended | self._stopped
+
+    def _alive_QS(self) -> Tensor:
+        return ~self._over()[self._lanes_QS]
+
+    def _record(self, sampled: Sampled, step: int, *, first: bool) -> None:
+        """Append tokens to the lanes that are not over; an end-of-text ends its lane (but not as a branch)."""
+        lanes_B = self._lanes_QS.flatten()
+        going = ~self._over()[lanes_B]
+        ends = torch.isin(sampled.tokens_B, self._eos) & (not first)
+        self._ended[lanes_B[going & ends]] = True
+        grown = lanes_B[going & ~ends]
+        self._tokens[grown, step] = sampled.tokens_B[going & ~ends]
+        self._logprobs[grown, step] = sampled.logprobs_B[going & ~ends]
+        self._lengths[grown] = step + 1
+
+    def _compact(self, tokens_B: Tensor) -> Tensor:
+        """Leave out questions and slots that are over, once enough of them are."""
+        alive_QS = self._alive_QS()
+        slots = int(alive_QS.sum(dim=1).max())
+        rows = alive_QS.any(dim=1).nonzero()[:, 0]
+        if len(rows) * slots > COMPACT_BELOW * alive_QS.numel():
+            return tokens_B
+        first_slots = _true_first(alive_QS[rows])[:, :slots]
+        kept_QS = rows[:, None] * self._lanes_QS.shape[1] + first_slots
+        self._stepper.keep(rows, kept_QS)
+        self._lanes_QS = self._lanes_QS.flatten()[kept_QS]
+        return tokens_B[kept_QS.flatten()]
+
+    def _ask(self, referee: Referee, indices: Sequence[int]) -> None:
+        """Tell the referee of the lanes that have ended, then ask it about those that go on."""
+        self._tell(referee, indices, self._ended)
+        slots = self._decoding.lanes_per_question
+        lanes = self._lanes_QS[self._alive_QS()].tolist()
+        asked = zip(lanes, self._continuations(lanes), strict=True)
+        answers = {lane: referee.stops(indices[lane // slots], continuation) for lane, continuation in asked}
+        self._stop({lane: finish for lane, finish in answers.items() if finish is not None})
+
+    def _tell(self, referee: Referee, indices: Sequence[int], finished: Tensor) -> None:
+        """Tell the referee of finished lanes, of each once."""
+        lanes = (finished & ~self._told).nonzero()[:, 0].tolist()
+        self._told |= finished
+        for lane, continuation in zip(lanes, self._continuations(lanes), strict=True):
+            referee.ended(indices[lane // self._decoding.lanes_per_question], continuation)
+
+    def _continuations(self, lanes: list[int]) -> list[Continuation]:
+        slots, samples = self._decoding.lanes_per_question, self._decoding.samples
+        numbers = torch.tensor(lanes, dtype=torch.long, device=self._device)
+        lengths_B, ended = self._lengths[numbers], self._ended[numbers].tolist()
+        filled_BT = torch.arange(self._decoding.max_new_tokens, device=self._device) < lengths_B[:, None]
+        # Lanes that wait have one token, so that only what is filled is worth copying.
+        tokens, logprobs = self._tokens[numbers][filled_BT].tolist(), self._logprobs[numbers][filled_BT].tolist()
+        ends = lengths_B.cumsum(0).tolist()
+        return [
+            Continuation(
+                branch=lane % slots // samples,
+                sample=lane % slots % samples,
+                token_ids=tokens[start:end],
+                logprobs=logprobs[start:end],
+                finish="eos" if is_ended else self._finishes.get(lane, "length"),
+            )
+            for lane, start, end, is_ended in zip(lanes, [0, *ends], ends, ended, strict=False)
+        ]
+
+
+def _true_first(flags_QS: Tensor) -> Tensor:
+    """Order the columns of each row: first those that are true, (Q, S)."""
+    return flags_QS.int().argsort(dim=1, descending=True, stable=True)

@@ -1,0 +1,144 @@
+"""Decoding in units: parts of a question set that are decoded one after the other or side by side, each once."""
+
+import math
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from sert.config.tree import StudentConfig
+from sert.errors import OutOfMemoryError
+from sert.store.artifacts import UNITS, Draft
+from sert.store.executors import Executor
+from sert.store.units import Unit, UnitStore, plan_units
+from sert.student.decoding.engine import Continuation, Decoding, DecodingPrompt, check_lengths, decode
+from sert.student.decoding.packing import PackedUnit, pack_unit
+from sert.student.decoding.schedule import Referee
+from sert.student.load import Student, load_student
+from sert.student.speed.memory import is_out_of_memory
+from sert.terminal.progress import Advance, Reporter
+
+_UNIT_LANES = 0.25
+"""Lanes a unit has at least, as a share of those that decode together: a unit is lost when the work is stopped."""
+
+
+class CountingReferee(Referee, Protocol):
+    """A referee that counts what it stopped.
+
+    Attributes:
+        stopped: For each reason, how much of what.
+    """
+
+    stopped: dict[str, dict[str, int]]
+
+
+class RefereeMaker(Protocol):
+    """Makes the referee of a unit; it can be sent to another process."""
+
+    def __call__(self, rows: Sequence[int], student: Student) -> CountingReferee:
+        """Make the referee that knows these rows as 0, 1 and so on."""
+        ...
+
+
+@dataclass(frozen=True)
+class DecodingJob:
+    """What is to be decoded.
+
+    Attributes:
+        student: Who decodes.
+        items: What names each prompt in the random numbers.
+        prompts: The prompts.
+        decoding: How.
+        referee: Makes who stops lanes early.
+    """
+
+    student: StudentConfig
+    items: tuple[str, ...]
+    prompts: tuple[str, ...]
+    decoding: Decoding
+    referee: RefereeMaker | None = None
+
+    def units(self) -> list[Unit]:
+        """Split the prompts: those of like length together, whole waves of them."""
+        wave = max(1, self.decoding.max_lanes // self.decoding.lanes_per_question)
+        waves = math.ceil(_UNIT_LANES * self.decoding.max_lanes / wave)
+        return plan_units([len(prompt) for prompt in self.prompts], rows_a_unit=wave * waves)
+
+    def start(self, worker: int) -> Callable[[Unit, Advance], bytes]:
+        """Load the student, check all prompts, and return what decodes a unit.
+
+        Raises:
+            StudentError: If the student cannot be loaded, or a prompt and its continuation exceed its positions.
+            OutOfMemoryError: While decoding, if the memory does not hold the lanes.
+        """
+        student = load_student(self.student, worker=worker)
+        prompts = [
+            DecodingPrompt(item, student.encode_prompt(prompt))
+            for item, prompt in zip(self.items, self.prompts, strict=True)
+        ]
+        check_lengths(student, prompts, self.decoding)
+
+        def run(unit: Unit, advance: Advance) -> bytes:
+            referee = self.referee(unit.rows, student) if self.referee else None
+            wanted = [prompts[row] for row in unit.rows]
+            waves = decode(student, wanted, self.decoding, referee=referee, progress=advance)
+            try:
+                lanes = {row: found for wave in waves for row, found in wave}
+            except (RuntimeError, MemoryError) as error:
+                if not is_out_of_memory(error):
+                    raise
+                raise OutOfMemoryError(
+                    f"The memory of {student.device} does not hold {self.decoding.max_lanes} lanes of "
+                    f"{student.name!r}. Lower mining.max_lanes or "
+                    "evaluation.max_lanes; the stage begins anew then."
+                ) from None
+            stopped = referee.stopped if referee else {}
+            notes = {"stopped": stopped, "eos_id": student.eos_ids[0]}
+            return pack_unit((lanes[row] for row in range(len(wanted))), notes)
+
+        return run
+
+
+class DecodedRows:
+    """The lanes of every row, read from the finished units."""
+
+    def __init__(self, units: Sequence[Unit], files: Mapping[int, Path]) -> None:
+        self._units = [PackedUnit(files[unit.number]) for unit in units]
+        self._places = {row: (unit.number, place) for unit in units for place, row in enumerate(unit.rows)}
+        self.eos_id: int = self._units[0].notes["eos_id"]
+
+    def lanes(self, row: int) -> list[Continuation]:
+        """Return the lanes of a row by branch and sample."""
+        unit, place = self._places[row]
+        return self._units[unit].lanes(place)
+
+    def stopped(self) -> dict[str, dict[str, int]]:
+        """Add up what the referees stopped, for each reason."""
+        total: dict[str, Counter[str]] = {}
+        for unit in self._units:
+            for reason, counts in unit.notes["stopped"].items():
+                total.setdefault(reason, Counter()).update(counts)
+        return {reason: dict(total[reason]) for reason in sorted(total)}
+
+
+def decode_in_units(
+    job: DecodingJob, draft: Draft, *, executor: Executor, label: str, reporter: Reporter
+) -> DecodedRows:
+    """Decode what no earlier attempt has decoded, and return everything.
+
+    Raises:
+        SertError: If the student cannot be used, or the disk; finished units are kept.
+    """
+    units, store = job.units(), UnitStore(draft.work / UNITS)
+    lanes = job.decoding.lanes_per_question
+    finished = store.finished()
+    while to_do := [unit for unit in units if unit.number not in finished]:
+        if finished:
+            reporter.say(f"{label}: {len(units) - len(to_do)} of {len(units)} units were finished earlier")
+        with reporter.track(label, len(job.prompts) * lanes, "paths" if lanes > 1 else "questions") as advance:
+            advance((len(job.prompts) - sum(len(unit.rows) for unit in to_do)) * lanes)
+            for _ in executor.execute(job, to_do, store, advance=advance):
+                draft.lap()
+        finished = store.finished()  # as they are on the disk
+    return DecodedRows(units, finished)

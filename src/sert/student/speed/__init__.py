@@ -1,0 +1,1 @@
+"""What makes students faster and changes nothing beyond rounding."""

@@ -1,0 +1,263 @@
+"""The same results in less time: changes to a model and to this process that are undone when their block ends."""
+
+import ctypes
+import inspect
+import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+from torch.nn.functional import scaled_dot_product_attention
+
+from sert.student.kernels import Kernels
+from sert.student.speed.dropout import keep_mask
+from sert.student.speed.memory import is_out_of_memory
+
+# `mallopt` parameters of glibc, from malloc.h, with what its own adjusting comes to after large tensors were freed.
+_M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
+_GLIBC_TRIM_THRESHOLD, _GLIBC_MMAP_MAX = 64 * 2**20, 65536
+
+_IN_A_ROW = "sert_in_a_row"
+_LENGTHS: ContextVar[list[int]] = ContextVar("lengths")
+# What transformers passes to an attention function and what changes nothing in it.
+_HARMLESS = {"position_ids", "cache_position", "use_cache", "output_attentions", "output_hidden_states"}
+
+
+class CompiledGELU(nn.Module):
+    """GELU's tanh form for inference, in a compiled loop."""
+
+    def __init__(self, kernels: Kernels) -> None:
+        super().__init__()
+        self._kernels = kernels
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Apply it to float32 inputs of any shape."""
+        return self._kernels.gelu(inputs)
+
+
+@contextmanager
+def fast_activations(model: nn.Module, kernels: Kernels | None = None) -> Iterator[None]:
+    """Compute GELU's tanh form, which transformers' `gelu_new` spells out in eight passes, in one pass.
+
+    The function is the same up to rounding; the model gets its own modules back at the end.
+
+    Args:
+        model: The model.
+        kernels: Loops to compute it with, for inference only; torch's without.
+    """
+    from transformers.activations import NewGELUActivation
+
+    found = [
+        (parent, name, child)
+        for parent in model.modules()
+        for name, child in parent.named_children()
+        if type(child) is NewGELUActivation
+    ]
+    for parent, name, _ in found:
+        setattr(parent, name, nn.GELU(approximate="tanh") if kernels is None else CompiledGELU(kernels))
+    try:
+        yield
+    finally:
+        for parent, name, child in found:
+            setattr(parent, name, child)
+
+
+@contextmanager
+def head_on_rows(head: nn.Module | None, rows_N: Tensor, *, shape: tuple[int, int]) -> Iterator[None]:
+    """Let the language-model head see only some rows of the hidden states, so that the model's logits are (1, N, V).
+
+    The model's own forward goes on from there, so what it does to logits one by one (scaling, soft caps) stays as it
+    is. A model whose head is no module, or is given anything but hidden states (B, T, H), returns what it always did.
+
+    Args:
+        head: The model's output embeddings.
+        rows_N: Which of the B * T positions, counted row by row.
+        shape: (B, T) of the batch.
+    """
+
+    def select(_: nn.Module, args: tuple[Any, ...]) -> tuple[Tensor] | None:
+        is_hidden = len(args) == 1 and args[0].ndim == 3 and args[0].shape[:2] == shape
+        return (args[0].flatten(0, 1).index_select(0, rows_N)[None],) if is_hidden else None
+
+    handle = head.register_forward_pre_hook(select) if head is not None else None
+    try:
+        yield
+    finally:
+        if handle is not None:
+            handle.remove()
+
+
+@contextmanager
+def freed_memory_kept() -> Iterator[None]:
+    """Let this process reuse the memory of freed tensors instead of handing it to the system and asking again.
+
+    The C library returns each large block when it is freed, and the system clears it page by page when it is asked
+    for again; a training step frees and asks for gigabytes. At the end the memory goes back. glibc only.
+    """
+    if platform.libc_ver()[0] != "glibc":
+        yield
+        return
+    libc = ctypes.CDLL(None)
+    libc.mallopt(_M_MMAP_MAX, 0)
+    libc.mallopt(_M_TRIM_THRESHOLD, -1)
+    try:
+        yield
+    finally:
+        libc.mallopt(_M_MMAP_MAX, _GLIBC_MMAP_MAX)
+        libc.mallopt(_M_TRIM_THRESHOLD, _GLIBC_TRIM_THRESHOLD)
+        libc.malloc_trim(0)
+
+
+@contextmanager
+def texts_in_a_row(model: Any, *, longest: int) -> Iterator[bool]:
+    """Let the model read texts that stand one after the other in a row, without padding and each by itself.
+
+    Its linear layers then see all tokens at once, and its attention goes text by text. A model that does not leave its
+    attention to transformers' interface, or that does anything else across tokens, stays as it is.
+
+    Args:
+        model: The language model.
+        longest: Length of the longest text to come.
+
+    Yields:
+        Whether it can; `model_in_a_row` then does it.
+    """
+    from transformers import AttentionInterface, PreTrainedModel
+
+    own = getattr(getattr(model, "config", None), "_attn_implementation", None)
+    able = isinstance(model, PreTrainedModel) and own == "sdpa" and type(model)._can_set_attn_implementation()
+    if not able or "position_ids" not in inspect.signature(model.forward).parameters or not _sees_all(model, longest):
+        yield False
+        return
+    AttentionInterface.register(_IN_A_ROW, _attention_by_text)
+    try:
+        yield _same_in_a_row(model)
+    finally:
+        model.set_attn_implementation(own)
+
+
+def model_in_a_row(model: Any, input_ids_1T: Tensor, lengths: list[int]) -> Any:
+    """Call a model, changed by `texts_in_a_row`, on texts of these lengths; positions count from each one's start."""
+    positions = torch.cat([torch.arange(length, device=input_ids_1T.device) for length in lengths])
+    token = _LENGTHS.set(lengths)
+    try:
+        return model(input_ids=input_ids_1T, position_ids=positions[None], use_cache=False)
+    finally:
+        _LENGTHS.reset(token)
+
+
+def _sees_all(model: Any, longest: int) -> bool:
+    """Tell whether every token of such a text sees all before it, as far as the configuration says."""
+    config = model.config.get_text_config()
+    windows = [getattr(config, name, None) for name in ("sliding_window", "attention_chunk_size")]
+    return all(window is None or window >= longest for window in windows)
+
+
+@torch.no_grad()
+def _same_in_a_row(model: Any) -> bool:
+    """Change the model's attention and try it: two texts in a row must give what they gave alone; else change back."""
+    training, own, body = model.training, model.config._attn_implementation, model.base_model
+    model.eval()
+    vocabulary = model.get_input_embeddings().weight.shape[0]
+    texts = [(torch.arange(length, device=model.device) * 7 + length) % vocabulary for length in (5, 7)]
+    try:
+        alone = torch.cat([body(input_ids=text[None], use_cache=False)[0][0] for text in texts])
+        model.set_attn_implementation(_IN_A_ROW)
+        together = model_in_a_row(body, torch.cat(texts)[None], [5, 7])[0][0]
+        same = bool((together - alone).abs().max() <= 1e-4 * alone.abs().max())
+    except (IndexError, NotImplementedError, TypeError, ValueError, RuntimeError) as error:
+        if is_out_of_memory(error):  # says nothing of the model, and another way to train it rounds differently
+            raise
+        same = False
+    model.train(training)
+    if not same:
+        model.set_attn_implementation(own)
+    return same
+
+
+def _attention_by_text(
+    module: nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    *,
+    dropout: float = 0.0,
+    scaling: float | None = None,
+    is_causal: bool | None = None,
+    sliding_window: int | None = None,
+    **more: Any,
+) -> tuple[Tensor, None]:
+    """Attend within each text of the row: an attention function of transformers, on (1, H, T, D), causal."""
+    lengths = _LENGTHS.get()
+    unknown = [name for name, given in more.items() if given is not None and name not in _HARMLESS]
+    causal = getattr(module, "is_causal", True) if is_causal is None else is_causal
+    if unknown or attention_mask is not None or not causal or (sliding_window or max(lengths)) < max(lengths):
+        raise NotImplementedError(f"attention with {unknown}")
+    if key.shape[1] != query.shape[1]:
+        key, value = (each.repeat_interleave(query.shape[1] // each.shape[1], dim=1) for each in (key, value))
+    scaling = query.shape[-1] ** -0.5 if scaling is None else scaling
+    if dropout and value.dtype in (torch.float32, torch.bfloat16):
+        query, key = query.to(value.dtype), key.to(value.dtype)  # rotary positions leave them in float32
+        attend: Any = _DropoutAttention.apply
+        return attend(query[0], key[0], value[0], lengths, dropout, scaling)[None], None
+    parts = zip(*(torch.split(each, lengths, dim=2) for each in (query, key, value)), strict=True)
+    outputs = [
+        scaled_dot_product_attention(q, k, v, dropout_p=dropout, scale=scaling, is_causal=True).transpose(1, 2)
+        for q, k, v in parts
+    ]
+    return torch.cat(outputs, dim=1), None
+
+
+class _DropoutAttention(torch.autograd.Function):
+    """Causal attention with dropout, text by text: torch's own makes a dozen passes over all scores of a batch.
+
+    Shapes: H heads, T tokens of all texts, t of one text, D features of a head. A text's scores stay in the cache.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, q_HTD: Tensor, k_HTD: Tensor, v_HTD: Tensor, lengths: list[int], dropout: float, scaling: float
+    ) -> Tensor:
+        future = q_HTD.new_full((max(lengths), max(lengths)), -torch.inf).triu_(1)
+        output_THD = _tokens_first(v_HTD, heads=len(q_HTD))
+        kept = []
+        parts = zip(
+            *(torch.split(each, lengths, dim=1) for each in (q_HTD, k_HTD, v_HTD, output_THD.transpose(0, 1))),
+            strict=True,
+        )
+        for q, k, v, output in parts:
+            size = q.shape[1]
+            shares_Htt = torch.baddbmm(future[:size, :size], q, k.mT, alpha=scaling).softmax(-1)
+            keep_Htt = keep_mask(shares_Htt.shape, dropout, dtype=shares_Htt.dtype)
+            torch.mul(torch.bmm(shares_Htt * keep_Htt, v), 1 / (1 - dropout), out=output)
+            kept += [shares_Htt, keep_Htt]
+        ctx.save_for_backward(q_HTD, k_HTD, v_HTD, *kept)
+        ctx.settings = (lengths, dropout, scaling)
+        return output_THD
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad_THD: Tensor) -> tuple[Tensor | None, ...]:
+        lengths, dropout, scaling = ctx.settings
+        grad_THD = grad_THD * (1 / (1 - dropout))
+        q_HTD, k_HTD, v_HTD, *kept = ctx.saved_tensors
+        grads = [_tokens_first(each, heads=len(each)).transpose(0, 1) for each in (q_HTD, k_HTD, v_HTD)]
+        whole = (q_HTD, k_HTD, v_HTD, grad_THD.transpose(0, 1), *grads)
+        parts = zip(*(torch.split(each, lengths, dim=1) for each in whole), kept[::2], kept[1::2], strict=True)
+        for q, k, v, grad, grad_q, grad_k, grad_v, shares_Htt, keep_Htt in parts:
+            grad_v.copy_(torch.bmm((shares_Htt * keep_Htt).mT, grad))
+            grad_shares_Htt = torch.bmm(grad, v.mT).mul_(keep_Htt)
+            grad_scores_Htt = torch._softmax_backward_data(grad_shares_Htt, shares_Htt, -1, shares_Htt.dtype)
+            torch.mul(torch.bmm(grad_scores_Htt, k), scaling, out=grad_q)
+            torch.mul(torch.bmm(grad_scores_Htt.mT, q), scaling, out=grad_k)
+        return *grads, None, None, None
+
+
+def _tokens_first(like_HTD: Tensor, *, heads: int) -> Tensor:
+    """Make room (T, H, D), in the order in which a model joins its heads."""
+    return like_HTD.new_empty((like_HTD.shape[1], heads, like_HTD.shape[2]))

@@ -1,0 +1,335 @@
+"""The one training loop. Finetune, SERT, RD and SERT+RD differ only in the examples they pass.
+
+The loss is the next-token cross-entropy over the supervised tokens of the whole optimizer step, so micro-batches and
+processes change nothing but rounding and, for students with dropout, where the dropout falls.
+"""
+
+import itertools
+import json
+import math
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, ExitStack, nullcontext
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from sert.config.tree import TrainingConfig
+from sert.errors import DataError, OutOfMemoryError
+from sert.records import Example
+from sert.seeds import derive_seed
+from sert.student.load import Student
+from sert.student.speed.dropout import fast_dropout
+from sert.student.speed.memory import is_out_of_memory
+from sert.student.speed.patches import fast_activations, freed_memory_kept, head_on_rows, model_in_a_row, texts_in_a_row
+from sert.student.training.batching import (
+    Batch,
+    EncodedExample,
+    batch_order,
+    collate,
+    collate_in_a_row,
+    encode_example,
+    micro_batches,
+)
+from sert.student.training.checkpoints import Checkpoints, Progress
+from sert.student.training.curve import READ_EVERY, Curve
+from sert.student.training.loss import cross_entropy_sum
+from sert.terminal.progress import Reporter, Silent
+
+PASS_TOKENS = 48
+"""What a pass costs on a CPU besides its tokens, in tokens: gradients of all weights are added up once more."""
+
+ROW_WEIGHTS = 10**7
+"""Weights from which on texts stand in a row. In the lab's student (a million) attention text by text would make 694
+calls of torch a step instead of 514, for 3 % less to compute."""
+
+CLIP_EPSILON = 1e-6
+"""What torch's own clipping adds to a norm before it divides by it."""
+
+
+class TrainingResult(NamedTuple):
+    """What a training did.
+
+    Attributes:
+        steps: Optimizer steps.
+        examples: How many were trained on.
+        too_long: How many were left out.
+        supervised_tokens: How many were seen.
+        last_loss: Of the last step, in nats a token.
+        micro_batch_shrunk_to: Most examples of a forward pass, where memory allowed fewer than were asked for.
+    """
+
+    steps: int
+    examples: int
+    too_long: int
+    supervised_tokens: int
+    last_loss: float
+    micro_batch_shrunk_to: int | None
+
+
+def loss_sum(model: Any, batch: Batch, *, head: nn.Module | None = None) -> Tensor:
+    """Sum the next-token cross-entropy over the supervised tokens: -sum_t log p(x_t | x_<t), in nats.
+
+    Args:
+        model: The language model, or what wraps it for several processes.
+        batch: What it reads and what it is to predict.
+        head: The model's output embeddings, to be applied where a supervised token is predicted and nowhere else.
+    """
+    examples, tokens = batch.input_ids_BT.shape
+    with head_on_rows(head, batch.rows_N, shape=(examples, tokens)):
+        if batch.lengths is not None:
+            logits = model_in_a_row(model, batch.input_ids_BT, batch.lengths).logits
+        else:
+            logits = model(input_ids=batch.input_ids_BT, use_cache=False).logits
+    logits_NV = logits.flatten(0, -2)
+    if len(logits_NV) == examples * tokens:  # of every position; the last one of a text is never supervised
+        logits_NV = logits_NV.index_select(0, batch.rows_N)
+    return cross_entropy_sum(logits_NV, batch.targets_N)
+
+
+def train_student(
+    student: Student,
+    examples: Sequence[Example],
+    config: TrainingConfig,
+    *,
+    seed: int,
+    loss_file: Path | None = None,
+    checkpoints: Checkpoints | None = None,
+    snapshot: Callable[[int], None] | None = None,
+    label: str = "train",
+    reporter: Reporter | None = None,
+) -> TrainingResult:
+    """Train the student in place.
+
+    Under `accelerate launch` or `torchrun` each process takes its share of a step's micro-batches.
+
+    Args:
+        student: The student; its weights must be float32.
+        examples: What it is trained on.
+        config: The recipe.
+        seed: Decides data order and dropout.
+        loss_file: JSONL file for the loss curve, a line a step.
+        checkpoints: Where the state is saved now and then. Training goes on from the last one, bit for bit.
+        snapshot: Called after each step of `TrainingConfig.snapshot_steps` but the last one, with its number.
+        label: What the progress is called.
+        reporter: Where progress goes.
+
+    Raises:
+        DataError: If no example is left.
+        NonFiniteError: If a loss or gradient is not finite; that step is not applied.
+        OutOfMemoryError: If a single example is too much for the memory.
+        DiskError: If a checkpoint cannot be written.
+    """
+    encoded = [encode_example(student, example, loss_on_prompt=config.loss_on_prompt) for example in examples]
+    longest = min(config.max_length, student.max_positions or config.max_length)
+    usable = [example for example in encoded if len(example.token_ids) <= longest and example.num_supervised]
+    if not usable:
+        raise DataError(
+            f"{label}: none of {len(encoded)} examples can be trained on (longest allowed: {longest} tokens)."
+        )
+    loop = _Loop(student, usable, config, seed=seed, label=label, reporter=reporter or Silent())
+    try:
+        progress = loop.run(checkpoints, snapshot or (lambda step: None))
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        raise OutOfMemoryError(
+            f"{label}: the memory of {student.device} does not hold the student and its optimizer, 16 bytes a weight."
+        ) from None
+    if loss_file is not None and loop.accelerator.is_main_process:
+        loss_file.write_text("".join(json.dumps(line) + "\n" for line in progress.curve), encoding="utf-8")
+    return TrainingResult(
+        steps=progress.step,
+        examples=len(usable),
+        too_long=len(encoded) - len(usable),
+        supervised_tokens=progress.tokens_seen,
+        last_loss=progress.curve[-1]["loss"],
+        micro_batch_shrunk_to=progress.micro_batch_size,
+    )
+
+
+class _Loop:
+    """The loop: model, optimizer, schedule, and one step after the other."""
+
+    def __init__(
+        self,
+        student: Student,
+        usable: Sequence[EncodedExample],
+        config: TrainingConfig,
+        *,
+        seed: int,
+        label: str,
+        reporter: Reporter,
+    ) -> None:
+        from accelerate import Accelerator
+        from transformers import get_scheduler
+
+        self.accelerator = Accelerator()
+        self._student, self._usable, self._config = student, usable, config
+        self._seed, self._label, self._reporter = seed, label, reporter
+        self._steps = config.num_steps(len(usable))
+        self._adamw = torch.optim.AdamW(
+            student.model.parameters(),
+            lr=config.learning_rate,
+            weight_decay=config.weight_decay,
+            betas=config.adam_betas,
+            fused=True,
+        )
+        self._schedule = get_scheduler(
+            _schedule_name(config),
+            self._adamw,
+            num_warmup_steps=config.warmup_steps,
+            num_training_steps=self._steps,
+        )
+        # One process trains where the student is; several go where the launcher puts them.
+        placed = self.accelerator.num_processes > 1
+        self._model, self._optimizer = self.accelerator.prepare(
+            student.model, self._adamw, device_placement=[placed, placed]
+        )
+        self._device = self.accelerator.device if placed else student.device
+        self._alone_on_cpu = self._device.type == "cpu" and not placed
+        self._broken = torch.zeros((), device=self._device)
+        self._in_a_row = False
+
+    def run(self, checkpoints: Checkpoints | None, snapshot: Callable[[int], None]) -> Progress:
+        """Make the steps that are left."""
+        kept = {step for step in self._config.snapshot_steps(self._steps) if step < self._steps}
+        progress = checkpoints.restore(self._student.model, self._adamw) if checkpoints else Progress()
+        self._agree_on(progress.step)
+        if progress.step:
+            self._reporter.say(f"{self._label}: goes on after step {progress.step} of {self._steps}")
+            self._wind_schedule_to(progress.step)
+        order = batch_order(len(self._usable), batch_size=self._config.batch_size, seed=self._seed)
+        curve = Curve(self._label, progress.curve, read_every=1 if self._device.type == "cpu" else READ_EVERY)
+        self._model.train()
+        with ExitStack() as stack:
+            self._speed_up(stack)
+            advance = stack.enter_context(self._reporter.track(self._label, self._steps, "steps"))
+            advance(progress.step)
+            for step, indices in enumerate(itertools.islice(order, progress.step, self._steps), progress.step):
+                batch = [self._usable[index] for index in indices]
+                read = curve.add(*self._step(step, batch, progress), last=step + 1 == self._steps)
+                progress.tokens_seen += sum(example.num_supervised for example in batch)
+                progress.step = step + 1
+                if progress.step in kept and self.accelerator.is_main_process:
+                    snapshot(progress.step)
+                if read:
+                    advance(read, f"loss {progress.curve[-1]['loss']:.4f}")
+                if read and checkpoints and checkpoints.due and self.accelerator.is_main_process:
+                    checkpoints.save(progress, self._student.model, self._adamw)
+        self._student.model.eval()
+        return progress
+
+    def _step(self, step: int, batch: Sequence[EncodedExample], progress: Progress) -> tuple[Tensor, Tensor, float]:
+        """Make one optimizer step and return its loss, gradient norm and learning rate."""
+        loss = self._loss(step, batch, progress)
+        grad_norm = _gradient_norm(self.accelerator, self._model, self._adamw, self._config)
+        # The optimizer itself leaves out a step that is not finite, and all that follow until the host learns of it:
+        # `found_inf` is how torch's gradient scaler tells a fused optimizer.
+        self._broken = torch.maximum(self._broken, (~(loss.isfinite() & grad_norm.isfinite())).float())
+        self._adamw.found_inf = self._broken  # type: ignore[attr-defined]
+        self._optimizer.step()
+        self._optimizer.zero_grad()
+        rate = float(self._schedule.get_last_lr()[0])
+        self._schedule.step()
+        return loss, grad_norm, rate
+
+    def _loss(self, step: int, batch: Sequence[EncodedExample], progress: Progress) -> Tensor:
+        """Leave the gradients of the step's mean loss in the model; in smaller micro-batches if memory runs out."""
+        while True:
+            size = progress.micro_batch_size or self._config.micro_batch_size
+            parts = micro_batches(
+                batch,
+                max_size=size or math.ceil(len(batch) / self.accelerator.num_processes),
+                pass_tokens=PASS_TOKENS if self._alone_on_cpu and not self._in_a_row else None,
+            )
+            try:
+                return self._accumulate_gradients(step, parts)
+            except (RuntimeError, MemoryError) as error:
+                if not is_out_of_memory(error):
+                    raise
+                largest = max(len(part) for part in parts)
+            # Outside of the handler, which holds on to what filled the memory.
+            self._optimizer.zero_grad()
+            self._shrink(largest, progress)
+
+    def _shrink(self, largest: int, progress: Progress) -> None:
+        if largest == 1 or self.accelerator.num_processes > 1:  # the others would wait for this one for ever
+            raise OutOfMemoryError(
+                f"{self._label}: the memory of {self._device} does not hold a micro-batch of {largest}. Lower "
+                f"training.{'max_length' if largest == 1 else 'micro_batch_size'}."
+            )
+        progress.micro_batch_size = largest // 2
+        self._reporter.say(f"{self._label}: out of memory; micro-batches of {largest // 2} from here on")
+        if self._device.type != "cpu":
+            torch.accelerator.empty_cache()
+
+    def _accumulate_gradients(self, step: int, parts: Sequence[Sequence[EncodedExample]]) -> Tensor:
+        """Leave the gradients of the step's mean loss in the model and return that loss, over all processes."""
+        accelerator = self.accelerator
+        supervised = sum(example.num_supervised for part in parts for example in part)
+        head = self._student.model.get_output_embeddings()
+        collated = collate_in_a_row if self._in_a_row else collate
+        mine = list(enumerate(parts))[accelerator.process_index :: accelerator.num_processes]
+        total = torch.zeros((), device=self._device)
+        # Every process runs equally many passes, since each backward pass synchronises; the surplus weighs nothing.
+        for index in range(math.ceil(len(parts) / accelerator.num_processes)):
+            (number, part), weight = (mine[index], 1.0) if index < len(mine) else ((0, parts[0]), 0.0)
+            torch.manual_seed(derive_seed(self._seed, "dropout", step, number) % 2**63)
+            with _autocast(self._device, self._config):
+                inputs = collated(part, device=self._device)
+                loss = loss_sum(self._model, inputs, head=head) * (weight / supervised)
+            accelerator.backward(loss * accelerator.num_processes)
+            total += loss.detach()
+        reduced: Tensor = accelerator.reduce(total, reduction="sum")
+        return reduced
+
+    def _speed_up(self, stack: ExitStack) -> None:
+        """Let the model compute faster until the stack is closed."""
+        model = self._student.model
+        stack.enter_context(fast_activations(model))
+        stack.enter_context(freed_memory_kept())
+        weights = sum(weight.numel() for weight in model.parameters())
+        if self._alone_on_cpu and weights >= ROW_WEIGHTS:
+            stack.enter_context(fast_dropout(model))
+            longest = max(len(example.token_ids) for example in self._usable)
+            self._in_a_row = stack.enter_context(texts_in_a_row(model, longest=longest))
+
+    def _wind_schedule_to(self, step: int) -> None:
+        self._schedule.last_epoch = step
+        rates = [
+            base * rate(step) for base, rate in zip(self._schedule.base_lrs, self._schedule.lr_lambdas, strict=True)
+        ]
+        for group, rate in zip(self._adamw.param_groups, rates, strict=True):
+            group["lr"] = rate
+        self._schedule._last_lr = rates
+
+    def _agree_on(self, step: int) -> None:
+        """Check that all processes go on from the same step."""
+        steps = self.accelerator.gather(torch.tensor([step], device=self._device)).tolist()
+        if len(set(steps)) > 1:
+            raise DataError(
+                f"{self._label}: the processes found checkpoints of different steps ({', '.join(map(str, steps))}). "
+                "The folder of the result must be on a disk that all of them share."
+            )
+
+
+def _schedule_name(config: TrainingConfig) -> str:
+    return "constant_with_warmup" if config.schedule == "constant" and config.warmup_steps else config.schedule
+
+
+def _autocast(device: torch.device, config: TrainingConfig) -> AbstractContextManager[Any]:
+    return torch.autocast(device.type, dtype=torch.bfloat16) if config.autocast == "bf16" else nullcontext()
+
+
+def _gradient_norm(accelerator: Any, model: Any, optimizer: torch.optim.Optimizer, config: TrainingConfig) -> Tensor:
+    """Measure the gradients' norm, and have them clipped: by the optimizer, in the pass in which it reads them."""
+    if config.max_grad_norm is not None and accelerator.num_processes > 1:
+        norm: Tensor = accelerator.clip_grad_norm_(model.parameters(), config.max_grad_norm)
+        return norm
+    norm = nn.utils.get_total_norm([weight.grad for weight in model.parameters() if weight.grad is not None])
+    if config.max_grad_norm is not None:
+        # What a fused optimizer divides gradients by, as torch's gradient scaler tells it.
+        optimizer.grad_scale = ((norm + CLIP_EPSILON) / config.max_grad_norm).clamp(min=1.0)  # type: ignore[attr-defined]
+    return norm

@@ -1,0 +1,225 @@
+"""Loading a question set, and the checks that all kinds share."""
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from sert.config.tree import PromptTemplates, TaskConfig, TaskKind
+from sert.errors import ConfigError, DataError
+from sert.records import LETTERS, Question
+from sert.tasks import commonsenseqa, lab, strategyqa, table
+from sert.tasks.answers import ANSWER_PHRASE, extract_strict, is_correct, normalize_gold
+from sert.tasks.duplicates import NearDuplicate
+from sert.tasks.prompts import label_example, student_prompt
+from sert.tasks.readers import Row, shorten
+from sert.tasks.slips import Doubts
+from sert.tasks.splits import make_splits
+
+READERS: dict[TaskKind, Callable[[TaskConfig], Iterator[Row]]] = {
+    "strategyqa": strategyqa.read_rows,
+    "commonsenseqa": commonsenseqa.read_rows,
+    "table": table.read_rows,
+    "lab_yes_no": lab.read_rows,
+    "lab_choice": lab.read_rows,
+}
+
+_FILES = {"data", "test_data", "test_share"}
+_HUB = {"hub", "hub_revision", "train_split", "test_split"}
+_OPTIONS: dict[TaskKind, set[str]] = {
+    "strategyqa": _FILES | _HUB | {"split_file"},
+    "commonsenseqa": _FILES | _HUB,
+    "table": _FILES | _HUB | {"columns"},
+    "lab_yes_no": set(),
+    "lab_choice": set(),
+}
+_COMMON = {"kind", "dev_share", "near_duplicates", "limit", "methods", "prompts", "rationales"}
+_HUB_IDS: dict[TaskKind, str] = {"strategyqa": strategyqa.HUB_ID, "commonsenseqa": commonsenseqa.HUB_ID}
+_PLACEHOLDERS = {
+    "choices": ("question", "choices"),
+    "student": ("question",),
+    "label": ("answer",),
+    "path": ("path", "answer"),
+    "teacher": ("question",),
+    "rationale": ("rationale", "answer"),
+}
+LONGEST_TEXT = 131_072
+"""Characters of a question, a choice, an answer or an id; a CSV cell holds no more either."""
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+@dataclass(frozen=True)
+class TaskData:
+    """The questions of a task, and what was left out.
+
+    Attributes:
+        questions: Train before dev before test.
+        left_out: Reason -> train questions that were left out.
+        near_duplicates: Those that were left out because a question of another split is nearly the same.
+        doubts: What is likely a slip in the question set, for people.
+    """
+
+    questions: tuple[Question, ...]
+    left_out: dict[str, int]
+    near_duplicates: tuple[NearDuplicate, ...] = ()
+    doubts: tuple[str, ...] = ()
+
+    def split(self, name: str) -> tuple[Question, ...]:
+        """Return the questions of `train`, `dev` or `test`, in order."""
+        return tuple(question for question in self.questions if question.split == name)
+
+    @property
+    def held_out(self) -> tuple[Question, ...]:
+        """The questions that nothing is trained on: those of `dev`, then those of `test`."""
+        return self.split("dev") + self.split("test")
+
+
+def load_task(name: str, config: TaskConfig) -> TaskData:
+    """Load a question set and check every question.
+
+    A train question that is also in the test split (the same words and choices, whatever their case, punctuation and
+    order of the choices) is left out and counted; so is one that is nearly the same as one of the test or dev split,
+    where `near_duplicates` says from which similarity on. `limit` applies to each split after that.
+
+    Raises:
+        ConfigError: If an option does not fit the kind, two options exclude each other, or a template lacks a part.
+        DataError: If a source cannot be read or a question cannot be used; the message names the row.
+    """
+    _check_options(name, config)
+    _check_templates(name, config.prompts)
+    doubts = Doubts()
+    splits = make_splits(name, config, _questions(name, config, doubts))
+    return TaskData(
+        (*splits.train[: config.limit], *splits.dev[: config.limit], *splits.test[: config.limit]),
+        {reason: count for reason, count in splits.left_out.items() if count},
+        tuple(splits.near_duplicates),
+        tuple(doubts.lines(name)),
+    )
+
+
+def _check_options(name: str, config: TaskConfig) -> None:
+    fields = TaskConfig.model_fields
+    given = {field for field in fields if field == "kind" or getattr(config, field) != fields[field].default}
+    allowed = _OPTIONS[config.kind]
+    for option in sorted(given - allowed - _COMMON):
+        raise ConfigError(
+            f"tasks.{name}.{option} makes no sense for kind = {config.kind!r}; leave it out. "
+            f"It takes: {', '.join(sorted(allowed | _COMMON))}."
+        )
+    if allowed:
+        _check_source(name, config, given)
+
+
+def _check_source(name: str, config: TaskConfig, given: set[str]) -> None:
+    if len(given & {"data", "hub"}) != 1:
+        hub = _HUB_IDS.get(config.kind, "owner/name")
+        both = "both are given" if "data" in given else "neither is given"
+        raise ConfigError(f"tasks.{name} needs either data = 'FILE' or hub = '{hub}'; {both}.")
+    excluded = _HUB if "data" in given else {"test_data", "split_file"}
+    for option in sorted(given & excluded):
+        raise ConfigError(
+            f"tasks.{name}.{option} does not go with {'data' if 'data' in given else 'hub'}; leave it out."
+        )
+    tests = sorted(given & {"test_data", "split_file", "test_share", "test_split"})
+    if "hub" in given and config.kind in _HUB_IDS and "test_share" in given:
+        raise ConfigError(f"tasks.{name}.test_share: this hub set has a test split of its own; leave test_share out.")
+    if len(tests) > 1:
+        raise ConfigError(f"tasks.{name} says twice what is tested on: {' and '.join(tests)}; keep one.")
+
+
+def _check_templates(name: str, templates: PromptTemplates) -> None:
+    for template, parts in _PLACEHOLDERS.items():
+        text = getattr(templates, template)
+        for part in parts:
+            if f"{{{part}}}" not in text:
+                raise ConfigError(f"tasks.{name}.prompts.{template} = {shorten(text)} must hold {{{part}}}.")
+
+
+def _questions(name: str, config: TaskConfig, doubts: Doubts) -> Iterator[Question]:
+    places: dict[str, str] = {}
+    for row in READERS[config.kind](config):
+        question = _question(name, row, config)
+        if question.question_id in places:
+            raise DataError(
+                f"{row.where}: the id {question.question_id!r} was given already, by {places[question.question_id]}; "
+                "ids must be unique within a task."
+            )
+        places[question.question_id] = row.where
+        doubts.watch(row, question)
+        yield question
+
+
+def _question(name: str, row: Row, config: TaskConfig) -> Question:
+    question_id = _text(str(row.question_id) if type(row.question_id) is int else row.question_id, "id", row)
+    stem = _text(row.question, "question", row)
+    choices = _choices(row, config.kind)
+    question = Question(
+        question_id=question_id,
+        task=name,
+        split=row.split,
+        question=stem,
+        choices=choices,
+        answer=_answer(row, choices, config.kind),
+        prompt=student_prompt(stem, choices, config.prompts),
+    )
+    _check_readable(question, row, config.prompts)
+    return question
+
+
+def _text(value: Any, what: str, row: Row) -> str:
+    if not isinstance(value, str):
+        raise DataError(f"{row.where}: the {what} must be a text, not {shorten(value)}.")
+    if not value.strip():
+        raise DataError(f"{row.where}: the {what} is empty.")
+    if len(value) > LONGEST_TEXT:
+        raise DataError(
+            f"{row.where}: the {what} {shorten(value)} has {len(value):,} characters; {LONGEST_TEXT:,} are allowed."
+        )
+    if _SURROGATE.search(value):
+        raise DataError(f"{row.where}: the {what} {shorten(value)} holds half a character (\\ud800..\\udfff); mend it.")
+    return value.strip()
+
+
+def _choices(row: Row, kind: TaskKind) -> tuple[str, ...]:
+    if row.choices is None:
+        return ()
+    if not isinstance(row.choices, list):
+        raise DataError(f"{row.where}: the choices must be a list of texts, not {shorten(row.choices)}.")
+    if not 2 <= len(row.choices) <= len(LETTERS):
+        raise DataError(f"{row.where}: there are {len(row.choices)} choices; 2 to {len(LETTERS)} are allowed.")
+    choices = [_text(choice, f"choice {letter}", row) for letter, choice in zip(LETTERS, row.choices, strict=False)]
+    # CommonsenseQA is read as it was published, and some of its questions have a choice twice.
+    for letter, choice in zip(LETTERS, choices, strict=False):
+        first = LETTERS[choices.index(choice)]
+        if kind == "table" and first != letter:
+            raise DataError(f"{row.where}: the choices {first} and {letter} are both {shorten(choice)}; mend one.")
+    return tuple(choices)
+
+
+def _answer(row: Row, choices: tuple[str, ...], kind: TaskKind) -> str:
+    # Numbers are refused: 1 can be a count, a truth value, or the place of a choice.
+    raw = row.answer if isinstance(row.answer, bool) else _text(row.answer, "answer", row)
+    answer = normalize_gold(raw, choices)
+    if choices and answer is None:
+        letters = " or ".join(LETTERS[: len(choices)])
+        listed = ", ".join(f"({letter}) {choice}" for letter, choice in zip(LETTERS, choices, strict=False))
+        raise DataError(
+            f"{row.where}: the answer {shorten(raw)} does not name exactly one of {shorten(listed)[1:-1]}; "
+            f"give {letters} (in brackets, where a choice is such a letter itself), or the text of one choice."
+        )
+    if answer is None or (kind == "strategyqa" and answer not in ("yes", "no")):
+        allowed = "yes/no or true/false" if kind == "strategyqa" else "yes/no, true/false or a text with words"
+        raise DataError(f"{row.where}: the answer is {shorten(raw)}; it must be {allowed}.")
+    return answer
+
+
+def _check_readable(question: Question, row: Row, templates: PromptTemplates) -> None:
+    """Grade the grader: the gold answer, written as the student learns to, must be read back as correct."""
+    completion = label_example(question, templates).completion
+    read = extract_strict(completion, question)
+    if read is None or not is_correct(read, question):
+        raise DataError(
+            f"{row.where}: the answer {shorten(question.answer)} is read back as {shorten(read)} from its label "
+            f"completion {shorten(completion)}. Give an answer of one sentence or less, and keep "
+            f"`{ANSWER_PHRASE} {{answer}}.` in the label template."
+        )

@@ -1,0 +1,287 @@
+"""Rows of question files and hub sets, as they are found: nothing in them has been checked yet."""
+
+import csv
+import difflib
+import json
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from sert.config.tree import TaskConfig
+from sert.errors import DataError
+from sert.files import LARGEST_TABLE, check_file, read_lines, read_whole
+from sert.records import Split
+
+SHOWN_CHARACTERS = 80
+MOST_ROWS = 1_000_000
+"""Rows that one source may hold."""
+LARGEST_JSON = 2**26
+"""Bytes of a question file that is one JSON value."""
+_ROWS_A_READ = 64
+# Between lines that end in a carriage return alone.
+_BEHIND_RETURN = re.compile(r"(?<=\r)(?!\n)")
+
+
+RecordT = TypeVar("RecordT")
+
+
+class Record(NamedTuple):
+    """One row of a source: where it stands (for messages), its number from 0, and its columns."""
+
+    where: str
+    number: int
+    columns: Mapping[str, Any]
+
+
+class Row(NamedTuple):
+    """One row, told apart into the parts of a question.
+
+    Attributes:
+        choices: None for a question that has none.
+        unread_choices: A column that seems to hold choices, where none is read.
+    """
+
+    split: Split
+    where: str
+    question_id: Any
+    question: Any
+    choices: Any
+    answer: Any
+    unread_choices: str | None = None
+
+
+Reader = Callable[[Path], Iterable[Record]]
+
+
+def read_splits(config: TaskConfig, reader: Reader, *, test_split: str | None) -> Iterator[tuple[Split, Record]]:
+    """Read the train rows, then the test rows, from the files or the hub set that `config` names.
+
+    Args:
+        config: Says where the rows are.
+        reader: Reads one file.
+        test_split: The hub split that is tested on when `config.test_split` is not given.
+
+    Raises:
+        DataError: If a source cannot be read, or holds no rows.
+    """
+    sources: list[tuple[Split, str, Iterable[Record]]] = []
+    if config.hub is not None:
+        names: list[tuple[Split, str | None]] = [
+            ("train", config.train_split),
+            ("test", config.test_split or test_split),
+        ]
+        for split, name in names:
+            if name is not None:
+                sources.append((split, f"The split {name!r} of {config.hub}", read_hub(config, name)))
+    if config.data is not None:
+        sources.append(("train", str(config.data), reader(config.data)))
+    if config.test_data is not None:
+        sources.append(("test", str(config.test_data), reader(config.test_data)))
+    for split, source, records in sources:
+        records = list(bounded(records, source))
+        if not records:
+            raise DataError(f"{source} holds no questions.")
+        for record in records:
+            yield split, record
+
+
+def row_id(split: Split, record: Record) -> str:
+    """Make an id for a row that has none: its index; `test-` and its index in the test set's own file or hub split."""
+    return str(record.number) if split == "train" else f"test-{record.number}"
+
+
+def read_json(file: Path) -> Any:
+    """Read a file that is one JSON value.
+
+    Raises:
+        DataError: If it is missing, unreadable, or not JSON.
+    """
+    try:
+        text = read_whole(file, largest=LARGEST_JSON)
+    except FileNotFoundError:
+        raise _missing(file) from None
+    except OSError as error:
+        raise DataError(f"{file} cannot be read as UTF-8 text: {error}.") from None
+    return _parse(
+        text, str(file), behind="the file must be one JSON value; questions as JSON lines are for --task table"
+    )
+
+
+def read_jsonl(file: Path) -> Iterator[Record]:
+    """Read a file with one JSON object a line; blank lines are passed over.
+
+    Raises:
+        DataError: If it is missing or unreadable, or a line is no JSON object.
+    """
+    index = 0
+    for number, line in enumerate(_lines(file), start=1):
+        if not line.strip():
+            continue
+        where = f"{file}, line {number}"
+        columns = _parse(line.rstrip("\r\n"), where)
+        if not isinstance(columns, dict):
+            raise DataError(f"{where}: a JSON object is needed, not {shorten(columns)}.")
+        yield Record(where, index, columns)
+        index += 1
+
+
+def read_csv(file: Path) -> Iterator[Record]:
+    """Read a CSV file with a header line. A cell may hold 131,072 characters, the csv module's own limit.
+
+    Raises:
+        DataError: If it is missing or unreadable, or a line has more or fewer fields than the header.
+    """
+    lines = csv.DictReader(_lines(file), strict=True)
+    try:
+        names = lines.fieldnames or ()
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise DataError(f"{file}, line 1: the header names {shorten(', '.join(twice))} twice; rename one column.")
+        for index, columns in enumerate(lines):
+            where = f"{file}, line {lines.line_num}"
+            if None in columns or None in columns.values():
+                raise DataError(f"{where}: the number of fields is not that of the header; quote fields with commas.")
+            yield Record(where, index, columns)
+    except csv.Error as error:
+        raise DataError(f"{file}, line {lines.reader.line_num}: not CSV ({error}).") from None
+
+
+def read_parquet(file: Path) -> Iterator[Record]:
+    """Read a Parquet file.
+
+    Raises:
+        DataError: If it is missing or is not Parquet.
+    """
+    try:
+        check_file(file, largest=LARGEST_TABLE)
+        with pq.ParquetFile(file) as table:
+            _check_parquet(table)
+            index = unpacked = 0
+            for batch in table.iter_batches(batch_size=_ROWS_A_READ):
+                unpacked += batch.nbytes
+                _check_unpacked(unpacked)  # a text that was stored once may be in every row
+                for columns in batch.to_pylist():
+                    yield Record(f"{file}, row {index + 1}", index, columns)
+                    index += 1
+    except FileNotFoundError:
+        raise _missing(file) from None
+    except (pa.ArrowException, OSError, ValueError, ArithmeticError) as error:
+        raise DataError(f"{file} cannot be read as Parquet: {error}") from None
+
+
+def _check_parquet(table: Any) -> None:
+    """Refuse what would not fit into memory once it is unpacked, and columns of which only one would be seen."""
+    names = table.schema_arrow.names
+    if len(set(names)) < len(names):
+        raise OSError("two of its columns have the same name")
+    _check_unpacked(sum(table.metadata.row_group(number).total_byte_size for number in range(table.num_row_groups)))
+    if table.metadata.num_rows > MOST_ROWS:
+        raise OSError(f"it holds {table.metadata.num_rows:,} rows, and at most {MOST_ROWS:,} are read")
+
+
+def _check_unpacked(size: int) -> None:
+    if size > LARGEST_TABLE:
+        raise OSError(f"it unpacks to more than {LARGEST_TABLE:,} bytes, the most that are read")
+
+
+def read_hub(config: TaskConfig, split: str) -> Iterator[Record]:
+    """Read one split of a hub set or a local data set folder.
+
+    Raises:
+        DataError: If the `datasets` package is missing, or the set or its split cannot be loaded.
+    """
+    assert config.hub is not None
+    try:
+        import datasets
+    except ImportError:
+        raise DataError(
+            f"Reading {config.hub} needs the `datasets` package: pip install 'sert[hub]'. Files need it not."
+        ) from None
+    try:
+        rows = datasets.load_dataset(config.hub, revision=config.hub_revision, split=split)
+    except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
+        raise DataError(f"The split {split!r} of {config.hub} cannot be loaded: {error}") from None
+    for index, columns in enumerate(bounded(rows, config.hub)):
+        yield Record(f"{config.hub}, split {split}, row {index + 1}", index, columns)
+
+
+def bounded(records: Iterable[RecordT], source: object) -> Iterator[RecordT]:
+    """Hand records on, as long as there are not too many.
+
+    Raises:
+        DataError: At the first of more than `MOST_ROWS`.
+    """
+    for number, record in enumerate(records):
+        if number == MOST_ROWS:
+            raise DataError(f"{source} holds more than {MOST_ROWS:,} rows, the most that are read; split it.")
+        yield record
+
+
+def column(record: Record, name: str) -> Any:
+    """Look a column up; dots reach into nested ones.
+
+    Raises:
+        DataError: If there is no such column, with the nearest names.
+    """
+    if name in record.columns:
+        return record.columns[name]
+    value: Any = record.columns
+    for part in name.split("."):
+        if not isinstance(value, Mapping) or part not in value:
+            raise _no_column(record, name)
+        value = value[part]
+    return value
+
+
+def shorten(value: object) -> str:
+    """Show what was given, in at most a line."""
+    try:
+        shown = repr(value)
+    except RecursionError:
+        shown = f"a deeply nested {type(value).__name__}"
+    return shown if len(shown) <= SHOWN_CHARACTERS else f"{shown[: SHOWN_CHARACTERS - 1]}…"
+
+
+def _parse(text: str, where: str, *, behind: str = "Extra data") -> Any:
+    """Parse one JSON value; `behind` is what to say of one that another text follows."""
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        place = f"{where}, column {error.colno}" if "\n" not in text else f"{where}, line {error.lineno}"
+        said = behind if error.msg == "Extra data" else error.msg
+        raise DataError(f"{place}: not JSON ({said}).") from None
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{where}: not usable JSON ({error}).") from None
+
+
+def _lines(file: Path) -> Iterator[str]:
+    """Read lines with their ends, which may be those of any system."""
+    try:
+        for line in read_lines(file):
+            yield from filter(None, _BEHIND_RETURN.split(line))
+    except FileNotFoundError:
+        raise _missing(file) from None
+    except OSError as error:
+        raise DataError(f"{file} cannot be read as UTF-8 text: {error}.") from None
+
+
+def _missing(file: Path) -> DataError:
+    return DataError(f"There is no file {file}. Relative paths are taken from the current folder, {Path.cwd()}.")
+
+
+def _no_column(record: Record, name: str) -> DataError:
+    names = [str(key) for key in all_names(record.columns)]
+    nearest = difflib.get_close_matches(name, names, n=3)
+    hint = f"did you mean {' or '.join(map(repr, nearest))}?" if nearest else f"it has {shorten(', '.join(names))}."
+    return DataError(f"{record.where}: there is no column {name!r}; {hint}")
+
+
+def all_names(columns: Mapping[str, Any]) -> Iterator[str]:
+    """List the names of columns, and of those one level below."""
+    for name, value in columns.items():
+        yield name
+        if isinstance(value, Mapping):
+            yield from (f"{name}.{inner}" for inner in value)

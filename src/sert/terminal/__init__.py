@@ -1,0 +1,1 @@
+"""What people see while work goes on, and how it is stopped."""

@@ -1,0 +1,148 @@
+"""`docs/paper_index.md` is kept true: its settings, defaults, functions and tests are looked up."""
+
+import ast
+import pkgutil
+import re
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple, get_args
+
+import pytest
+
+from sert.config.section import Section
+from sert.config.tree import Config, PromptTemplates, TaskConfig
+
+ROOT = Path(__file__).parents[2]
+INDEX = ROOT / "docs" / "paper_index.md"
+PROMPTS = "tasks.<task>.prompts"
+
+
+class Row(NamedTuple):
+    line: int
+    cells: dict[str, str]
+
+
+def read_rows(text: str) -> Iterator[Row]:
+    """Yield the rows of every table with their headings."""
+    headings: list[str] = []
+    for number, line in enumerate(text.splitlines(), start=1):
+        if not line.startswith("|"):
+            headings = []
+            continue
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        if not headings:
+            headings = cells
+        elif set(line) - set("|-"):
+            assert len(cells) == len(headings), f"line {number} has {len(cells)} cells, not {len(headings)}"
+            yield Row(number, dict(zip(headings, cells, strict=True)))
+
+
+def quoted(cell: str) -> str | None:
+    """Read a cell that is one piece of code, None for a cell that says there is none."""
+    if cell == "–":  # noqa: RUF001 - how the page says "none"
+        return None
+    (code,) = re.findall("^`([^`]+)`$", cell)
+    return code
+
+
+ROWS = list(read_rows(INDEX.read_text(encoding="utf-8")))
+SETTINGS = [(quoted(row.cells["Setting"]), row) for row in ROWS if quoted(row.cells["Setting"])]
+
+
+def default_of(setting: str) -> Any:
+    """Look a default up; `tasks.<task>` stands for any task."""
+    section: type[Section] = Config
+    *parents, name = setting.removeprefix("tasks.<task>.").split(".")
+    if setting.startswith("tasks.<task>."):
+        section = TaskConfig
+    for parent in parents:
+        section = plain(section.model_fields[parent].annotation)
+    return section.model_fields[name].default
+
+
+def plain(annotation: Any) -> Any:
+    """Take `None` off an annotation such as `EndpointConfig | None`."""
+    return next((part for part in get_args(annotation) if part is not type(None)), annotation)
+
+
+def settings_of(section: type[Section], prefix: str) -> set[str]:
+    """Name the settings that have a default, those of nested sections too."""
+    names = set()
+    for name, field in section.model_fields.items():
+        inner = plain(field.annotation)
+        if isinstance(inner, type) and issubclass(inner, Section):
+            names |= settings_of(inner, f"{prefix}.{name}")
+        elif not field.is_required():
+            names.add(f"{prefix}.{name}")
+    return names
+
+
+def test_there_are_rows():
+    assert len(ROWS) > 60
+    assert len(SETTINGS) > 30
+
+
+@pytest.mark.parametrize(("setting", "row"), SETTINGS, ids=[setting for setting, _ in SETTINGS])
+def test_default_is_that_of_the_code(setting, row):
+    written = quoted(row.cells["Default"])
+    given = None if written == "none" else tomllib.loads(f"value = {written}")["value"]
+    default = default_of(setting)
+    assert given == (list(default) if isinstance(default, tuple) else default)
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: f"line-{row.line}")
+def test_a_default_has_a_setting_and_code(row):
+    assert (quoted(row.cells["Default"]) is None) == (quoted(row.cells["Setting"]) is None)
+    assert quoted(row.cells["Code"]) is not None
+
+
+def test_every_setting_of_the_method_is_named_once():
+    sections = {
+        name: field.annotation
+        for name, field in Config.model_fields.items()
+        if isinstance(field.annotation, type) and issubclass(field.annotation, Section)
+    }
+    assert sections.keys() == {
+        "student",
+        "mining",
+        "rules",
+        "selection",
+        "training",
+        "teacher",
+        "judge",
+        "evaluation",
+        "execution",
+    }
+    expected = {"seed", "methods", "rounds", "tasks.<task>.dev_share", "tasks.<task>.near_duplicates"}
+    expected |= settings_of(PromptTemplates, PROMPTS)
+    expected |= {setting for name, section in sections.items() for setting in settings_of(section, name)}
+    # Teachers and judges are called alike; the page names these settings once.
+    expected -= {setting for setting in expected if setting.startswith(("judge.endpoint.", "judge.calls."))}
+    assert sorted(setting for setting, _ in SETTINGS) == sorted(expected)
+
+
+@pytest.mark.parametrize("path", sorted({quoted(row.cells["Code"]) for row in ROWS}))
+def test_code_exists(path):
+    found = pkgutil.resolve_name(path)
+    # Named where it is defined, not where it is imported.
+    assert path == f"{found.__module__}.{found.__qualname__}"
+
+
+@pytest.mark.parametrize("path", sorted({quoted(row.cells["Test"]) or "" for row in ROWS} - {""}))
+def test_test_exists(path):
+    file, name = path.split("::")
+    tree = ast.parse((ROOT / file).read_text(encoding="utf-8"))
+    assert name in {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
+
+
+def test_files_that_the_page_names_exist():
+    files = re.findall(r"`((?:src|tests|docs|configs)/[\w./-]+)(?:::\w+)?`", INDEX.read_text(encoding="utf-8"))
+    assert len(files) > 40
+    assert [file for file in files if not (ROOT / file).is_file()] == []
+
+
+def test_rows_are_read_with_their_headings():
+    text = "| A | B |\n|---|---|\n| `x` | – |\n\nprose\n\n| C |\n|---|\n| y |\n"  # noqa: RUF001
+    assert [row.cells for row in read_rows(text)] == [{"A": "`x`", "B": "–"}, {"C": "y"}]  # noqa: RUF001
+    assert quoted("`x`") == "x"

@@ -1,0 +1,51 @@
+import pytest
+
+from sert.doctor.machine import examine_machine, judge_memory
+from sert.student.kernels import compiled
+
+MEMINFO = "MemTotal:       16000000 kB\nMemFree:          100000 kB\nMemAvailable:   {} kB\nHugePages_Total:       0\n"
+
+
+def test_the_machine_is_examined_as_students_are_loaded(tmp_path):
+    findings = {finding.name: finding for finding in examine_machine(tmp_path)}
+    assert list(findings) == [
+        *("python", "packages", "cores", "memory", "disk", "accelerator", "compiler", "compiled loops"),
+        *("fast dtype", "hub"),
+    ]
+    assert not {"problem"} & {finding.verdict for finding in findings.values()}
+    kernels = compiled()
+    assert findings["compiled loops"].verdict == ("warning" if kernels is None else "ok")
+    if kernels is not None and kernels.has_int8 and "none" in findings["accelerator"].message:
+        assert findings["fast dtype"].message.startswith("int8")
+
+
+def test_packages_are_named_with_their_versions(tmp_path):
+    import torch
+    import transformers
+
+    message = {finding.name: finding.message for finding in examine_machine(tmp_path)}["packages"]
+    assert f"torch {torch.__version__}" in message and f"transformers {transformers.__version__}" in message
+
+
+@pytest.mark.parametrize(("available", "verdict"), [(1_900_000, "warning"), (2_000_000, "ok")])
+def test_little_memory_is_a_warning(available, verdict):
+    found = judge_memory(MEMINFO.format(available))
+    assert found.verdict == verdict
+    assert "of 16.4 GB available" in found.message
+
+
+@pytest.mark.parametrize(
+    ("compiler", "says"), [("no-such-compiler -O2", "'no-such-compiler'"), ("gcc '", "cannot be read")]
+)
+def test_a_missing_compiler_is_a_warning(compiler, says, tmp_path, monkeypatch):
+    compiled()  # with the compiler of this machine; it is asked for once a process
+    monkeypatch.setenv("CC", compiler)
+    found = {finding.name: finding for finding in examine_machine(tmp_path)}["compiler"]
+    assert found.verdict == "warning" and says in found.message
+
+
+@pytest.mark.parametrize(("value", "says"), [("1", "cache only"), ("true", "cache only"), ("0", "downloaded")])
+def test_whether_the_hub_is_asked(value, says, tmp_path, monkeypatch):
+    monkeypatch.setenv("HF_HUB_OFFLINE", value)
+    found = {finding.name: finding for finding in examine_machine(tmp_path)}["hub"]
+    assert says in found.message

@@ -1,0 +1,368 @@
+import json
+from contextlib import contextmanager
+from dataclasses import replace
+
+import pytest
+
+from sert.config.tree import PromptTemplates, RulesConfig, SelectionConfig
+from sert.errors import DataError
+from sert.paths.filtering import FunnelRow, ImplausibleRule, PathKey, filter_paths, funnel, implausible_rules, select
+from sert.records import Example, Path, Question, Verdict
+from sert.store import tables
+from sert.store.artifacts import commit
+from sert.store.tables import read_table, write_table
+
+
+def make_verdict(question_id="q1", branch=0, sample=0, *, reason=None, rep_2=0.0):
+    return Verdict(
+        question_id=question_id,
+        branch=branch,
+        sample=sample,
+        reason=reason,
+        num_tokens=30,
+        rep_2=rep_2,
+        perplexity=8.0,
+        imitation=False,
+        option_repetition=False,
+        direct_response=False,
+        conclusion=None,
+        agrees=None,
+        selected=False,
+    )
+
+
+def selected_keys(verdicts):
+    return [(each.question_id, each.branch, each.sample) for each in select(verdicts) if each.selected]
+
+
+# ---- select
+
+
+def test_the_order_can_be_the_highest_mean_log_probability():
+    # The lower the perplexity, the higher the mean log-probability.
+    verdicts = [
+        replace(make_verdict(sample=0, rep_2=0.0), perplexity=9.0),
+        replace(make_verdict(sample=1, rep_2=0.2), perplexity=6.0),
+    ]
+    chosen = select(verdicts, SelectionConfig(order="mean_logprob"))
+    assert [each.selected for each in chosen] == [False, True]
+    assert [each.selected for each in select(verdicts)] == [True, False]
+
+
+def test_a_random_order_is_a_function_of_the_seed_and_prefers_nobody():
+    verdicts = [
+        make_verdict(f"q{number}", sample=sample, rep_2=sample / 10) for number in range(400) for sample in range(2)
+    ]
+    picked = [each.sample for each in select(verdicts, SelectionConfig(order="random"), seed=3) if each.selected]
+    assert picked == [
+        each.sample for each in select(verdicts, SelectionConfig(order="random"), seed=3) if each.selected
+    ]
+    assert picked != [
+        each.sample for each in select(verdicts, SelectionConfig(order="random"), seed=4) if each.selected
+    ]
+    assert 150 < sum(picked) < 250  # five standard deviations around 200
+
+
+def test_only_paths_that_agree_with_gold_can_be_asked_for():
+    verdicts = [
+        replace(make_verdict(sample=sample), agrees=agrees) for sample, agrees in enumerate((None, False, True))
+    ]
+    chosen = select(verdicts, SelectionConfig(only_agreeing=True))
+    assert [each.selected for each in chosen] == [False, False, True]
+    assert not any(each.selected for each in select(verdicts[:2], SelectionConfig(only_agreeing=True)))
+
+
+def test_the_lowest_repetition_is_selected():
+    assert selected_keys([make_verdict(sample=0, rep_2=0.1), make_verdict(sample=1, rep_2=0.05)]) == [("q1", 0, 1)]
+
+
+def test_ties_go_to_the_lower_branch_then_the_lower_sample():
+    keys = [(2, 0), (1, 3), (1, 2), (3, 0)]
+    assert selected_keys([make_verdict(branch=branch, sample=sample) for branch, sample in keys]) == [("q1", 1, 2)]
+
+
+def test_dropped_paths_are_never_selected():
+    dropped = make_verdict(sample=0, reason="perplexity", rep_2=0.0)
+    assert selected_keys([dropped, make_verdict(sample=1, rep_2=0.2)]) == [("q1", 0, 1)]
+    assert selected_keys([dropped]) == []
+
+
+def test_selection_keeps_order_and_everything_else():
+    verdicts = [
+        make_verdict("q2", 1),
+        make_verdict("q1", 0),
+        make_verdict("q2", 0),
+        make_verdict("q1", 1, reason="length"),
+    ]
+    result = select(iter(verdicts))
+    assert [(each.question_id, each.branch, each.selected) for each in result] == [
+        ("q2", 1, False),
+        ("q1", 0, True),
+        ("q2", 0, True),
+        ("q1", 1, False),
+    ]
+    assert result[3] == verdicts[3]
+
+
+# ---- funnel
+
+
+def test_funnel_counts_what_is_left_after_each_rule():
+    reasons = ["imitation", "length", "length", "perplexity", None, None, None, None]
+    verdicts = select([make_verdict(sample=number, reason=reason) for number, reason in enumerate(reasons)])
+    assert funnel(verdicts) == [
+        FunnelRow("mined", 8, 1.0, 0),
+        FunnelRow("imitation", 7, 0.875, 1),
+        FunnelRow("option_repetition", 7, 0.875, 0),
+        FunnelRow("direct_response", 7, 0.875, 0),
+        FunnelRow("length", 5, 0.625, 2),
+        FunnelRow("repetition", 5, 0.625, 0),
+        FunnelRow("perplexity", 4, 0.5, 1),
+        FunnelRow("selected", 1, 0.125, 3),
+    ]
+
+
+def test_funnel_shows_rejected_paths_only_if_there_are_any():
+    rows = funnel([make_verdict(reason="rejected"), make_verdict(sample=1)])
+    assert rows[-2:] == [FunnelRow("rejected", 1, 0.5, 1), FunnelRow("selected", 0, 0.0, 1)]
+
+
+def test_funnel_of_nothing():
+    assert {(row.remaining, row.share, row.dropped) for row in funnel([])} == {(0, 0.0, 0)}
+
+
+# ---- implausible rules
+
+
+def test_a_rule_that_drops_nearly_everything_is_named_with_examples():
+    verdicts = [make_verdict(f"q{number}", reason="imitation") for number in range(10)]
+    verdicts += [make_verdict(f"q{number}", 1, reason="length") for number in range(9)]
+    verdicts += [make_verdict("q9", 1)]
+    found = implausible_rules(verdicts, RulesConfig(max_dropped_share=0.8))
+    # Ten paths reach the length rule, since imitation dropped ten of twenty.
+    examples = [PathKey("q0", 1, 0), PathKey("q3", 1, 0), PathKey("q6", 1, 0)]
+    assert found == [ImplausibleRule("length", 9, 10, examples)]
+    assert implausible_rules(verdicts, RulesConfig(max_dropped_share=0.9)) == []
+
+
+def test_fewer_than_three_dropped_paths_are_all_shown():
+    found = implausible_rules([make_verdict(reason="length"), make_verdict(sample=1, reason="length")], RulesConfig())
+    assert [rule.examples for rule in found] == [[PathKey("q1", 0, 0), PathKey("q1", 0, 1)]]
+
+
+def test_outrun_paths_reached_no_rule():
+    verdicts = [make_verdict(reason="length"), *(make_verdict(sample=number, reason="outrun") for number in (1, 2, 3))]
+    assert implausible_rules(verdicts, RulesConfig()) == [ImplausibleRule("length", 1, 1, [PathKey("q1", 0, 0)])]
+
+
+# ---- the stage
+
+QUESTIONS = [
+    Question("q1", "demo", "train", "Can a heron wade?", (), "yes", "Question: Can a heron wade?\nAnswer:"),
+    Question("q2", "demo", "train", "Can a mole fly?", (), "no", "Question: Can a mole fly?\nAnswer:"),
+]
+GOOD = " A heron has long legs and stands in water. So the answer is yes."
+WRONG = " A heron is a bird and birds only fly. So the answer is no."
+
+
+def make_path(question_id, branch, sample, *, text, token_ids=tuple(range(30))):
+    return Path(
+        question_id=question_id,
+        branch=branch,
+        sample=sample,
+        first_token_id=token_ids[0],
+        first_token_logprob=-2.0,
+        token_ids=token_ids,
+        logprobs=(-2.0,) * len(token_ids),
+        text=text,
+        finish="eos",
+        num_tokens=len(token_ids),
+        perplexity=7.389,
+        rep_2=0.0,
+    )
+
+
+def make_mined(folder, paths, *, stage="mine", prompts=None):
+    def fill(draft):
+        write_table(draft.folder / "paths.parquet", paths, Path)
+        write_table(draft.folder / "questions.parquet", QUESTIONS, Question)
+        return {"paths": len(paths)}
+
+    config = {"prompts": (prompts or PromptTemplates()).model_dump(mode="json")}
+    return commit(folder, fill, stage=stage, config=config, inputs={}, seed=5)
+
+
+class Listener:
+    def __init__(self):
+        self.lines = []
+
+    def say(self, line):
+        self.lines.append(line)
+
+    @contextmanager
+    def track(self, label, total, unit):
+        done = []
+        yield lambda units, note="": done.append(units)
+        assert sum(done) == total
+
+
+PATHS = [
+    make_path("q1", 0, 0, text=" yes."),
+    make_path("q1", 0, 1, text=WRONG, token_ids=(1, 2, 1, 2, *range(3, 30))),
+    make_path("q1", 1, 0, text=GOOD),
+    make_path("q2", 0, 0, text=" no.\n\x1b[31m " + "x" * 200),
+]
+
+
+def test_filter_paths_writes_what_training_needs(tmp_path):
+    mined = make_mined(tmp_path / "mined", PATHS)
+    result = filter_paths(mined, rules=RulesConfig(), out=tmp_path / "filtered", reporter=Listener())
+    assert result.manifest["stage"] == "filter"
+    assert result.manifest["inputs"] == {"mine": mined.key}
+    assert result.manifest["seed"] == 5
+    assert sorted(result.manifest["outputs"]) == [
+        "examples.parquet",
+        "funnel.json",
+        "questions.parquet",
+        "verdicts.parquet",
+    ]
+    assert result.counts == {
+        "paths": 4,
+        "kept": 2,
+        "selected": 1,
+        "questions": 2,
+        "questions_without_path": 1,
+        "dropped": {
+            "imitation": 0,
+            "option_repetition": 0,
+            "direct_response": 2,
+            "length": 0,
+            "repetition": 0,
+            "perplexity": 0,
+        },
+        "selected_agree": 1,
+    }
+    verdicts = read_table(result.file("verdicts.parquet"), Verdict)
+    assert [(each.question_id, each.branch, each.sample) for each in verdicts] == [
+        (path.question_id, path.branch, path.sample) for path in PATHS
+    ]
+    assert [each.selected for each in verdicts] == [False, False, True, False]
+    assert [each.agrees for each in verdicts] == [None, False, True, None]
+    assert read_table(result.file("questions.parquet"), Question) == QUESTIONS
+    rows = json.loads(result.file("funnel.json").read_text())
+    assert rows[-1] == {"rule": "selected", "remaining": 1, "share": 0.25, "dropped": 1}
+
+
+def test_selected_paths_become_examples_with_the_gold_answer(tmp_path):
+    prompts = PromptTemplates(path="{path} Therefore: {answer}.")
+    mined = make_mined(tmp_path / "mined", [make_path("q2", 0, 0, text=GOOD)], prompts=prompts)
+    result = filter_paths(mined, rules=RulesConfig(), out=tmp_path / "filtered")
+    assert read_table(result.file("examples.parquet"), Example) == [
+        Example("q2", QUESTIONS[1].prompt, " A heron has long legs and stands in water. Therefore: no.", source="path")
+    ]
+    assert result.counts["selected_agree"] == 0
+
+
+def test_an_implausible_rule_is_told_on_one_line_an_example(tmp_path):
+    listener = Listener()
+    paths = [make_path("q1", 0, number, text=f" yes\nyes {'x' * 200}") for number in range(4)]
+    rules = RulesConfig(min_tokens=99)
+    filter_paths(make_mined(tmp_path / "mined", paths), rules=rules, out=tmp_path / "out", reporter=listener)
+    assert len(listener.lines) == 5
+    assert listener.lines[-1] == (
+        "warning: filter: no path is kept, there is nothing to train on; dropped: direct_response 4"
+    )
+    assert "direct_response dropped 4 of the 4 paths" in listener.lines[0]
+    assert listener.lines[1].startswith("  q1, branch 0, sample 0: yes yes xxx")
+    assert all("\n" not in line and len(line) < 140 for line in listener.lines[1:])
+
+
+def test_plausible_rules_say_nothing(tmp_path):
+    listener = Listener()
+    filter_paths(make_mined(tmp_path / "m", PATHS), rules=RulesConfig(), out=tmp_path / "out", reporter=listener)
+    assert listener.lines == []
+
+
+def test_only_mined_folders_can_be_filtered(tmp_path):
+    other = make_mined(tmp_path / "other", PATHS, stage="teach")
+    with pytest.raises(DataError, match=r"'teach'.*sert mine"):
+        filter_paths(other, rules=RulesConfig(), out=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_path_of_an_unknown_question_is_refused(tmp_path):
+    mined = make_mined(tmp_path / "mined", [make_path("q9", 0, 0, text=GOOD)])
+    with pytest.raises(DataError, match="'q9'"):
+        filter_paths(mined, rules=RulesConfig(), out=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_filtering_again_with_other_rules_needs_another_folder(tmp_path):
+    mined = make_mined(tmp_path / "mined", PATHS)
+    first = filter_paths(mined, rules=RulesConfig(), out=tmp_path / "out")
+    assert filter_paths(mined, rules=RulesConfig(), out=tmp_path / "out").key == first.key
+    with pytest.raises(DataError, match="already holds"):
+        filter_paths(mined, rules=RulesConfig(min_tokens=3), out=tmp_path / "out")
+
+
+def test_paths_of_a_question_that_lie_apart_are_refused(tmp_path):
+    mined = make_mined(tmp_path / "mined", [PATHS[0], PATHS[3], PATHS[2]])
+    with pytest.raises(DataError, match="more than one block of paths of question 'q1'"):
+        filter_paths(mined, rules=RulesConfig(), out=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("read", [1, 2, 3])
+def test_questions_are_filtered_alike_however_few_rows_are_read_at_a_time(read, tmp_path, monkeypatch):
+    paths = [make_path(each, 0, number, text=text) for each in ("q1", "q2") for number, text in enumerate([GOOD] * 5)]
+    mined = make_mined(tmp_path / "mined", paths)
+    whole = filter_paths(mined, rules=RulesConfig(), out=tmp_path / "whole")
+    monkeypatch.setattr(tables, "ROWS_A_READ", read)
+    few = filter_paths(mined, rules=RulesConfig(), out=tmp_path / "few")
+    assert few.manifest["outputs"] == whole.manifest["outputs"]
+    assert few.counts == whole.counts
+    assert whole.counts["selected"] == 2
+
+
+def test_only_the_rules_that_are_asked_drop_a_path(tmp_path):
+    mined = make_mined(tmp_path / "mined", PATHS)
+    nothing = filter_paths(
+        mined, rules=RulesConfig(), selection=SelectionConfig(rules=()), out=tmp_path / "nothing", reporter=Listener()
+    )
+    assert nothing.counts["kept"] == 4
+    assert nothing.counts["selected"] == 2
+    one = filter_paths(
+        mined,
+        rules=RulesConfig(min_tokens=31),
+        selection=SelectionConfig(rules=("repetition", "length")),
+        out=tmp_path / "one",
+        reporter=Listener(),
+    )
+    # Two of the four answer directly, too, and nobody asks for that.
+    assert {rule: number for rule, number in one.counts["dropped"].items() if number} == {"length": 3}
+
+
+def test_shuffled_paths_change_their_questions_and_keep_the_answers(tmp_path):
+    paths = [make_path("q1", 0, 0, text=GOOD), make_path("q2", 0, 0, text=WRONG)]
+    selection = SelectionConfig(rules=(), shuffled=True)
+    mined = make_mined(tmp_path / "mined", paths)
+    result = filter_paths(mined, rules=RulesConfig(), selection=selection, out=tmp_path / "out")
+    assert read_table(result.file("examples.parquet"), Example) == [
+        Example(
+            "q1", QUESTIONS[0].prompt, " A heron is a bird and birds only fly. So the answer is yes.", source="path"
+        ),
+        Example(
+            "q2", QUESTIONS[1].prompt, " A heron has long legs and stands in water. So the answer is no.", source="path"
+        ),
+    ]
+
+
+def test_another_selection_of_paths_that_were_cut_short_is_warned_of(tmp_path):
+    cut = replace(make_path("q1", 0, 1, text=GOOD), finish="outrun")
+    mined = make_mined(tmp_path / "mined", [make_path("q1", 0, 0, text=GOOD), cut])
+    listener = Listener()
+    filter_paths(mined, rules=RulesConfig(), out=tmp_path / "usual", reporter=listener)
+    assert not any("cut short" in line for line in listener.lines)
+    selection = SelectionConfig(order="random")
+    filter_paths(mined, rules=RulesConfig(), selection=selection, out=tmp_path / "random", reporter=listener)
+    assert any("1 paths were cut short while mining" in line for line in listener.lines)

@@ -1,0 +1,45 @@
+"""Guesses of what a plan takes."""
+
+from pathlib import Path
+
+import pytest
+from safetensors import safe_open
+
+from sert.config.tree import StudentConfig
+from sert.runs import estimate as estimates
+from sert.runs.estimate import count_weights, estimate
+from sert.store.stage import Cost, Stage
+from sert.student.load import LAB_STUDENT
+
+
+def stage(name: str, cost: Cost) -> tuple[Stage, StudentConfig]:
+    def never() -> None:
+        raise AssertionError("nothing is made for a guess")
+
+    return Stage(name, name, Path("nowhere") / f"{name}-0", "", {}, {}, never, cost), StudentConfig(path="gpt2")  # type: ignore[arg-type]
+
+
+def test_weights_are_counted_by_the_files_headers() -> None:
+    with safe_open(str(LAB_STUDENT / "model.safetensors"), framework="pt") as weights:
+        expected = sum(weights.get_tensor(name).numel() for name in weights.keys())  # noqa: SIM118 - no mapping
+    assert count_weights(StudentConfig(path="lab")) == expected > 500_000
+
+
+def test_the_papers_students_are_known_and_others_are_not() -> None:
+    assert count_weights(StudentConfig(path="gpt2")) == 124_439_808
+    assert count_weights(StudentConfig(path="somebody/some-model")) is None
+
+
+def test_a_plan_is_added_up_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(estimates, "product_rate", lambda: 1e12)
+    guess = estimate([stage("mine", Cost(decoded=1000)), stage("train", Cost(trained=500, saved=2))])
+    assert (guess.stages, guess.tokens_decoded, guess.tokens_trained) == (2, 1000, 500)
+    products = (2 * 1000 + 6 * 500) * 124_439_808
+    assert guess.seconds == pytest.approx(products / 1e12 / 0.7 + 1500 * 8e-5 + 2 * 1.0)
+    assert guess.bytes_kept == 2 * 124_439_808 * 4 + 1000 * 12
+
+
+def test_students_of_unknown_size_have_no_guess() -> None:
+    (made, _), unknown = stage("mine", Cost(decoded=1000)), StudentConfig(path="somebody/some-model")
+    guess = estimate([(made, unknown)])
+    assert (guess.tokens_decoded, guess.seconds, guess.bytes_kept) == (1000, None, None)

@@ -1,0 +1,151 @@
+"""Decoding in units: who does them, how often the work is stopped, and what lies beside them changes nothing."""
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from sert.config.tree import EvaluationConfig, ExecutionConfig, MiningConfig, RulesConfig, StudentConfig
+from sert.errors import OutOfMemoryError, StudentError
+from sert.evaluation.prediction import evaluate
+from sert.paths.mining import mine
+from sert.records import Question
+from sert.store.artifacts import Artifact, Draft
+from sert.store.executors import ThisProcess
+from sert.student.decoding.engine import Decoding
+from sert.student.decoding.units import DecodingJob, decode_in_units
+from sert.terminal.progress import Advance, Silent
+
+QUESTIONS = [
+    Question(f"q{i}", "table", "train", f"{i}?", (), "yes", f"Question: {'word ' * (i % 7)}{i}?\nAnswer:")
+    for i in range(22)
+]
+# Four lanes a question and units of two questions at least: eleven units.
+MINING = MiningConfig(branches=2, samples=2, max_new_tokens=12, max_lanes=8)
+RULES = RulesConfig(min_tokens=2, max_rep_2=0.5, min_perplexity=0)
+
+
+def student_at(folder: Path) -> StudentConfig:
+    return StudentConfig(path=str(folder), device="cpu", num_threads=1)
+
+
+def mined(student_folder: Path, out: Path, *, workers: int = 1, keep_all: bool = False, **settings: object) -> Artifact:
+    return mine(
+        QUESTIONS,
+        student_at(student_folder),
+        out=out,
+        config=MINING.model_copy(update={"keep_all": keep_all}),
+        rules=RULES,
+        execution=ExecutionConfig(workers=workers, keep_units=False),
+        seed=1,
+        **settings,  # type: ignore[arg-type]
+    )
+
+
+def evaluated(student_folder: Path, out: Path, *, workers: int = 1, votes: int = 1, **settings: object) -> Artifact:
+    return evaluate(
+        QUESTIONS,
+        student_at(student_folder),
+        out=out,
+        config=EvaluationConfig(max_new_tokens=8, max_lanes=16, votes=votes),
+        execution=ExecutionConfig(workers=workers, keep_units=False),
+        **settings,  # type: ignore[arg-type]
+    )
+
+
+@pytest.mark.parametrize(("keep_all", "workers"), [(False, (1, 2, 4)), (True, (1, 2))])
+def test_any_number_of_workers_decodes_the_same(
+    student_folder: Path, tmp_path: Path, keep_all: bool, workers: tuple[int, ...]
+) -> None:
+    first, *others = (
+        mined(student_folder, tmp_path / f"mined-{each}", workers=each, keep_all=keep_all).manifest for each in workers
+    )
+    for other in others:
+        assert other["outputs"] == first["outputs"]
+        assert other["counts"] == first["counts"]
+
+
+@pytest.mark.parametrize("votes", [1, 3])
+def test_any_number_of_workers_predicts_the_same(student_folder: Path, tmp_path: Path, votes: int) -> None:
+    one, two = (evaluated(student_folder, tmp_path / f"evaluated-{n}", workers=n, votes=votes) for n in (1, 2))
+    assert one.manifest["outputs"] == two.manifest["outputs"]
+
+
+class StopsAt(Silent):
+    """Stops the work when so many lanes are decoded, as a signal does."""
+
+    def __init__(self, lanes: float) -> None:
+        self.left = lanes
+        self.said: list[str] = []
+
+    def say(self, line: str) -> None:
+        self.said.append(line)
+
+    @contextmanager
+    def track(self, label: str, total: int, unit: str) -> Iterator[Advance]:
+        def advance(units: float, note: str = "") -> None:
+            self.left -= units
+            if self.left < 0:
+                raise KeyboardInterrupt
+
+        yield advance
+
+
+def test_work_goes_on_with_other_workers_wherever_it_was_stopped(student_folder: Path, tmp_path: Path) -> None:
+    undisturbed = mined(student_folder, tmp_path / "undisturbed").manifest
+    said = []
+    for workers, lanes in ((1, 20), (2, 45), (1, 70)):
+        reporter = StopsAt(lanes)
+        with pytest.raises(KeyboardInterrupt):
+            mined(student_folder, tmp_path / "out", workers=workers, reporter=reporter)
+        said += reporter.said
+    done = mined(student_folder, tmp_path / "out", workers=4)
+    assert [line.startswith("mine: ") and "units were finished earlier" in line for line in said] == [True, True]
+    assert done.manifest["outputs"] == undisturbed["outputs"]
+    assert done.counts == undisturbed["counts"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "undisturbed"]
+
+
+def test_outputs_that_vote_are_not_decoded_again_after_a_stop(student_folder: Path, tmp_path: Path) -> None:
+    undisturbed = evaluated(student_folder, tmp_path / "undisturbed", votes=3).manifest
+    with pytest.raises(KeyboardInterrupt):
+        evaluated(student_folder, tmp_path / "out", votes=3, reporter=StopsAt(40))
+    going_on = StopsAt(math.inf)
+    done = evaluated(student_folder, tmp_path / "out", votes=3, reporter=going_on)
+    assert ["units were finished earlier" in line for line in going_on.said] == [True]
+    assert done.manifest["outputs"] == undisturbed["outputs"]
+
+
+def test_a_prompt_that_is_too_long_is_refused_before_any_unit_is_done(student_folder: Path, tmp_path: Path) -> None:
+    job = DecodingJob(
+        student_at(student_folder),
+        items=("a", "b"),
+        prompts=("short", "long" * 100),
+        decoding=Decoding(branches=None, samples=1, max_new_tokens=4, max_lanes=1),
+    )
+    assert len(job.units()) == 2
+    (tmp_path / "work").mkdir()
+    with pytest.raises(StudentError, match="'b'"):
+        decode_in_units(job, Draft(tmp_path, tmp_path / "work"), executor=ThisProcess(), label="x", reporter=Silent())
+    assert list((tmp_path / "work").iterdir()) == []
+
+
+def test_units_are_whole_waves(student_folder: Path) -> None:
+    decoding = Decoding(branches=5, samples=5, max_new_tokens=4, max_lanes=400)
+    job = DecodingJob(student_at(student_folder), ("x",) * 1000, ("prompt",) * 1000, decoding)
+    assert {len(unit.rows) for unit in job.units()[:-1]} == {112}  # seven waves of sixteen questions
+
+
+def test_too_many_lanes_for_the_memory_are_told(
+    student_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def exhausted(*_: object, **__: object) -> Iterator[object]:
+        raise MemoryError
+        yield
+
+    monkeypatch.setattr("sert.student.decoding.units.decode", exhausted)
+    with pytest.raises(OutOfMemoryError, match=r"does not hold 8 lanes .* Lower mining"):
+        mined(student_folder, tmp_path / "out")
+    assert not (tmp_path / "out").exists()

@@ -1,0 +1,48 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from sert.errors import DataError
+from sert.records import Example
+from sert.store.tables import write_table
+from sert.student.training.examples import read_examples
+
+
+def test_a_folder_and_its_file_give_the_same(tmp_path: Path) -> None:
+    examples = [Example("q1", "p", " c", "path")]
+    write_table(tmp_path / "examples.parquet", examples, Example)
+    assert read_examples(tmp_path) == read_examples(tmp_path / "examples.parquet") == examples
+
+
+def test_jsonl_of_ones_own(tmp_path: Path) -> None:
+    rows = [{"prompt": "", "completion": " a\u2028b"}, {"prompt": "p", "completion": " c", "question_id": 7}]
+    text = "\ufeff" + "\n".join(json.dumps(row, ensure_ascii=False) for row in rows) + "\n\n"
+    (tmp_path / "own.jsonl").write_text(text, encoding="utf-8")
+    assert read_examples(tmp_path / "own.jsonl") == [
+        Example("0", "", " a\u2028b", "file"),
+        Example("7", "p", " c", "file"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b'{"prompt": "p"}\n', "line 1"),
+        (b'{"prompt": 3, "completion": "c"}\n', "must be texts"),
+        (b'{"prompt": "p", "completion": ""}\n', "non-empty"),
+        (b"[1]\n", "JSON object"),
+        (b"{\n", "line 1"),
+        (b"\xe4\n", "own.jsonl"),
+        (b"", "holds no examples"),
+    ],
+)
+def test_what_cannot_be_used_is_named(tmp_path: Path, content: bytes, says: str) -> None:
+    (tmp_path / "own.jsonl").write_bytes(content)
+    with pytest.raises(DataError, match=says):
+        read_examples(tmp_path / "own.jsonl")
+
+
+def test_a_folder_without_examples_is_named(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="There are no examples"):
+        read_examples(tmp_path)
