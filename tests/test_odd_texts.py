@@ -25,7 +25,7 @@ from sert.student.training.examples import read_examples
 from sert.tasks.load import LONGEST_TEXT, load_task
 from sert.tasks.prompts import label_example, path_example, rationale_example
 from sert.teacher.recorded import read_recorded
-from sert.terminal.progress import printable
+from sert.terminal.text import printable
 
 COLUMNS = {"question_id": "id", "question": "q", "choices": "c", "answer": "a"}
 PLAIN = Question("q1", "t", "train", "Is ice cold?", (), "yes", "Question: Is ice cold?\nAnswer:")

@@ -18,7 +18,8 @@ from sert.report.page import write_report
 from sert.runs.run import RunResult, run
 from sert.store.tables import read_table
 from sert.student.training.model_card import write_model_card
-from sert.terminal.progress import Terminal, printable
+from sert.terminal.progress import Terminal
+from sert.terminal.text import printable
 from tests_support import make_tokenizer
 
 COLUMNS = {"question_id": "id", "question": "q", "choices": "c", "answer": "a"}

@@ -25,7 +25,8 @@ from sert.student.training.stage import keep_untrained, train, trained_student
 from sert.tasks.load import TaskData
 from sert.tasks.prompts import label_example, teacher_prompt
 from sert.teacher.rationales import describe_teaching, teach
-from sert.terminal.progress import Reporter, counted
+from sert.terminal.progress import Reporter
+from sert.terminal.text import counted
 
 CALLS = "calls"
 """Folder of a run with the logs of what was asked of its teacher and of its judge."""

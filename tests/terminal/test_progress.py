@@ -2,7 +2,8 @@ from itertools import count
 
 import pytest
 
-from sert.terminal.progress import Silent, Terminal, counted, printable, readable
+from sert.terminal.progress import Silent, Terminal
+from sert.terminal.text import counted, printable, readable
 
 
 def test_lines_tell_done_rate_and_time_left(capsys: pytest.CaptureFixture[str]) -> None:

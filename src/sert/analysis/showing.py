@@ -2,8 +2,8 @@
 
 from sert.analysis.run_numbers import TaskResults
 from sert.report.examples import ShownPath, ShownPrediction
-from sert.tasks.readers import shorten
 from sert.tasks.splits import NEARLY
+from sert.terminal.text import shorten
 
 SHOWN_PAIRS = 3
 """Nearly equal questions that a warning names."""

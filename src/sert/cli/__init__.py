@@ -16,7 +16,7 @@ from sert.cli.teachers import teach_command
 from sert.cli.upkeep import gc_command, verify_command
 from sert.errors import SertError
 from sert.terminal import signals
-from sert.terminal.progress import printable
+from sert.terminal.text import printable
 
 EPILOG = """\b
 Exit codes: 0 done, 1 the system refuses a file, 2 wrong command line, 3 configuration, 4 data,

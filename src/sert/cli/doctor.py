@@ -7,7 +7,7 @@ import click
 
 from sert.cli.options import JSON, SET, print_json, terminal, with_options
 from sert.cli.teachers import PriceType, endpoint_sections
-from sert.terminal.progress import printable
+from sert.terminal.text import printable
 
 if TYPE_CHECKING:
     from sert.doctor.finding import Finding

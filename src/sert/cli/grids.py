@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from sert.cli.options import DRY_RUN, JSON, LIMIT, SET, OutFolder, print_json, terminal, with_options
-from sert.terminal.progress import counted, printable
+from sert.terminal.text import counted, printable
 
 if TYPE_CHECKING:
     from sert.config.grid import Grid

@@ -7,7 +7,7 @@ import click
 
 from sert.cli.options import DRY_RUN, JSON, OUT, SET, config_of, given, print_json, print_plan, terminal, with_options
 from sert.cli.teachers import ENDPOINT, endpoint_sections
-from sert.terminal.progress import printable
+from sert.terminal.text import printable
 
 
 @click.command("judge")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sert.terminal import signals
-from sert.terminal.progress import printable, readable
+from sert.terminal.text import printable, readable
 
 if TYPE_CHECKING:
     from sert.config.tree import Config

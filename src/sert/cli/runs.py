@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from sert.cli.options import DRY_RUN, JSON, LIMIT, SET, WORKERS, OutFolder, print_json, terminal, with_options
-from sert.terminal.progress import printable
+from sert.terminal.text import printable
 
 
 @click.command()

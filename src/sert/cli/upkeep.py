@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from sert.cli.options import JSON, print_json, terminal, with_options
-from sert.terminal.progress import counted, printable
+from sert.terminal.text import counted, printable
 
 if TYPE_CHECKING:
     from sert.runs.verify import Verified

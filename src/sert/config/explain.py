@@ -4,6 +4,8 @@ import re
 import tomllib
 from collections.abc import Iterable, Iterator, Sequence
 
+from sert.terminal.text import cut
+
 Key = tuple[str, ...]
 
 _PLACE = re.compile(r" \(at line (\d+), column \d+\)$")
@@ -40,8 +42,7 @@ def explain_syntax(text: str, error: tomllib.TOMLDecodeError) -> str:
     if found is None:
         return str(error).removesuffix(_END) + " at the end of the file"
     number = int(found[1])
-    line = text.split("\n")[number - 1].strip()
-    shown = line if len(line) <= 60 else f"{line[:59]}…"
+    shown = cut(text.split("\n")[number - 1].strip(), most=60)
     keys = [".".join(key) for at, key in _statements(text) if at == number]
     about = f" for the key {keys[-1]!r}" if keys else ""
     return f"line {number}: {str(error)[: found.start()]}{about}, in {shown!r}"

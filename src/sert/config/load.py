@@ -1,5 +1,6 @@
 """Settings from TOML, with `--set a.b=c` on top; unknown keys are refused with the nearest name."""
 
+import functools
 import os
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -14,8 +15,10 @@ from sert.config.section import Section
 from sert.config.tree import Config
 from sert.errors import ConfigError
 from sert.files import read_whole
+from sert.terminal.text import shorten
 
 SectionT = TypeVar("SectionT", bound=Section)
+_shown = functools.partial(shorten, most=200)
 
 LARGEST_CONFIG = 2**17
 """Bytes of a configuration file."""
@@ -23,7 +26,6 @@ LONGEST_OVERRIDE = 2**17
 """Characters of one `--set`."""
 DEEPEST_OVERRIDE = 32
 """Parts of the key of one `--set`."""
-_SHOWN_CHARACTERS = 200
 
 
 def load_config(path: Path, *, overrides: Iterable[str] = (), limit: int | None = None) -> Config:
@@ -263,11 +265,3 @@ def _says(root: type[Section], place: _Place, problem: Mapping[str, Any]) -> str
         .replace("dictionary", "table")
         .removeprefix("value error, ")
     )
-
-
-def _shown(value: object) -> str:
-    try:
-        shown = repr(value)
-    except RecursionError:
-        shown = f"a deeply nested {type(value).__name__}"
-    return shown if len(shown) <= _SHOWN_CHARACTERS else f"{shown[: _SHOWN_CHARACTERS - 1]}…"

@@ -19,7 +19,8 @@ from sert.store.executors import make_executor
 from sert.store.tables import records_key, write_table
 from sert.student.load import Texts, load_texts, student_key
 from sert.tasks.answers import extract_loose, reasoning_of
-from sert.terminal.progress import Reporter, Silent, counted
+from sert.terminal.progress import Reporter, Silent
+from sert.terminal.text import counted
 
 if TYPE_CHECKING:
     from sert.student.decoding.units import DecodingJob

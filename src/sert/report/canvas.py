@@ -15,7 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
-from sert.terminal.progress import printable
+from sert.terminal.text import printable
 
 BLUE, VERMILION, GREEN, PURPLE, GREY = "#0072b2", "#d55e00", "#009e73", "#b05a94", "#808080"
 INK = "#010203"  # stands for the page's text colour until the SVG is written

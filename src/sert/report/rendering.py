@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from sert.report import cells
 from sert.report.examples import ShownPath, ShownPrediction
-from sert.terminal.progress import printable
+from sert.terminal.text import printable
 
 
 class PathGroup(NamedTuple):

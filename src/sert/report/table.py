@@ -12,7 +12,7 @@ from rich.text import Text
 
 from sert.report import cells
 from sert.report.verdict import significance
-from sert.terminal.progress import printable
+from sert.terminal.text import printable
 
 Metrics = Mapping[str, Any]
 

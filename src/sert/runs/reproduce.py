@@ -38,7 +38,8 @@ from sert.store.disk import remove
 from sert.store.executors import LocalProcesses, Run
 from sert.store.stage import Stage, needs_of, waits_of
 from sert.store.units import Unit, UnitStore
-from sert.terminal.progress import Advance, Reporter, Silent, counted
+from sert.terminal.progress import Advance, Reporter, Silent
+from sert.terminal.text import counted
 
 SHOWN = 20
 """Paths of each end, and outputs of each method, that the report of a grid shows at most."""

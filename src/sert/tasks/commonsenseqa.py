@@ -21,7 +21,8 @@ from typing import Any
 from sert.config.tree import TaskConfig
 from sert.errors import DataError
 from sert.records import Split
-from sert.tasks.readers import Record, Row, column, read_jsonl, read_splits, shorten
+from sert.tasks.readers import Record, Row, column, read_jsonl, read_splits
+from sert.terminal.text import shorten
 
 TEST_SPLIT = "validation"
 HUB_ID = "tau/commonsense_qa"

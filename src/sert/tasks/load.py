@@ -12,9 +12,10 @@ from sert.tasks import commonsenseqa, lab, strategyqa, table
 from sert.tasks.answers import ANSWER_PHRASE, extract_strict, is_correct, normalize_gold
 from sert.tasks.duplicates import NearDuplicate
 from sert.tasks.prompts import label_example, student_prompt
-from sert.tasks.readers import Row, shorten
+from sert.tasks.readers import Row
 from sert.tasks.slips import Doubts
 from sert.tasks.splits import make_splits
+from sert.terminal.text import shorten
 
 READERS: dict[TaskKind, Callable[[TaskConfig], Iterator[Row]]] = {
     "strategyqa": strategyqa.read_rows,

@@ -15,8 +15,8 @@ from sert.config.tree import TaskConfig
 from sert.errors import DataError
 from sert.files import LARGEST_TABLE, check_file, read_lines, read_whole
 from sert.records import Split
+from sert.terminal.text import shorten
 
-SHOWN_CHARACTERS = 80
 MOST_ROWS = 1_000_000
 """Rows that one source may hold."""
 LARGEST_JSON = 2**26
@@ -234,15 +234,6 @@ def column(record: Record, name: str) -> Any:
             raise _no_column(record, name)
         value = value[part]
     return value
-
-
-def shorten(value: object) -> str:
-    """Show what was given, in at most a line."""
-    try:
-        shown = repr(value)
-    except RecursionError:
-        shown = f"a deeply nested {type(value).__name__}"
-    return shown if len(shown) <= SHOWN_CHARACTERS else f"{shown[: SHOWN_CHARACTERS - 1]}…"
 
 
 def _parse(text: str, where: str, *, behind: str = "Extra data") -> Any:

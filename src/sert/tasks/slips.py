@@ -4,7 +4,8 @@ import re
 from collections.abc import Iterator
 
 from sert.records import Question
-from sert.tasks.readers import Row, shorten
+from sert.tasks.readers import Row
+from sert.terminal.text import shorten
 
 SHOWN_ANSWERS = 3
 """Answers that are named."""

@@ -15,7 +15,8 @@ from pathlib import Path
 from sert.config.tree import TaskConfig
 from sert.errors import DataError
 from sert.records import Split
-from sert.tasks.readers import Record, Row, column, read_json, read_splits, row_id, shorten
+from sert.tasks.readers import Record, Row, column, read_json, read_splits, row_id
+from sert.terminal.text import shorten
 
 TEST_SPLIT = "test"
 HUB_ID = "ChilleD/StrategyQA"

@@ -28,8 +28,8 @@ from sert.tasks.readers import (
     read_parquet,
     read_splits,
     row_id,
-    shorten,
 )
+from sert.terminal.text import shorten
 
 # As `choices`, `answer_options`, `answerOptions` or `question.choices`.
 _CHOICES = re.compile(r"(?:.*[._\s-])?(?i:choices|options)|.*[a-z](?:Choices|Options)")

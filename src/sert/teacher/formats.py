@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 from sert.errors import TeacherError
 from sert.files import read_whole
-from sert.tasks.readers import shorten
+from sert.terminal.text import shorten
 
 COT_TRIGGER = "Let's think step by step."
 UNKNOWN_MODEL = "unknown"

@@ -21,7 +21,8 @@ from sert.tasks.prompts import rationale_example
 from sert.teacher.guard import refuse_test_questions
 from sert.teacher.live import rationale_calls
 from sert.teacher.sources import Source, open_source
-from sert.terminal.progress import Reporter, Silent, counted
+from sert.terminal.progress import Reporter, Silent
+from sert.terminal.text import counted
 
 
 def teach(

@@ -11,9 +11,9 @@ from sert.errors import TeacherError
 from sert.records import Question, Rationale
 from sert.tasks.answers import ANSWER_PHRASE, extract_strict, is_correct, normalize_gold
 from sert.tasks.folding import fold
-from sert.tasks.readers import shorten
 from sert.teacher.formats import RecordedRow, read_rows
 from sert.teacher.guard import refuse_test_questions
+from sert.terminal.text import shorten
 
 # What a finished text ends with, closing quotes and brackets aside.
 _ENDED = re.compile(r"[.!?:][\"'”’)\]]*$")  # noqa: RUF001 - typographic closing quotes

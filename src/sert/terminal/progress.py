@@ -9,6 +9,8 @@ from typing import Protocol
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from sert.terminal.text import counted, printable
+
 PLAIN_SECONDS = 5.0
 
 
@@ -111,26 +113,3 @@ class Terminal:
 
     def _rate(self, done: float, start: float, unit: str) -> str:
         return f"{done / max(self._clock() - start, 1e-9):,.1f} {unit}/s"
-
-
-def printable(text: str) -> str:
-    r"""Make control characters visible (`\x1b`), so that no text can drive the terminal."""
-    return "".join(
-        character if character.isprintable() or character in "\n\t" else repr(character)[1:-1] for character in text
-    )
-
-
-def counted(number: float, what: str) -> str:
-    """Write a number and what it counts, given in the plural: `1 reply`, `2 replies`."""
-    if number == 1:
-        what = f"{what.removesuffix('ies')}y" if what.endswith("ies") else what.removesuffix("s")
-    return f"{number:.10g} {what}"
-
-
-def readable(value: object) -> str:
-    """Write a count, a share, an interval or a table of counts as people read them."""
-    if isinstance(value, dict):
-        return ", ".join(f"{name} {readable(part)}" for name, part in value.items()) or "none"
-    if isinstance(value, list):
-        return " to ".join(readable(part) for part in value)
-    return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -8,7 +8,8 @@ from typing import Any
 
 from sert.errors import DataError
 from sert.records import Example
-from sert.tasks.readers import bounded, read_jsonl, read_parquet, shorten
+from sert.tasks.readers import bounded, read_jsonl, read_parquet
+from sert.terminal.text import shorten
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
