@@ -13,7 +13,7 @@ from hostile_support import is_whole, odd_texts, sert, unprintable
 from sert.config.load import load_config
 from sert.config.tree import StudentConfig, TrainingConfig
 from sert.records import Example, Question, Rationale
-from sert.report.examples import ShownPath, ShownPrediction
+from sert.report.examples import ReportData, ShownPath, ShownPrediction
 from sert.report.page import write_report
 from sert.runs.run import RunResult, run
 from sert.store.tables import read_table
@@ -171,7 +171,7 @@ def test_the_page_shows_every_text_as_it_is(finished: RunResult, texts: list[str
         for number, text in enumerate(shown)
     ]
     predictions = [ShownPrediction("own", "sert", text, text, text, text, text, True, True) for text in shown]
-    write_report(tmp_path, metrics=finished.metrics, examples=paths, predictions=predictions)
+    write_report(tmp_path, ReportData(finished.metrics, paths, predictions))
     page = (tmp_path / "index.html").read_text(encoding="utf-8")
     assert unprintable(page) == []
     seen = see(tmp_path / "index.html")

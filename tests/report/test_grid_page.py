@@ -8,7 +8,8 @@ from grid_metrics import EXHIBITS, make_grid, make_hostile_grid, make_shown
 from page_elements import Elements, assert_asks_for_nothing
 from report_data import HOSTILE, UNBROKEN
 
-from sert.report.grid_page import write_grid_report
+from sert.report.examples import ReportData
+from sert.report.page import write_report
 
 
 @pytest.fixture(scope="module")
@@ -16,7 +17,7 @@ def written(tmp_path_factory):
     """The report of a whole grid, written once for all tests here."""
     folder = tmp_path_factory.mktemp("report")
     paths, predictions = make_shown()
-    return folder, write_grid_report(folder, metrics=make_grid(), examples=paths, predictions=predictions)
+    return folder, write_report(folder, ReportData(make_grid(), paths, predictions))
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +26,7 @@ def page(written):
 
 
 def write(folder, metrics, paths=(), predictions=()):
-    write_grid_report(folder, metrics=metrics, examples=paths, predictions=predictions)
+    write_report(folder, ReportData(metrics, paths, predictions))
     return (folder / "index.html").read_text(encoding="utf-8")
 
 
@@ -141,8 +142,6 @@ def test_no_text_becomes_an_element(text, tmp_path):
 def test_equal_arguments_give_equal_bytes(tmp_path):
     metrics = lean(make_grid()) | {"bands": make_grid()["bands"]}
     paths, predictions = make_shown()
-    first, second = (
-        write_grid_report(tmp_path / name, metrics=metrics, examples=paths, predictions=predictions) for name in "ab"
-    )
+    first, second = (write_report(tmp_path / name, ReportData(metrics, paths, predictions)) for name in "ab")
     assert {file.suffix for file in first} == {".html", ".md", ".json", ".svg", ".png"}
     assert [file.read_bytes() for file in first] == [file.read_bytes() for file in second]

@@ -6,6 +6,7 @@ import pytest
 from page_elements import Elements, assert_asks_for_nothing
 from report_data import HOSTILE, UNBROKEN, make_hostile, make_metrics, make_paths, make_predictions
 
+from sert.report.examples import ReportData
 from sert.report.page import render_page, write_report
 
 
@@ -16,7 +17,7 @@ def render(**changes):
 
 def test_files_are_written_and_equal_arguments_give_equal_bytes(tmp_path):
     for folder in (tmp_path / "a", tmp_path / "b"):
-        written = write_report(folder, metrics=make_metrics(), examples=make_paths(), predictions=make_predictions())
+        written = write_report(folder, ReportData(make_metrics(), make_paths(), make_predictions()))
         assert written == [folder / "index.html", folder / "table.md", folder / "metrics.json"]
     for name in ("index.html", "table.md", "metrics.json"):
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
@@ -27,7 +28,7 @@ def test_metrics_json_has_null_for_what_json_cannot_say(tmp_path):
     metrics = make_metrics()
     metrics["rows"][0]["repetition"] = math.nan
     metrics["rows"][1]["mean_length"] = math.inf
-    write_report(tmp_path, metrics=metrics, examples=[], predictions=[])
+    write_report(tmp_path, ReportData(metrics))
 
     def refuse(constant):
         raise AssertionError(constant)

@@ -12,8 +12,7 @@ from hostile_texts import ASKS, KINDS, LEAVES, RUNS, Hostile, make_hostile_texts
 from report_data import make_hostile
 
 from browser import Browser, Canary, Seen
-from sert.report.examples import ShownPath, ShownPrediction
-from sert.report.grid_page import write_grid_report
+from sert.report.examples import ReportData, ShownPath, ShownPrediction
 from sert.report.page import write_report
 
 FULL, REDUCED, A_PAGE = 500, 60, 20
@@ -97,7 +96,7 @@ def opened(
 
 def write_page(folder: Path, texts: Sequence[str]) -> Path:
     metrics, paths, predictions = hostile_run(texts)
-    return write_report(folder, metrics=metrics, examples=paths, predictions=predictions)[0]
+    return write_report(folder, ReportData(metrics, paths, predictions))[0]
 
 
 def hostile_run(texts: Sequence[str]) -> tuple[dict[str, Any], list[ShownPath], list[ShownPrediction]]:
@@ -210,7 +209,7 @@ def test_the_report_of_a_grid_is_as_quiet(
     """All texts stand together wherever the page shows one; without its policy, too, they do nothing."""
     joined = "\n".join(each.text for each in texts[: len(KINDS)])
     metrics, paths, predictions = make_hostile_grid(joined)
-    file = write_grid_report(tmp_path, metrics=metrics, examples=paths, predictions=predictions)[0]
+    file = write_report(tmp_path, ReportData(metrics, paths, predictions))[0]
     plain = tmp_path / "without_policy.html"
     plain.write_text(POLICY.sub("", file.read_text(encoding="utf-8")), encoding="utf-8")
     shown = "\n".join(each.shown for each in texts[: len(KINDS)])
@@ -260,7 +259,7 @@ def test_sprawling_texts_stay_in_their_place_in_the_report_of_a_grid(
 ) -> None:
     metrics, paths, predictions = make_hostile_grid(text)
     metrics["summary"] = [row | {"student": f"{text}{each}"} for row in metrics["summary"] for each in "ab"]
-    file = write_grid_report(tmp_path, metrics=metrics, examples=paths, predictions=predictions)[0]
+    file = write_report(tmp_path, ReportData(metrics, paths, predictions))[0]
     assert_in_place(browser, file, width=390)
 
 

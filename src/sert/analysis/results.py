@@ -1,21 +1,88 @@
-"""What the finished stages of a task left, read for a report."""
+"""From what finished stages left to what a report is made of."""
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from functools import cache, partial
-from typing import TYPE_CHECKING
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sert.analysis.epochs import SnapshotOutputs, choose_epochs
-from sert.analysis.run_numbers import TaskResults
+from sert.analysis.grid_numbers import GridSummary
+from sert.analysis.run_numbers import TaskResults, summarize_tasks
+from sert.analysis.showing import shown_paths, shown_predictions, untrained, warnings_of
+from sert.config.grid import MAIN, Arm
 from sert.config.tree import Method
 from sert.judge.scores import path_scores
 from sert.method import TaskMethod
 from sert.records import Judgement, Path, Prediction, Question, Verdict
+from sert.report.examples import ReportData, ShownPath, ShownPrediction
 from sert.runs.checks import LAB_KINDS
 from sert.store.stage import Stage
 from sert.store.tables import StoredTable, read_table
+from sert.terminal.progress import Reporter
 
 if TYPE_CHECKING:
     from sert.lab.verifier import Verification
+
+SHOWN = 20
+"""Paths of each end, and outputs of each method, that the report of a grid shows at most."""
+
+
+class ArmGraphs(NamedTuple):
+    """One run of a grid, the only one or one of many: its configuration, and the graph of each of its tasks."""
+
+    arm: Arm
+    tasks: Sequence[TaskMethod]
+
+
+def collect_results(arms: Sequence[ArmGraphs], *, name: str, config_key: str, reporter: Reporter) -> ReportData:
+    """Read what the finished stages of all arms left, and make the numbers of the report of it.
+
+    Args:
+        arms: Those without changes come first. Every stage of theirs must be finished.
+        name: What the run or the grid is called.
+        config_key: Hash of what it was asked to do.
+        reporter: Where progress goes.
+    """
+    about = {
+        "name": name,
+        "seeds": list(dict.fromkeys(arm.seed for arm, _ in arms)),
+        "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "sert_version": version("sert"),
+        "config_key": config_key,
+    }
+    if len(arms) == 1:
+        ((arm, tasks),) = arms
+        results = [read_results(task) for task in tasks]
+        return ReportData(
+            {
+                **about,
+                "student": arm.student,
+                "seed": arm.seed,
+                **summarize_tasks(results, student=arm.student, seed=arm.seed, rules=arm.config.rules),
+                "warnings": [warning for result in results for warning in warnings_of(result)],
+            },
+            [example for result in results for example in shown_paths(result)],
+            [shown for result in results for shown in shown_predictions(result)],
+        )
+    return _of_many(arms, about, reporter)
+
+
+def _of_many(arms: Sequence[ArmGraphs], about: dict[str, Any], reporter: Reporter) -> ReportData:
+    summary, warnings = GridSummary(), dict[str, None]()
+    paths: list[ShownPath] = []
+    predictions: list[ShownPrediction] = []
+    with reporter.track(f"{about['name']}, report", len(arms), "runs") as advance:
+        for arm, tasks in arms:
+            for result in map(read_results, tasks):
+                summary.add(arm, result)
+                found = warnings_of(result) if arm.variant == MAIN else untrained(result)
+                warnings |= dict.fromkeys(f"{arm.prefix}{warning}" for warning in found)
+                if arm is arms[0].arm:
+                    paths += shown_paths(result, each=SHOWN)
+                    predictions += shown_predictions(result, each=SHOWN // 2)
+            advance(1)
+    return ReportData({**about, **summary.tables(), "warnings": list(warnings)}, paths, predictions)
 
 
 def read_results(method: TaskMethod) -> TaskResults:

@@ -58,13 +58,13 @@ def reproduce(
     folder = out or Path("runs") / loaded.name
     if dry_run:
         return _print_plan(loaded, folder, workers, as_json)
-    from sert.report.grid_texts import grid_terminal_table
+    from sert.report.texts import terminal_table
     from sert.runs.reproduce import reproduce as run_grid
 
     result = run_grid(loaded, out=folder, workers=workers, reporter=terminal())
     if as_json:
         return print_json({"folder": str(result.folder), "report": str(result.report), "metrics": result.metrics})
-    click.echo(grid_terminal_table(result.metrics))
+    click.echo(terminal_table(result.metrics))
     click.echo(f"\nStages made: {result.stages_made}, skipped: {result.stages_skipped}")
     click.echo(printable(f"Report: {result.report}"))
 

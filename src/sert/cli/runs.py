@@ -57,15 +57,13 @@ def report_command(folder: Path, as_json: bool) -> None:
     sert report runs/demo
     sert report runs/lab
     """
-    from sert.report.grid_texts import grid_terminal_table
     from sert.report.texts import terminal_table
-    from sert.runs.folder import GRID
     from sert.runs.reproduce import report_any
 
     result = report_any(folder)
     if as_json:
         return print_json(result.metrics)
-    click.echo((grid_terminal_table if (folder / GRID).is_file() else terminal_table)(result.metrics))
+    click.echo(terminal_table(result.metrics))
     click.echo(printable(f"\nReport: {result.report}"))
 
 

@@ -1,6 +1,8 @@
-"""What a report shows of single outputs."""
+"""What a report is made of: the numbers, and what is shown of single outputs."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,3 +51,11 @@ class ShownPrediction:
     correct: bool
     format_ok: bool
     student: str = ""
+
+
+class ReportData(NamedTuple):
+    """All that a report is a function of: the content of `metrics.json`, and the paths and outputs that are shown."""
+
+    metrics: Mapping[str, Any]
+    paths: Sequence[ShownPath] = ()
+    predictions: Sequence[ShownPrediction] = ()

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from markupsafe import Markup
 
 from sert.report import canvas
-from sert.report.examples import ShownPath, ShownPrediction
+from sert.report.examples import ReportData, ShownPath, ShownPrediction
 from sert.report.grid_parts import Section
 from sert.report.grid_rows import pairs_of
 from sert.report.grid_sections import grid_sections
@@ -29,23 +29,9 @@ class ShownOf(NamedTuple):
     predictions: list[PredictionGroup]
 
 
-def write_grid_report(
-    folder: Path,
-    *,
-    metrics: Mapping[str, Any],
-    examples: Sequence[ShownPath],
-    predictions: Sequence[ShownPrediction],
-) -> list[Path]:
-    """Write `index.html`, `table.md`, `metrics.json` and the figures (SVG and PNG), and return their paths.
-
-    The files depend on the arguments only: equal arguments give equal bytes. A number that is not finite becomes null.
-
-    Args:
-        folder: Where they go; files of an earlier report with other figures are not removed.
-        metrics: The grid's numbers, as `docs/data.md` lists them.
-        examples: Paths to show; of each kind the first 20.
-        predictions: Outputs to show; of each method the first 20.
-    """
+def write_grid_report(folder: Path, report: ReportData) -> list[Path]:
+    """Write `index.html`, `table.md`, `metrics.json` and the figures (SVG and PNG), and return their paths."""
+    metrics, examples, predictions = report
     numbers = finite(metrics)
     sections = grid_sections(numbers)
     images = {

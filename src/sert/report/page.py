@@ -7,8 +7,9 @@ from typing import Any, NamedTuple
 from markupsafe import Markup
 
 from sert.report import judging, table
-from sert.report.examples import ShownPath, ShownPrediction
+from sert.report.examples import ReportData, ShownPath, ShownPrediction
 from sert.report.figures import draw_accuracy, draw_funnel, draw_latent
+from sert.report.grid_page import write_grid_report
 from sert.report.rendering import PathGroup, PredictionGroup, finite, page_environment, path_groups, prediction_groups
 from sert.report.texts import markdown_tables
 from sert.report.verdict import findings
@@ -40,24 +41,21 @@ class TaskView(NamedTuple):
     predictions: list[PredictionGroup]
 
 
-def write_report(
-    folder: Path,
-    *,
-    metrics: Mapping[str, Any],
-    examples: Sequence[ShownPath],
-    predictions: Sequence[ShownPrediction],
-) -> list[Path]:
+def write_report(folder: Path, data: ReportData) -> list[Path]:
     """Write `index.html`, `table.md` and `metrics.json` into a folder and return their paths.
 
     The files depend on the arguments only: equal arguments give equal bytes. A number that is not finite becomes null.
     """
-    numbers = finite(metrics)
+    if "seed" not in data.metrics:
+        return write_grid_report(folder, data)
+    numbers = finite(data.metrics)
     folder.mkdir(parents=True, exist_ok=True)
-    page, tables, data = folder / "index.html", folder / "table.md", folder / "metrics.json"
-    page.write_text(render_page(numbers, examples=examples, predictions=predictions), encoding="utf-8")
+    page, tables, numbers_file = folder / "index.html", folder / "table.md", folder / "metrics.json"
+    rendered = render_page(numbers, examples=data.paths, predictions=data.predictions)
+    page.write_text(rendered, encoding="utf-8")
     tables.write_text(markdown_tables(numbers), encoding="utf-8")
-    write_json(data, numbers)
-    return [page, tables, data]
+    write_json(numbers_file, numbers)
+    return [page, tables, numbers_file]
 
 
 def render_page(

@@ -1,6 +1,7 @@
 """All tables of a report, as Markdown and as plain text for a terminal."""
 
 from sert.report import cells
+from sert.report.grid_texts import grid_terminal_table
 from sert.report.judging import judging_table, judging_text
 from sert.report.table import (
     Metrics,
@@ -42,6 +43,8 @@ def markdown_tables(metrics: Metrics) -> str:
 
 def terminal_table(metrics: Metrics) -> str:
     """Write the results and comparisons as plain text: no colour codes, at most 100 columns."""
+    if "seed" not in metrics:
+        return grid_terminal_table(metrics)
     parts = []
     for about in metrics["tasks"]:
         title = f"{about['task']}: {about['num_test']} test questions, student {metrics['student']}"

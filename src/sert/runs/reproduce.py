@@ -5,21 +5,17 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import tomli_w
 
-from sert.analysis.grid_numbers import GridSummary
-from sert.analysis.results import read_results
-from sert.analysis.showing import shown_paths, shown_predictions, untrained, warnings_of
-from sert.config.grid import MAIN, Arm, Grid, arms_of
+from sert.analysis.results import ArmGraphs, collect_results
+from sert.config.grid import Grid, arms_of
 from sert.config.load import read_toml, validate
 from sert.errors import ConfigError, DataError
-from sert.method import TaskMethod, build_method, check_calls
-from sert.report.examples import ShownPath, ShownPrediction
-from sert.report.grid_page import write_grid_report
+from sert.method import build_method, check_calls
+from sert.report.page import write_report
 from sert.runs.estimate import Estimate, estimate
 from sert.runs.folder import (
     CONFIG,
@@ -41,19 +37,10 @@ from sert.store.units import Unit, UnitStore
 from sert.terminal.progress import Advance, Reporter, Silent
 from sert.terminal.text import counted
 
-SHOWN = 20
-"""Paths of each end, and outputs of each method, that the report of a grid shows at most."""
 _LOOK_SECONDS = 0.05
 
 
-class ArmMethods(NamedTuple):
-    """One run of the grid and its tasks."""
-
-    arm: Arm
-    tasks: list[TaskMethod]
-
-
-def build_grid(grid: Grid, *, out: Path, reporter: Reporter) -> list[ArmMethods]:
+def build_grid(grid: Grid, *, out: Path, reporter: Reporter) -> list[ArmGraphs]:
     """Load and check every question set and build the graph of every run. Nothing is written.
 
     Raises:
@@ -61,12 +48,12 @@ def build_grid(grid: Grid, *, out: Path, reporter: Reporter) -> list[ArmMethods]
     """
     loaded: dict[str, Any] = {}
     return [
-        ArmMethods(arm, build_method(arm.config, out=out, reporter=reporter, prefix=arm.prefix, loaded=loaded))
+        ArmGraphs(arm, build_method(arm.config, out=out, reporter=reporter, prefix=arm.prefix, loaded=loaded))
         for arm in arms_of(grid)
     ]
 
 
-def distinct_stages(arms: Sequence[ArmMethods]) -> list[Stage]:
+def distinct_stages(arms: Sequence[ArmGraphs]) -> list[Stage]:
     """List the stages of all runs, each once, in an order in which they can be made: what needs least comes first."""
     stages: dict[Path, Stage] = {}
     for stage in (stage for each in arms for task in each.tasks for stage in task.stages):
@@ -209,28 +196,8 @@ class _StageJob:
         return make
 
 
-def _write_report(grid: Grid, arms: Sequence[ArmMethods], out: Path, reporter: Reporter) -> dict[str, Any]:
-    summary, warnings = GridSummary(), dict[str, None]()
-    paths: list[ShownPath] = []
-    predictions: list[ShownPrediction] = []
-    with reporter.track(f"{grid.name}, report", len(arms), "runs") as advance:
-        for arm, tasks in arms:
-            for result in map(read_results, tasks):
-                summary.add(arm, result)
-                found = warnings_of(result) if arm.variant == MAIN else untrained(result)
-                warnings |= dict.fromkeys(f"{arm.prefix}{warning}" for warning in found)
-                if arm.variant == MAIN and arm.seed == grid.seeds[0] and arm.student == next(iter(grid.students)):
-                    paths += shown_paths(result, each=SHOWN)
-                    predictions += shown_predictions(result, each=SHOWN // 2)
-            advance(1)
-    metrics: dict[str, Any] = {
-        "name": grid.name,
-        "seeds": list(grid.seeds),
-        "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        "sert_version": version("sert"),
-        "config_key": content_key(grid.model_dump(mode="json")),
-        **summary.tables(),
-        "warnings": list(warnings),
-    }
-    publish(out, lambda folder: write_grid_report(folder, metrics=metrics, examples=paths, predictions=predictions))
-    return metrics
+def _write_report(grid: Grid, arms: Sequence[ArmGraphs], out: Path, reporter: Reporter) -> dict[str, Any]:
+    key = content_key(grid.model_dump(mode="json"))
+    data = collect_results(arms, name=grid.name, config_key=key, reporter=reporter)
+    publish(out, lambda folder: write_report(folder, data))
+    return dict(data.metrics)

@@ -1,17 +1,14 @@
 """A whole run: every stage of the method that is not finished, then the report."""
 
-import time
 from collections.abc import Sequence
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import tomli_w
 
-from sert.analysis.results import read_results
-from sert.analysis.run_numbers import summarize_tasks
-from sert.analysis.showing import shown_paths, shown_predictions, warnings_of
+from sert.analysis.results import ArmGraphs, collect_results
+from sert.config.grid import MAIN, Arm
 from sert.config.load import load_config
 from sert.config.tree import Config
 from sert.errors import DataError
@@ -87,7 +84,7 @@ def run(config: Config, *, out: Path | None = None, reporter: Reporter | None = 
             else:
                 reporter.say(f"{stage.name}: finished earlier, skipped")
 
-    report = partial(_write_report, config, tasks, out)
+    report = partial(_write_report, config, tasks, out, reporter)
     return carry_out(_settings(config), stages, out, reporter, make=make, report=report)
 
 
@@ -105,7 +102,8 @@ def report_run(folder: Path) -> RunResult:
     unfinished = [stage.name for stage in stages if not stage.finished]
     if unfinished:
         raise DataError(f"{folder} is not finished: {', '.join(unfinished)} to do. Run it again with `sert run`.")
-    return report_again(_settings(config), stages, folder, report=partial(_write_report, config, tasks, folder))
+    report = partial(_write_report, config, tasks, folder, Silent())
+    return report_again(_settings(config), stages, folder, report=report)
 
 
 def _settings(config: Config) -> Settings:
@@ -117,25 +115,10 @@ def _stages(tasks: Sequence[TaskMethod]) -> list[Stage]:
     return [stage for task in tasks for stage in task.stages]
 
 
-def _write_report(config: Config, tasks: Sequence[TaskMethod], out: Path) -> dict[str, Any]:
-    results = [read_results(task) for task in tasks]
-    metrics: dict[str, Any] = {
-        "name": config.name,
-        "student": config.student.path,
-        "seed": config.seed,
-        "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        "sert_version": version("sert"),
-        "config_key": content_key(config.model_dump(mode="json")),
-        **summarize_tasks(results, student=config.student.path, seed=config.seed, rules=config.rules),
-        "warnings": [warning for result in results for warning in warnings_of(result)],
-    }
-    publish(
-        out,
-        lambda folder: write_report(
-            folder,
-            metrics=metrics,
-            examples=[example for result in results for example in shown_paths(result)],
-            predictions=[shown for result in results for shown in shown_predictions(result)],
-        ),
+def _write_report(config: Config, tasks: Sequence[TaskMethod], out: Path, reporter: Reporter) -> dict[str, Any]:
+    arms = [ArmGraphs(Arm(config.student.path, config.seed, MAIN, None, config), tasks)]
+    data = collect_results(
+        arms, name=config.name, config_key=content_key(config.model_dump(mode="json")), reporter=reporter
     )
-    return metrics
+    publish(out, lambda folder: write_report(folder, data))
+    return dict(data.metrics)
