@@ -163,8 +163,8 @@ def build_method(
         if key not in loaded:
             loaded[key] = load_task(task, settings)
             new.add(task)
-            for doubt in loaded[key].doubts:
-                reporter.say(f"Warning: {task}: {doubt}")
+            for slip in loaded[key].slips:
+                reporter.say(f"Warning: {task}: {slip}")
         data[task] = loaded[key]
         check_task(task, data[task], config)
     tasks = [

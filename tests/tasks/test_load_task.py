@@ -8,8 +8,8 @@ import pytest
 from sert.config.tree import TaskConfig, TaskKind
 from sert.errors import ConfigError, DataError
 from sert.records import Question
-from sert.tasks import TASK_KINDS
-from sert.tasks.load import READERS, load_task
+from sert.tasks.kinds import KINDS
+from sert.tasks.load import load_task
 from sert.tasks.splits import LEAKED
 
 SEA = {"id": "s", "question": "Is the sea dry?", "choices": None, "answer": "no"}
@@ -33,7 +33,8 @@ def load_rows(folder, *rows, columns=COLUMNS):
 
 
 def test_kinds_are_described_and_readable():
-    assert set(TASK_KINDS) == set(READERS) == set(get_args(TaskKind))
+    assert set(KINDS) == set(get_args(TaskKind))
+    assert all(each.description and each.options <= TaskConfig.model_fields.keys() for each in KINDS.values())
 
 
 def test_question_is_built(tmp_path):

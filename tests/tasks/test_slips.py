@@ -1,4 +1,4 @@
-"""Gold answers that are likely slips are told, and free text is not doubted."""
+"""Gold answers that are likely slips are told, and free text is no slip."""
 
 import json
 
@@ -8,36 +8,36 @@ from sert.config.tree import TaskConfig
 from sert.tasks.load import load_task
 
 
-def doubts_of(tmp_path, answers, *, columns=None, **more):
+def slips_of(tmp_path, answers, *, columns=None, **more):
     rows = [{"question": f"What is {number}?", "answer": answer, **more} for number, answer in enumerate(answers)]
     file = tmp_path / "own.jsonl"
     file.write_text("".join(f"{json.dumps(row)}\n" for row in rows), encoding="utf-8")
-    return load_task("own", TaskConfig(kind="table", data=file, columns=columns or {})).doubts
+    return load_task("own", TaskConfig(kind="table", data=file, columns=columns or {})).slips
 
 
 def test_a_misspelt_yes_is_told_with_its_place(tmp_path):
-    (doubt,) = doubts_of(tmp_path, ["yes", True, "noo", "No."])
-    assert doubt.startswith("3 of 4 answers are yes or no, the others are read as free text: 'noo' (")
-    assert doubt.endswith("own.jsonl, line 3)")
+    (slip,) = slips_of(tmp_path, ["yes", True, "noo", "No."])
+    assert slip.startswith("3 of 4 answers are yes or no, the others are read as free text: 'noo' (")
+    assert slip.endswith("own.jsonl, line 3)")
 
 
 def test_three_of_many_are_named(tmp_path):
-    (doubt,) = doubts_of(tmp_path, ["yes"] * 6 + ["noo", "yess", "Oslo", "nope"])
-    assert "'Oslo'" in doubt and "'nope'" not in doubt and doubt.endswith("; ...")
+    (slip,) = slips_of(tmp_path, ["yes"] * 6 + ["noo", "yess", "Oslo", "nope"])
+    assert "'Oslo'" in slip and "'nope'" not in slip and slip.endswith("; ...")
 
 
 @pytest.mark.parametrize("name", ["options", "choices", "answer_options", "Choices", "answerChoices"])
 def test_letters_beside_a_column_of_choices_are_told_with_the_setting(tmp_path, name):
-    (doubt,) = doubts_of(tmp_path, ["A", "(B)", "c."], **{name: ["ice", "fire", "sea"]})
-    assert doubt == (
+    (slip,) = slips_of(tmp_path, ["A", "(B)", "c."], **{name: ["ice", "fire", "sea"]})
+    assert slip == (
         f"3 of 3 answers are letters, and the column '{name}' is not read; if it holds the choices, set "
         "tasks.own.columns.choices to it"
     )
 
 
 def test_a_nested_column_of_choices_is_named_as_it_is_set(tmp_path):
-    (doubt,) = doubts_of(tmp_path, ["A", "B"], ask={"options": ["ice", "fire"]})
-    assert "'ask.options'" in doubt
+    (slip,) = slips_of(tmp_path, ["A", "B"], ask={"options": ["ice", "fire"]})
+    assert "'ask.options'" in slip
 
 
 @pytest.mark.parametrize(
@@ -52,5 +52,5 @@ def test_a_nested_column_of_choices_is_named_as_it_is_set(tmp_path):
         (["A", "B"], {"options": ["ice", "fire"], "columns": {"choices": "options"}}),
     ],
 )
-def test_what_may_well_be_meant_is_not_doubted(tmp_path, answers, settings):
-    assert doubts_of(tmp_path, answers, **settings) == ()
+def test_what_may_well_be_meant_is_not_told(tmp_path, answers, settings):
+    assert slips_of(tmp_path, answers, **settings) == ()

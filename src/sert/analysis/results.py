@@ -16,9 +16,9 @@ from sert.judge.scores import path_scores
 from sert.method import TaskMethod
 from sert.records import Judgement, Path, Prediction, Question, Verdict
 from sert.report.examples import ReportData, ShownPath, ShownPrediction
-from sert.runs.checks import LAB_KINDS
 from sert.store.stage import Stage
 from sert.store.tables import StoredTable, read_table
+from sert.tasks.kinds import KINDS
 from sert.terminal.progress import Reporter
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ def read_results(method: TaskMethod) -> TaskResults:
     """Read what the stages of a task left. Every stage must be finished."""
     training = {name: stage.result().counts for name, stage in method.trained.items()}
     snapshots = {name: _snapshots_of(method, name) for name in method.snapshots}
-    verification = _lab_verification() if method.settings.kind in LAB_KINDS else None
+    verification = _lab_verification() if KINDS[method.settings.kind].is_lab else None
     choice = method.config.evaluation.epoch_choice
     chosen = {
         name: each.predictions for name in snapshots for each in choose_epochs(snapshots[name]) if each.choice == choice
@@ -101,7 +101,7 @@ def read_results(method: TaskMethod) -> TaskResults:
         test=method.test_questions,
         left_out=method.data.left_out,
         near_duplicates=method.data.near_duplicates,
-        doubts=method.data.doubts,
+        slips=method.data.slips,
         paths=_paths_of(method.mined) if method.mined else (),
         verdicts=_verdicts_of(method.filtered) if method.filtered else [],
         last_round=_last_round_of(method),

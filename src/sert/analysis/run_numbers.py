@@ -37,7 +37,7 @@ class TaskResults:
     Attributes:
         left_out: Reason -> questions that were left out on loading.
         near_duplicates: Those left out because a question of another split is nearly the same.
-        doubts: What is likely a slip in the question set.
+        slips: What is likely a slip in the question set.
         paths: Mined paths of the train questions, with their verdicts; may be too many to hold at once.
         last_round: Paths and verdicts of the round that SERT was trained on last, where there were several.
         rationales: Train questions that the teacher answered, None when it was not asked.
@@ -61,7 +61,7 @@ class TaskResults:
     test: Sequence[Question]
     left_out: Mapping[str, int]
     near_duplicates: Sequence[NearDuplicate] = ()
-    doubts: Sequence[str] = ()
+    slips: Sequence[str] = ()
     paths: Sequence[Path] | StoredTable[Path] = ()
     verdicts: Sequence[Verdict] = ()
     last_round: tuple[Sequence[Path] | StoredTable[Path], Sequence[Verdict]] | None = None

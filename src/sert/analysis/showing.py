@@ -15,7 +15,7 @@ SHOWN_PREDICTIONS = 3
 
 def warnings_of(result: TaskResults) -> list[str]:
     """Say what a reader of the numbers should know."""
-    warnings = [f"{result.task}: {doubt}" for doubt in result.doubts]
+    warnings = [f"{result.task}: {slip}" for slip in result.slips]
     warnings += [
         f"{result.task}: {count} left out, {reason}{_pairs(result, reason)}"
         for reason, count in result.left_out.items()

@@ -15,12 +15,12 @@ def tasks_command(as_json: bool) -> None:
     \b
     sert tasks
     """
-    from sert.tasks import TASK_KINDS
+    from sert.tasks.kinds import KINDS
 
     if as_json:
-        return print_json(TASK_KINDS)
-    for kind, description in TASK_KINDS.items():
-        click.echo(f"{kind:14} {description}")
+        return print_json({kind: each.description for kind, each in KINDS.items()})
+    for kind, each in KINDS.items():
+        click.echo(f"{kind:14} {each.description}")
 
 
 @click.group("lab")

@@ -91,13 +91,13 @@ def only_task(config: "Config") -> Any:
 
 
 def data_of(config: "Config") -> "TaskData":
-    """Load a command's question set, and say what is doubtful in it."""
+    """Load a command's question set, and say what is likely a slip in it."""
     from sert.tasks.load import load_task
 
     name, settings = next(iter(config.tasks.items()))
     data = load_task(name, settings)
-    for doubt in data.doubts:
-        terminal().say(f"Warning: {name}: {doubt}")
+    for slip in data.slips:
+        terminal().say(f"Warning: {name}: {slip}")
     return data
 
 

@@ -85,10 +85,10 @@ def teach_command(
     kind = "recorded" if recorded else "endpoint" if url else "lab"
     teacher = {"kind": kind, **endpoint_sections(url, options)}
     config = config_of(options, overrides, reads=("tasks", "teacher"), teacher=teacher)
-    from sert.runs.checks import LAB_KINDS
+    from sert.tasks.kinds import KINDS
 
     settings = only_task(config)
-    if config.teacher.kind == "lab" and settings.kind not in LAB_KINDS:
+    if config.teacher.kind == "lab" and not KINDS[settings.kind].is_lab:
         raise click.UsageError(f"{settings.kind} questions need a teacher; give --recorded FILE or --endpoint URL.")
     data = data_of(config)  # which has train questions, or says that it has none
     questions = data.split("train")

@@ -3,9 +3,8 @@
 from sert.config.tree import Config, EvaluationConfig, Method
 from sert.endpoint.session import check_endpoint
 from sert.errors import ConfigError, DataError, TeacherError
+from sert.tasks.kinds import KINDS
 from sert.tasks.load import TaskData
-
-LAB_KINDS = ("lab_yes_no", "lab_choice")
 
 
 def methods_of(task: str, config: Config) -> tuple[Method, ...]:
@@ -37,7 +36,7 @@ def check_task(task: str, data: TaskData, config: Config) -> None:
         raise TeacherError(f"{task}: there is no file of recorded rationales {settings.rationales}.")
     if not {"rd", "sert+rd"} & set(methods_of(task, config)):
         return
-    if config.teacher.kind == "lab" and settings.kind not in LAB_KINDS:
+    if config.teacher.kind == "lab" and not KINDS[settings.kind].is_lab:
         raise ConfigError(f'{task}: the lab\'s oracle knows only the lab; set teacher.kind = "recorded".')
     if config.teacher.kind == "endpoint" and config.teacher.endpoint is None:
         raise ConfigError(f"{task}: the teacher's endpoint is not named; set teacher.endpoint.url and .model.")

@@ -21,11 +21,8 @@ from typing import Any
 from sert.config.tree import TaskConfig
 from sert.errors import DataError
 from sert.records import Split
-from sert.tasks.readers import Record, Row, column, read_jsonl, read_splits
+from sert.tasks.readers import FILES, HUB, QuestionSet, Record, Row, column, read_jsonl, read_splits
 from sert.terminal.text import shorten
-
-TEST_SPLIT = "validation"
-HUB_ID = "tau/commonsense_qa"
 
 
 def read_rows(config: TaskConfig) -> Iterator[Row]:
@@ -34,7 +31,7 @@ def read_rows(config: TaskConfig) -> Iterator[Row]:
     Raises:
         DataError: If a file cannot be read, or a row has another form.
     """
-    for split, record in read_splits(config, read_jsonl, test_split=TEST_SPLIT):
+    for split, record in read_splits(config, read_jsonl, test_split="validation"):
         yield _row(split, record)
 
 
@@ -69,3 +66,12 @@ def _labelled(record: Record, choices: Any) -> tuple[list[Any], list[Any]]:
     ):
         return [each["label"] for each in choices], [each["text"] for each in choices]
     raise DataError(f"{record.where}: choices must have a label and a text each, not {shorten(choices)}.")
+
+
+QUESTION_SET = QuestionSet(
+    "CommonsenseQA: five choices a question (the release's JSONL files, or a hub set)",
+    read_rows,
+    options=FILES | HUB,
+    hub_id="tau/commonsense_qa",
+    repeats_choices=True,
+)

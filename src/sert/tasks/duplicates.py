@@ -1,4 +1,6 @@
-"""Which questions are nearly the same, so that who has learnt one knows the answer to the other.
+"""Which questions are the same or nearly so, so that who has learnt one knows the answer to the other.
+
+The same are those with the same words and choices, whatever their case, punctuation and order of choices.
 
 Two questions are as similar as the smaller of two numbers, each 0..1:
 
@@ -11,15 +13,18 @@ So a question that comes again with other choices is nearly the same if its answ
 answer is another. Words are runs of letters and digits; a language that writes no blanks has one word a sentence.
 """
 
-import math
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import NamedTuple
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from scipy import sparse
 
 from sert.records import Question
-from sert.tasks.folding import fold
 
-_ROUNDING = 1e-9
+_NOT_WORD = re.compile(r"[\W_]+")
+PAIRS_AT_A_TIME = 2**19
+"""Pairs of questions whose words in common are held at a time."""
 
 
 class NearDuplicate(NamedTuple):
@@ -44,69 +49,65 @@ class _Folded(NamedTuple):
     gold: str
 
 
+def fold(text: str) -> str:
+    """Reduce a text to its words in lower case, one blank between them; a text without words stays as it is."""
+    return _NOT_WORD.sub(" ", text.casefold()).strip() or text
+
+
+def question_key(question: Question) -> tuple[str, tuple[str, ...]]:
+    """Make what is equal for the same questions: the folded stem and the folded choices, sorted."""
+    return fold(question.question), tuple(sorted(map(fold, question.choices)))
+
+
 def similarity(a: Question, b: Question) -> float:
     """Measure how nearly two questions are the same, 0..1; equal questions (`question_key`) have 1."""
     return _similarity(_folded(a), _folded(b))
 
 
 def find_near_duplicates(
-    questions: Iterable[Question], others: Sequence[Question], *, min_similarity: float
+    questions: Sequence[Question], others: Sequence[Question], *, min_similarity: float
 ) -> Iterator[NearDuplicate]:
     """Find the questions that are at least so similar to one of the others, in order.
 
-    Each is told once, with the most similar of the others; ties go to the lowest id. Exact: pairs that are passed over
-    have too few words in common.
+    Each is told once, with the most similar of the others; ties go to the lowest id.
 
     Args:
         questions: Those that are looked through.
         others: Those that they may resemble.
-        min_similarity: Above 0, at most 1. The lower, the more pairs must be compared.
+        min_similarity: Above 0, at most 1.
     """
-    of_questions = [(question, _folded(question)) for question in questions]
-    of_others = [_folded(other) for other in others]
-    frequency = Counter(word for folded in (*(each for _, each in of_questions), *of_others) for word in folded.words)
-    index = _Index(of_others, frequency, min_similarity)
-    for question, folded in of_questions:
-        compared = ((_similarity(folded, of_others[number]), others[number]) for number in index.candidates(folded))
+    of_questions, of_others = [_folded(each) for each in questions], [_folded(each) for each in others]
+    close = _close_stems(of_questions, of_others, min_similarity)
+    for question, folded, numbers in zip(questions, of_questions, close, strict=True):
+        compared = ((_similarity(folded, of_others[number]), others[number]) for number in numbers)
         found = [(-similar, other.question_id, other.split) for similar, other in compared if similar >= min_similarity]
         if found:
             similar, other_id, split = min(found)
             yield NearDuplicate(question.question_id, other_id, split, -similar)
 
 
-class _Index:
-    """Finds the questions that may share enough words with another, without looking at all.
+def _close_stems(questions: Sequence[_Folded], others: Sequence[_Folded], least: float) -> Iterator[Sequence[int]]:
+    """Find for each question the others whose stems share enough words with its own."""
+    numbers: dict[str, int] = {}
+    for folded in (*questions, *others):
+        for word in folded.words:
+            numbers.setdefault(word, len(numbers))
+    rows, columns = _word_matrix(questions, numbers), _word_matrix(others, numbers).T.tocsr()
+    row_sizes, column_sizes = rows.sum(axis=1), columns.sum(axis=0)
+    step = max(1, PAIRS_AT_A_TIME // max(1, len(others)))
+    for start in range(0, len(questions), step):
+        common = rows[start : start + step] @ columns
+        sizes = np.repeat(row_sizes[start : start + step], np.diff(common.indptr))
+        common.data = common.data / (sizes + column_sizes[common.indices] - common.data) >= least
+        common.eliminate_zeros()
+        yield from (row.tolist() for row in np.split(common.indices, common.indptr[1:-1]))
 
-    Questions of a and b words must share k = t (a + b) / (1 + t) of them to reach the similarity t. Put all words in
-    one order: then one that they share is among the first a - k + 1 of the one and the first b - k + 1 of the other.
-    With the rarest words first, few questions have such a word.
-    """
 
-    def __init__(self, questions: Sequence[_Folded], frequency: Mapping[str, int], min_similarity: float) -> None:
-        self._frequency, self._min_similarity = frequency, min_similarity
-        # By number of words: word -> its place in a question, and the number of that question.
-        self._places: dict[int, dict[str, list[tuple[int, int]]]] = {}
-        for number, folded in enumerate(questions):
-            size = len(folded.words)
-            places = self._places.setdefault(size, {})
-            first = size - math.ceil(min_similarity * size - _ROUNDING) + 1
-            for place, word in enumerate(self._rarest_first(folded)[:first]):
-                places.setdefault(word, []).append((place, number))
-
-    def candidates(self, folded: _Folded) -> set[int]:
-        """Find the numbers of the questions that may be similar enough, and some others."""
-        words = self._rarest_first(folded)
-        found: set[int] = set()
-        share = self._min_similarity / (1 + self._min_similarity)
-        for size, places in self._places.items():
-            must_share = math.ceil(share * (len(words) + size) - _ROUNDING)
-            if must_share <= min(size, len(words)):
-                for word in words[: len(words) - must_share + 1]:
-                    found.update(number for place, number in places.get(word, ()) if place <= size - must_share)
-        return found
-
-    def _rarest_first(self, folded: _Folded) -> list[str]:
-        return sorted(folded.words, key=lambda word: (self._frequency[word], word))
+def _word_matrix(questions: Sequence[_Folded], numbers: Mapping[str, int]) -> Any:
+    """Make a sparse matrix: a row a question, a column a word, 1 where the question has the word."""
+    indices = [numbers[word] for folded in questions for word in folded.words]
+    ends = np.cumsum([0, *(len(folded.words) for folded in questions)])
+    return sparse.csr_array((np.ones(len(indices), np.int32), indices, ends), shape=(len(questions), len(numbers)))
 
 
 def _folded(question: Question) -> _Folded:

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from sert.config.tree import TaskConfig
 from sert.lab.world import lab_world, split_questions
 from sert.records import Split
-from sert.tasks.readers import Row
+from sert.tasks.readers import QuestionSet, Row
 
 SPLITS: tuple[Split, ...] = ("train", "test")
 
@@ -28,3 +28,7 @@ def read_rows(config: TaskConfig) -> Iterator[Row]:
             question_id = f"{split}-{number:04d}"
             where = f"the lab, {question_id}"
             yield Row(split, where, question_id, asked.question, list(asked.choices) or None, asked.answer)
+
+
+YES_NO = QuestionSet("The embedded lab: two-hop yes/no questions, no files needed", read_rows, is_lab=True)
+CHOICE = QuestionSet("The embedded lab: two-hop questions with five choices, no files needed", read_rows, is_lab=True)

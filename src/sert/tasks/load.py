@@ -1,41 +1,22 @@
 """Loading a question set, and the checks that all kinds share."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from sert.config.tree import PromptTemplates, TaskConfig, TaskKind
+from sert.config.tree import PromptTemplates, TaskConfig
 from sert.errors import ConfigError, DataError
 from sert.records import LETTERS, Question
-from sert.tasks import commonsenseqa, lab, strategyqa, table
 from sert.tasks.answers import ANSWER_PHRASE, extract_strict, is_correct, normalize_gold
 from sert.tasks.duplicates import NearDuplicate
+from sert.tasks.kinds import KINDS
 from sert.tasks.prompts import label_example, student_prompt
-from sert.tasks.readers import Row
-from sert.tasks.slips import Doubts
+from sert.tasks.readers import HUB, QuestionSet, Row
+from sert.tasks.slips import Slips
 from sert.tasks.splits import make_splits
 from sert.terminal.text import shorten
 
-READERS: dict[TaskKind, Callable[[TaskConfig], Iterator[Row]]] = {
-    "strategyqa": strategyqa.read_rows,
-    "commonsenseqa": commonsenseqa.read_rows,
-    "table": table.read_rows,
-    "lab_yes_no": lab.read_rows,
-    "lab_choice": lab.read_rows,
-}
-
-_FILES = {"data", "test_data", "test_share"}
-_HUB = {"hub", "hub_revision", "train_split", "test_split"}
-_OPTIONS: dict[TaskKind, set[str]] = {
-    "strategyqa": _FILES | _HUB | {"split_file"},
-    "commonsenseqa": _FILES | _HUB,
-    "table": _FILES | _HUB | {"columns"},
-    "lab_yes_no": set(),
-    "lab_choice": set(),
-}
-_COMMON = {"kind", "dev_share", "near_duplicates", "limit", "methods", "prompts", "rationales"}
-_HUB_IDS: dict[TaskKind, str] = {"strategyqa": strategyqa.HUB_ID, "commonsenseqa": commonsenseqa.HUB_ID}
 _PLACEHOLDERS = {
     "choices": ("question", "choices"),
     "student": ("question",),
@@ -57,13 +38,13 @@ class TaskData:
         questions: Train before dev before test.
         left_out: Reason -> train questions that were left out.
         near_duplicates: Those that were left out because a question of another split is nearly the same.
-        doubts: What is likely a slip in the question set, for people.
+        slips: What is likely a slip in the question set, for people.
     """
 
     questions: tuple[Question, ...]
     left_out: dict[str, int]
     near_duplicates: tuple[NearDuplicate, ...] = ()
-    doubts: tuple[str, ...] = ()
+    slips: tuple[str, ...] = ()
 
     def split(self, name: str) -> tuple[Question, ...]:
         """Return the questions of `train`, `dev` or `test`, in order."""
@@ -88,41 +69,43 @@ def load_task(name: str, config: TaskConfig) -> TaskData:
     """
     _check_options(name, config)
     _check_templates(name, config.prompts)
-    doubts = Doubts()
-    splits = make_splits(name, config, _questions(name, config, doubts))
+    slips = Slips()
+    splits = make_splits(name, config, _questions(name, config, slips))
     return TaskData(
         (*splits.train[: config.limit], *splits.dev[: config.limit], *splits.test[: config.limit]),
         {reason: count for reason, count in splits.left_out.items() if count},
         tuple(splits.near_duplicates),
-        tuple(doubts.lines(name)),
+        tuple(slips.lines(name)),
     )
 
 
 def _check_options(name: str, config: TaskConfig) -> None:
     fields = TaskConfig.model_fields
     given = {field for field in fields if field == "kind" or getattr(config, field) != fields[field].default}
-    allowed = _OPTIONS[config.kind]
-    for option in sorted(given - allowed - _COMMON):
+    special = frozenset[str]().union(*(each.options for each in KINDS.values()))
+    source = KINDS[config.kind].options
+    allowed = fields.keys() - special | source
+    for option in sorted(given - allowed):
         raise ConfigError(
             f"tasks.{name}.{option} makes no sense for kind = {config.kind!r}; leave it out. "
-            f"It takes: {', '.join(sorted(allowed | _COMMON))}."
+            f"It takes: {', '.join(sorted(allowed))}."
         )
-    if allowed:
+    if source:
         _check_source(name, config, given)
 
 
 def _check_source(name: str, config: TaskConfig, given: set[str]) -> None:
+    hub_id = KINDS[config.kind].hub_id
     if len(given & {"data", "hub"}) != 1:
-        hub = _HUB_IDS.get(config.kind, "owner/name")
         both = "both are given" if "data" in given else "neither is given"
-        raise ConfigError(f"tasks.{name} needs either data = 'FILE' or hub = '{hub}'; {both}.")
-    excluded = _HUB if "data" in given else {"test_data", "split_file"}
+        raise ConfigError(f"tasks.{name} needs either data = 'FILE' or hub = '{hub_id or 'owner/name'}'; {both}.")
+    excluded = HUB if "data" in given else {"test_data", "split_file"}
     for option in sorted(given & excluded):
         raise ConfigError(
             f"tasks.{name}.{option} does not go with {'data' if 'data' in given else 'hub'}; leave it out."
         )
     tests = sorted(given & {"test_data", "split_file", "test_share", "test_split"})
-    if "hub" in given and config.kind in _HUB_IDS and "test_share" in given:
+    if hub_id is not None and {"hub", "test_share"} <= given:
         raise ConfigError(f"tasks.{name}.test_share: this hub set has a test split of its own; leave test_share out.")
     if len(tests) > 1:
         raise ConfigError(f"tasks.{name} says twice what is tested on: {' and '.join(tests)}; keep one.")
@@ -136,9 +119,9 @@ def _check_templates(name: str, templates: PromptTemplates) -> None:
                 raise ConfigError(f"tasks.{name}.prompts.{template} = {shorten(text)} must hold {{{part}}}.")
 
 
-def _questions(name: str, config: TaskConfig, doubts: Doubts) -> Iterator[Question]:
+def _questions(name: str, config: TaskConfig, slips: Slips) -> Iterator[Question]:
     places: dict[str, str] = {}
-    for row in READERS[config.kind](config):
+    for row in KINDS[config.kind].read_rows(config):
         question = _question(name, row, config)
         if question.question_id in places:
             raise DataError(
@@ -146,21 +129,22 @@ def _questions(name: str, config: TaskConfig, doubts: Doubts) -> Iterator[Questi
                 "ids must be unique within a task."
             )
         places[question.question_id] = row.where
-        doubts.watch(row, question)
+        slips.watch(row, question)
         yield question
 
 
 def _question(name: str, row: Row, config: TaskConfig) -> Question:
     question_id = _text(str(row.question_id) if type(row.question_id) is int else row.question_id, "id", row)
     stem = _text(row.question, "question", row)
-    choices = _choices(row, config.kind)
+    question_set = KINDS[config.kind]
+    choices = _choices(row, question_set)
     question = Question(
         question_id=question_id,
         task=name,
         split=row.split,
         question=stem,
         choices=choices,
-        answer=_answer(row, choices, config.kind),
+        answer=_answer(row, choices, question_set),
         prompt=student_prompt(stem, choices, config.prompts),
     )
     _check_readable(question, row, config.prompts)
@@ -181,7 +165,7 @@ def _text(value: Any, what: str, row: Row) -> str:
     return value.strip()
 
 
-def _choices(row: Row, kind: TaskKind) -> tuple[str, ...]:
+def _choices(row: Row, question_set: QuestionSet) -> tuple[str, ...]:
     if row.choices is None:
         return ()
     if not isinstance(row.choices, list):
@@ -189,15 +173,14 @@ def _choices(row: Row, kind: TaskKind) -> tuple[str, ...]:
     if not 2 <= len(row.choices) <= len(LETTERS):
         raise DataError(f"{row.where}: there are {len(row.choices)} choices; 2 to {len(LETTERS)} are allowed.")
     choices = [_text(choice, f"choice {letter}", row) for letter, choice in zip(LETTERS, row.choices, strict=False)]
-    # CommonsenseQA is read as it was published, and some of its questions have a choice twice.
     for letter, choice in zip(LETTERS, choices, strict=False):
         first = LETTERS[choices.index(choice)]
-        if kind == "table" and first != letter:
+        if first != letter and not question_set.repeats_choices:
             raise DataError(f"{row.where}: the choices {first} and {letter} are both {shorten(choice)}; mend one.")
     return tuple(choices)
 
 
-def _answer(row: Row, choices: tuple[str, ...], kind: TaskKind) -> str:
+def _answer(row: Row, choices: tuple[str, ...], question_set: QuestionSet) -> str:
     # Numbers are refused: 1 can be a count, a truth value, or the place of a choice.
     raw = row.answer if isinstance(row.answer, bool) else _text(row.answer, "answer", row)
     answer = normalize_gold(raw, choices)
@@ -208,8 +191,8 @@ def _answer(row: Row, choices: tuple[str, ...], kind: TaskKind) -> str:
             f"{row.where}: the answer {shorten(raw)} does not name exactly one of {shorten(listed)[1:-1]}; "
             f"give {letters} (in brackets, where a choice is such a letter itself), or the text of one choice."
         )
-    if answer is None or (kind == "strategyqa" and answer not in ("yes", "no")):
-        allowed = "yes/no or true/false" if kind == "strategyqa" else "yes/no, true/false or a text with words"
+    if answer is None or (question_set.is_yes_no and answer not in ("yes", "no")):
+        allowed = "yes/no or true/false" if question_set.is_yes_no else "yes/no, true/false or a text with words"
         raise DataError(f"{row.where}: the answer is {shorten(raw)}; it must be {allowed}.")
     return answer
 

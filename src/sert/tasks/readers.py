@@ -56,6 +56,33 @@ class Row(NamedTuple):
 
 Reader = Callable[[Path], Iterable[Record]]
 
+FILES = frozenset({"data", "test_data", "test_share"})
+"""Options of question sets that lie in files."""
+HUB = frozenset({"hub", "hub_revision", "train_split", "test_split"})
+"""Options of question sets that lie on the hub, or in a local data set folder."""
+
+
+class QuestionSet(NamedTuple):
+    """What there is to say of one kind of question set.
+
+    Attributes:
+        description: What it is, in a line.
+        read_rows: Reads its questions, unchecked.
+        options: The options of a task that are not for every kind and that this one takes; empty if it needs no source.
+        hub_id: Where it is on the hub, with a test split of its own.
+        is_yes_no: Whether every answer must be yes or no.
+        repeats_choices: Whether a question may have a choice twice, since the set was published so.
+        is_lab: Whether the lab's oracle can be its teacher.
+    """
+
+    description: str
+    read_rows: Callable[[TaskConfig], Iterator[Row]]
+    options: frozenset[str] = frozenset()
+    hub_id: str | None = None
+    is_yes_no: bool = False
+    repeats_choices: bool = False
+    is_lab: bool = False
+
 
 def read_splits(config: TaskConfig, reader: Reader, *, test_split: str | None) -> Iterator[tuple[Split, Record]]:
     """Read the train rows, then the test rows, from the files or the hub set that `config` names.

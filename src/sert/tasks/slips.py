@@ -12,7 +12,7 @@ SHOWN_ANSWERS = 3
 _LETTER = re.compile(r"[(\[]?[A-Ja-j][)\].]*")
 
 
-class Doubts:
+class Slips:
     """Looks at the gold answers as they pass by."""
 
     def __init__(self) -> None:
@@ -34,7 +34,7 @@ class Doubts:
             self._shown.append(f"{shorten(question.answer)} ({row.where})")
 
     def lines(self, name: str) -> Iterator[str]:
-        """Say what is doubtful; where free text is as likely meant, nothing is."""
+        """Say what is likely a slip; where free text is as likely meant, nothing is."""
         if self._yes_no > self._texts > 0:
             more = "; ..." if self._texts > len(self._shown) else ""
             yield (

@@ -8,8 +8,7 @@ from sert.config.tree import TaskConfig
 from sert.errors import DataError
 from sert.records import Question, Split
 from sert.seeds import derive_seed
-from sert.tasks.duplicates import NearDuplicate, find_near_duplicates
-from sert.tasks.folding import fold, question_key
+from sert.tasks.duplicates import NearDuplicate, find_near_duplicates, fold, question_key
 
 LEAKED = "train question also in the test split"
 NEARLY = {

@@ -15,11 +15,8 @@ from pathlib import Path
 from sert.config.tree import TaskConfig
 from sert.errors import DataError
 from sert.records import Split
-from sert.tasks.readers import Record, Row, column, read_json, read_splits, row_id
+from sert.tasks.readers import FILES, HUB, QuestionSet, Record, Row, column, read_json, read_splits, row_id
 from sert.terminal.text import shorten
-
-TEST_SPLIT = "test"
-HUB_ID = "ChilleD/StrategyQA"
 
 
 def read_rows(config: TaskConfig) -> Iterator[Row]:
@@ -30,7 +27,7 @@ def read_rows(config: TaskConfig) -> Iterator[Row]:
     Raises:
         DataError: If a file cannot be read or has another form, or the split file does not fit it.
     """
-    rows = [_row(split, record) for split, record in read_splits(config, _read_file, test_split=TEST_SPLIT)]
+    rows = [_row(split, record) for split, record in read_splits(config, _read_file, test_split="test")]
     if config.split_file is None:
         yield from rows
         return
@@ -87,3 +84,12 @@ def _read_split_file(file: Path, *, num_rows: int) -> dict[Split, list[int]]:
                 raise DataError(f"{file}: row {index} is in {seen[index]} and again in {split}; list it once.")
             seen[index] = split
     return {"train": content["train"], "test": content["test"]}
+
+
+QUESTION_SET = QuestionSet(
+    "StrategyQA: yes/no, implicit steps (BIG-bench task.json, the release file, or a hub set)",
+    read_rows,
+    options=FILES | HUB | {"split_file"},
+    hub_id="ChilleD/StrategyQA",
+    is_yes_no=True,
+)

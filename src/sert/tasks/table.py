@@ -19,6 +19,9 @@ from typing import Any
 from sert.config.tree import TaskConfig
 from sert.errors import DataError
 from sert.tasks.readers import (
+    FILES,
+    HUB,
+    QuestionSet,
     Record,
     Row,
     all_names,
@@ -76,3 +79,10 @@ def _choices(cell: Any, where: str) -> Any:
         return json.loads(cell)
     except (ValueError, RecursionError):
         raise DataError(f"{where}: the choices {shorten(cell)} are no JSON list; write them so, or as a|b|c.") from None
+
+
+QUESTION_SET = QuestionSet(
+    "Your own questions: JSONL, CSV or Parquet, a hub set or a local data set folder",
+    read_rows,
+    options=FILES | HUB | {"columns"},
+)

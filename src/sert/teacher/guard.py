@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from sert.errors import TeacherError
 from sert.records import Question
-from sert.tasks.folding import question_key
+from sert.tasks.duplicates import question_key
 from sert.terminal.text import shorten
 
 SHOWN_OFFENDERS = 3

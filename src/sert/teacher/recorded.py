@@ -10,7 +10,7 @@ from sert.endpoint.reading import flag_of
 from sert.errors import TeacherError
 from sert.records import Question, Rationale
 from sert.tasks.answers import ANSWER_PHRASE, extract_strict, is_correct, normalize_gold
-from sert.tasks.folding import fold
+from sert.tasks.duplicates import fold
 from sert.teacher.formats import RecordedRow, read_rows
 from sert.teacher.guard import refuse_test_questions
 from sert.terminal.text import shorten
