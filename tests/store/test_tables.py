@@ -7,10 +7,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from sert.errors import DataError
-from sert.records import Example, Path, Prediction, Question, Rationale
+from sert.records import Example, Judgement, Output, Path, Prediction, Question, Rationale, Verdict
 from sert.store import tables
 from sert.store.artifacts import content_key
-from sert.store.tables import StoredTable, TableWriter, read_table, records_key, write_table
+from sert.store.tables import StoredTable, TableWriter, read_table, records_key, schema_of, write_table
 from tests_support import Census
 
 PATH = Path("q\x1b[31m", 0, 1, 5, -0.5, (5, 6), (-0.5, -0.25), "a\x00b\u2028|<script>", "eos", 2, math.inf, 0.0)
@@ -28,6 +28,42 @@ def test_missing_values_and_empty_tables_come_back(tmp_path: FilePath) -> None:
     assert read_table(tmp_path / "r.parquet", Rationale) == [rationale]
     write_table(tmp_path / "none.parquet", [], Question)
     assert read_table(tmp_path / "none.parquet", Question) == []
+
+
+SCHEMAS = {
+    Question: "question_id task split question: string; choices: list<item: string>; answer prompt: string",
+    Path: (
+        "question_id: string; branch sample first_token_id: int32; first_token_logprob: double; "
+        "token_ids: list<item: int32>; logprobs: list<item: float>; text finish: string; num_tokens: int32; "
+        "perplexity rep_2: double"
+    ),
+    Verdict: (
+        "question_id: string; branch sample: int32; reason: string; num_tokens: int32; rep_2 perplexity: double; "
+        "imitation option_repetition direct_response: bool; conclusion: string; agrees selected: bool"
+    ),
+    Example: "question_id prompt completion source: string",
+    Rationale: (
+        "question_id model prompt text finish_reason extracted: string; correct: bool; "
+        "prompt_tokens completion_tokens: int32; source flag: string"
+    ),
+    Prediction: (
+        "question_id prompt completion finish: string; num_tokens: int32; answer_strict answer_loose: string; "
+        "correct_strict correct_loose format_ok: bool; rep_1: double; reasoning_tokens: int32; reasoned: bool; "
+        "num_outputs votes: int32"
+    ),
+    Output: "question_id: string; sample: int32; completion finish: string; num_tokens: int32; answer: string",
+    Judgement: (
+        "source question_id: string; repeat: int32; coherence relevance logical_consistency completeness: double; "
+        "failure reply: string; branch sample: int32"
+    ),
+}
+
+
+@pytest.mark.parametrize("record_type", SCHEMAS, ids=lambda record_type: record_type.__name__)
+def test_the_columns_of_every_table(record_type: type) -> None:
+    runs = (run.split(": ", 1) for run in SCHEMAS[record_type].split("; "))
+    expected = [(name, column_type) for names, column_type in runs for name in names.split()]
+    assert [(field.name, str(field.type)) for field in schema_of(record_type)] == expected
 
 
 def test_other_tools_read_the_columns(tmp_path: FilePath) -> None:

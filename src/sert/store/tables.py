@@ -1,20 +1,21 @@
-"""Parquet tables of records: zstd, page checksums, one fixed schema a record type.
+"""Parquet tables of records: zstd, page checksums, the schema that a record type's annotations give.
 
 Records are written and read some at a time, so that tables may be larger than memory.
 """
 
 import itertools
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import MISSING, fields
 from pathlib import Path as FilePath
 from types import TracebackType
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, get_args, get_origin, get_type_hints
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sert.errors import DataError
-from sert.records import Example, Judgement, Output, Path, Prediction, Question, Rationale, Verdict
+from sert.records import Example, Float32, Judgement, Output, Path, Prediction, Question, Rationale, Verdict
 from sert.store.artifacts import content_key
 from sert.store.disk import writing
 
@@ -25,23 +26,27 @@ ROWS_A_GROUP = 2048
 ROWS_A_READ = 512
 """Rows that are read together."""
 
-_STRING, _INT, _FLOAT, _BOOL = pa.string(), pa.int32(), pa.float64(), pa.bool_()
-_COLUMN_TYPES: dict[str, pa.DataType] = {
-    "choices": pa.list_(_STRING),
-    "token_ids": pa.list_(_INT),
-    "logprobs": pa.list_(pa.float32()),
-    **dict.fromkeys(("branch", "sample", "first_token_id", "num_tokens", "reasoning_tokens"), _INT),
-    **dict.fromkeys(("prompt_tokens", "completion_tokens", "repeat", "num_outputs", "votes"), _INT),
-    **dict.fromkeys(("coherence", "relevance", "logical_consistency", "completeness"), _FLOAT),
-    **dict.fromkeys(("first_token_logprob", "perplexity", "rep_1", "rep_2"), _FLOAT),
-    **dict.fromkeys(("imitation", "option_repetition", "direct_response", "agrees", "selected", "correct"), _BOOL),
-    **dict.fromkeys(("correct_strict", "correct_loose", "format_ok", "reasoned"), _BOOL),
+_COLUMN_TYPES: dict[Any, pa.DataType] = {
+    str: pa.string(),
+    int: pa.int32(),
+    float: pa.float64(),
+    Float32: pa.float32(),
+    bool: pa.bool_(),
 }
 
 
 def schema_of(record_type: type) -> pa.Schema:
-    """Build the Arrow schema of a record type; columns without an entry of their own are strings."""
-    return pa.schema([(field.name, _COLUMN_TYPES.get(field.name, _STRING)) for field in fields(record_type)])
+    """Build the Arrow schema of a record type from its annotations."""
+    annotations = get_type_hints(record_type, include_extras=True)
+    return pa.schema([(field.name, _column_type(annotations[field.name])) for field in fields(record_type)])
+
+
+def _column_type(annotation: Any) -> pa.DataType:
+    """Take `X | None` as X, which may be missing, and `tuple[X, ...]` as a list of X."""
+    if annotation in _COLUMN_TYPES:
+        return _COLUMN_TYPES[annotation]
+    inner = _column_type(get_args(annotation)[0])
+    return pa.list_(inner) if get_origin(annotation) is tuple else inner
 
 
 class TableWriter(Generic[RecordT]):
@@ -113,24 +118,22 @@ class StoredTable(Generic[RecordT]):
         return self._rows
 
     def __iter__(self) -> Iterator[RecordT]:
-        with self._open() as table:
-            batches = table.iter_batches(batch_size=ROWS_A_READ, columns=self._names)
-            while (batch := self._next(batches)) is not None:
+        with self._open() as table, self._reading():
+            for batch in table.iter_batches(batch_size=ROWS_A_READ, columns=self._names):
                 yield from _records(batch.select(self._names), self._record_type, self._defaults)
 
     def _open(self) -> Any:
         if self._file.exists() and not self._file.is_file():
             raise DataError(f"{self._file} is no file.")
-        try:
+        with self._reading():
             return pq.ParquetFile(self._file, page_checksum_verification=True)
+
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        try:
+            yield
         except FileNotFoundError:
             raise DataError(f"There is no table {self._file}.") from None
-        except (pa.ArrowException, OSError) as error:
-            raise DataError(f"{self._file} cannot be read as Parquet: {error}") from None
-
-    def _next(self, batches: Iterator[Any]) -> Any:
-        try:
-            return next(batches, None)
         except (pa.ArrowException, OSError) as error:
             raise DataError(f"{self._file} cannot be read as Parquet: {error}") from None
 
