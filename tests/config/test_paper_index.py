@@ -6,12 +6,12 @@ import re
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple, get_args
+from typing import NamedTuple
 
 import pytest
 
-from sert.config.section import Section
-from sert.config.tree import Config, PromptTemplates, TaskConfig
+from sert.config.section import settings_of
+from sert.config.tree import Config
 
 ROOT = Path(__file__).parents[2]
 INDEX = ROOT / "docs" / "paper_index.md"
@@ -50,32 +50,8 @@ ROWS = list(read_rows(INDEX.read_text(encoding="utf-8")))
 SETTINGS = [(quoted(row.cells["Setting"]), row) for row in ROWS if quoted(row.cells["Setting"])]
 
 
-def default_of(setting: str) -> Any:
-    """Look a default up; `tasks.<task>` stands for any task."""
-    section: type[Section] = Config
-    *parents, name = setting.removeprefix("tasks.<task>.").split(".")
-    if setting.startswith("tasks.<task>."):
-        section = TaskConfig
-    for parent in parents:
-        section = plain(section.model_fields[parent].annotation)
-    return section.model_fields[name].default
-
-
-def plain(annotation: Any) -> Any:
-    """Take `None` off an annotation such as `EndpointConfig | None`."""
-    return next((part for part in get_args(annotation) if part is not type(None)), annotation)
-
-
-def settings_of(section: type[Section], prefix: str) -> set[str]:
-    """Name the settings that have a default, those of nested sections too."""
-    names = set()
-    for name, field in section.model_fields.items():
-        inner = plain(field.annotation)
-        if isinstance(inner, type) and issubclass(inner, Section):
-            names |= settings_of(inner, f"{prefix}.{name}")
-        elif not field.is_required():
-            names.add(f"{prefix}.{name}")
-    return names
+# `tasks.<task>` stands for any task.
+FIELDS = {each.path.replace("<name>", "<task>"): each for each in settings_of(Config)}
 
 
 def test_there_are_rows():
@@ -87,7 +63,7 @@ def test_there_are_rows():
 def test_default_is_that_of_the_code(setting, row):
     written = quoted(row.cells["Default"])
     given = None if written == "none" else tomllib.loads(f"value = {written}")["value"]
-    default = default_of(setting)
+    default = FIELDS[setting].field.default
     assert given == (list(default) if isinstance(default, tuple) else default)
 
 
@@ -98,12 +74,8 @@ def test_a_default_has_a_setting_and_code(row):
 
 
 def test_every_setting_of_the_method_is_named_once():
-    sections = {
-        name: field.annotation
-        for name, field in Config.model_fields.items()
-        if isinstance(field.annotation, type) and issubclass(field.annotation, Section)
-    }
-    assert sections.keys() == {
+    sections = {path for path, each in FIELDS.items() if each.section is not None and "." not in path}
+    assert sections - {"tasks"} == {
         "student",
         "mining",
         "rules",
@@ -115,8 +87,12 @@ def test_every_setting_of_the_method_is_named_once():
         "execution",
     }
     expected = {"seed", "methods", "rounds", "tasks.<task>.dev_share", "tasks.<task>.near_duplicates"}
-    expected |= settings_of(PromptTemplates, PROMPTS)
-    expected |= {setting for name, section in sections.items() for setting in settings_of(section, name)}
+    expected |= {
+        path
+        for path, each in FIELDS.items()
+        if path.partition(".")[0] in sections - {"tasks"} or path.startswith(f"{PROMPTS}.")
+        if "." in path and each.section is None and not each.field.is_required()
+    }
     # Teachers and judges are called alike; the page names these settings once.
     expected -= {setting for setting in expected if setting.startswith(("judge.endpoint.", "judge.calls."))}
     assert sorted(setting for setting, _ in SETTINGS) == sorted(expected)

@@ -9,7 +9,7 @@ from typing import Annotated, Any, NamedTuple
 
 from pydantic import AfterValidator, Field
 
-from sert.config.load import apply_overrides, read_toml, validate
+from sert.config.load import apply_overrides, read_toml, validate, with_limit
 from sert.config.section import PositiveInt, Section
 from sert.config.tree import Config, Method, StudentConfig
 from sert.errors import ConfigError
@@ -126,8 +126,6 @@ def load_grid(
     _check_base(grid.base, f"[base] of {source}")
     base = apply_overrides(grid.base, overrides)
     _check_base(base, "--set")
-    if limit is not None:
-        base = apply_overrides(base, [f"tasks.{task}.limit={limit}" for task in base.get("tasks", {})])
     paths = list(dict.fromkeys(students))
     named = dict(zip(_labels_of(paths, grid), (_student_of(path, grid) for path in paths), strict=True))
     chosen = {
@@ -139,7 +137,7 @@ def load_grid(
         raise ConfigError(f"{source} has no variants of the group {sorted(unknown)[0]!r}; its groups: {known}.")
     reduced = grid.model_copy(
         update={
-            "base": base,
+            "base": with_limit(base, limit),
             "students": named or grid.students,
             "seeds": _first_seeds(grid, seeds, source),
             "variants": chosen,

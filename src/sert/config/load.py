@@ -1,24 +1,20 @@
 """Settings from TOML, with `--set a.b=c` on top; unknown keys are refused with the nearest name."""
 
-import functools
 import os
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar, get_args, get_origin
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from sert.config.explain import Key, Places, explain_syntax
-from sert.config.names import section_in, suggest
+from sert.config.explain import Key, Places, explain_problems, explain_syntax, shown
 from sert.config.section import Section
 from sert.config.tree import Config
 from sert.errors import ConfigError
 from sert.files import read_whole
-from sert.terminal.text import shorten
 
 SectionT = TypeVar("SectionT", bound=Section)
-_shown = functools.partial(shorten, most=200)
 
 LARGEST_CONFIG = 2**17
 """Bytes of a configuration file."""
@@ -42,12 +38,8 @@ def load_config(path: Path, *, overrides: Iterable[str] = (), limit: int | None 
         ConfigError: If the file is missing or is not TOML, or a key or value is not allowed.
     """
     overrides, text = list(overrides), _read(path)
-    tree = _parse(path, text, overrides)
-    places = Places(text, map(_override_key, overrides))
-    if limit is not None:
-        config = validate(Config, tree, source=str(path), places=places)
-        tree = apply_overrides(tree, [f"tasks.{name}.limit={limit}" for name in config.tasks])
-    return validate(Config, tree, source=str(path), places=places)
+    tree = with_limit(_parse(path, text, overrides), limit)
+    return validate(Config, tree, source=str(path), places=Places(text, map(_override_key, overrides)))
 
 
 def read_toml(path: Path) -> dict[str, Any]:
@@ -75,7 +67,7 @@ def stage_config(tree: Mapping[str, Any], *, overrides: Iterable[str], reads: It
     overrides, reads = list(overrides), list(reads)
     for override in overrides:
         if override.partition("=")[0].split(".")[0].strip() not in reads:
-            raise ConfigError(f"--set {_shown(override)}: this command reads only {', '.join(reads)}.")
+            raise ConfigError(f"--set {shown(override)}: this command reads only {', '.join(reads)}.")
     merged = apply_overrides({"name": "stage", **tree}, overrides)
     places = Places(overrides=map(_override_key, overrides))
     config = validate(Config, merged, source="The command line", places=places)
@@ -103,6 +95,15 @@ def apply_overrides(tree: Mapping[str, Any], overrides: Iterable[str]) -> dict[s
     return result
 
 
+def with_limit(tree: Mapping[str, Any], limit: int | None) -> Mapping[str, Any]:
+    """Set `limit` of every task, unless it is None."""
+    tasks = tree.get("tasks")
+    if limit is None or not isinstance(tasks, Mapping):
+        return tree
+    limited = {name: {**task, "limit": limit} for name, task in tasks.items() if isinstance(task, Mapping)}
+    return {**tree, "tasks": {**tasks, **limited}}
+
+
 def validate(
     section: type[SectionT], tree: Mapping[str, Any], *, source: str, places: Places | None = None
 ) -> SectionT:
@@ -120,7 +121,7 @@ def validate(
     try:
         return section.model_validate(tree)
     except ValidationError as error:
-        lines = _explain(section, error, places or Places())
+        lines = explain_problems(section, error, places or Places())
         raise ConfigError("\n".join([f"{source} cannot be used:", *(f"  {line}" for line in lines)])) from None
 
 
@@ -153,11 +154,11 @@ def _override_key(override: str) -> Key:
     dotted, equals, _ = override.partition("=")
     keys = tuple(dotted.strip().split("."))
     if not equals or not all(keys):
-        raise ConfigError(f"Cannot read the override {_shown(override)}; write it as section.key=value.")
+        raise ConfigError(f"Cannot read the override {shown(override)}; write it as section.key=value.")
     if len(override) > LONGEST_OVERRIDE or len(keys) > DEEPEST_OVERRIDE:
-        raise ConfigError(f"The override {_shown(override)} is too long or too deeply nested.")
+        raise ConfigError(f"The override {shown(override)} is too long or too deeply nested.")
     if not override.isascii() and any("\ud800" <= character <= "\udfff" for character in override):
-        raise ConfigError(f"The override {_shown(override)} is not UTF-8 text.")
+        raise ConfigError(f"The override {shown(override)} is not UTF-8 text.")
     return keys
 
 
@@ -171,97 +172,5 @@ def _toml_value(raw: str) -> Any:
     except tomllib.TOMLDecodeError:
         return raw
     except RecursionError:
-        raise ConfigError(f"The value {_shown(raw)} is nested too deeply.") from None
+        raise ConfigError(f"The value {shown(raw)} is nested too deeply.") from None
     return tree["value"] if len(tree) == 1 else raw
-
-
-class _Place(NamedTuple):
-    """Where a problem is.
-
-    Attributes:
-        around: The section that the key is in.
-        itself: The section that the key stands for, if it is one.
-        is_name: Whether the name that the user gave (of a task) is the problem.
-    """
-
-    key: Key
-    around: type[Section]
-    itself: type[Section] | None
-    is_name: bool
-
-
-def _explain(section: type[Section], error: ValidationError, places: Places) -> Iterator[str]:
-    """Write one line a key; what several alternatives of its type say is joined."""
-    heads: dict[Key, str] = {}
-    says: dict[Key, list[str]] = {}
-    problems = error.errors()
-    for each in problems:
-        problem = dict(each)
-        # What is wrong inside a list does not count towards its length.
-        if each["type"] == "too_short" and any(each["loc"] == other["loc"][:-1] for other in problems):
-            continue
-        place = _place_of(section, each["loc"])
-        heads.setdefault(place.key, _head(place, problem))
-        says.setdefault(place.key, []).append(_says(section, place, problem))
-    for key, head in heads.items():
-        yield f"{places.of(key)}{head}{' or '.join(says[key])}"
-
-
-def _place_of(section: type[Section], location: Sequence[str | int]) -> _Place:
-    """Follow a location down the sections; a part that names an alternative of a type is no part of the key."""
-    annotation: Any = section
-    around, key, is_name = section, list[str](), False
-    for part in location:
-        inner = _section_of(annotation)
-        if part == "[key]":
-            is_name = True
-        elif get_origin(annotation) is dict:
-            key.append(str(part))
-            annotation = get_args(annotation)[-1]
-        elif isinstance(part, int):
-            key.append(str(part))
-            annotation = None
-        elif inner is not None:
-            around = inner
-            key.append(part)
-            annotation = inner.model_fields[part].annotation if part in inner.model_fields else None
-    return _Place(tuple(key), around, _section_of(annotation), is_name)
-
-
-def _section_of(annotation: Any) -> type[Section] | None:
-    return None if get_origin(annotation) is dict else section_in(annotation)
-
-
-def _head(place: _Place, problem: Mapping[str, Any]) -> str:
-    key = ".".join(place.key)
-    if problem["type"] == "extra_forbidden":
-        return f"unknown key {key!r}"
-    # What was given for api_key_env may be the key itself.
-    if problem["type"] == "missing" or place.is_name or place.key[-1:] == ("api_key_env",):
-        return f"{key!r} "
-    return f"{key!r} = {_shown(problem['input'])}: "
-
-
-def _says(root: type[Section], place: _Place, problem: Mapping[str, Any]) -> str:
-    kind, message = problem["type"], str(problem["msg"])
-    if kind == "extra_forbidden":
-        nearest = suggest(root, place.around, place.key[-1])
-        named = " or ".join(map(repr, nearest))
-        return f"; did you mean {named}?" if nearest else f"; allowed: {', '.join(sorted(place.around.model_fields))}"
-    if kind == "missing":
-        return "is missing"
-    if place.is_name:
-        return (
-            f"is no name: a-z, 0-9, _ and - are allowed, at most 64, the first a letter or a digit ({message.lower()})"
-        )
-    if place.key[-1:] == ("api_key_env",):
-        return "must be the name of an environment variable, in capitals, such as OPENAI_API_KEY; not a key"
-    if place.itself is not None and kind == "model_type":
-        return f"this is a section, a table with the keys {', '.join(sorted(place.itself.model_fields))}"
-    message = message[0].lower() + message[1:]
-    return (
-        message.replace("tuple, list", "list")
-        .replace("tuple", "list")
-        .replace("dictionary", "table")
-        .removeprefix("value error, ")
-    )

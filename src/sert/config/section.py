@@ -1,9 +1,11 @@
 """What every part of the configuration is: immutable, and strict about its keys."""
 
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple, get_args, get_origin
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic.fields import FieldInfo
 
 LONGEST_NAME, LONGEST_PATH = 255, 4095
 """Bytes that file systems allow for one name and for a whole path."""
@@ -27,7 +29,14 @@ Share = Annotated[float, Field(ge=0, le=1)]
 class Section(BaseModel):
     """A part of the configuration: immutable, and an unknown key is an error."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=False, validate_default=True, allow_inf_nan=False)
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        strict=False,
+        validate_default=True,
+        allow_inf_nan=False,
+        use_attribute_docstrings=True,
+    )
 
     @field_validator("*", mode="before")
     @classmethod
@@ -35,3 +44,35 @@ class Section(BaseModel):
         if isinstance(value, bool) and cls.model_fields[str(info.field_name)].annotation is not bool:
             raise ValueError("true and false are no value for it")
         return value
+
+
+class Setting(NamedTuple):
+    """One field of the configuration.
+
+    Attributes:
+        path: Its whole name, such as `tasks.<name>.limit`.
+        field: Its type, default and docstring (`description`).
+        section: The section that it holds, if it holds one.
+    """
+
+    path: str
+    field: FieldInfo
+    section: type[Section] | None
+
+
+def settings_of(section: type[Section], prefix: str = "") -> Iterator[Setting]:
+    """Walk all fields of a section and of the sections inside it."""
+    for name, field in section.model_fields.items():
+        inner = section_in(field.annotation)
+        yield Setting(f"{prefix}{name}", field, inner)
+        if inner is not None:
+            of_any = "<name>." if get_origin(field.annotation) is dict else ""
+            yield from settings_of(inner, f"{prefix}{name}.{of_any}")
+
+
+def section_in(annotation: Any) -> type[Section] | None:
+    """Find the section that a field holds, whether it may be left out or not, or is one of several by name."""
+    for candidate in (annotation, *get_args(annotation)):
+        if isinstance(candidate, type) and issubclass(candidate, Section):
+            return candidate
+    return None
