@@ -11,9 +11,10 @@ from sert.doctor import replies as verdicts
 from sert.doctor.finding import Finding
 from sert.doctor.replies import LIMIT, LONG_WORDS, SHORT_WORDS, Meaning, Seen
 from sert.endpoint.calls import Call, TroubleError, Usage, make_call
-from sert.endpoint.gate import FIRST_WAIT, Gate
+from sert.endpoint.gate import Gate
 from sert.endpoint.money import check_money, cost_of, dollars
 from sert.endpoint.reading import read_reply
+from sert.endpoint.retries import FIRST_PAUSE
 from sert.endpoint.session import run_to_end
 from sert.endpoint.transport import OpenAITransport
 from sert.errors import BudgetError
@@ -127,7 +128,7 @@ class _Line:
         try:
             return await self._send(call)
         except TroubleError as trouble:
-            wait = FIRST_WAIT if trouble.wait is None else trouble.wait
+            wait = FIRST_PAUSE if trouble.wait is None else trouble.wait
             if trouble.kind != "limited" or wait > LONGEST_WAIT:
                 raise
         await asyncio.sleep(wait)

@@ -3,8 +3,7 @@
 import asyncio
 from typing import NamedTuple
 
-FIRST_WAIT, LONGEST_WAIT = 1.0, 60.0
-"""Seconds that are waited when the endpoint is busy and does not say how long; doubled each time in a row."""
+from sert.endpoint.retries import backoff
 
 
 class Ticket(NamedTuple):
@@ -98,8 +97,7 @@ class Gate:
         if ticket.at > self._closed_since:  # not one of those that were sent before we knew
             self.refusals_in_a_row += 1
             self._closed_since = now
-        doubled = FIRST_WAIT * 2.0 ** min(self.refusals_in_a_row - 1, 16)
-        until = now + (min(doubled, LONGEST_WAIT) if wait is None else wait)
+        until = now + (backoff(self.refusals_in_a_row) if wait is None else wait)
         longer = until - max(now, self._closed_until)
         self._closed_until = max(self._closed_until, until)
         self._recovering = True

@@ -4,8 +4,8 @@ from decimal import ROUND_UP, Decimal
 from typing import NamedTuple
 
 from sert.config.endpoints import CallsConfig, Price
-from sert.endpoint.calls import Usage
-from sert.errors import ConfigError
+from sert.endpoint.calls import Call, Usage
+from sert.errors import BudgetError, ConfigError, EndpointError
 
 _MILLION = Decimal(1_000_000)
 _ZERO = Decimal(0)
@@ -113,3 +113,23 @@ class Budget:
             return "free"
         doubt = f", {dollars(self.in_doubt)} in doubt" if self.in_doubt else ""
         return f"{dollars(self.spent)} of {dollars(self._cap)} spent{doubt}"
+
+
+def excess_error(call: Call, usage: Usage | None) -> EndpointError:
+    """Say that an endpoint counts more tokens than a call can have."""
+    return EndpointError(
+        f"The endpoint counts more tokens for {call.label!r} than the request allows ({_tokens(usage)} "
+        f"against {_tokens(call.most_usage)}); no cap can be kept there. See `sert doctor`."
+    )
+
+
+def budget_error(call: Call, worst: Decimal, budget: Budget) -> BudgetError:
+    """Say that the cap does not allow the worst case of a call."""
+    return BudgetError(
+        f"The call for {call.label!r} could cost {dollars(worst)}, which the cap does not allow ({budget}). "
+        "Answers are kept; the same command with a higher max_cost, or a smaller max_tokens, goes on."
+    )
+
+
+def _tokens(usage: Usage | None) -> str:
+    return f"{usage.prompt_tokens} + {usage.completion_tokens}" if usage else "none"

@@ -4,7 +4,6 @@ A call ends as an answer or in quarantine; what is neither is still to be made, 
 """
 
 import asyncio
-import random
 from collections.abc import Callable, Iterable, Iterator
 from decimal import Decimal
 
@@ -12,53 +11,23 @@ from sert.config.endpoints import CallsConfig
 from sert.endpoint.calls import Call, TroubleError, Usage
 from sert.endpoint.first_answer import cut_prompt, doubts_about
 from sert.endpoint.gate import Gate, Ticket
-from sert.endpoint.health import Health
 from sert.endpoint.ledger import CallLog
-from sert.endpoint.money import Budget
-from sert.endpoint.stops import budget_error, endpoint_error, excess_error
+from sert.endpoint.money import Budget, budget_error, excess_error
+from sert.endpoint.retries import (
+    REFUSALS_FIRST,
+    REFUSALS_LATER,
+    WAITS_IN_A_ROW,
+    WORTH_TELLING,
+    CallRetries,
+    EndpointHealth,
+    endpoint_error,
+)
 from sert.endpoint.transport import Received, Transport
 from sert.errors import EndpointError, SertError
-from sert.seeds import derive_seed
-
-FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
-"""Seconds before a second attempt, doubled each time; a random half of it is left off."""
-UNREACHABLE_PAUSE = 8.0
-"""Longest pause, in seconds, between attempts that reach nobody."""
-REFUSALS_FIRST, REFUSALS_LATER = 3, 20
-"""Refused calls in a row that stop the pool: before the first answer, and after it."""
-WORTH_TELLING = 10.0
-"""Seconds of waiting that people are told of."""
-WAITS_IN_A_ROW = 50
-"""Requests to wait in a row, without an answer in between, that stop the pool."""
 
 Advance = Callable[[], None]
 
 _ZERO = Decimal(0)
-
-
-class _Patience:
-    """How long one call is tried."""
-
-    def __init__(self, call: Call, config: CallsConfig) -> None:
-        self._config = config
-        self._random = random.Random(derive_seed(0, "pause", call.key))
-        self.attempts = self._pauses = 0
-        self.seconds = 0.0
-
-    def pause(self, *, unreachable: bool) -> float | None:
-        """Count a failed attempt and return the pause before the next one; None when there is none.
-
-        One that reached nobody is not counted: the call was not even sent.
-        """
-        longest = min(FIRST_PAUSE * 2.0**self._pauses, UNREACHABLE_PAUSE if unreachable else LONGEST_PAUSE)
-        self._pauses += 1
-        pause = longest * self._random.uniform(0.5, 1.0)
-        if unreachable:
-            return pause
-        self.attempts += 1
-        self.seconds += pause
-        over = self.attempts >= self._config.max_attempts or self.seconds > self._config.max_item_seconds
-        return None if over else pause
 
 
 class Pool:
@@ -81,7 +50,7 @@ class Pool:
             transport: Sends one call, once.
             log: Where everything is recorded.
             budget: What may still be spent.
-            config: Pace and patience.
+            config: Pace and retries.
             advance: Called once for each call that is settled, also for those that were settled earlier.
             say: Called with what people should know meanwhile.
             retry_quarantined: Make calls again that were put aside earlier.
@@ -90,7 +59,7 @@ class Pool:
         self._advance, self._say = advance, say
         self._retry_quarantined = retry_quarantined
         self._gate = Gate(requests_per_minute=config.requests_per_minute, tokens_per_minute=config.tokens_per_minute)
-        self._health = Health(config)
+        self._health = EndpointHealth(config)
         self._error: Callable[[], SertError] | None = None
         self._under_way: set[str] = set()
         self._proven = False  # that this endpoint answers such calls, now or when these were asked earlier
@@ -147,7 +116,7 @@ class Pool:
                 self._under_way.discard(call.key)  # the log knows it from now on
 
     async def _settle(self, call: Call) -> None:
-        patience = _Patience(call, self._config)
+        retries = CallRetries(call, self._config)
         loop = asyncio.get_running_loop()
         while True:
             reserved = self._budget.cost(call.most_usage)
@@ -164,9 +133,9 @@ class Pool:
             try:
                 received = await self._transport.send(call)
             except TroubleError as trouble:
-                patience.seconds += loop.time() - started
+                retries.seconds += loop.time() - started
                 await self._pay_for_trouble(call, number, trouble, reserved)
-                if not await self._go_on(call, ticket, trouble, patience):
+                if not await self._go_on(call, ticket, trouble, retries):
                     return
             else:
                 return await self._take(call, number, received, ticket, reserved)
@@ -218,7 +187,7 @@ class Pool:
         self._budget.settle(reserved, spent=spent, in_doubt=in_doubt)
         self._room.set()
 
-    async def _go_on(self, call: Call, ticket: Ticket, trouble: TroubleError, patience: _Patience) -> bool:
+    async def _go_on(self, call: Call, ticket: Ticket, trouble: TroubleError, retries: CallRetries) -> bool:
         """Decide what follows a failed attempt; True = another one."""
         if not trouble.unreachable:
             self._health.reached()
@@ -237,15 +206,15 @@ class Pool:
         if trouble.kind == "refused":
             self._refuse(call, trouble)
             return False
-        return await self._try_again(call, trouble, patience)
+        return await self._try_again(call, trouble, retries)
 
     def _wait(self, ticket: Ticket, trouble: TroubleError) -> None:
         wait = self._gate.asked_to_wait(ticket, wait=trouble.wait)
         if wait >= WORTH_TELLING:
             self._say(f"the endpoint is busy, going on in {wait:.0f} s ({trouble.reason})")
 
-    async def _try_again(self, call: Call, trouble: TroubleError, patience: _Patience) -> bool:
-        pause, now = patience.pause(unreachable=trouble.unreachable), asyncio.get_running_loop().time()
+    async def _try_again(self, call: Call, trouble: TroubleError, retries: CallRetries) -> bool:
+        pause, now = retries.pause(unreachable=trouble.unreachable), asyncio.get_running_loop().time()
         verdict = None
         if trouble.unreachable:
             verdict = self._health.absent(now)

@@ -2,15 +2,11 @@
 
 import json
 import re
-from collections.abc import Awaitable, Callable, Iterator
-from typing import IO, Any, NamedTuple, TypeVar
+from collections.abc import Iterator
+from typing import IO, Any, NamedTuple
 
-from sert.config.endpoints import CallsConfig
 from sert.endpoint.calls import Call, Reply, TroubleError
-from sert.endpoint.health import UNREACHABLE_ATTEMPTS
-from sert.endpoint.pool import FIRST_PAUSE, LONGEST_PAUSE, WAITS_IN_A_ROW, WORTH_TELLING
 from sert.endpoint.reading import RAW_SHOWN, Redact, read_error, read_reply
-from sert.endpoint.stops import endpoint_error
 from sert.endpoint.transport import OpenAITransport
 
 ENDED = frozenset({"completed", "expired", "cancelled", "failed"})
@@ -23,9 +19,6 @@ _SUBMISSION = "sert_submission"
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,199}")
 # Errors of single calls that were never run.
 _NOT_RUN = {"batch_expired": "the batch expired", "batch_cancelled": "the batch was cancelled"}
-
-Pause = Callable[[float], Awaitable[None]]
-T = TypeVar("T")
 
 
 class BatchState(NamedTuple):
@@ -146,44 +139,6 @@ class BatchApi:
                 line = error.get("line")
                 where = f"line {line}: " if type(line) is int else ""
                 yield where + self.redact(error["message"])[:500]
-
-
-class Patience:
-    """Makes a request again while that may help."""
-
-    def __init__(self, config: CallsConfig, *, pause: Pause, say: Callable[[str], None]) -> None:
-        self._most, self._pause, self._say = config.max_attempts, pause, say
-        self._reached = False
-
-    async def insist(self, attempt: Callable[[], Awaitable[T]], *, refusal: str = "refuses to go on") -> T:
-        """Try until it works; `refusal` is what the endpoint does that answers with a refusal.
-
-        Raises:
-            EndpointError: If it is refused, or fails or has to wait too often in a row.
-        """
-        failures = waits = 0
-        while True:
-            try:
-                result = await attempt()
-            except TroubleError as trouble:
-                waits += trouble.kind == "limited"
-                failures += trouble.kind == "transient"
-                self._reached = self._reached or not trouble.unreachable
-                if trouble.kind in ("refused", "fatal"):
-                    raise endpoint_error(refusal, trouble.reason) from None
-                if failures >= (self._most if self._reached else min(self._most, UNREACHABLE_ATTEMPTS)):
-                    what = f"failed {failures} times in a row" if self._reached else "is not there"
-                    raise endpoint_error(what, trouble.reason) from None
-                if waits >= WAITS_IN_A_ROW:
-                    raise endpoint_error(f"asked us {waits} times in a row to wait", trouble.reason) from None
-                doubled = min(FIRST_PAUSE * 2.0 ** (failures + waits - 1), LONGEST_PAUSE)
-                seconds = max(doubled, trouble.wait or 0.0)
-                if seconds >= WORTH_TELLING:
-                    self._say(f"trying again in {seconds:.0f} s ({trouble.reason})")
-                await self._pause(seconds)
-            else:
-                self._reached = True
-                return result
 
 
 def batch_url(path: str) -> str:

@@ -7,11 +7,10 @@ from typing import Any, NamedTuple
 from sert.endpoint.batch.api import BatchState, is_answer, read_result
 from sert.endpoint.calls import Reply, TroubleError
 from sert.endpoint.ledger import CallLog
-from sert.endpoint.money import Budget
-from sert.endpoint.pool import REFUSALS_LATER
+from sert.endpoint.money import Budget, excess_error
 from sert.endpoint.reading import Redact
 from sert.endpoint.replay import Member, Submission
-from sert.endpoint.stops import endpoint_error, excess_error
+from sert.endpoint.retries import REFUSALS_LATER, endpoint_error
 from sert.errors import EndpointError
 
 _ZERO = Decimal(0)

@@ -14,22 +14,14 @@ from decimal import Decimal
 from typing import IO, NamedTuple
 
 from sert.config.endpoints import CallsConfig
-from sert.endpoint.batch.api import (
-    ENDED,
-    BatchApi,
-    BatchState,
-    Patience,
-    Pause,
-    read_lines,
-    write_line,
-)
+from sert.endpoint.batch.api import ENDED, BatchApi, BatchState, read_lines, write_line
 from sert.endpoint.batch.results import Results
 from sert.endpoint.calls import Call, TroubleError
 from sert.endpoint.first_answer import cut_prompt, doubts_about
 from sert.endpoint.ledger import CallLog
-from sert.endpoint.money import Budget
+from sert.endpoint.money import Budget, budget_error
 from sert.endpoint.replay import Submission
-from sert.endpoint.stops import budget_error, endpoint_error
+from sert.endpoint.retries import Pause, RequestRetries, endpoint_error
 from sert.endpoint.transport import OpenAITransport
 from sert.errors import EndpointError
 from sert.store.artifacts import canonical_json
@@ -134,7 +126,7 @@ class _Settler:
     ) -> None:
         self._api, self._url, self._log, self._budget, self._config = api, url, log, budget, config
         self._advance, self._say, self._pause = advance, say, pause
-        self._patience = Patience(config, pause=pause, say=say)
+        self._retries = RequestRetries(config, pause=pause, say=say)
         self._rounds: dict[str, int] = {}  # the calls that are to be settled: in how many batches each was
         self._failed: dict[str, TroubleError] = {}
         self._unanswered = ""
@@ -186,7 +178,7 @@ class _Settler:
         """Tell whether results are missing and there is a batch that may have them."""
         if submission.members and submission.batch_id is None:
             submission_id = submission.submission_id
-            found = await self._patience.insist(lambda: self._api.find(submission_id))
+            found = await self._retries.insist(lambda: self._api.find(submission_id))
             if found is not None:
                 await self._log.name_batch(submission, found)
         return bool(submission.members) and submission.batch_id is not None
@@ -215,7 +207,7 @@ class _Settler:
 
     async def _submit(self, draft: _Draft) -> Submission:
         """Hand a batch in, recorded before and after."""
-        file_id = await self._patience.insist(
+        file_id = await self._retries.insist(
             lambda: self._api.upload(draft.file, size=draft.size), refusal="takes no batches"
         )
         keys = sorted(call.key for call, _ in draft.calls)
@@ -244,7 +236,7 @@ class _Settler:
                 may_exist = True
                 raise
 
-        return await self._patience.insist(attempt, refusal="takes no batches")
+        return await self._retries.insist(attempt, refusal="takes no batches")
 
     async def _give_up(self, submission: Submission) -> None:
         """Close a submission of which nothing comes, and release its money."""
@@ -286,7 +278,7 @@ class _Settler:
         for look in range(FILE_LOOKS):
             if look:
                 await self._pause(LONGEST_LOOK)
-            found = await self._patience.insist(lambda: self._api.download(file_id, file, most=most))
+            found = await self._retries.insist(lambda: self._api.download(file_id, file, most=most))
             if found and all(read_lines(file, longest=self._config.max_reply_bytes)):
                 return
         self._say(f"the file {file_id} with results is not whole; calls without a result are made again")
@@ -295,7 +287,7 @@ class _Settler:
         """Look at a batch until nothing more comes of it."""
         batch_id, seconds, said = str(submission.batch_id), FIRST_LOOK, ""
         while True:
-            state = await self._patience.insist(lambda: self._api.look(batch_id))
+            state = await self._retries.insist(lambda: self._api.look(batch_id))
             done = f"{state.completed + state.failed} of {submission.calls} done"
             line = f"batch {batch_id}: {state.status}, {done}"
             if line != said:
