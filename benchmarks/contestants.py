@@ -22,7 +22,9 @@ from sert.config.tree import MiningConfig, RulesConfig, StudentConfig, TaskConfi
 from sert.paths.filtering import filter_paths
 from sert.paths.mining import mine
 from sert.records import Example
-from sert.student.decoding.engine import Decoding, DecodingPrompt, decode
+from sert.student.decoding.engine import decode
+from sert.student.decoding.lanes import unpack
+from sert.student.decoding.schedule import Decoding, DecodingPrompt
 from sert.student.load import Student, make_student
 from sert.student.speed.quantized import multiply_in_bfloat16, quantize_student
 from sert.student.training.loop import train_student
@@ -48,7 +50,7 @@ def sert_mining(size: str, dtype: str, questions: int, new_tokens: int) -> Conte
         decoding = Decoding(branches=5, samples=5, max_new_tokens=length, max_lanes=400, **SAMPLING)
         prompts = [DecodingPrompt(str(number), prompt) for number, prompt in enumerate(question_prompts(count))]
         waves = decode(student, prompts, decoding)
-        return sum(len(lane.token_ids) for wave in waves for _, lanes in wave for lane in lanes)
+        return sum(len(lane.token_ids) for wave in waves for _, packed in wave for lane in unpack(packed))
 
     run(1, 4)
     return run

@@ -62,8 +62,11 @@ LAYERS = {
 SHARED_BY_STAGES = {
     ("sert.evaluation.grading", "sert.paths.rules"): {"is_reasoned", "rep_n", "words_of"},  # predictions as paths are
     ("sert.analysis.run_numbers", "sert.paths.rules"): {"is_reasoned"},
-    ("sert.analysis.path_counts", "sert.paths.rules"): {"is_reasoned", "judge"},  # of paths that a judge was shown
-    ("sert.analysis.path_counts", "sert.paths.filtering"): {"select"},
+    ("sert.analysis.path_counts", "sert.paths.rules"): {
+        "apply_rules",
+        "is_reasoned",
+    },  # of paths that a judge was shown
+    ("sert.analysis.path_counts", "sert.paths.selection"): {"select"},
     ("sert.analysis.run_numbers", "sert.paths.filtering"): {"funnel"},  # the same counts as in `funnel.json`
 }
 

@@ -17,7 +17,7 @@ from sert.config.load import load_config
 from sert.config.tree import EvaluationConfig, PromptTemplates, RulesConfig, TaskConfig
 from sert.errors import ConfigError, SertError
 from sert.evaluation.grading import grade
-from sert.paths.rules import judge, perplexity, rep_n
+from sert.paths.rules import apply_rules, perplexity, rep_n
 from sert.records import Example, Prediction, Question, Rationale
 from sert.records import Path as MinedPath
 from sert.store.tables import read_table, write_table
@@ -177,7 +177,7 @@ def test_paths_and_outputs_are_judged_and_kept_exactly(texts: list[str], tmp_pat
                 question.question_id, 0, 0, 0, -1.0, ids, logprobs, text, "eos", len(ids), perplexity(logprobs),
                 rep_n(ids, 2),
             )  # fmt: skip
-            judge(path, question, RulesConfig(unit="words"))
+            apply_rules(path, question, RulesConfig(unit="words"))
             paths.append(path)
             predictions.append(
                 grade(

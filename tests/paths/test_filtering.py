@@ -6,8 +6,10 @@ import pytest
 
 from sert.config.tree import PromptTemplates, RulesConfig, SelectionConfig
 from sert.errors import DataError
-from sert.paths.filtering import FunnelRow, ImplausibleRule, PathKey, filter_paths, funnel, implausible_rules, select
-from sert.records import Example, Path, Question, Verdict
+from sert.paths.filtering import FunnelRow, ImplausibleRule, filter_paths, funnel, implausible_rules
+from sert.paths.rules import perplexity, rep_n
+from sert.paths.selection import select
+from sert.records import Example, Path, PathKey, Question, Verdict
 from sert.store import tables
 from sert.store.artifacts import commit
 from sert.store.tables import read_table, write_table
@@ -177,8 +179,8 @@ def make_path(question_id, branch, sample, *, text, token_ids=tuple(range(30))):
         text=text,
         finish="eos",
         num_tokens=len(token_ids),
-        perplexity=7.389,
-        rep_2=0.0,
+        perplexity=perplexity((-2.0,) * len(token_ids)),
+        rep_2=rep_n(token_ids, 2),
     )
 
 

@@ -9,13 +9,15 @@ import torch
 
 from sert.config.tree import MiningConfig, RulesConfig, StudentConfig, TaskConfig
 from sert.errors import DataError
-from sert.paths import filtering, mining
+from sert.paths import filtering
+from sert.paths import rules as path_rules
 from sert.paths.filtering import filter_paths
 from sert.paths.mining import mine
 from sert.records import Example, Path, Question
 from sert.store import tables
 from sert.store.tables import read_table
-from sert.student.decoding import engine as decoding
+from sert.student.decoding import engine, lanes
+from sert.student.decoding.lanes import Lane
 from sert.student.decoding.units import DecodingJob
 from sert.student.load import Student
 from sert.tasks.load import load_task
@@ -167,8 +169,9 @@ def test_more_questions_hold_no_more_paths(
     for count in (24, 72):
         census, out = Census(), tmp_path / str(count)
         with monkeypatch.context() as patch:
-            patch.setattr(decoding, "Continuation", census.of(decoding.Continuation))
-            patch.setattr(mining, "Path", census.of(Path))
+            for module in (engine, lanes):
+                patch.setattr(module, "Lane", census.of(Lane))
+            patch.setattr(path_rules, "Path", census.of(Path))
             patch.setattr(filtering, "Path", census.of(Path))
             mined = mine(many(questions, count), folder, out=out / "m", config=config, rules=RULES)
             filter_paths(mined, rules=RULES, out=out / "f")

@@ -1,22 +1,19 @@
 import math
 import random
-from dataclasses import replace
 
 import pytest
 
 from sert.config.tree import RulesConfig
 from sert.paths.rules import (
     REJECTED,
+    RULE_TABLE,
     RULES,
+    Stump,
+    apply_rules,
     certain_reason,
-    imitates_format,
     is_reasoned,
-    judge,
-    measure,
     perplexity,
     rep_n,
-    repeats_options,
-    responds_directly,
 )
 from sert.records import Path, Question
 
@@ -79,166 +76,15 @@ def test_perplexity():
     assert perplexity([-2000.0]) == math.inf
 
 
-# ---- patterns
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        " Yes.\nQuestion: Can a goat swim?\nAnswer: no",
-        "QUESTION: x ANSWER:",
-        "question : x\n\n\nanswer :",
-        "Answer: no. Question: what? Answer: it",
-        "Question: one Question: two Answer: three",
-    ],
-)
-def test_imitation_is_found(text):
-    assert imitates_format(text)
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "",
-        " The question is hard, and the answer is no.",
-        " Question: what do herons eat?",
-        " Answer: fish. Question: why?",
-        " Subquestion: x. Answer: y",
-    ],
-)
-def test_half_an_imitation_is_none(text):
-    assert not imitates_format(text)
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        " (A) attic, (B) dark room, (C) barn, (D) new york, (E) dark.",
-        " (a) Attic (b) Dark Room (c) Barn (d) New York",  # one is left out
-        " A. attic B. dark room C. barn D. new york E. dark",
-        " A) attic\nB) dark room\nC) barn\nE) dark\n",
-        " Answer choices: (A) attic, (B) dark room, (C) barn, (D) new york, (E) dark. So the answer is (B).",
-        " (E) dark, (D) new york, (C) barn, (B) dark room, (A) attic, (E) dark, (D) new york",  # in any order, again
-        " (A) attic, (B) dark room, (C) barn, (E) dark, (D) new yo",  # cut off
-    ],
-)
-def test_option_repetition_is_found(text):
-    assert repeats_options(text, CHOICE)
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        " (A) attic, (B) dark room, (C) barn.",  # two are left out
-        " attic, dark room, barn, new york, dark",  # without letters
-        " (A) barn, (B) attic, (C) dark, (D) dark room, (E) new york",  # other letters
-        " (A) attics, (B) dark rooms, (C) barns, (D) new yorkers, (E) darkness",
-        " (A) attic, (B) dark room, (C) barn, (D) new york, (E) dark. Bats want roofs with gaps. So the answer is (C).",
-        "",
-    ],
-)
-def test_other_texts_repeat_no_options(text):
-    assert not repeats_options(text, CHOICE)
-
-
-def test_an_option_is_a_whole_word():
-    shades = replace(CHOICE, choices=("dark", "light", "dim"))
-    assert repeats_options(" (A) dark, (B) light", shades)
-    assert not repeats_options(" (A) darker, (B) lighter", shades)
-
-
-def test_an_option_that_is_cut_off_is_no_reasoning():
-    places = replace(CHOICE, choices=("attic", "barn", "places that are both warm and dry"))
-    cut = " (A) attic, (B) barn, (C) places that are both wa"
-    assert repeats_options(cut, places)
-    assert not repeats_options(f"{cut}ter and air", places)
-
-
-def test_options_need_choices():
-    assert not repeats_options(" (A) attic, (B) dark room", YES_NO)
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "",
-        "  \n ...",
-        " Yes.",
-        " no. No! NO",
-        " So the answer is yes.",
-        " The answer is: no, no and no.",
-        " Answer: yes. Answer: yes. Answer: yes. Answer: yes.",
-        " I think no.",
-    ],
-)
-def test_direct_response_to_yes_no(text):
-    assert responds_directly(text, YES_NO)
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        " (B)",
-        " The answer is (D) new york.",
-        " A. A. A. A. A.",
-        " It is new york.",
-        " Dark room, dark room, dark room. Dark; dark. So the answer is B.",
-        " The answer is (D) new y",
-    ],
-)
-def test_direct_response_to_choices(text):
-    assert responds_directly(text, CHOICE)
-
-
-@pytest.mark.parametrize(
-    ("text", "question"),
-    [
-        (" Herons have legs. So the answer is yes.", YES_NO),
-        (" Bats hide inside darkness.", CHOICE),  # darkness is no option
-        (" Attic, e.g. under tiles", CHOICE),
-        (REASONING, CHOICE),
-    ],
-)
-def test_reasoning_is_no_direct_response(text, question):
-    assert not responds_directly(text, question)
-
-
-def test_three_own_words_are_enough():
-    assert responds_directly(" Herons wade. Yes.", YES_NO)
-    assert not responds_directly(" Herons wade daily. Yes.", YES_NO)
-
-
-@pytest.mark.parametrize(
-    ("junk", "direct"),
-    [
-        ("(a) ", True),
-        ("a. ", True),
-        ("dark ", True),
-        ("(b) dark room", True),
-        (" ", True),
-        ("'", True),
-        ("so the answer is ", True),
-        ("x", True),
-        ("question: ", False),
-        ("(a)\nx ", False),
-    ],
-)
-def test_patterns_read_a_megabyte_of_junk(junk, direct):
-    text = junk * (1_000_000 // len(junk))  # quadratic reading would not end
-    assert responds_directly(text, CHOICE) is direct
-    assert not repeats_options(text, CHOICE)
-    assert not imitates_format(text)
-
-
 # ---- one test a rule
 
 
 def reason_of(path, *, question=CHOICE, **settings):
-    return judge(path, question, RulesConfig(**settings)).reason
+    return apply_rules(path, question, RulesConfig(**settings)).reason
 
 
 def test_reasoning_path_is_kept():
-    verdict = judge(make_path(), CHOICE, RulesConfig())
+    verdict = apply_rules(make_path(), CHOICE, RulesConfig())
     assert verdict.reason is None
     assert (verdict.question_id, verdict.branch, verdict.sample) == ("q2", 0, 0)
     assert (verdict.num_tokens, verdict.rep_2, verdict.selected) == (30, 0.0, False)
@@ -247,9 +93,9 @@ def test_reasoning_path_is_kept():
 
 
 def test_wrong_and_missing_conclusions():
-    wrong = judge(make_path(REASONING.replace("(C)", "(A)")), CHOICE, RulesConfig())
+    wrong = apply_rules(make_path(REASONING.replace("(C)", "(A)")), CHOICE, RulesConfig())
     assert (wrong.reason, wrong.conclusion, wrong.agrees) == (None, "A", False)
-    none = judge(make_path(" Bats look for quiet places."), CHOICE, RulesConfig())
+    none = apply_rules(make_path(" Bats look for quiet places."), CHOICE, RulesConfig())
     assert (none.reason, none.conclusion, none.agrees) == (None, None, None)
 
 
@@ -292,7 +138,7 @@ def test_perplexity_rule_keeps_5():
     low = make_path(logprobs=(-math.log(4.99),) * 30)
     assert reason_of(low) == "perplexity"
     assert reason_of(low, min_perplexity=0) is None
-    measured = measure(make_path(), CHOICE, RulesConfig()).perplexity
+    measured = apply_rules(make_path(), CHOICE, RulesConfig()).perplexity
     assert reason_of(make_path(), min_perplexity=measured) is None
     assert reason_of(make_path(), min_perplexity=math.nextafter(measured, math.inf)) == "perplexity"
 
@@ -301,12 +147,12 @@ def test_perplexity_can_leave_out_the_branch_token():
     path = make_path(token_ids=tuple(range(30)), logprobs=(-100.0,) + (-1.0,) * 29)
     assert reason_of(path) is None
     assert reason_of(path, perplexity_over="continuation") == "perplexity"
-    assert measure(path, CHOICE, RulesConfig(perplexity_over="continuation")).perplexity == pytest.approx(math.e)
+    assert apply_rules(path, CHOICE, RulesConfig(perplexity_over="continuation")).perplexity == pytest.approx(math.e)
 
 
 def test_words_as_the_unit():
     text = " One two ONE two three." + " more" * 3
-    measures = measure(make_path(text), CHOICE, RulesConfig(unit="words"))
+    measures = apply_rules(make_path(text), CHOICE, RulesConfig(unit="words"))
     # one two one two three. more more more: the bigrams (one, two) and (more, more) come back.
     assert (measures.num_tokens, measures.rep_2) == (8, pytest.approx(2 / 7))
     assert reason_of(make_path(text), unit="words") == "length"
@@ -322,6 +168,10 @@ def test_reasons_come_in_the_order_of_the_rules():
         assert reason_of(path, **off) == rule
         off |= switches.get(rule, {rule: False})
     assert reason_of(path, **off) is None
+
+
+def test_the_table_has_every_rule_in_its_order():
+    assert tuple(rule.name for rule in RULE_TABLE) == RULES
 
 
 def test_empty_path_is_dropped():
@@ -367,6 +217,10 @@ def decode(token_ids):
     return "".join(PIECES[token % len(PIECES)] for token in token_ids)
 
 
+def foreseen(text, token_ids, config, *, max_new_tokens):
+    return certain_reason(Stump(text, token_ids, CHOICE, max_new_tokens), config)
+
+
 def random_tokens(rng):
     vocabulary = rng.choice((4, 10, 40, 400))
     return [rng.randrange(vocabulary) for _ in range(rng.randint(1, MAX_NEW_TOKENS))]
@@ -391,7 +245,7 @@ def test_what_is_stopped_early_is_dropped_in_full_and_as_it_stands(config):
             (
                 length
                 for length in range(1, len(token_ids) + 1)
-                if certain_reason(decode(token_ids[:length]), token_ids[:length], config, max_new_tokens=MAX_NEW_TOKENS)
+                if foreseen(decode(token_ids[:length]), token_ids[:length], config, max_new_tokens=MAX_NEW_TOKENS)
             ),
             None,
         )
@@ -404,7 +258,7 @@ def test_what_is_stopped_early_is_dropped_in_full_and_as_it_stands(config):
         continuations = [token_ids[stop:], [rng.randrange(10**6) for _ in range(MAX_NEW_TOKENS - stop)]]
         for continuation in continuations:
             full = [*token_ids[:stop], *continuation]
-            assert certain_reason(decode(full), full, config, max_new_tokens=MAX_NEW_TOKENS)
+            assert foreseen(decode(full), full, config, max_new_tokens=MAX_NEW_TOKENS)
             assert reason_of(make_path(decode(full), token_ids=tuple(full)), **config.model_dump()) in RULES
     assert flagged > 50
     assert unflagged > 50
@@ -413,21 +267,21 @@ def test_what_is_stopped_early_is_dropped_in_full_and_as_it_stands(config):
 def test_repeats_stop_a_path_as_soon_as_none_can_outweigh_them():
     # 60 tokens have 59 bigrams; 20 % of them are 11.8, so that the twelfth repeat is one too many.
     config = RulesConfig(min_tokens=0)
-    assert not certain_reason("", (0,) * 13, config, max_new_tokens=60)  # 12 bigrams, 11 repeats
-    assert certain_reason("", (0,) * 14, config, max_new_tokens=60)
-    assert not certain_reason("", (0,) * 14, config, max_new_tokens=61)  # 12 of 60 are exactly 20 %
+    assert not foreseen("", (0,) * 13, config, max_new_tokens=60)  # 12 bigrams, 11 repeats
+    assert foreseen("", (0,) * 14, config, max_new_tokens=60)
+    assert not foreseen("", (0,) * 14, config, max_new_tokens=61)  # 12 of 60 are exactly 20 %
 
 
 def test_a_path_is_not_stopped_before_it_is_long_enough():
-    assert not certain_reason("", (0,) * 24, RulesConfig(), max_new_tokens=60)
-    assert certain_reason("", (0,) * 25, RulesConfig(), max_new_tokens=60)
+    assert not foreseen("", (0,) * 24, RulesConfig(), max_new_tokens=60)
+    assert foreseen("", (0,) * 25, RulesConfig(), max_new_tokens=60)
 
 
 def test_rules_that_are_off_stop_nothing():
     imitation, repeats = PATTERNS["imitation"], (0,) * 60
-    assert certain_reason(imitation, (1, 2), RulesConfig(), max_new_tokens=60)
-    assert not certain_reason(imitation, (1, 2), RulesConfig(imitation=False), max_new_tokens=60)
-    assert certain_reason("", repeats, RulesConfig(), max_new_tokens=60)
-    assert not certain_reason("", repeats, RulesConfig(max_rep_2=1), max_new_tokens=60)
-    assert not certain_reason("", repeats, RulesConfig(unit="words"), max_new_tokens=60)
-    assert not certain_reason("", (0,), RulesConfig(min_tokens=0), max_new_tokens=1)
+    assert foreseen(imitation, (1, 2), RulesConfig(), max_new_tokens=60)
+    assert not foreseen(imitation, (1, 2), RulesConfig(imitation=False), max_new_tokens=60)
+    assert foreseen("", repeats, RulesConfig(), max_new_tokens=60)
+    assert not foreseen("", repeats, RulesConfig(max_rep_2=1), max_new_tokens=60)
+    assert not foreseen("", repeats, RulesConfig(unit="words"), max_new_tokens=60)
+    assert not foreseen("", (0,), RulesConfig(min_tokens=0), max_new_tokens=1)

@@ -5,7 +5,9 @@ import pytest
 import torch
 
 from sert.student.decoding import sampling, stepping
-from sert.student.decoding.engine import Continuation, Decoding, DecodingPrompt, decode
+from sert.student.decoding.engine import decode
+from sert.student.decoding.lanes import Lane, unpack
+from sert.student.decoding.schedule import Decoding, DecodingPrompt
 from sert.student.kernels import Caches, Kernels, compiled, pack, serves_width
 from sert.student.load import Student, make_student
 from sert.student.speed import quantized
@@ -230,9 +232,9 @@ def wide_student(request: pytest.FixtureRequest) -> Student:
     return make_student(request.param(len(tokenizer), width=64), tokenizer, name="wide")
 
 
-def decoded(student: Student, decoding: Decoding) -> dict[str, list[Continuation]]:
+def decoded(student: Student, decoding: Decoding) -> dict[str, list[Lane]]:
     prompts = [DecodingPrompt(text, student.encode_prompt(text)) for text in PROMPTS]
-    return {PROMPTS[i]: lanes for wave in decode(student, prompts, decoding) for i, lanes in wave}
+    return {PROMPTS[i]: unpack(packed) for wave in decode(student, prompts, decoding) for i, packed in wave}
 
 
 def count_attention(monkeypatch: pytest.MonkeyPatch) -> list[torch.dtype]:
@@ -282,7 +284,7 @@ def test_a_lane_does_not_depend_on_its_neighbours(wide_student: Student) -> None
     together = decoded(wide_student, SAMPLED)
     for text in PROMPTS:
         prompt = DecodingPrompt(text, wide_student.encode_prompt(text))
-        alone = [lanes for wave in decode(wide_student, [prompt], SAMPLED) for _, lanes in wave]
+        alone = [unpack(packed) for wave in decode(wide_student, [prompt], SAMPLED) for _, packed in wave]
         assert [lane.token_ids for lane in alone[0]] == [lane.token_ids for lane in together[text]]
 
 
@@ -319,7 +321,7 @@ def test_a_lane_of_a_coarse_student_does_not_depend_on_its_neighbours(
     together = decoded(student, SAMPLED)
     for text in PROMPTS:
         prompt = DecodingPrompt(text, student.encode_prompt(text))
-        alone = [lanes for wave in decode(student, [prompt], SAMPLED) for _, lanes in wave]
+        alone = [unpack(packed) for wave in decode(student, [prompt], SAMPLED) for _, packed in wave]
         assert alone[0] == together[text]
 
 

@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 from sert.analysis.run_numbers import TaskResults
 from sert.config.tree import RULES, Config, RulesConfig
 from sert.judge.prompt import CRITERIA
-from sert.paths.filtering import select
-from sert.paths.rules import is_reasoned, judge
+from sert.paths.rules import apply_rules, is_reasoned
+from sert.paths.selection import select
 from sert.records import Path, Question, Verdict
 
 BANDS = ("0-2", "2-4", "4-6", "6-8", "8-10")
@@ -100,7 +100,9 @@ def filtering_rows(result: TaskResults, config: Config) -> Iterator[Row]:
     if result.judged_paths:
         by_id = {question.question_id: question for question in result.test}
         paths = list(result.scored[BRANCHING])
-        verdicts = [judge(each, by_id[each.question_id], config.rules, asked=config.selection.rules) for each in paths]
+        verdicts = [
+            apply_rules(each, by_id[each.question_id], config.rules, asked=config.selection.rules) for each in paths
+        ]
         chosen = select(verdicts, config.selection, seed=config.seed)
         for criterion in CRITERIA:
             yield from _left_after_rules(zip(paths, chosen, strict=True), _judge(result, criterion))

@@ -13,8 +13,8 @@ from sert.config.section import FilePath, PositiveInt, Section, Share
 
 Method = Literal["zero_shot", "finetune", "sert", "rd", "sert+rd"]
 METHODS: tuple[Method, ...] = get_args(Method)
-Rule = Literal["imitation", "option_repetition", "direct_response", "length", "repetition", "perplexity"]
-RULES: tuple[Rule, ...] = get_args(Rule)
+RuleName = Literal["imitation", "option_repetition", "direct_response", "length", "repetition", "perplexity"]
+RULES: tuple[RuleName, ...] = get_args(RuleName)
 """The rules in the order in which they are asked: the paper's."""
 TaskKind = Literal["strategyqa", "commonsenseqa", "table", "lab_yes_no", "lab_choice"]
 
@@ -147,7 +147,7 @@ class SelectionConfig(Section):
     With other values than the defaults every lane is decoded to its end.
     """
 
-    rules: tuple[Rule, ...] = RULES
+    rules: tuple[RuleName, ...] = RULES
     """Rules that may drop a path; the others only measure. Paper: all."""
     order: Literal["rep_2", "random", "mean_logprob"] = "rep_2"
     """Which surviving path of a question is selected: the one with the lowest rep-2, any one, or the one with the

@@ -7,7 +7,7 @@ question vote, `outputs.parquet` holds them all.
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sert.config.tree import APART, EvaluationConfig, ExecutionConfig, MiningConfig, RulesConfig, StudentConfig
 from sert.errors import ConfigError, DataError
@@ -17,16 +17,16 @@ from sert.records import Output, Prediction, Question
 from sert.store.artifacts import Artifact, Draft, commit
 from sert.store.executors import make_executor
 from sert.store.tables import records_key, write_table
+from sert.student.decoding.lanes import Lane
+from sert.student.decoding.schedule import Decoding
+from sert.student.decoding.units import DecodingJob, decode_in_units
 from sert.student.load import Texts, load_texts, student_key
 from sert.tasks.answers import extract_loose, reasoning_of
 from sert.terminal.progress import Reporter, Silent
 from sert.terminal.text import counted
 
-if TYPE_CHECKING:
-    from sert.student.decoding.units import DecodingJob
-
-Lanes = Callable[[int], Sequence[Any]]
-"""Gives the decoded continuations of a row."""
+Lanes = Callable[[int], Sequence[Lane]]
+"""Gives the decoded lanes of a row."""
 
 
 def evaluate(
@@ -130,30 +130,23 @@ def _job(
     *,
     sampling: MiningConfig,
     seed: int,
-) -> "DecodingJob":
-    from sert.student.decoding.engine import Decoding
-    from sert.student.decoding.units import DecodingJob
-
+) -> DecodingJob:
     votes = config.votes > 1
-    return DecodingJob(
-        student,
-        items=tuple(question.question_id for question in questions),
-        prompts=tuple(question.prompt for question in questions),
-        decoding=Decoding(
-            branches=None,
-            samples=config.votes,
-            max_new_tokens=config.max_new_tokens,
-            top_k=sampling.top_k if votes else 1,
-            top_p=sampling.top_p if votes else 1.0,
-            temperature=sampling.temperature if votes else 1.0,
-            max_lanes=config.max_lanes,
-            seed=seed if votes else 0,
-        ),
+    decoding = Decoding(
+        branches=None,
+        samples=config.votes,
+        max_new_tokens=config.max_new_tokens,
+        top_k=sampling.top_k if votes else 1,
+        top_p=sampling.top_p if votes else 1.0,
+        temperature=sampling.temperature if votes else 1.0,
+        max_lanes=config.max_lanes,
+        seed=seed if votes else 0,
     )
+    return DecodingJob(student, tuple(questions), decoding)
 
 
 def _decode(
-    job: "DecodingJob",
+    job: DecodingJob,
     config: EvaluationConfig,
     draft: Draft,
     *,
@@ -166,8 +159,6 @@ def _decode(
 
         found = decode_compat(job, label=label, reporter=reporter)
         return lambda row: [found[row]]
-    from sert.student.decoding.units import decode_in_units
-
     executor = make_executor(execution.workers)
     return decode_in_units(job, draft, executor=executor, label=label, reporter=reporter).lanes
 
@@ -181,7 +172,7 @@ def _outputs(questions: Sequence[Question], lanes: Lanes, texts: Texts) -> Itera
 
 
 def _prediction(
-    question: Question, lanes: Sequence[Any], texts: Texts, *, config: EvaluationConfig, rules: RulesConfig
+    question: Question, lanes: Sequence[Lane], texts: Texts, *, config: EvaluationConfig, rules: RulesConfig
 ) -> Prediction:
     """Grade the only output, or the first one that gave the winning answer."""
     if len(lanes) == 1:
@@ -191,7 +182,9 @@ def _prediction(
     return replace(graded, num_outputs=len(lanes), votes=vote.votes)
 
 
-def _graded(question: Question, lane: Any, texts: Texts, *, config: EvaluationConfig, rules: RulesConfig) -> Prediction:
+def _graded(
+    question: Question, lane: Lane, texts: Texts, *, config: EvaluationConfig, rules: RulesConfig
+) -> Prediction:
     completion = texts.decode(lane.token_ids)
     reasoning = len(texts.encode_completion(reasoning_of(completion).rstrip()))
     return grade(

@@ -1,20 +1,18 @@
-"""The filter stage: judge the mined paths, keep one a question, count what each rule dropped."""
+"""The filter stage: apply the rules to the mined paths, keep one a question, count what each rule dropped."""
 
 import itertools
 import pathlib
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import replace
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from sert.config.tree import RULES, PromptTemplates, RulesConfig, SelectionConfig
 from sert.errors import DataError
-from sert.paths.rules import OUTRUN, REJECTED, judge
+from sert.paths.rules import OUTRUN, REJECTED, apply_rules
+from sert.paths.selection import SelectedExamples, select
 from sert.records import Example, Path, PathKey, Question, Verdict
-from sert.seeds import derive_seed
 from sert.store.artifacts import Artifact, Draft, commit, write_json
 from sert.store.tables import StoredTable, TableWriter, read_table, write_table
-from sert.tasks.prompts import path_example
 from sert.terminal.progress import Reporter, Silent
 
 STAGE = "filter"
@@ -40,27 +38,6 @@ class ImplausibleRule(NamedTuple):
     dropped: int
     reached: int
     examples: list[PathKey]
-
-
-def select(verdicts: Iterable[Verdict], config: SelectionConfig | None = None, *, seed: int = 0) -> list[Verdict]:
-    """Mark one kept path a question: by default the lowest rep-2, then the lower branch, then the lower sample.
-
-    All verdicts come back in their order; a question without a path to select gets no mark.
-
-    Args:
-        verdicts: What the rules said.
-        config: Which kept path is preferred, and whether it must agree with the gold answer.
-        seed: Decides where the order is random.
-    """
-    verdicts, config = list(verdicts), config or SelectionConfig()
-    best: dict[str, Verdict] = {}
-    for verdict in verdicts:
-        if verdict.reason is None and (verdict.agrees is True or not config.only_agreeing):
-            rival = best.setdefault(verdict.question_id, verdict)
-            best[verdict.question_id] = min(rival, verdict, key=lambda each: _rank(each, config.order, seed))
-    return [
-        replace(verdict, selected=True) if best.get(verdict.question_id) is verdict else verdict for verdict in verdicts
-    ]
 
 
 class _Tally:
@@ -106,16 +83,15 @@ def funnel(verdicts: Iterable[Verdict]) -> list[FunnelRow]:
     return _Tally(verdicts).funnel()
 
 
-def implausible_rules(verdicts: Collection[Verdict], config: RulesConfig) -> list[ImplausibleRule]:
+def implausible_rules(
+    verdicts: Iterable[Verdict], config: RulesConfig, *, tally: _Tally | None = None
+) -> list[ImplausibleRule]:
     """Find rules that dropped more than `max_dropped_share` of the paths that reached them.
 
-    No rule was asked about outrun paths. The examples are spread evenly over the dropped paths, in their order.
+    No rule was asked about outrun paths. The examples are spread evenly over the dropped paths, in their order: the
+    verdicts are gone through once for each rule that is found, and before that unless they were counted (`tally`).
     """
-    return _implausible(_Tally(verdicts), verdicts, config)
-
-
-def _implausible(tally: _Tally, verdicts: Iterable[Verdict], config: RulesConfig) -> list[ImplausibleRule]:
-    """Find the rules by what was counted; go through the verdicts, again for each rule, only for examples."""
+    tally = tally or _Tally(verdicts)
     found = []
     reached = tally.reasons.total() - tally.reasons[OUTRUN]
     for rule in RULES:
@@ -139,7 +115,7 @@ def filter_paths(
     label: str = "filter",
     reporter: Reporter | None = None,
 ) -> Artifact:
-    """Judge every mined path and select the ones to train on.
+    """Apply the rules to every mined path and select the ones to train on.
 
     Writes `verdicts.parquet`, `examples.parquet` (the selected paths as training examples), `questions.parquet` and
     `funnel.json`; warns through the reporter of rules that drop nearly everything.
@@ -171,14 +147,14 @@ def filter_paths(
     def fill(draft: Draft) -> Mapping[str, Any]:
         questions = read_table(mined.file("questions.parquet"), Question)
         paths = StoredTable(mined.file("paths.parquet"), Path)
-        tally, chosen = _Tally(), _Chosen(prompts, shuffled=selection.shuffled, seed=seed)
+        tally, chosen = _Tally(), SelectedExamples(prompts, shuffled=selection.shuffled, seed=seed)
         with (
             teller.track(label, len(paths), "paths") as advance,
             TableWriter(draft.folder / "verdicts.parquet", Verdict) as verdicts,
             TableWriter(draft.folder / "examples.parquet", Example) as examples,
         ):
             for question, of_question in _by_question(paths, questions, source=mined.folder):
-                judged = [judge(path, question, rules, asked=selection.rules) for path in of_question]
+                judged = [apply_rules(path, question, rules, asked=selection.rules) for path in of_question]
                 judged = select(judged, selection, seed=seed)
                 verdicts.add(judged)
                 examples.add(chosen.examples(of_question, judged, question))
@@ -186,8 +162,8 @@ def filter_paths(
                 advance(len(judged))
             examples.add(chosen.rest())
         written = StoredTable(draft.folder / "verdicts.parquet", Verdict)
-        _warn(_implausible(tally, written, rules), paths, teller)
-        _warn_of_unjudged(tally, mined, settings, label=label, reporter=teller)
+        _warn(implausible_rules(written, rules, tally=tally), paths, teller)
+        _warn_of_cut_short(tally, mined, settings, label=label, reporter=teller)
         write_table(draft.folder / "questions.parquet", questions, Question)
         write_json(draft.folder / "funnel.json", [row._asdict() for row in tally.funnel()])
         return tally.counts(questions=len(questions))
@@ -200,21 +176,6 @@ def filter_paths(
         inputs={"mine": mined.key},
         seed=seed,
     )
-
-
-def preference(verdict: Verdict) -> tuple[float, int, int]:
-    """Order the kept paths of a question as the paper does; the least is selected: rep-2, branch, sample."""
-    return (verdict.rep_2, verdict.branch, verdict.sample)
-
-
-def _rank(verdict: Verdict, order: str, seed: int) -> tuple[float, int, int]:
-    """Order the kept paths of a question; the least is selected."""
-    if order == "random":
-        drawn = derive_seed(seed, "selection", verdict.question_id, verdict.branch, verdict.sample)
-        return (drawn, verdict.branch, verdict.sample)
-    if order == "mean_logprob":
-        return (verdict.perplexity, verdict.branch, verdict.sample)
-    return preference(verdict)
 
 
 def _row(rule: str, remaining: int, total: int, dropped: int) -> FunnelRow:
@@ -239,29 +200,7 @@ def _by_question(
         yield by_id[question_id], list(of_question)
 
 
-class _Chosen:
-    """Makes the examples of the selected paths; shuffled ones when all are known."""
-
-    def __init__(self, prompts: PromptTemplates, *, shuffled: bool, seed: int) -> None:
-        self._prompts, self._shuffled, self._seed = prompts, shuffled, seed
-        self._waiting: list[tuple[Question, str]] = []
-
-    def examples(self, paths: list[Path], verdicts: list[Verdict], question: Question) -> Iterator[Example]:
-        for path, verdict in zip(paths, verdicts, strict=True):
-            if verdict.selected and self._shuffled:
-                self._waiting.append((question, path.text))
-            elif verdict.selected:
-                yield path_example(question, path.text, self._prompts)
-
-    def rest(self) -> Iterator[Example]:
-        """Give each question the path of the next one of a circle that the seed draws, so that none keeps its own."""
-        circle = sorted(self._waiting, key=lambda pair: derive_seed(self._seed, "shuffle", pair[0].question_id))
-        after = {here[0].question_id: there[1] for here, there in zip(circle, circle[1:] + circle[:1], strict=True)}
-        for question, _ in self._waiting:
-            yield path_example(question, after[question.question_id], self._prompts)
-
-
-def _warn_of_unjudged(
+def _warn_of_cut_short(
     tally: _Tally, mined: Artifact, settings: Mapping[str, Any], *, label: str, reporter: Reporter
 ) -> None:
     """Warn if nothing is left, and of paths of which nobody knows what these rules would have said."""

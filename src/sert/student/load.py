@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sert.config.tree import StudentConfig
-from sert.errors import OutOfMemoryError, StudentError
+from sert.errors import StudentError
 from sert.files import LARGEST_TEXT, check_file, read_whole
 from sert.store.artifacts import content_key, file_hash
+from sert.student.speed.memory import out_of_memory_means
 
 if TYPE_CHECKING:
     import torch
@@ -160,8 +161,6 @@ def load_student(config: StudentConfig, *, worker: int = 0) -> Student:
     from transformers import AutoModelForCausalLM
     from transformers.utils.logging import disable_progress_bar
 
-    from sert.student.speed.memory import is_out_of_memory
-
     disable_progress_bar()  # its bars for each file read or written would tear our own
     if config.num_threads is not None:
         torch.set_num_threads(config.num_threads)
@@ -178,10 +177,9 @@ def load_student(config: StudentConfig, *, worker: int = 0) -> Student:
         missing = ", ".join(sorted(loading["missing_keys"])[:3])
         raise StudentError(f"The weights of {config.path!r} are incomplete: {missing} and so on would be random.")
     try:
-        model = model.to(_device(config.device, worker))
+        with out_of_memory_means(f"The memory of {config.device!r} does not hold {config.path!r}."):
+            model = model.to(_device(config.device, worker))
     except (RuntimeError, AssertionError) as error:
-        if is_out_of_memory(error):
-            raise OutOfMemoryError(f"The memory of {config.device!r} does not hold {config.path!r}.") from None
         raise StudentError(f"The device {config.device!r} cannot be used here: {error} Use auto or cpu.") from None
     if config.dtype in ("int8", "bfloat16"):
         from sert.student.speed.quantized import multiply_in_bfloat16, quantize_student

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from sert.paths.mining import mine
 from sert.records import Question
 from sert.store.artifacts import Artifact, Draft
 from sert.store.executors import ThisProcess
-from sert.student.decoding.engine import Decoding
+from sert.student.decoding.schedule import Decoding
 from sert.student.decoding.units import DecodingJob, decode_in_units
 from sert.terminal.progress import Advance, Silent
 
@@ -119,12 +120,11 @@ def test_outputs_that_vote_are_not_decoded_again_after_a_stop(student_folder: Pa
 
 
 def test_a_prompt_that_is_too_long_is_refused_before_any_unit_is_done(student_folder: Path, tmp_path: Path) -> None:
-    job = DecodingJob(
-        student_at(student_folder),
-        items=("a", "b"),
-        prompts=("short", "long" * 100),
-        decoding=Decoding(branches=None, samples=1, max_new_tokens=4, max_lanes=1),
+    short, long = (
+        replace(QUESTIONS[0], question_id=name, prompt=prompt) for name, prompt in (("a", "short"), ("b", "long" * 100))
     )
+    decoding = Decoding(branches=None, samples=1, max_new_tokens=4, max_lanes=1)
+    job = DecodingJob(student_at(student_folder), (short, long), decoding)
     assert len(job.units()) == 2
     (tmp_path / "work").mkdir()
     with pytest.raises(StudentError, match="'b'"):
@@ -134,7 +134,7 @@ def test_a_prompt_that_is_too_long_is_refused_before_any_unit_is_done(student_fo
 
 def test_units_are_whole_waves(student_folder: Path) -> None:
     decoding = Decoding(branches=5, samples=5, max_new_tokens=4, max_lanes=400)
-    job = DecodingJob(student_at(student_folder), ("x",) * 1000, ("prompt",) * 1000, decoding)
+    job = DecodingJob(student_at(student_folder), (QUESTIONS[0],) * 1000, decoding)
     assert {len(unit.rows) for unit in job.units()[:-1]} == {112}  # seven waves of sixteen questions
 
 
@@ -145,7 +145,7 @@ def test_too_many_lanes_for_the_memory_are_told(
         raise MemoryError
         yield
 
-    monkeypatch.setattr("sert.student.decoding.units.decode", exhausted)
+    monkeypatch.setattr("sert.student.decoding.engine.decode", exhausted)
     with pytest.raises(OutOfMemoryError, match=r"does not hold 8 lanes .* Lower mining"):
         mined(student_folder, tmp_path / "out")
     assert not (tmp_path / "out").exists()

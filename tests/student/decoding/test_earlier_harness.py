@@ -4,7 +4,9 @@ import torch
 from transformers import GenerationConfig
 
 from sert.student.decoding.earlier_harness import BATCH, generate_padded
-from sert.student.decoding.engine import Decoding, DecodingPrompt, decode
+from sert.student.decoding.engine import decode
+from sert.student.decoding.lanes import unpack
+from sert.student.decoding.schedule import Decoding, DecodingPrompt
 from sert.student.load import Student
 from tests_support import make_tokenizer, tiny_gpt2
 
@@ -14,7 +16,8 @@ STEPS = 24
 
 def clean(student: Student, tokens: list[int]) -> tuple[list[int], str]:
     (wave,) = decode(student, [DecodingPrompt("q", tokens)], Decoding(branches=None, samples=1, max_new_tokens=STEPS))
-    ((_, (lane,)),) = wave
+    ((_, packed),) = wave
+    (lane,) = unpack(packed)
     return lane.token_ids, lane.finish
 
 

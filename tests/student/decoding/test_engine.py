@@ -5,7 +5,9 @@ import pytest
 import torch
 
 from sert.errors import StudentError
-from sert.student.decoding.engine import Continuation, Decoding, DecodingPrompt, decode
+from sert.student.decoding.engine import decode
+from sert.student.decoding.lanes import Lane, unpack
+from sert.student.decoding.schedule import Decoding, DecodingPrompt
 from sert.student.decoding.stepping import CachedStepper, PlainStepper, WholeStepper, stepping
 from sert.student.load import Student, make_student
 from sert.student.speed.quantized import quantize_student
@@ -22,11 +24,11 @@ TEXTS = [
 ]
 
 
-def run(student: Student, texts: list[str], decoding: Decoding, **kwargs: object) -> dict[str, list[Continuation]]:
+def run(student: Student, texts: list[str], decoding: Decoding, **kwargs: object) -> dict[str, list[Lane]]:
     prompts = [DecodingPrompt(text, student.encode_prompt(text)) for text in texts]
     found = {}
     for wave in decode(student, prompts, decoding, **kwargs):  # type: ignore[arg-type]
-        found.update({texts[index]: continuations for index, continuations in wave})
+        found.update({texts[index]: unpack(packed) for index, packed in wave})
     return found
 
 
@@ -157,13 +159,13 @@ def test_rejected_lanes_stop_and_others_are_unchanged(student: Student) -> None:
     chosen = set(sorted(odd)[::2])
 
     class Chooser:
-        def ended(self, prompt: int, lane: Continuation) -> None:
+        def ended(self, prompt: int, lane: Lane) -> None:
             ends.append(lane)
 
-        def stops(self, prompt: int, lane: Continuation) -> str | None:
+        def stops(self, prompt: int, lane: Lane) -> str | None:
             return "rejected" if tuple(lane.token_ids[:16]) in chosen else None
 
-    ends: list[Continuation] = []
+    ends: list[Lane] = []
     cut = run(student, TEXTS, long, referee=Chooser())
     assert chosen
     unchanged = []
@@ -180,7 +182,7 @@ def test_rejected_lanes_stop_and_others_are_unchanged(student: Student) -> None:
     assert {lane.finish for lane in ends} == {"eos", "length"}
 
 
-def assert_same(lane: Continuation, whole: Continuation) -> None:
+def assert_same(lane: Lane, whole: Lane) -> None:
     assert replace(lane, logprobs=[]) == replace(whole, logprobs=[])
     assert lane.logprobs == pytest.approx(whole.logprobs, abs=1e-4)
 
@@ -192,10 +194,10 @@ class Spare:
         self.wanted = wanted
         self.asked: list[tuple[int, int, int]] = []
 
-    def ended(self, prompt: int, lane: Continuation) -> None:
+    def ended(self, prompt: int, lane: Lane) -> None:
         assert lane.finish in ("eos", "length")
 
-    def stops(self, prompt: int, lane: Continuation) -> str | None:
+    def stops(self, prompt: int, lane: Lane) -> str | None:
         self.asked.append((lane.branch, lane.sample, len(lane.token_ids)))
         return None if (lane.branch, lane.sample) in self.wanted else "outrun"
 

@@ -15,11 +15,10 @@ from typing import Any
 import torch
 from transformers import GenerationConfig
 
-from sert.errors import OutOfMemoryError
-from sert.student.decoding.engine import Continuation, DecodingPrompt, check_lengths
+from sert.student.decoding.lanes import Lane
 from sert.student.decoding.units import DecodingJob
 from sert.student.load import Student, load_student
-from sert.student.speed.memory import is_out_of_memory
+from sert.student.speed.memory import out_of_memory_means
 from sert.terminal.progress import Reporter
 
 BATCH = 8
@@ -27,39 +26,34 @@ BATCH = 8
 nothing, since all prompts of a question set are padded to one length."""
 
 
-def decode_compat(job: DecodingJob, *, label: str, reporter: Reporter) -> list[Continuation]:
+def decode_compat(job: DecodingJob, *, label: str, reporter: Reporter) -> list[Lane]:
     """Load the student and continue all prompts of a job greedily, as the earlier harness does.
 
     The whole stage is decoded in one go, in this process: when it is stopped, it begins anew. Of `job.decoding` only
     `max_new_tokens` counts.
 
     Returns:
-        One continuation a prompt, in their order.
+        One lane a prompt, in their order.
 
     Raises:
         StudentError: If the student cannot be loaded, or a prompt and its continuation exceed its positions.
         OutOfMemoryError: If the memory does not hold a batch.
     """
     student = load_student(job.student)
-    prompts = [
-        DecodingPrompt(item, student.encode_prompt(prompt)) for item, prompt in zip(job.items, job.prompts, strict=True)
-    ]
-    check_lengths(student, prompts, job.decoding)
-    with reporter.track(label, len(prompts), "questions") as advance:
-        try:
-            return generate_padded(
-                student,
-                [prompt.token_ids for prompt in prompts],
-                max_new_tokens=job.decoding.max_new_tokens,
-                progress=advance,
-            )
-        except (RuntimeError, MemoryError) as error:
-            if not is_out_of_memory(error):
-                raise
-            raise OutOfMemoryError(
-                f"The memory of {student.device} does not hold {BATCH} questions of {student.name!r}, as many as "
-                "evaluation.harness = 'compat' decodes together. Lower evaluation.max_new_tokens."
-            ) from None
+    prompts = job.encode(student)
+    with (
+        reporter.track(label, len(prompts), "questions") as advance,
+        out_of_memory_means(
+            f"The memory of {student.device} does not hold {BATCH} questions of {student.name!r}, as many as "
+            "evaluation.harness = 'compat' decodes together. Lower evaluation.max_new_tokens."
+        ),
+    ):
+        return generate_padded(
+            student,
+            [prompt.token_ids for prompt in prompts],
+            max_new_tokens=job.decoding.max_new_tokens,
+            progress=advance,
+        )
 
 
 def generate_padded(
@@ -68,7 +62,7 @@ def generate_padded(
     *,
     max_new_tokens: int,
     progress: Callable[[int], object] = lambda questions: None,
-) -> list[Continuation]:
+) -> list[Lane]:
     """Pad all prompts on the left with end-of-text to the longest one, and continue them greedily.
 
     Args:
@@ -78,7 +72,7 @@ def generate_padded(
         progress: Called with the number of questions that were done since the last call.
 
     Returns:
-        One continuation a prompt, in their order. Their log-probabilities are not measured.
+        One lane a prompt, in their order. Their log-probabilities are not measured.
     """
     width = max(len(prompt) for prompt in prompts)
     padding = student.tokenizer.eos_token_id
@@ -90,7 +84,7 @@ def generate_padded(
         eos_token_id=list(student.eos_ids),
         pad_token_id=padding,
     )
-    found: list[Continuation] = []
+    found: list[Lane] = []
     with torch.inference_mode(), _without_own_settings(student.model):
         for start in range(0, len(prompts), BATCH):
             batch = prompts[start : start + BATCH]
@@ -98,7 +92,7 @@ def generate_padded(
             ids_BT = ids_BT.to(student.device)
             # A mask of ones is what `generate` takes when it is given none, as long as padding is end-of-text.
             output_BT = student.model.generate(ids_BT, attention_mask=torch.ones_like(ids_BT), generation_config=greedy)
-            found += [_continuation(row, student) for row in output_BT[:, width:].tolist()]
+            found += [_lane_of(row, student) for row in output_BT[:, width:].tolist()]
             progress(len(batch))
     return found
 
@@ -114,6 +108,6 @@ def _without_own_settings(model: Any) -> Iterator[None]:
         model.generation_config = own
 
 
-def _continuation(tokens: list[int], student: Student) -> Continuation:
+def _lane_of(tokens: list[int], student: Student) -> Lane:
     end = next((place for place, token in enumerate(tokens) if token in student.eos_ids), None)
-    return Continuation(0, 0, tokens[:end], [], "length" if end is None else "eos")
+    return Lane(0, 0, tokens[:end], [], "length" if end is None else "eos")

@@ -3,22 +3,20 @@
 A wave is a set of questions of like length whose lanes decode in lockstep. The first tokens of a question are the
 `branches` most probable ones (or drawn like any other, for raw sampling and greedy decoding); each gets `samples`
 lanes. What a lane samples depends on (seed, question, branch, sample, step) alone. With a referee, a wave lets a few
-lanes of each question go on and later waves the others, as far as they still matter (`rounds.py`).
+lanes of each question go on and later waves the others, as far as they still matter (`schedule.py`).
 
 Shapes: Q questions, S lane slots a question, B = Q * S lanes, T steps, V vocabulary.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from sert.errors import StudentError
 from sert.seeds import derive_seed
+from sert.student.decoding.lanes import Lane
 from sert.student.decoding.sampling import Sampled, branch_first_tokens, lane_uniforms, sample_next
-from sert.student.decoding.schedule import WAITING, Referee, Rounds
+from sert.student.decoding.schedule import WAITING, Decoding, DecodingPrompt, Referee, Schedule, check_lengths
 from sert.student.decoding.stepping import Stepper, stepping
 from sert.student.load import Student
 
@@ -29,52 +27,6 @@ HEAD_LOGITS = 5 * 2**20
 """Logits a CPU makes at a time: few enough to be sampled from while they are in its cache."""
 
 
-class DecodingPrompt(NamedTuple):
-    """A prompt to continue; `item` names it in the random numbers."""
-
-    item: str
-    token_ids: list[int]
-
-
-@dataclass(frozen=True, slots=True)
-class Decoding:
-    """How to continue prompts.
-
-    Attributes:
-        branches: First tokens to branch on; None draws the first token like every other.
-        samples: Lanes a branch.
-        top_k: 1 is greedy decoding.
-        eos_branch: `skip` takes the next token instead of end-of-text as a branch, `continue` keeps it and goes on.
-        max_lanes: Lanes that decode together (at least those of one question).
-    """
-
-    branches: int | None
-    samples: int
-    max_new_tokens: int
-    top_k: int = 1
-    top_p: float = 1.0
-    temperature: float = 1.0
-    eos_branch: str = "skip"
-    max_lanes: int = 400
-    seed: int = 0
-
-    @property
-    def lanes_per_question(self) -> int:
-        """How many continuations each question gets."""
-        return (self.branches or 1) * self.samples
-
-
-@dataclass(frozen=True, slots=True)
-class Continuation:
-    """One finished lane: its tokens without the end-of-text that ended it, and their log-probabilities in nats."""
-
-    branch: int
-    sample: int
-    token_ids: list[int]
-    logprobs: list[float]
-    finish: str
-
-
 def decode(
     student: Student,
     prompts: Sequence[DecodingPrompt],
@@ -82,7 +34,7 @@ def decode(
     *,
     referee: Referee | None = None,
     progress: Callable[[float], None] | None = None,
-) -> Iterator[list[tuple[int, list[Continuation]]]]:
+) -> Iterator[list[tuple[int, bytes]]]:
     """Continue every prompt, wave by wave. With a referee a prompt can be in several waves.
 
     Args:
@@ -93,43 +45,22 @@ def decode(
         progress: Called at every step with the lanes' worth of work that was done; the sum is the number of lanes.
 
     Yields:
-        Lists of (index into `prompts`, its continuations by branch and sample), after a wave that finished any.
+        Lists of (index into `prompts`, its lanes, packed), after a wave that finished any prompt.
 
     Raises:
         StudentError: If a prompt and its continuation do not fit into the student's positions.
     """
     check_lengths(student, prompts, decoding)
     progress = progress or (lambda lanes: None)
-    rounds = Rounds([len(prompt.token_ids) for prompt in prompts], decoding, referee=referee, progress=progress)
+    schedule = Schedule([len(prompt.token_ids) for prompt in prompts], decoding, referee=referee, progress=progress)
     with stepping(student) as stepper_type, torch.inference_mode():
-        for indices, waiting, num_lanes in rounds.waves():
+        for indices, waiting, num_lanes in schedule.waves():
             wave = [prompts[index] for index in indices]
             stepper = stepper_type(student, [prompt.token_ids for prompt in wave])
             lanes = _Wave(student, stepper, wave, decoding, progress)
             found = lanes.run(waiting, num_lanes, referee=referee, indices=indices)
-            if done := rounds.learn(indices, found):
+            if done := schedule.learn(indices, found):
                 yield done
-
-
-def check_lengths(student: Student, prompts: Sequence[DecodingPrompt], decoding: Decoding) -> None:
-    """Check that every prompt and its continuation fit into the student's positions.
-
-    Raises:
-        StudentError: Naming the first one that does not.
-    """
-    rows = student.model.get_input_embeddings().weight.shape[0]
-    if decoding.branches is not None and decoding.branches + len(student.eos_ids) > rows:
-        raise StudentError(f"{decoding.branches} branches are more than the {rows} tokens of {student.name!r} allow.")
-    for prompt in prompts:
-        total = len(prompt.token_ids) + decoding.max_new_tokens
-        if not prompt.token_ids:
-            raise StudentError(f"The prompt of {prompt.item!r} has no tokens; prompts must not be empty.")
-        if student.max_positions is not None and total > student.max_positions:
-            raise StudentError(
-                f"{prompt.item!r}: {len(prompt.token_ids)} prompt tokens and max_new_tokens = "
-                f"{decoding.max_new_tokens} "
-                f"exceed the {student.max_positions} positions of {student.name!r}; lower max_new_tokens."
-            )
 
 
 class _Wave:
@@ -163,7 +94,7 @@ class _Wave:
 
     def run(
         self, waiting: Sequence[Sequence[int]], num_lanes: int, *, referee: Referee | None, indices: Sequence[int]
-    ) -> list[dict[int, Continuation]]:
+    ) -> list[dict[int, Lane]]:
         """Decode to the end the first `num_lanes` of the `waiting` lanes of each prompt; the others get a first token.
 
         `indices` name the prompts to the referee. Returns the continuations of the waiting lanes of each prompt.
@@ -289,7 +220,7 @@ class _Wave:
         for lane, continuation in zip(lanes, self._continuations(lanes), strict=True):
             referee.ended(indices[lane // self._decoding.lanes_per_question], continuation)
 
-    def _continuations(self, lanes: list[int]) -> list[Continuation]:
+    def _continuations(self, lanes: list[int]) -> list[Lane]:
         slots, samples = self._decoding.lanes_per_question, self._decoding.samples
         numbers = torch.tensor(lanes, dtype=torch.long, device=self._device)
         lengths_B, ended = self._lengths[numbers], self._ended[numbers].tolist()
@@ -298,7 +229,7 @@ class _Wave:
         tokens, logprobs = self._tokens[numbers][filled_BT].tolist(), self._logprobs[numbers][filled_BT].tolist()
         ends = lengths_B.cumsum(0).tolist()
         return [
-            Continuation(
+            Lane(
                 branch=lane % slots // samples,
                 sample=lane % slots % samples,
                 token_ids=tokens[start:end],

@@ -8,36 +8,25 @@ from pathlib import Path
 from typing import Protocol
 
 from sert.config.tree import StudentConfig
-from sert.errors import OutOfMemoryError
+from sert.records import Question
 from sert.store.artifacts import UNITS, Draft
 from sert.store.executors import Executor
 from sert.store.units import Unit, UnitStore, plan_units
-from sert.student.decoding.engine import Continuation, Decoding, DecodingPrompt, check_lengths, decode
-from sert.student.decoding.packing import PackedUnit, pack_unit
-from sert.student.decoding.schedule import Referee
+from sert.student.decoding.lanes import Lane, PackedUnit, pack_unit
+from sert.student.decoding.schedule import Decoding, DecodingPrompt, Referee, check_lengths
 from sert.student.load import Student, load_student
-from sert.student.speed.memory import is_out_of_memory
+from sert.student.speed.memory import out_of_memory_means
 from sert.terminal.progress import Advance, Reporter
 
 _UNIT_LANES = 0.25
 """Lanes a unit has at least, as a share of those that decode together: a unit is lost when the work is stopped."""
 
 
-class CountingReferee(Referee, Protocol):
-    """A referee that counts what it stopped.
-
-    Attributes:
-        stopped: For each reason, how much of what.
-    """
-
-    stopped: dict[str, dict[str, int]]
-
-
 class RefereeMaker(Protocol):
     """Makes the referee of a unit; it can be sent to another process."""
 
-    def __call__(self, rows: Sequence[int], student: Student) -> CountingReferee:
-        """Make the referee that knows these rows as 0, 1 and so on."""
+    def __call__(self, questions: Sequence[Question], student: Student) -> Referee:
+        """Make the referee that knows these questions' prompts as 0, 1 and so on."""
         ...
 
 
@@ -47,15 +36,13 @@ class DecodingJob:
 
     Attributes:
         student: Who decodes.
-        items: What names each prompt in the random numbers.
-        prompts: The prompts.
+        questions: Whose prompts are continued; their ids stand in the random numbers.
         decoding: How.
         referee: Makes who stops lanes early.
     """
 
     student: StudentConfig
-    items: tuple[str, ...]
-    prompts: tuple[str, ...]
+    questions: tuple[Question, ...]
     decoding: Decoding
     referee: RefereeMaker | None = None
 
@@ -63,7 +50,17 @@ class DecodingJob:
         """Split the prompts: those of like length together, whole waves of them."""
         wave = max(1, self.decoding.max_lanes // self.decoding.lanes_per_question)
         waves = math.ceil(_UNIT_LANES * self.decoding.max_lanes / wave)
-        return plan_units([len(prompt) for prompt in self.prompts], rows_a_unit=wave * waves)
+        return plan_units([len(question.prompt) for question in self.questions], rows_a_unit=wave * waves)
+
+    def encode(self, student: Student) -> list[DecodingPrompt]:
+        """Tokenize and check all prompts.
+
+        Raises:
+            StudentError: If a prompt and its continuation exceed the student's positions.
+        """
+        prompts = [DecodingPrompt(each.question_id, student.encode_prompt(each.prompt)) for each in self.questions]
+        check_lengths(student, prompts, self.decoding)
+        return prompts
 
     def start(self, worker: int) -> Callable[[Unit, Advance], bytes]:
         """Load the student, check all prompts, and return what decodes a unit.
@@ -72,30 +69,23 @@ class DecodingJob:
             StudentError: If the student cannot be loaded, or a prompt and its continuation exceed its positions.
             OutOfMemoryError: While decoding, if the memory does not hold the lanes.
         """
+        from sert.student.decoding.engine import decode
+
         student = load_student(self.student, worker=worker)
-        prompts = [
-            DecodingPrompt(item, student.encode_prompt(prompt))
-            for item, prompt in zip(self.items, self.prompts, strict=True)
-        ]
-        check_lengths(student, prompts, self.decoding)
+        prompts = self.encode(student)
+        too_many = (
+            f"The memory of {student.device} does not hold {self.decoding.max_lanes} lanes of {student.name!r}. "
+            "Lower mining.max_lanes or evaluation.max_lanes; the stage begins anew then."
+        )
 
         def run(unit: Unit, advance: Advance) -> bytes:
-            referee = self.referee(unit.rows, student) if self.referee else None
+            referee = self.referee([self.questions[row] for row in unit.rows], student) if self.referee else None
             wanted = [prompts[row] for row in unit.rows]
             waves = decode(student, wanted, self.decoding, referee=referee, progress=advance)
-            try:
-                lanes = {row: found for wave in waves for row, found in wave}
-            except (RuntimeError, MemoryError) as error:
-                if not is_out_of_memory(error):
-                    raise
-                raise OutOfMemoryError(
-                    f"The memory of {student.device} does not hold {self.decoding.max_lanes} lanes of "
-                    f"{student.name!r}. Lower mining.max_lanes or "
-                    "evaluation.max_lanes; the stage begins anew then."
-                ) from None
-            stopped = referee.stopped if referee else {}
-            notes = {"stopped": stopped, "eos_id": student.eos_ids[0]}
-            return pack_unit((lanes[row] for row in range(len(wanted))), notes)
+            with out_of_memory_means(too_many):
+                lanes = {row: packed for wave in waves for row, packed in wave}
+            notes = {"stopped": referee.stopped if referee else {}, "eos_id": student.eos_ids[0]}
+            return pack_unit([lanes[row] for row in range(len(wanted))], notes)
 
         return run
 
@@ -108,7 +98,7 @@ class DecodedRows:
         self._places = {row: (unit.number, place) for unit in units for place, row in enumerate(unit.rows)}
         self.eos_id: int = self._units[0].notes["eos_id"]
 
-    def lanes(self, row: int) -> list[Continuation]:
+    def lanes(self, row: int) -> list[Lane]:
         """Return the lanes of a row by branch and sample."""
         unit, place = self._places[row]
         return self._units[unit].lanes(place)
@@ -136,8 +126,8 @@ def decode_in_units(
     while to_do := [unit for unit in units if unit.number not in finished]:
         if finished:
             reporter.say(f"{label}: {len(units) - len(to_do)} of {len(units)} units were finished earlier")
-        with reporter.track(label, len(job.prompts) * lanes, "paths" if lanes > 1 else "questions") as advance:
-            advance((len(job.prompts) - sum(len(unit.rows) for unit in to_do)) * lanes)
+        with reporter.track(label, len(job.questions) * lanes, "paths" if lanes > 1 else "questions") as advance:
+            advance((len(job.questions) - sum(len(unit.rows) for unit in to_do)) * lanes)
             for _ in executor.execute(job, to_do, store, advance=advance):
                 draft.lap()
         finished = store.finished()  # as they are on the disk

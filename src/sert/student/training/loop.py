@@ -21,7 +21,7 @@ from sert.records import Example
 from sert.seeds import derive_seed
 from sert.student.load import Student
 from sert.student.speed.dropout import fast_dropout
-from sert.student.speed.memory import is_out_of_memory
+from sert.student.speed.memory import is_out_of_memory, out_of_memory_means
 from sert.student.speed.patches import fast_activations, freed_memory_kept, head_on_rows, model_in_a_row, texts_in_a_row
 from sert.student.training.batching import (
     Batch,
@@ -129,14 +129,10 @@ def train_student(
             f"{label}: none of {len(encoded)} examples can be trained on (longest allowed: {longest} tokens)."
         )
     loop = _Loop(student, usable, config, seed=seed, label=label, reporter=reporter or Silent())
-    try:
+    with out_of_memory_means(
+        f"{label}: the memory of {student.device} does not hold the student and its optimizer, 16 bytes a weight."
+    ):
         progress = loop.run(checkpoints, snapshot or (lambda step: None))
-    except (RuntimeError, MemoryError) as error:
-        if not is_out_of_memory(error):
-            raise
-        raise OutOfMemoryError(
-            f"{label}: the memory of {student.device} does not hold the student and its optimizer, 16 bytes a weight."
-        ) from None
     if loss_file is not None and loop.accelerator.is_main_process:
         loss_file.write_text("".join(json.dumps(line) + "\n" for line in progress.curve), encoding="utf-8")
     return TrainingResult(
