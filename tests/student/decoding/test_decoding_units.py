@@ -120,11 +120,11 @@ def test_outputs_that_vote_are_not_decoded_again_after_a_stop(student_folder: Pa
 
 
 def test_a_prompt_that_is_too_long_is_refused_before_any_unit_is_done(student_folder: Path, tmp_path: Path) -> None:
-    short, long = (
+    questions = tuple(
         replace(QUESTIONS[0], question_id=name, prompt=prompt) for name, prompt in (("a", "short"), ("b", "long" * 100))
     )
     decoding = Decoding(branches=None, samples=1, max_new_tokens=4, max_lanes=1)
-    job = DecodingJob(student_at(student_folder), (short, long), decoding)
+    job = DecodingJob(student_at(student_folder), questions, decoding)
     assert len(job.units()) == 2
     (tmp_path / "work").mkdir()
     with pytest.raises(StudentError, match="'b'"):
