@@ -49,6 +49,10 @@ class Child(NamedTuple):
     pid: int
     log: Path
 
+    def errors(self) -> Path:
+        """The file of what it says on standard error, where that is kept apart."""
+        return self.log.with_suffix(".errors")
+
 
 class Ended(NamedTuple):
     """How a child ended.
@@ -103,9 +107,16 @@ class Nursery:
         self._process.wait()
         self._process.stdout.close()
 
-    def start(self, *arguments: str, fault: Fault | None = None) -> Child:
-        """Fork a child that runs `sert ARGUMENTS`."""
-        return self._start({"arguments": list(arguments)}, fault)
+    def start(
+        self,
+        *arguments: str,
+        fault: Fault | None = None,
+        cwd: Path | None = None,
+        environment: Mapping[str, str] | None = None,
+    ) -> Child:
+        """Fork a child that runs `sert ARGUMENTS`; one with a folder has the given environment and its errors apart."""
+        place = {"cwd": str(cwd), "environment": dict(environment or {})} if cwd else {}
+        return self._start({"arguments": list(arguments), **place}, fault)
 
     def hold(self, run: Path, *, log: Path, until: Path | None = None) -> Child:
         """Fork a child that holds a run's lock for a moment or until a file is there, and logs its `begin` and `end`.
@@ -168,7 +179,8 @@ def _fork(job: dict[str, Any]) -> None:
     if child == 0:
         os.setpgid(0, 0)
         signal.alarm(LONGEST)
-        _redirect(job["log_to"])
+        log = Path(job["log_to"])
+        _redirect(log, log.with_suffix(".errors") if "cwd" in job else log)
         _exit(_child(job, signals))
     signal.pthread_sigmask(signal.SIG_UNBLOCK, signals)
     _say(child)
@@ -181,6 +193,10 @@ def _child(job: dict[str, Any], signals: set[signal.Signals]) -> int:
         if "hold" in job:
             _hold(job)
         else:
+            if "cwd" in job:
+                os.chdir(job["cwd"])
+                os.environ.clear()
+                os.environ.update(job["environment"])
             sys.argv = ["sert", *job["arguments"]]
             sert.cli.main()
     except SystemExit as end:
@@ -220,10 +236,11 @@ def _hold(job: dict[str, Any]) -> None:
         sys.exit(error.exit_code)
 
 
-def _redirect(log: str) -> None:
+def _redirect(log: Path, errors: Path) -> None:
     nothing = os.open(os.devnull, os.O_RDONLY)
     said = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
-    for old, new in ((nothing, 0), (said, 1), (said, 2)):
+    complained = said if errors == log else os.open(errors, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+    for old, new in ((nothing, 0), (said, 1), (complained, 2)):
         os.dup2(old, new)
 
 

@@ -12,24 +12,13 @@ from typing import Any
 
 import pytest
 
+from commands import sert, start, wait
 from sert.cli import cli
 from sert.errors import DataError
 from sert.runs.estimate import Estimate
 from sert.runs.folder import PlannedStage
 
 ENVIRONMENT = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "COLUMNS": "100"}
-
-
-def sert(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "sert", *map(str, arguments)],
-        cwd=cwd,
-        env=ENVIRONMENT,
-        capture_output=True,
-        text=True,
-        timeout=240,
-        check=False,
-    )
 
 
 def refuse(result: subprocess.CompletedProcess[str], *, code: int, says: str) -> None:
@@ -235,25 +224,13 @@ def test_text_from_files_never_drives_the_terminal(tmp_path: Path) -> None:
 def test_signals_end_the_run_with_their_code_and_leave_nothing_half_written(
     number: signal.Signals, code: int, tmp_path: Path
 ) -> None:
-    command = [
-        sys.executable,
-        "-m",
-        "sert",
-        "mine",
-        "--task",
-        "lab_choice",
-        "--max-new-tokens",
-        "128",
-        "--out",
-        "mined",
-    ]
-    process = subprocess.Popen(command, cwd=tmp_path, env=ENVIRONMENT, stderr=subprocess.PIPE, text=True)
+    process = start("mine", "--task", "lab_choice", "--max-new-tokens", 128, "--out", "mined", cwd=tmp_path)
     deadline = time.monotonic() + 120
     while not list(tmp_path.glob(".mined.*.work/units")) and time.monotonic() < deadline:
         time.sleep(0.05)
-    process.send_signal(number)
-    _, errors = process.communicate(timeout=60)
-    assert process.returncode == code, errors
+    os.kill(process.pid, number)
+    ended = wait(process)
+    assert ended.returncode == code, ended.stderr
     # What was finished is kept, and the seconds, which add up.
     (hidden,) = tmp_path.iterdir()
     assert sorted(file.name for file in hidden.iterdir()) == [".lock", "spent.json", "units"]

@@ -1,30 +1,20 @@
 """`sert doctor` as a user runs it."""
 
 import json
-import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
+from commands import sert
 from fault_kinds import FaultScript
 from fault_server import FaultServer
 
-ENVIRONMENT = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "COLUMNS": "100", "CC": "false"}
 KEY = "sk-0123456789abcdef"
 
 
 def doctor(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "sert", "doctor", *arguments],
-        cwd=cwd,
-        env={**ENVIRONMENT, "SERT_TEST_KEY": KEY},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    return sert("doctor", *arguments, cwd=cwd, environment={"CC": "false", "SERT_TEST_KEY": KEY})
 
 
 def test_help_has_examples(tmp_path: Path) -> None:

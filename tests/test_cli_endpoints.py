@@ -1,15 +1,16 @@
 """The commands that call endpoints, as processes of their own."""
 
 import json
+import os
 import signal
 import subprocess
-import sys
 import time
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
+import commands
 from fault_kinds import FaultScript
 from fault_server import FaultServer
 from sert.endpoint.replay import read_standing
@@ -19,8 +20,7 @@ TEACH = "teach --task lab_choice --limit 6 --model teacher --out taught".split()
 
 
 def sert(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "sert", *arguments]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120, check=False)
+    return commands.sert(*arguments, cwd=folder)
 
 
 def test_teach_prints_what_was_taught_and_what_it_cost(tmp_path: Path) -> None:
@@ -97,25 +97,25 @@ def test_an_endpoint_that_refuses_ends_it_with_7_and_the_same_command_goes_on(
 def test_two_processes_do_not_write_one_log(tmp_path: Path) -> None:
     with FaultServer(latency=(4.0, 4.0)) as server:
         command = [*TEACH, "--endpoint", server.base_url, "--free"]
-        first = subprocess.Popen([sys.executable, "-m", "sert", *command], cwd=tmp_path, stderr=subprocess.DEVNULL)
+        first = commands.start(*command, cwd=tmp_path)
         while not server.log.requests:
             time.sleep(0.02)
         second = sert(tmp_path, *command)
         assert (second.returncode, f"process {first.pid}" in second.stderr) == (8, True), second.stderr
-        assert first.wait(60) == 0
+        assert commands.wait(first).returncode == 0
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_stop_is_soon_and_loses_nothing(tmp_path: Path, number: signal.Signals) -> None:
     with FaultServer(latency=(0.05, 0.1)) as server:
         command = [*TEACH, "--limit", "40", "--concurrency", "2", "--endpoint", server.base_url, "--free"]
-        child = subprocess.Popen([sys.executable, "-m", "sert", *command], cwd=tmp_path, stderr=subprocess.PIPE)
+        child = commands.start(*command, cwd=tmp_path)
         while server.log.good < 5:
             time.sleep(0.02)
-        child.send_signal(number)
-        _, printed = child.communicate(timeout=60)
-        assert child.returncode == 128 + number, printed.decode()
-        assert b"Traceback" not in printed
+        os.kill(child.pid, number)
+        ended = commands.wait(child)
+        assert ended.returncode == 128 + number, ended.stderr
+        assert "Traceback" not in ended.stderr
         in_flight = server.log.requests - read_standing(tmp_path / "taught.calls").totals.answers
         assert in_flight <= 2
         assert sert(tmp_path, *command).returncode == 0
@@ -125,15 +125,14 @@ def test_a_stop_is_soon_and_loses_nothing(tmp_path: Path, number: signal.Signals
 def test_a_killed_server_ends_it_within_a_minute_and_the_same_command_goes_on(tmp_path: Path) -> None:
     command = [*TEACH, "--limit", "40", "--concurrency", "2", "--free", "--endpoint"]
     with FaultServer(latency=(0.05, 0.1)) as server:
-        child = subprocess.Popen(
-            [sys.executable, "-m", "sert", *command, server.base_url], cwd=tmp_path, stderr=subprocess.PIPE, text=True
-        )
+        child = commands.start(*command, server.base_url, cwd=tmp_path)
         while server.log.good < 5:
             time.sleep(0.02)
     killed = time.monotonic()
-    _, printed = child.communicate(timeout=100)
+    ended = commands.wait(child)
+    printed = ended.stderr
     assert time.monotonic() - killed < 60
-    assert (child.returncode, "has been unreachable for" in printed) == (7, True), printed
+    assert (ended.returncode, "has been unreachable for" in printed) == (7, True), printed
     totals = read_standing(tmp_path / "taught.calls").totals
     assert (totals.quarantined, f"Answers kept: {totals.answers}; the same command goes on" in printed) == (0, True)
 

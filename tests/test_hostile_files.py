@@ -5,8 +5,6 @@ import os
 import pickle
 import shutil
 import socket
-import subprocess
-import sys
 import tracemalloc
 import zlib
 from collections.abc import Callable
@@ -15,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from commands import sert
 from hostile_support import name_shard, names_below
 from sert.config.load import load_config
 from sert.config.tree import TaskConfig
@@ -263,14 +262,6 @@ def test_split_files_are_checked_like_question_files(tmp_path: Path) -> None:
 # ---- as a user runs it
 
 LAB = 'name = "x"\n[student]\npath = "lab"\n[teacher]\nkind = "lab"\n[tasks.own]\nkind = "table"\ndata = "q.jsonl"\n'
-
-
-def sert(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "MPLCONFIGDIR": str(cwd.parent)}
-    return subprocess.run(
-        [sys.executable, "-m", "sert", *arguments],
-        cwd=cwd, env=environment, capture_output=True, text=True, timeout=120, check=False,
-    )  # fmt: skip
 
 
 @pytest.mark.parametrize(

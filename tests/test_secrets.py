@@ -9,11 +9,11 @@ import time
 import urllib.parse
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
 
+import commands
 from batch_server import BatchScript
 from fault_kinds import FATAL, FLAGGED, HARMLESS, REFUSED, TRANSIENT, FaultScript, Settings
 from fault_server import FaultServer
@@ -40,14 +40,11 @@ KINDS = sorted(TRANSIENT | FLAGGED | HARMLESS | REFUSED | FATAL)
 
 
 def run_sert(folder: Path, *arguments: str, key: str = KEY, **environment: str) -> subprocess.CompletedProcess[bytes]:
-    return subprocess.run(
-        [sys.executable, "-m", "sert", *arguments],
-        cwd=folder,
-        env={**os.environ, "TEACHER_KEY": key, **environment},
-        capture_output=True,
-        timeout=60,
-        check=False,
-    )
+    return as_bytes(commands.sert(*arguments, cwd=folder, environment={"TEACHER_KEY": key, **environment}))
+
+
+def as_bytes(done: subprocess.CompletedProcess[str]) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.CompletedProcess(done.args, done.returncode, done.stdout.encode(), done.stderr.encode())
 
 
 def teach(url: str, *more: str) -> list[str]:
@@ -133,8 +130,11 @@ def test_plans_and_json(tmp_path: Path, extra: list[str]) -> None:
 
 @pytest.mark.parametrize("level", ["debug", "info"])
 def test_the_clients_own_log(tmp_path: Path, level: str) -> None:
+    environment = {**os.environ, "TEACHER_KEY": KEY, "OPENAI_LOG": level}  # read when the client is imported
     with FaultServer() as server:
-        check(tmp_path, run_sert(tmp_path, *teach(server.base_url), OPENAI_LOG=level), server)
+        command = [sys.executable, "-m", "sert", *teach(server.base_url)]
+        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, timeout=60, check=False)
+        check(tmp_path, done, server)
 
 
 def test_nobody_listens(tmp_path: Path) -> None:
@@ -153,15 +153,14 @@ def test_a_proxy_with_the_key_as_password(tmp_path: Path) -> None:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_stop(tmp_path: Path, number: signal.Signals) -> None:
     with FaultServer(latency=(0.3, 0.3)) as server:
-        arguments: dict[str, Any] = {"cwd": tmp_path, "env": {**os.environ, "TEACHER_KEY": KEY}}
-        command = [sys.executable, "-m", "sert", *teach(server.base_url, "--limit", "100")]
-        child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **arguments)
+        command = teach(server.base_url, "--limit", "100")
+        child = commands.start(*command, cwd=tmp_path, environment={"TEACHER_KEY": KEY})
         while server.log.requests < 3:
             time.sleep(0.02)
-        child.send_signal(number)
-        printed = child.communicate(timeout=20)
-        assert leaks(tmp_path, *printed) == []
-        assert child.returncode == 128 + number
+        os.kill(child.pid, number)
+        ended = as_bytes(commands.wait(child))
+        assert leaks(tmp_path, ended.stdout, ended.stderr) == []
+        assert ended.returncode == 128 + number
 
 
 def test_the_search_finds_a_key_that_was_written(tmp_path: Path) -> None:

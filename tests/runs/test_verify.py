@@ -3,13 +3,13 @@
 import random
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import commands
 from sert.cli import cli
 from sert.config.load import load_config
 from sert.config.tree import Config
@@ -157,8 +157,7 @@ def test_what_was_never_finished_is_no_result(tmp_path: Path) -> None:
 
 def test_the_command(copied: Path) -> None:
     def sert(*arguments: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "sert", "verify", str(copied), *arguments]
-        return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+        return commands.sert("verify", copied, *arguments, cwd=copied.parent)
 
     whole = sert()
     assert (whole.returncode, whole.stdout) == (0, f"whole   {len(verify(copied))} folders\n")
@@ -379,8 +378,9 @@ def test_a_run_that_was_stopped_with_other_settings_is_no_damage(copied: Path, m
 
 def test_the_command_lists_and_removes(copied: Path) -> None:
     def sert(*arguments: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "sert", "gc", str(copied), *arguments]
-        return subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+        done = commands.sert("gc", copied, *arguments, cwd=copied.parent)
+        assert done.returncode == 0, done.stderr
+        return done
 
     assert "units of a finished stage" in sert().stdout
     assert "removed" in sert("--delete").stdout
