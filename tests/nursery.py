@@ -30,7 +30,7 @@ from sert.terminal.signals import watch
 TRACEBACK = 99
 """Exit code of a child that met an exception no user should see."""
 
-LONGEST = 120
+LONGEST = 240
 """Seconds after which a child is killed, as it hangs."""
 
 HELD = 0.08

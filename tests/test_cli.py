@@ -226,7 +226,7 @@ def test_signals_end_the_run_with_their_code_and_leave_nothing_half_written(
 ) -> None:
     process = start("mine", "--task", "lab_choice", "--max-new-tokens", 128, "--out", "mined", cwd=tmp_path)
     deadline = time.monotonic() + 120
-    while not list(tmp_path.glob(".mined.*.work/units")) and time.monotonic() < deadline:
+    while not list(tmp_path.glob(".mined.*.work/units/000000.*")) and time.monotonic() < deadline:
         time.sleep(0.05)
     os.kill(process.pid, number)
     ended = wait(process)

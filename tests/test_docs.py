@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from commands import sert
 from fault_server import FaultServer
 from recorded_log import log_of, make_block
 from sert.student.load import Student
@@ -87,10 +88,8 @@ def test_commands_run_as_written(document: str, random_student: Path, tmp_path: 
     (tmp_path / "models" / "random-gpt2").symlink_to(random_student)
     with FaultServer(variant="honest", models=("NAME",)) as server:
         for command in commands_of(document):
-            arguments = [sys.executable, "-m", *shlex.split(command.replace(ENDPOINT, server.base_url))]
-            done = subprocess.run(
-                arguments, cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True, timeout=280, check=False
-            )
+            _, *arguments = shlex.split(command.replace(ENDPOINT, server.base_url))
+            done = sert(*arguments, cwd=tmp_path)
             assert done.returncode == 0, f"{command}\n{done.stderr}"
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+import commands
 import sert.lab
 from sert.endpoint.replay import read_standing
 from sert.records import Rationale
@@ -59,36 +60,36 @@ def _wait_until_it_answers(address: str, server: subprocess.Popen[bytes]) -> Non
 
 
 def teach(folder: Path, url: str, out: str, *more: str) -> list[str]:
-    command = f"-m sert teach --task lab_choice --limit {QUESTIONS} --free --api completions --max-tokens 40"
+    command = f"teach --task lab_choice --limit {QUESTIONS} --free --api completions --max-tokens 40"
     asked = ["--endpoint", url, "--model", STUDENT, "--set", PROMPT, "--out", str(folder / out), *more]
-    return [sys.executable, *command.split(), *asked]
+    return [*command.split(), *asked]
 
 
 def test_teach_and_go_on_after_a_kill(tmp_path: Path, url: str) -> None:
-    subprocess.run(teach(tmp_path, url, "whole"), check=True, capture_output=True, timeout=120)
+    assert commands.sert(*teach(tmp_path, url, "whole"), cwd=tmp_path).returncode == 0
     whole = open_artifact(tmp_path / "whole")
     assert (whole.counts["rationales"], whole.counts["requests"]) == (QUESTIONS, QUESTIONS)
     assert whole.counts["completion_tokens"] > QUESTIONS
     assert any(each.text for each in read_table(whole.file("rationales.parquet"), Rationale))
 
     slowly = ["--concurrency", "2", "--set", "teacher.calls.requests_per_minute=600"]
-    child = subprocess.Popen(teach(tmp_path, url, "killed", *slowly), stderr=subprocess.DEVNULL)
-    while read_standing(tmp_path / "killed.calls").totals.answers < 5:
-        assert child.poll() is None, "it ended before it was killed"
+    child = commands.start(*teach(tmp_path, url, "killed", *slowly), cwd=tmp_path)
+    deadline = time.monotonic() + 60
+    while read_standing(tmp_path / "killed.calls").totals.answers < 5 and time.monotonic() < deadline:
         time.sleep(0.02)
-    child.send_signal(signal.SIGKILL)
-    child.wait()
+    os.kill(child.pid, signal.SIGKILL)
+    assert commands.wait(child).returncode == -signal.SIGKILL, "it ended before it was killed"
     assert not (tmp_path / "killed").exists()
     assert 5 <= read_standing(tmp_path / "killed.calls").totals.answers < QUESTIONS
 
-    subprocess.run(teach(tmp_path, url, "killed", *slowly), check=True, capture_output=True, timeout=120)
+    assert commands.sert(*teach(tmp_path, url, "killed", *slowly), cwd=tmp_path).returncode == 0
     assert open_artifact(tmp_path / "killed").counts["requests"] <= QUESTIONS + 2
     assert (tmp_path / "killed/rationales.parquet").read_bytes() == (tmp_path / "whole/rationales.parquet").read_bytes()
 
 
 def test_doctor(tmp_path: Path, url: str) -> None:
-    command = [*"-m sert doctor --free --api completions --json --model".split(), STUDENT, "--endpoint", url]
-    done = subprocess.run([sys.executable, *command], cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    command = [*"doctor --free --api completions --json --model".split(), STUDENT, "--endpoint", url]
+    done = commands.sert(*command, cwd=tmp_path)
     assert done.returncode in (0, 7), done.stderr
     verdicts = {finding["name"]: finding["verdict"] for finding in json.loads(done.stdout)["endpoint"]}
     assert [verdicts[name] for name in ("answer", "model", "usage", "max_tokens")] == ["ok"] * 4

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ from typing import Any
 
 import pytest
 
+import commands
 from batch_server import BatchScript
 from fault_answers import prompt_of, text_for
 from fault_http import ApiError
@@ -580,20 +582,20 @@ def test_calls_under_way_are_not_made_another_way(tmp_path: Path) -> None:
 # ---- the command
 
 
-TEACH = "-m sert teach --task lab_choice --limit 6 --model teacher --batch --free --out taught --json".split()
+TEACH = "teach --task lab_choice --limit 6 --model teacher --batch --free --out taught --json".split()
 
 
 def test_teach_takes_batches_and_goes_on_after_an_interrupt(tmp_path: Path) -> None:
     with batch_server(BatchScript(polls=2)) as server:
-        command = [sys.executable, *TEACH, "--endpoint", server.base_url]
-        child = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
-        assert child.stderr is not None
-        while "in_progress" not in child.stderr.readline():
-            pass
-        child.send_signal(signal.SIGINT)  # it waits for its second look
-        child.communicate(timeout=10)
-        assert child.returncode == 130
-        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
+        command = [*TEACH, "--endpoint", server.base_url]
+        child = commands.start(*command, cwd=tmp_path)
+        while not child.errors().exists() or "in_progress" not in child.errors().read_text():
+            time.sleep(0.01)
+        stopped = time.monotonic()
+        os.kill(child.pid, signal.SIGINT)  # it waits for its second look
+        assert commands.wait(child).returncode == 130
+        assert time.monotonic() - stopped < 10
+        done = commands.sert(*command, cwd=tmp_path)
         assert done.returncode == 0, done.stderr
         assert json.loads(done.stdout)["rationales"] == 6
         assert (server.log.batches, server.log.requests) == (1, 0)
