@@ -10,10 +10,12 @@ import time
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 
 from commands import sert, start, wait
 from sert.cli import cli
+from sert.cli.options import setting
 from sert.errors import DataError
 from sert.runs.estimate import Estimate
 from sert.runs.folder import PlannedStage
@@ -163,6 +165,37 @@ def test_bad_input_is_one_clear_error_and_leaves_nothing(kind: str, tmp_path: Pa
 def test_a_wrong_command_line_exits_with_2(tmp_path: Path) -> None:
     for arguments in (["mine"], ["nonsense"], ["mine", "--task", "lab_yes_no", "--samples", "0", "--out", "x"]):
         refuse(sert(*arguments, cwd=tmp_path), code=2, says="Usage:")
+
+
+@pytest.mark.parametrize(
+    ("path", "given", "arrives"),
+    [
+        ("mining.branches", ["--branches", "3"], 3),
+        ("mining.branches", [], None),
+        ("mining.branches", ["--branches", "-1"], "is not in the range x>=0"),
+        ("execution.workers", ["--workers", "257"], "is not in the range 1<=x<=256"),
+        ("tasks.<name>.limit", ["--limit", "0"], "is not in the range x>=1"),
+        ("mining.keep_all", ["--keep-all"], True),
+        ("student.dtype", ["--dtype", "int8"], "int8"),
+        ("student.dtype", ["--dtype", "int4"], "is not one of 'float32', 'bfloat16', 'float16', 'int8'"),
+        ("tasks.<name>.data", ["--data", "a.csv"], Path("a.csv")),
+        ("teacher.calls.max_cost", ["--max-cost", "1.5"], "1.5"),
+    ],
+)
+def test_an_option_of_a_setting_takes_what_the_field_takes(path: str, given: list[str], arrives: object) -> None:
+    command = click.command()(setting(path)(lambda **settings: settings))
+    if isinstance(arrives, str) and arrives.startswith("is not"):
+        with pytest.raises(click.UsageError, match=re.escape(arrives)):
+            command(given, standalone_mode=False)
+    else:
+        assert command(given, standalone_mode=False) == {path.replace("<name>.", "").replace(".", "__"): arrives}
+
+
+def test_an_option_of_a_setting_tells_the_fields_docstring_and_default(capsys: pytest.CaptureFixture[str]) -> None:
+    click.command()(setting("mining.max_new_tokens")(lambda **settings: None))(["--help"], standalone_mode=False)
+    assert re.search(
+        r"--max-new-tokens .*Longest path, in tokens\.\s+\[default: 128\]", capsys.readouterr().out, re.DOTALL
+    )
 
 
 def test_a_dry_run_refuses_the_place_that_the_run_refuses(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sert.cli.options import JSON, SET, print_json, terminal, with_options
-from sert.cli.teachers import PriceType, endpoint_sections
+from sert.cli.options import JSON, SET, config_of, print_json, terminal, with_options
+from sert.cli.teachers import check_endpoint_options, endpoint_options
 from sert.terminal.text import printable
 
 if TYPE_CHECKING:
@@ -15,17 +15,11 @@ if TYPE_CHECKING:
 
 @click.command("doctor")
 @with_options(
-    click.option("--endpoint", "url", metavar="URL", help="OpenAI-compatible endpoint to probe, up to /v1."),
-    click.option("--model", help="The model's name at the endpoint."),
-    click.option("--api", type=click.Choice(["chat", "completions"]), help="Which of its interfaces.  [default: chat]"),
-    click.option("--api-key-env", metavar="VARIABLE", help="Environment variable with the key."),
-    click.option("--max-cost", metavar="DOLLARS", help="Send nothing if the probes could cost more than this."),
-    click.option("--price", type=PriceType(), help="Dollars a million tokens of prompts and of completions."),
-    click.option("--free", is_flag=True, default=None, help="The endpoint is your own and costs nothing."),
+    endpoint_options("teacher", help="Send nothing if the probes could cost more than this."),
     SET,
     JSON,
 )
-def doctor_command(url: str | None, overrides: tuple[str, ...], as_json: bool, **options: Any) -> None:
+def doctor_command(overrides: tuple[str, ...], as_json: bool, **settings: Any) -> None:
     """Examine the machine, and probe an endpoint with a dozen small requests: does it do as it is asked?
 
     Exit code 7 says that the endpoint would spoil a run.
@@ -36,12 +30,10 @@ def doctor_command(url: str | None, overrides: tuple[str, ...], as_json: bool, *
     sert doctor --endpoint https://api.openai.com/v1 --model NAME --price 0.5,1.5 --max-cost 0.10 --json
     sert doctor --endpoint http://127.0.0.1:8000/v1 --model NAME --free --set teacher.calls.timeout=30
     """
-    from sert.config.load import stage_config
     from sert.doctor.machine import examine_machine
 
-    teacher = endpoint_sections(url, {**options, "max_tokens": None, "concurrency": None, "batch": None})
-    tree = {"tasks": {"none": {"kind": "lab_yes_no"}}, "teacher": teacher}
-    config = stage_config(tree, overrides=overrides, reads=("teacher",)).teacher
+    check_endpoint_options(settings, "teacher")
+    config = config_of(settings, overrides, reads=("teacher",)).teacher
     endpoint: list[Finding] = []
     if config.endpoint is not None:
         from sert.doctor.endpoint import probe_endpoint

@@ -5,28 +5,22 @@ from typing import Any
 
 import click
 
-from sert.cli.options import DRY_RUN, JSON, OUT, SET, config_of, given, print_json, print_plan, terminal, with_options
-from sert.cli.teachers import ENDPOINT, endpoint_sections
+from sert.cli.options import DRY_RUN, JSON, OUT, SET, config_of, print_json, print_plan, setting, terminal, with_options
+from sert.cli.teachers import calling_options, check_endpoint_options
 from sert.terminal.text import printable
 
 
 @click.command("judge")
 @click.argument("folders", type=click.Path(path_type=Path), nargs=-1, required=True)
-@with_options(OUT)
-@click.option("--limit", type=click.IntRange(min=1), help="First questions of each folder.  [default: 100]")
-@click.option("--repeats", type=click.IntRange(min=1), help="Replies a text.  [default: 1]")
-@with_options(ENDPOINT, SET, DRY_RUN, JSON)
+@with_options(OUT, setting("judge.limit"), setting("judge.repeats"), calling_options("judge"), SET, DRY_RUN, JSON)
 def judge_command(
     folders: tuple[Path, ...],
     out: Path,
-    limit: int | None,
-    repeats: int | None,
-    url: str | None,
     retry_quarantined: bool,
     overrides: tuple[str, ...],
     dry_run: bool,
     as_json: bool,
-    **options: Any,
+    **settings: Any,
 ) -> None:
     """Let a judge score the outputs in evaluated folders, or the paths in mined ones: four criteria, 0 to 10.
 
@@ -39,8 +33,8 @@ def judge_command(
     sert judge evaluated evaluated-distilled --endpoint https://api.openai.com/v1 --model NAME \\
         --price 0.5,1.5 --max-cost 1 --repeats 3 --set judge.endpoint.temperature=0.7 --dry-run --out judged
     """
-    sections = {**endpoint_sections(url, options), **given({"repeats": repeats, "limit": limit})}
-    config = config_of({"task": "lab_yes_no"}, overrides, reads=("judge",), judge=sections)
+    check_endpoint_options(settings, "judge")
+    config = config_of(settings, overrides, reads=("judge",))
     from sert.judge.stage import judge, plan_judging
 
     named = {folder.name: folder for folder in folders}

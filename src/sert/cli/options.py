@@ -1,17 +1,25 @@
 """What the commands share: their options, and how they are read and answered."""
 
 import json
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Mapping, Sequence
+from decimal import Decimal, InvalidOperation
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from types import UnionType
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_origin
 
 import click
+from annotated_types import Ge, Le
+from pydantic.fields import FieldInfo
 
+from sert.config.endpoints import Price
+from sert.config.load import stage_config
+from sert.config.section import settings_of
+from sert.config.tree import Config
 from sert.terminal import signals
 from sert.terminal.text import printable, readable
 
 if TYPE_CHECKING:
-    from sert.config.tree import Config
     from sert.store.artifacts import Artifact
     from sert.tasks.load import TaskData
     from sert.terminal.progress import Reporter
@@ -41,25 +49,74 @@ class OutFolder(click.ParamType[Path]):
         return folder
 
 
+class PriceType(click.ParamType[tuple[Decimal, Decimal]]):
+    """Two amounts of dollars, `0.5,1.5`."""
+
+    name = "PROMPT,COMPLETION"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[Decimal, Decimal]:
+        """Read the two amounts."""
+        try:
+            prompt, completion = map(Decimal, str(value).split(","))
+        except (ValueError, InvalidOperation):
+            self.fail(f"{value!r} is not two amounts such as 0.5,1.5", param, ctx)
+        return prompt, completion
+
+
+_FIELDS = {each.path: each.field for each in settings_of(Config)}
+
+
+def setting(path: str, flag: str | None = None, *, name: str | None = None, **changes: Any) -> Callable[[Any], Any]:
+    """Make the option of a setting: its type, bounds, default and help are those of the field.
+
+    What is given arrives as `mining__branches` for `mining.branches`, None when nothing is, and goes to `config_of`.
+
+    Args:
+        path: The setting, as `settings_of` names it.
+        flag: The option; by default the last part of the path.
+        name: The argument of the command; by default the path.
+        changes: What is told to click instead of what the field says.
+    """
+    field = _FIELDS[path]
+    option = _kind_of(field.annotation, field.metadata)
+    option["help"] = re.sub(r"\s*(Paper:|Not stated by the paper).*", "", field.description or "", flags=re.DOTALL)
+    if field.default and not field.is_required() and "default" not in changes:
+        option["help"] += f"  [default: {field.default}]"
+    flag = flag or f"--{path.rpartition('.')[2].replace('_', '-')}"
+    name = name or path.replace("<name>.", "").replace(".", "__")
+    return click.option(flag, name, **{**option, **changes})
+
+
+def _kind_of(annotation: Any, metadata: Sequence[Any]) -> dict[str, Any]:
+    """Tell click what a field takes; `X | None` takes X."""
+    if get_origin(annotation) in (Union, UnionType):
+        annotation = get_args(annotation)[0]
+    if get_origin(annotation) is Annotated:
+        annotation, *metadata = get_args(annotation)
+        metadata = [limit for each in metadata if isinstance(each, FieldInfo) for limit in each.metadata]
+    if get_origin(annotation) is Literal:
+        return {"type": click.Choice(get_args(annotation))}
+    if annotation is bool:
+        return {"is_flag": True, "default": None}
+    if annotation is int:
+        bounds: dict[Any, Any] = {type(each): each for each in metadata}
+        least, most = bounds[Ge].ge if Ge in bounds else None, bounds[Le].le if Le in bounds else None
+        return {"type": click.IntRange(least, most)}
+    return {"type": {Path: click.Path(path_type=Path), Price: PriceType()}.get(annotation, str)}
+
+
 SET = click.option("--set", "overrides", multiple=True, metavar="A.B=C", help="Override a setting; repeatable.")
 DRY_RUN = click.option("--dry-run", is_flag=True, help="Say what would be done; write nothing, load no model.")
 JSON = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON on standard output.")
 OUT = click.option("--out", type=OutFolder(), required=True, help="Folder of the result.")
-LIMIT = click.option("--limit", type=click.IntRange(min=1), help="Use only the first questions of each split.")
-SEED = click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
-WORKERS = click.option(
-    "--workers", type=click.IntRange(1, 256), help="Processes that decode side by side.  [default: 1]"
-)
-STUDENT = with_options(
-    click.option("--student", default="lab", show_default=True, help="Hub id, local folder, or `lab`."),
-    click.option(
-        "--dtype", type=click.Choice(["float32", "bfloat16", "float16", "int8"]), default="float32", show_default=True
-    ),
-)
+LIMIT = setting("tasks.<name>.limit", name="limit")
+SEED = setting("seed", default=0, show_default=True)
+WORKERS = setting("execution.workers")
+STUDENT = with_options(setting("student.path", "--student", default="lab", show_default=True), setting("student.dtype"))
 TASK = with_options(
-    click.option("--task", required=True, help="Kind of question set; see `sert tasks`."),
-    click.option("--data", type=click.Path(path_type=Path), help="File with the questions."),
-    LIMIT,
+    setting("tasks.<name>.kind", "--task", type=str, required=True),
+    setting("tasks.<name>.data"),
+    setting("tasks.<name>.limit"),
 )
 SPLIT = click.option(
     "--split",
@@ -69,28 +126,33 @@ SPLIT = click.option(
 
 
 def config_of(
-    options: Mapping[str, Any], overrides: tuple[str, ...], *, reads: tuple[str, ...], **sections: Any
-) -> "Config":
-    """Read one command's options and overrides as a configuration; `reads` names the sections it looks at."""
-    from sert.config.load import stage_config
+    settings: Mapping[str, Any], overrides: tuple[str, ...], *, reads: tuple[str, ...], **sections: Any
+) -> Config:
+    """Read one command's options (see `setting`) and overrides as a configuration.
 
-    task = given({"kind": options["task"], "data": options.get("data"), "limit": options.get("limit")})
-    student = given({"path": options.get("student"), "dtype": options.get("dtype")})
-    tree = {"tasks": {options["task"]: task}, "student": student, **sections}
+    Args:
+        settings: The options, by name.
+        overrides: What `--set` gave.
+        reads: The sections that the command looks at.
+        sections: What no option gives.
+    """
+    tree: dict[str, Any] = {"tasks": {"kind": "lab_yes_no"}, **sections}
+    for name in [name for name, value in settings.items() if value is not None]:
+        *parents, key = name.split("__")
+        section = tree
+        for parent in parents:
+            section = section.setdefault(parent, {})
+        section[key] = settings[name]
+    tree["tasks"] = {tree["tasks"]["kind"]: tree["tasks"]}
     return stage_config(tree, overrides=overrides, reads=reads)
 
 
-def given(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Keep the options that were given."""
-    return {key: value for key, value in options.items() if value is not None}
-
-
-def only_task(config: "Config") -> Any:
+def only_task(config: Config) -> Any:
     """Return the settings of the one question set of a command."""
     return next(iter(config.tasks.values()))
 
 
-def data_of(config: "Config") -> "TaskData":
+def data_of(config: Config) -> "TaskData":
     """Load a command's question set, and say what is likely a slip in it."""
     from sert.tasks.load import load_task
 
@@ -101,7 +163,7 @@ def data_of(config: "Config") -> "TaskData":
     return data
 
 
-def questions_of(config: "Config", split: str) -> list[Any]:
+def questions_of(config: Config, split: str) -> list[Any]:
     """Load one split of a command's question set; an empty one is the user's mistake."""
     from sert.errors import DataError
 

@@ -1,17 +1,20 @@
 """The commands of a whole run."""
 
 from pathlib import Path
+from typing import Any
 
 import click
 
-from sert.cli.options import DRY_RUN, JSON, LIMIT, SET, WORKERS, OutFolder, print_json, terminal, with_options
+from sert.cli.options import DRY_RUN, JSON, LIMIT, SET, OutFolder, print_json, setting, terminal, with_options
 from sert.terminal.text import printable
+
+ON_RUN = with_options(setting("execution.workers", name="workers"), SET, DRY_RUN, JSON)
 
 
 @click.command()
 @click.option("--out", type=OutFolder(), default=Path("runs/demo"), show_default=True)
-@with_options(WORKERS, SET, DRY_RUN, JSON)
-def demo(out: Path, workers: int | None, overrides: tuple[str, ...], dry_run: bool, as_json: bool) -> None:
+@ON_RUN
+def demo(**options: Any) -> None:
     """Run the whole method on the embedded lab: no download, no key, no GPU.
 
     \b
@@ -20,22 +23,14 @@ def demo(out: Path, workers: int | None, overrides: tuple[str, ...], dry_run: bo
     """
     from sert.lab import DEMO_CONFIG
 
-    _run(DEMO_CONFIG, out, _with_workers(overrides, workers), None, dry_run, as_json)
+    _run(DEMO_CONFIG, limit=None, **options)
 
 
 @click.command("run")
 @click.argument("config", type=click.Path(path_type=Path))
 @click.option("--out", type=OutFolder(), help="Run folder.  [default: runs/<name of the config>]")
-@with_options(LIMIT, WORKERS, SET, DRY_RUN, JSON)
-def run_command(
-    config: Path,
-    out: Path | None,
-    limit: int | None,
-    workers: int | None,
-    overrides: tuple[str, ...],
-    dry_run: bool,
-    as_json: bool,
-) -> None:
+@with_options(LIMIT, ON_RUN)
+def run_command(config: Path, **options: Any) -> None:
     """Run the whole method as a configuration says; what is finished is skipped, also after a stop.
 
     \b
@@ -44,7 +39,7 @@ def run_command(
     sert run configs/commonsenseqa-gpt2.toml --dry-run
     sert run configs/lab.toml --workers 2
     """
-    _run(config, out, _with_workers(overrides, workers), limit, dry_run, as_json)
+    _run(config, **options)
 
 
 @click.command("report")
@@ -67,17 +62,22 @@ def report_command(folder: Path, as_json: bool) -> None:
     click.echo(printable(f"\nReport: {result.report}"))
 
 
-def _with_workers(overrides: tuple[str, ...], workers: int | None) -> tuple[str, ...]:
-    return overrides if workers is None else (*overrides, f"execution.workers={workers}")
-
-
 def _run(
-    file: Path, out: Path | None, overrides: tuple[str, ...], limit: int | None, dry_run: bool, as_json: bool
+    file: Path,
+    *,
+    out: Path | None,
+    limit: int | None,
+    workers: int | None,
+    overrides: tuple[str, ...],
+    dry_run: bool,
+    as_json: bool,
 ) -> None:
     from sert.config.load import load_config
     from sert.report.texts import terminal_table
     from sert.runs.run import plan, run
 
+    if workers is not None:
+        overrides = (*overrides, f"execution.workers={workers}")
     config = load_config(file, overrides=overrides, limit=limit)
     folder = out or Path("runs") / config.name
     if dry_run:

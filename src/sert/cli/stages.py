@@ -16,11 +16,11 @@ from sert.cli.options import (
     TASK,
     WORKERS,
     config_of,
-    given,
     only_task,
     print_artifact,
     print_plan,
     questions_of,
+    setting,
     terminal,
     with_options,
 )
@@ -28,25 +28,15 @@ from sert.cli.options import (
 
 @click.command("mine")
 @with_options(TASK, SPLIT, STUDENT, OUT, SEED)
-@click.option(
-    "--branches", type=click.IntRange(min=0), help="First tokens to branch on; 0 = raw sampling.  [default: 5]"
+@with_options(
+    setting("mining.branches"),
+    setting("mining.samples"),
+    setting("mining.max_new_tokens"),
+    setting("mining.keep_all"),
 )
-@click.option("--samples", type=click.IntRange(min=1), help="Continuations a branch.  [default: 5]")
-@click.option("--max-new-tokens", type=click.IntRange(min=1), help="Longest path.  [default: 128]")
-@click.option("--keep-all", is_flag=True, help="Decode every path to its end, also one that cannot be selected.")
 @with_options(WORKERS, SET, DRY_RUN, JSON)
 def mine_command(
-    out: Path,
-    seed: int,
-    workers: int | None,
-    branches: int | None,
-    samples: int | None,
-    max_new_tokens: int | None,
-    keep_all: bool,
-    overrides: tuple[str, ...],
-    dry_run: bool,
-    as_json: bool,
-    **options: Any,
+    out: Path, split: str | None, overrides: tuple[str, ...], dry_run: bool, as_json: bool, **settings: Any
 ) -> None:
     """Sample a student's paths: branch on its top first tokens, continue each several times.
 
@@ -55,11 +45,9 @@ def mine_command(
     sert mine --task commonsenseqa --data train_rand_split.jsonl --student gpt2 \\
         --limit 8 --branches 5 --samples 5 --keep-all --out mined
     """
-    mining = {"branches": branches, "samples": samples, "max_new_tokens": max_new_tokens, "keep_all": keep_all or None}
     reads = ("tasks", "student", "mining", "rules", "execution", "seed")
-    execution = {"keep_units": False, **given({"workers": workers})}
-    config = config_of(options, overrides, reads=reads, seed=seed, mining=given(mining), execution=execution)
-    questions = questions_of(config, options["split"] or "train")
+    config = config_of(settings, overrides, reads=reads, execution={"keep_units": False})
+    questions = questions_of(config, split or "train")
     if dry_run:
         paths = len(questions) * (config.mining.branches or 1) * config.mining.samples
         tokens = paths * config.mining.max_new_tokens
@@ -94,7 +82,7 @@ def filter_command(mined: Path, out: Path, overrides: tuple[str, ...], as_json: 
     from sert.paths.filtering import filter_paths
     from sert.store.artifacts import open_artifact
 
-    config = config_of({"task": "lab_yes_no"}, overrides, reads=("rules", "selection"))
+    config = config_of({}, overrides, reads=("rules", "selection"))
     filtered = filter_paths(
         open_artifact(mined), rules=config.rules, selection=config.selection, out=out, reporter=terminal()
     )
@@ -107,13 +95,7 @@ def filter_command(mined: Path, out: Path, overrides: tuple[str, ...], as_json: 
 )
 @with_options(STUDENT, OUT, SEED, SET, DRY_RUN, JSON)
 def train_command(
-    examples: Path,
-    out: Path,
-    seed: int,
-    overrides: tuple[str, ...],
-    dry_run: bool,
-    as_json: bool,
-    **options: Any,
+    examples: Path, out: Path, overrides: tuple[str, ...], dry_run: bool, as_json: bool, **settings: Any
 ) -> None:
     """Train a student on selected paths, on rationales, or on any prompt-completion file (Parquet, JSONL).
 
@@ -123,8 +105,7 @@ def train_command(
     """
     from sert.student.training.examples import read_examples
 
-    reads = ("student", "training", "execution", "seed")
-    config = config_of({"task": "lab_yes_no", **options}, overrides, reads=reads, seed=seed)
+    config = config_of(settings, overrides, reads=("student", "training", "execution", "seed"))
     found = read_examples(examples)
     if dry_run:
         steps = config.training.num_steps(len(found))
@@ -152,18 +133,15 @@ def train_command(
     show_default=True,
     help="Which template asks; distilled students were trained on `teacher`.",
 )
-@click.option("--max-new-tokens", type=click.IntRange(min=1), help="Longest output.  [default: 256]")
-@with_options(WORKERS, SET, DRY_RUN, JSON)
+@with_options(setting("evaluation.max_new_tokens"), WORKERS, SET, DRY_RUN, JSON)
 def evaluate_command(
     out: Path,
-    seed: int,
+    split: str | None,
     prompt: str,
-    workers: int | None,
-    max_new_tokens: int | None,
     overrides: tuple[str, ...],
     dry_run: bool,
     as_json: bool,
-    **options: Any,
+    **settings: Any,
 ) -> None:
     """Ask a student the test questions and grade its outputs: one greedy output each, or several that vote.
 
@@ -175,11 +153,9 @@ def evaluate_command(
     from sert.runs.checks import check_votes
 
     reads = ("tasks", "student", "evaluation", "mining", "rules", "execution", "seed")
-    evaluation = given({"max_new_tokens": max_new_tokens})
-    execution = {"keep_units": False, **given({"workers": workers})}
-    config = config_of(options, overrides, reads=reads, seed=seed, evaluation=evaluation, execution=execution)
+    config = config_of(settings, overrides, reads=reads, execution={"keep_units": False})
     check_votes(config.evaluation)
-    questions = questions_of(config, options["split"] or "test")
+    questions = questions_of(config, split or "test")
     if prompt == "teacher":
         from sert.evaluation.prediction import with_prompt
         from sert.tasks.prompts import teacher_prompt

@@ -1,7 +1,6 @@
 """The commands that ask a teacher or a judge."""
 
-from collections.abc import Sequence
-from decimal import Decimal, InvalidOperation
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,57 +14,51 @@ from sert.cli.options import (
     TASK,
     config_of,
     data_of,
-    given,
     only_task,
     print_artifact,
     print_plan,
+    setting,
     terminal,
     with_options,
 )
 
 
-class PriceType(click.ParamType[tuple[Decimal, Decimal]]):
-    """Two amounts of dollars, `0.5,1.5`."""
+def endpoint_options(section: str, **costs: Any) -> Callable[[Any], Any]:
+    """Make the options of a section's endpoint that `sert doctor` has too; `costs` changes that of the cap."""
+    return with_options(
+        setting(f"{section}.endpoint.url", "--endpoint", metavar="URL"),
+        setting(f"{section}.endpoint.model"),
+        setting(f"{section}.endpoint.api"),
+        setting(f"{section}.calls.api_key_env", metavar="VARIABLE"),
+        setting(f"{section}.calls.max_cost", metavar="DOLLARS", **costs),
+        setting(f"{section}.calls.price"),
+        setting(f"{section}.calls.free"),
+    )
 
-    name = "PROMPT,COMPLETION"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[Decimal, Decimal]:
-        """Read the two amounts."""
-        try:
-            prompt, completion = map(Decimal, str(value).split(","))
-        except (ValueError, InvalidOperation):
-            self.fail(f"{value!r} is not two amounts such as 0.5,1.5", param, ctx)
-        return prompt, completion
-
-
-ENDPOINT = with_options(
-    click.option("--endpoint", "url", metavar="URL", help="OpenAI-compatible endpoint, up to /v1."),
-    click.option("--model", help="The model's name at the endpoint."),
-    click.option("--api", type=click.Choice(["chat", "completions"]), help="Which of its interfaces.  [default: chat]"),
-    click.option("--max-tokens", type=click.IntRange(min=1), help="Longest answer.  [default: 512]"),
-    click.option("--api-key-env", metavar="VARIABLE", help="Environment variable with the key."),
-    click.option("--max-cost", metavar="DOLLARS", help="Never spend more than this, over all restarts."),
-    click.option("--price", type=PriceType(), help="Dollars a million tokens of prompts and of completions."),
-    click.option("--free", is_flag=True, default=None, help="The endpoint is your own and costs nothing."),
-    click.option("--concurrency", type=click.IntRange(min=1), help="Calls at a time.  [default: 8]"),
-    click.option("--batch", is_flag=True, default=None, help="Send as OpenAI batches: cheaper, done within a day."),
-    click.option("--retry-quarantined", is_flag=True, help="Ask again what was put aside earlier."),
-)
+def calling_options(section: str) -> Callable[[Any], Any]:
+    """Make the options of a section's endpoint that is called many times."""
+    return with_options(
+        endpoint_options(section),
+        setting(f"{section}.endpoint.max_tokens"),
+        setting(f"{section}.calls.concurrency"),
+        setting(f"{section}.calls.batch"),
+        click.option("--retry-quarantined", is_flag=True, help="Ask again what was put aside earlier."),
+    )
 
 
 @click.command("teach")
 @with_options(TASK, OUT)
 @click.option("--recorded", type=click.Path(path_type=Path), help="Recorded answers: .log, .json or .jsonl.")
-@with_options(ENDPOINT, SET, DRY_RUN, JSON)
+@with_options(calling_options("teacher"), SET, DRY_RUN, JSON)
 def teach_command(
     out: Path,
     recorded: Path | None,
-    url: str | None,
     retry_quarantined: bool,
     overrides: tuple[str, ...],
     dry_run: bool,
     as_json: bool,
-    **options: Any,
+    **settings: Any,
 ) -> None:
     """Get a teacher's rationales for the train questions: from an endpoint, a record, or in the lab from its oracle.
 
@@ -80,16 +73,17 @@ def teach_command(
     sert teach --task commonsenseqa --data train_rand_split.jsonl --endpoint https://api.openai.com/v1 \\
         --model NAME --price 0.5,1.5 --max-cost 2.50 --dry-run --out taught
     """
+    url = settings["teacher__endpoint__url"]
     if recorded and url:
         raise click.UsageError("--recorded and --endpoint exclude each other.")
+    check_endpoint_options(settings, "teacher")
     kind = "recorded" if recorded else "endpoint" if url else "lab"
-    teacher = {"kind": kind, **endpoint_sections(url, options)}
-    config = config_of(options, overrides, reads=("tasks", "teacher"), teacher=teacher)
+    config = config_of(settings, overrides, reads=("tasks", "teacher"), teacher={"kind": kind})
     from sert.tasks.kinds import KINDS
 
-    settings = only_task(config)
-    if config.teacher.kind == "lab" and not KINDS[settings.kind].is_lab:
-        raise click.UsageError(f"{settings.kind} questions need a teacher; give --recorded FILE or --endpoint URL.")
+    task = only_task(config)
+    if config.teacher.kind == "lab" and not KINDS[task.kind].is_lab:
+        raise click.UsageError(f"{task.kind} questions need a teacher; give --recorded FILE or --endpoint URL.")
     data = data_of(config)  # which has train questions, or says that it has none
     questions = data.split("train")
     calls = out.with_name(f"{out.name}.calls")
@@ -102,10 +96,10 @@ def teach_command(
         out=out,
         held_out=data.held_out,
         teacher=config.teacher,
-        recorded=recorded or settings.rationales,
+        recorded=recorded or task.rationales,
         calls=calls,
         retry_quarantined=retry_quarantined,
-        prompts=settings.prompts,
+        prompts=task.prompts,
         reporter=terminal(),
     )
     share = taught.counts["correct"] / taught.counts["rationales"]
@@ -126,16 +120,12 @@ def _plan_teach(config: Any, questions: Sequence[Any], out: Path, calls: Path, a
     print_plan(out, as_json, **plan.describe())
 
 
-def endpoint_sections(url: str | None, options: dict[str, Any]) -> dict[str, Any]:
-    """Take the settings of an endpoint out of a command's options."""
-    asked = {"model": options.pop("model"), "api": options.pop("api"), "max_tokens": options.pop("max_tokens")}
-    names = ("api_key_env", "max_cost", "price", "free", "concurrency", "batch")
-    calls = given({name: options.pop(name) for name in names})
-    if url is None:
-        if needless := sorted([*given(asked), *calls]):
-            option = needless[0].replace("_", "-")
-            raise click.UsageError(f"--{option} is for an endpoint; give --endpoint URL.")
-        return {}
-    if asked["model"] is None:
+def check_endpoint_options(settings: Mapping[str, Any], section: str) -> None:
+    """Refuse options of an endpoint that is not named, and an endpoint without its model."""
+    prefixes = (f"{section}__endpoint__", f"{section}__calls__")
+    of_endpoint = [name for name, value in settings.items() if value is not None and name.startswith(prefixes)]
+    names = sorted(name.rpartition("__")[2].replace("_", "-") for name in of_endpoint)
+    if names and "url" not in names:
+        raise click.UsageError(f"--{names[0]} is for an endpoint; give --endpoint URL.")
+    if names and "model" not in names:
         raise click.UsageError("--endpoint needs --model, the model's name there.")
-    return {"endpoint": given({"url": url, **asked}), "calls": calls}

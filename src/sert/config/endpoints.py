@@ -12,8 +12,9 @@ class EndpointConfig(Section):
     """What is asked of an OpenAI-compatible endpoint. All of it decides what comes back."""
 
     url: str
-    """Base URL, up to `/v1`."""
+    """OpenAI-compatible endpoint, up to `/v1`."""
     model: str
+    """The model's name at the endpoint."""
     api: Literal["chat", "completions"] = "chat"
     """`chat` sends the prompt as a user's message, `completions` as plain text."""
     temperature: Annotated[float, Field(ge=0)] | Literal["unset"] = 0.0
@@ -52,8 +53,8 @@ class CallsConfig(Section):
     """How an endpoint is called: key, pace, patience and money. None of it changes what comes back."""
 
     api_key_env: Annotated[str, Field(pattern=r"^[A-Z_][A-Z0-9_]{0,63}$")] | None = None
-    """Name, in capitals, of the environment variable with the key; None = OPENAI_API_KEY at api.openai.com, and no key
-    elsewhere."""
+    """Name, in capitals, of the environment variable with the key; without it OPENAI_API_KEY at api.openai.com, and no
+    key elsewhere."""
     max_cost: Annotated[Decimal, Field(gt=0)] | None = None
     """Dollars that may be spent in all, over every restart. Never passed."""
     free: bool = False

@@ -52,6 +52,7 @@ class TaskConfig(Section):
     """One question set."""
 
     kind: TaskKind
+    """Kind of question set; see `sert tasks`."""
     data: FilePath | None = None
     """File with the questions (with the train questions, where `test_data` is another file)."""
     test_data: FilePath | None = None
@@ -87,8 +88,10 @@ class StudentConfig(Section):
     """The student: a hub id, a local folder, or `lab` for the student that ships with the package."""
 
     path: str = "gpt2"
+    """Hub id, local folder, or `lab`."""
     revision: str | None = None
     dtype: Literal["float32", "bfloat16", "float16", "int8"] = "float32"
+    """Type of the numbers that it decodes with; training keeps float32."""
     device: str = "auto"
     """`auto` takes the accelerator if there is one."""
     num_threads: PositiveInt | None = None
@@ -109,7 +112,7 @@ class MiningConfig(Section):
     temperature: Annotated[float, Field(gt=0)] = 1.0
     """Not stated by the paper."""
     max_new_tokens: PositiveInt = 128
-    """Not stated by the paper."""
+    """Longest path, in tokens. Not stated by the paper."""
     eos_branch: Literal["skip", "continue"] = "skip"
     """End-of-text among the top first tokens: take the next token instead, or keep it as a branch."""
     keep_all: bool = False
@@ -249,7 +252,7 @@ class EvaluationConfig(Section):
     """How students are tested."""
 
     max_new_tokens: PositiveInt = 256
-    """Not stated by the paper."""
+    """Longest output, in tokens. Not stated by the paper."""
     max_lanes: PositiveInt = 400
     max_format_rep_2: Share = 0.5
     """Repetition of the reasoning above which an output fails the format."""
@@ -275,6 +278,7 @@ class Config(Section):
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
     seed: Annotated[int, Field(ge=0)] = 0
+    """Decides everything that is drawn."""
     methods: tuple[Method, ...] = Field(default=METHODS, min_length=1)
     rounds: Annotated[int, Field(ge=1, le=9)] = 1
     """Rounds of self-training: each further one mines again, from the student that the one before activated, and trains
