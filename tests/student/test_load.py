@@ -7,6 +7,8 @@ import torch
 
 from sert.config.tree import StudentConfig
 from sert.errors import StudentError
+from sert.store.artifacts import file_hash
+from sert.student import load
 from sert.student.load import load_student, make_student, resolve_student, student_key
 from tests_support import make_tokenizer, tiny_gpt2
 
@@ -41,6 +43,21 @@ def test_a_key_names_content_and_not_place(student_folder: Path, copy: Path) -> 
     assert key(copy) == key(student_folder) != key(copy, "bfloat16")
     (copy / "config.json").write_text((copy / "config.json").read_text() + " ")
     assert key(copy) != key(student_folder)
+
+
+def test_a_student_is_hashed_once_a_process_and_again_when_it_has_changed(
+    copy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    student, hashed = StudentConfig(path=str(copy)), list[str]()
+    monkeypatch.setattr(load, "file_hash", lambda file: hashed.append(file.name) or file_hash(file))
+    before = student_key(student)
+    once = len(hashed)
+    assert student_key(student) == before and len(hashed) == once > 2
+    weights = bytearray((copy / "model.safetensors").read_bytes())
+    weights[-1] ^= 1
+    (copy / "model.safetensors").write_bytes(weights)
+    assert student_key(student) != before
+    assert hashed[once:] == ["model.safetensors"]
 
 
 @pytest.mark.parametrize("name", ["no/such/student", "./nobody", "/nobody"])

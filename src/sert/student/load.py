@@ -6,6 +6,8 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
+from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 
 LAB_STUDENT = Path(__file__).parent.parent / "lab" / "student"
 _TEXT_SUFFIXES = (".json", ".txt", ".jinja", ".model")
+_state_of = attrgetter("st_ino", "st_size", "st_mtime_ns", "st_ctime_ns")
 _TOKENIZER_FILES = ("tokenizer.json", "vocab.json", "tokenizer.model", "spiece.model")
 
 
@@ -121,16 +124,24 @@ def _check_files(folder: Path) -> None:
 
 
 def student_key(config: StudentConfig) -> str:
-    """Name the student's content: hashes of the files of a folder, id and revision of a hub model."""
+    """Name the student's content: hashes of the files of a folder, id and revision of a hub model.
+
+    Each file is hashed once a process, and again when it has changed.
+    """
     resolved = resolve_student(config)
     identity: dict[str, Any] = {"dtype": config.dtype}
     folder = Path(resolved)
     if os.path.isdir(folder):
         names = sorted(file for file in folder.iterdir() if file.suffix in (".json", ".safetensors", ".txt", ".model"))
-        identity["files"] = {file.name: file_hash(file) for file in names}
+        identity["files"] = {file.name: _hash_of(file, _state_of(file.stat())) for file in names}
     else:
         identity["hub"] = [resolved, config.revision]
     return content_key(identity)
+
+
+@lru_cache(maxsize=1024)
+def _hash_of(file: Path, state: tuple[int, ...]) -> str:
+    return file_hash(file)
 
 
 def load_texts(config: StudentConfig) -> Texts:
@@ -168,7 +179,7 @@ def load_student(config: StudentConfig, *, worker: int = 0) -> Student:
     with _loading(config):
         model, loading = AutoModelForCausalLM.from_pretrained(
             resolved,
-            dtype=_weights_dtype(config),
+            dtype=torch.float32 if config.dtype == "int8" else getattr(torch, config.dtype),
             use_safetensors=True,
             output_loading_info=True,
             **_source(config),
@@ -203,12 +214,6 @@ def _loading(config: StudentConfig) -> Iterator[None]:
             f"The student {config.path!r} cannot be loaded: {reason} "
             "Give a folder with config.json, safetensors weights and a tokenizer, or a hub id that can be reached."
         ) from None
-
-
-def _weights_dtype(config: StudentConfig) -> Any:
-    import torch
-
-    return torch.float32 if config.dtype == "int8" else getattr(torch, config.dtype)
 
 
 def make_student(model: Any, tokenizer: Any, *, name: str) -> Student:

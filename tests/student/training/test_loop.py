@@ -21,7 +21,7 @@ from sert.student.training.batching import (
     encode_example,
     micro_batches,
 )
-from sert.student.training.curve import READ_EVERY, Curve
+from sert.student.training.curve import READ_EVERY, LossCurve
 from sert.student.training.loop import loss_sum, train_student
 from sert.student.training.stage import train, trained_student
 from sert.terminal.progress import Advance, Silent
@@ -384,7 +384,7 @@ def test_clipping_is_torchs(max_norm: float, tmp_path: Path) -> None:
 
 
 def test_a_curve_is_read_now_and_then_and_at_the_end() -> None:
-    curve = Curve("train", [], read_every=READ_EVERY)
+    curve = LossCurve("train", [], read_every=READ_EVERY)
     read = [curve.add(torch.tensor(i), torch.tensor(1.0), 0.1, last=i == READ_EVERY + 1) for i in range(READ_EVERY + 2)]
     assert [count for count in read if count] == [READ_EVERY, 2]
     assert [line["loss"] for line in curve.lines] == list(range(READ_EVERY + 2))
@@ -392,7 +392,7 @@ def test_a_curve_is_read_now_and_then_and_at_the_end() -> None:
 
 
 def test_a_curve_names_the_first_step_that_is_not_finite() -> None:
-    curve = Curve("train", [], read_every=3)
+    curve = LossCurve("train", [], read_every=3)
     curve.add(torch.tensor(1.0), torch.tensor(1.0), 0.1, last=False)
     curve.add(torch.tensor(1.0), torch.tensor(math.inf), 0.1, last=False)
     with pytest.raises(NonFiniteError, match=r"norm inf at step 2"):

@@ -25,6 +25,11 @@ class LaneLayer(CacheLayerMixin):  # type: ignore[misc]  # transformers has no t
         in_pairs: Whether they want bfloat16.
     """
 
+    keys: Tensor
+    values: Tensor
+    lane_keys: Tensor
+    lane_values: Tensor
+
     def __init__(self, *, questions: int, longest: int, kernels: Kernels | None, in_pairs: bool) -> None:
         super().__init__()
         self._questions = questions
@@ -33,10 +38,6 @@ class LaneLayer(CacheLayerMixin):  # type: ignore[misc]  # transformers has no t
         self._in_pairs = in_pairs
         self._read = 0
         self.prefilling = True
-        self.keys: Tensor | None = None
-        self.values: Tensor | None = None
-        self.lane_keys: Tensor | None = None
-        self.lane_values: Tensor | None = None
         self.filled = 0
 
     def lazy_initialization(self, key_states: Tensor, value_states: Tensor) -> None:
@@ -47,7 +48,6 @@ class LaneLayer(CacheLayerMixin):  # type: ignore[misc]  # transformers has no t
 
     def allocate(self, slots: int, *, max_steps: int) -> None:
         """Make room for the lanes; the prompts are all there."""
-        assert self.keys is not None
         questions, heads, _, width = self.keys.shape
         self.prefilling = False
         self.lane_keys, self.lane_values = self._room(self.keys, questions * slots, heads, max_steps, width)
@@ -58,7 +58,6 @@ class LaneLayer(CacheLayerMixin):  # type: ignore[misc]  # transformers has no t
             self._store_prompts(key_states, value_states)
             return key_states, value_states
         if self._kernels is None:
-            assert self.lane_keys is not None and self.lane_values is not None
             self.lane_keys[:, :, self.filled] = key_states[:, :, 0]
             self.lane_values[:, :, self.filled] = value_states[:, :, 0]
         self.filled += 1
@@ -66,51 +65,27 @@ class LaneLayer(CacheLayerMixin):  # type: ignore[misc]  # transformers has no t
 
     def attend(self, query_BHGD: Tensor, prompt_mask_Q11P: Tensor, *, scaling: float) -> Tensor:
         """Attend over prompt and lane with one softmax; exact, the prompt is read once a question. (B, H*G, 1, D)."""
-        assert self.keys is not None and self.values is not None
-        assert self.lane_keys is not None and self.lane_values is not None
+        questions, _, prompt_len, _ = self.keys.shape
         lanes, heads, groups, width = query_BHGD.shape
-        questions = self.keys.shape[0]
-        slots = lanes // questions
-        query_QHSGD = query_BHGD.view(questions, slots, heads, groups, width).transpose(1, 2)
-        query_QHRD = query_QHSGD.reshape(questions, heads, slots * groups, width)
-        prompt_QHRP = query_QHRD @ self.keys.transpose(2, 3) * scaling + prompt_mask_Q11P
-        prompt_len = prompt_QHRP.shape[3]
-        prompt_BHGP = (
-            prompt_QHRP.view(questions, heads, slots, groups, prompt_len)
-            .transpose(1, 2)
-            .reshape(lanes, heads, groups, prompt_len)
-        )
+        prompt_QHRP = _by_question(query_BHGD, questions) @ self.keys.transpose(2, 3) * scaling + prompt_mask_Q11P
         keys_BHTD, values_BHTD = self.lane_keys[:, :, : self.filled], self.lane_values[:, :, : self.filled]
         lane_BHGT = query_BHGD @ keys_BHTD.transpose(2, 3) * scaling
-        weights = torch.cat([prompt_BHGP, lane_BHGT], dim=3).softmax(dim=3, dtype=torch.float32).to(query_BHGD.dtype)
-        prompt_weights_QHRP = (
-            weights[..., :prompt_len]
-            .view(questions, slots, heads, groups, prompt_len)
-            .transpose(1, 2)
-            .reshape(questions, heads, slots * groups, prompt_len)
-        )
-        from_prompt_BHGD = (
-            (prompt_weights_QHRP @ self.values)
-            .view(questions, heads, slots, groups, width)
-            .transpose(1, 2)
-            .reshape(lanes, heads, groups, width)
-        )
-        output_BHGD = from_prompt_BHGD + weights[..., prompt_len:] @ values_BHTD
+        scores = torch.cat([_by_lane(prompt_QHRP, groups), lane_BHGT], dim=3)
+        weights = scores.softmax(dim=3, dtype=torch.float32).to(query_BHGD.dtype)
+        from_prompt_QHRD = _by_question(weights[..., :prompt_len], questions) @ self.values
+        output_BHGD = _by_lane(from_prompt_QHRD, groups) + weights[..., prompt_len:] @ values_BHTD
         return output_BHGD.reshape(lanes, heads * groups, 1, width)
 
     def attend_compiled(
         self, query_BND: Tensor, new_BHD: tuple[Tensor, Tensor], lengths_Q: Tensor, *, scaling: float
     ) -> Tensor:
         """The same in compiled loops, for all N = H * G query heads, which also store the step. (B, N, D)."""
-        assert self._kernels is not None and self.keys is not None and self.values is not None
-        assert self.lane_keys is not None and self.lane_values is not None
+        assert self._kernels is not None
         prompts, lanes = Caches(self.keys, self.values), Caches(self.lane_keys, self.lane_values)
         return self._kernels.attend(query_BND, new_BHD, prompts, lengths_Q, lanes, filled=self.filled, scaling=scaling)
 
     def keep(self, questions: Tensor, lanes_B: Tensor) -> None:
         """Gather the questions and lanes that go on."""
-        assert self.keys is not None and self.values is not None
-        assert self.lane_keys is not None and self.lane_values is not None
         self.keys, self.values = self.keys[questions], self.values[questions]
         self.lane_keys, self.lane_values = self.lane_keys[lanes_B], self.lane_values[lanes_B]
 
@@ -129,7 +104,6 @@ class LaneLayer(CacheLayerMixin):  # type: ignore[misc]  # transformers has no t
     def _store_prompts(self, keys_CHPD: Tensor, values_CHPD: Tensor) -> None:
         if not self.is_initialized:
             self.lazy_initialization(keys_CHPD, values_CHPD)
-        assert self.keys is not None and self.values is not None
         chunk, length = slice(self._read, self._read + len(keys_CHPD)), keys_CHPD.shape[2]
         self.keys[chunk, :, :length] = keys_CHPD
         if self._in_pairs:
@@ -148,3 +122,22 @@ class LaneLayer(CacheLayerMixin):  # type: ignore[misc]  # transformers has no t
         steps = -(-steps // STEPS) * STEPS
         keys = make((texts, heads, steps, width), dtype=torch.bfloat16)
         return keys, make((texts, heads, steps // 2, width, 2), dtype=torch.bfloat16)
+
+
+def _by_question(each_BHGX: Tensor, questions: int) -> Tensor:
+    """Put what belongs to the lanes of a question into one row, (Q, H, R, X)."""
+    lanes, heads, groups, size = each_BHGX.shape
+    slots = lanes // questions
+    return (
+        each_BHGX.view(questions, slots, heads, groups, size)
+        .transpose(1, 2)
+        .reshape(questions, heads, slots * groups, size)
+    )
+
+
+def _by_lane(each_QHRX: Tensor, groups: int) -> Tensor:
+    """Take it apart again, (B, H, G, X)."""
+    questions, heads, rows, size = each_QHRX.shape
+    return (
+        each_QHRX.view(questions, heads, rows // groups, groups, size).transpose(1, 2).reshape(-1, heads, groups, size)
+    )

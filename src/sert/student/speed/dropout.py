@@ -1,13 +1,14 @@
 """Dropout on a CPU with fewer random numbers: torch draws a 64-bit one for each value, one after the other."""
 
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
+
+from sert.student.speed.layers import layers_replaced
 
 _STEPS = 2**16
 """Shares of values dropped are whole numbers of 65,536ths; so four decisions come from one 64-bit number."""
@@ -53,19 +54,10 @@ def keep_mask(shape: tuple[int, ...], share: float, *, dtype: torch.dtype) -> Te
     return keep.mul_(_ONE_IN_BFLOAT16).view(dtype) if dtype == torch.bfloat16 else keep.to(dtype)
 
 
-@contextmanager
-def fast_dropout(model: nn.Module) -> Iterator[None]:
+def fast_dropout(model: nn.Module) -> AbstractContextManager[None]:
     """Let the model's dropout layers draw their numbers so; it gets its own back at the end."""
-    found = [
-        (parent, name, child)
-        for parent in model.modules()
-        for name, child in parent.named_children()
-        if type(child) is nn.Dropout and not child.inplace and 0 < child.p < 1
-    ]
-    for parent, name, child in found:
-        setattr(parent, name, Dropout(child.p).train(child.training))
-    try:
-        yield
-    finally:
-        for parent, name, child in found:
-            setattr(parent, name, child.train(parent.training))
+    return layers_replaced(
+        model,
+        lambda layer: type(layer) is nn.Dropout and not layer.inplace and 0 < layer.p < 1,
+        lambda layer: Dropout(layer.p).train(layer.training),
+    )

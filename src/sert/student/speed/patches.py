@@ -4,7 +4,7 @@ import ctypes
 import inspect
 import platform
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from typing import Any
 
@@ -15,6 +15,7 @@ from torch.nn.functional import scaled_dot_product_attention
 
 from sert.student.kernels import Kernels
 from sert.student.speed.dropout import keep_mask
+from sert.student.speed.layers import layers_replaced
 from sert.student.speed.memory import is_out_of_memory
 
 # `mallopt` parameters of glibc, from malloc.h, with what its own adjusting comes to after large tensors were freed.
@@ -39,8 +40,7 @@ class CompiledGELU(nn.Module):
         return self._kernels.gelu(inputs)
 
 
-@contextmanager
-def fast_activations(model: nn.Module, kernels: Kernels | None = None) -> Iterator[None]:
+def fast_activations(model: nn.Module, kernels: Kernels | None = None) -> AbstractContextManager[None]:
     """Compute GELU's tanh form, which transformers' `gelu_new` spells out in eight passes, in one pass.
 
     The function is the same up to rounding; the model gets its own modules back at the end.
@@ -51,19 +51,11 @@ def fast_activations(model: nn.Module, kernels: Kernels | None = None) -> Iterat
     """
     from transformers.activations import NewGELUActivation
 
-    found = [
-        (parent, name, child)
-        for parent in model.modules()
-        for name, child in parent.named_children()
-        if type(child) is NewGELUActivation
-    ]
-    for parent, name, _ in found:
-        setattr(parent, name, nn.GELU(approximate="tanh") if kernels is None else CompiledGELU(kernels))
-    try:
-        yield
-    finally:
-        for parent, name, child in found:
-            setattr(parent, name, child)
+    return layers_replaced(
+        model,
+        lambda layer: type(layer) is NewGELUActivation,
+        lambda layer: nn.GELU(approximate="tanh") if kernels is None else CompiledGELU(kernels),
+    )
 
 
 @contextmanager

@@ -9,7 +9,7 @@ Shapes: B rows, I inputs, O outputs.
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -17,20 +17,13 @@ from transformers.pytorch_utils import Conv1D
 
 from sert.errors import StudentError
 from sert.student.kernels import LANE, Kernels, compiled, pack
+from sert.student.speed.layers import Place, replace_layers
 
 LARGEST = 127
 LARGE_LAYER = 2**18
 """Weights of a layer from which on compiled loops are worth their compilation."""
 LARGE_STUDENT = 10_000_000
 """Weights of a student from which on they are."""
-
-
-class Replaced(NamedTuple):
-    """Where a layer was, and which."""
-
-    parent: torch.nn.Module
-    name: str
-    layer: Any
 
 
 class CoarseLinear(torch.nn.Module):
@@ -115,8 +108,7 @@ def multiply_in_bfloat16(model: Any) -> None:
     they are, and so does every model where this processor or a compiler is missing.
     """
     kernels = compiled() if model.device.type == "cpu" and num_weights(model) >= LARGE_STUDENT else None
-    layers = [layer for layer in model.modules() if isinstance(layer, torch.nn.Linear | Conv1D)]
-    inputs = [layer.nx if isinstance(layer, Conv1D) else layer.in_features for layer in layers]
+    inputs = [each.nx if isinstance(each, Conv1D) else each.in_features for each in filter(_is_linear, model.modules())]
     if kernels is None or not kernels.has_bfloat16 or any(size % LANE for size in inputs):
         return
     model.float()
@@ -134,18 +126,15 @@ def num_weights(model: Any) -> int:
     return sum(layer.num_inputs * layer.num_outputs for layer in coarse) + int(model.num_parameters())
 
 
-def _replace_linears(model: Any, make: Callable[[Tensor, Tensor | None], CoarseLinear]) -> list[Replaced]:
-    """Put a coarse layer in the place of each linear one; return where which one was."""
-    replaced = [
-        Replaced(parent, name, layer)
-        for parent in model.modules()
-        for name, layer in parent.named_children()
-        if isinstance(layer, torch.nn.Linear | Conv1D)
-    ]
-    for parent, name, layer in replaced:
-        weight_IO = layer.weight if isinstance(layer, Conv1D) else layer.weight.t()
-        setattr(parent, name, make(weight_IO, layer.bias))
-    return replaced
+def _replace_linears(model: Any, make: Callable[[Tensor, Tensor | None], CoarseLinear]) -> list[Place]:
+    def coarse(layer: Any) -> CoarseLinear:
+        return make(layer.weight if isinstance(layer, Conv1D) else layer.weight.t(), layer.bias)
+
+    return replace_layers(model, _is_linear, coarse)
+
+
+def _is_linear(layer: Any) -> bool:
+    return isinstance(layer, torch.nn.Linear | Conv1D)
 
 
 @torch.no_grad()

@@ -3,7 +3,8 @@
 Shapes: B examples, T tokens, N supervised tokens.
 """
 
-from collections.abc import Iterator, Sequence
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -51,27 +52,29 @@ def encode_example(student: Student, example: Example, *, loss_on_prompt: bool) 
 def collate(encoded: Sequence[EncodedExample], *, device: torch.device) -> Batch:
     """Pad on the right; causal attention never looks there, and no target lies there."""
     longest = max(len(example.token_ids) for example in encoded)
-    input_ids = torch.zeros((len(encoded), longest), dtype=torch.long)
-    rows, targets = [], []
-    for row, example in enumerate(encoded):
-        input_ids[row, : len(example.token_ids)] = torch.tensor(example.token_ids)
-        first = max(example.num_masked, 1)
-        rows.append(torch.arange(first - 1, len(example.token_ids) - 1) + row * longest)
-        targets.append(torch.tensor(example.token_ids[first:], dtype=torch.long))
-    return Batch(input_ids.to(device), torch.cat(rows).to(device), torch.cat(targets).to(device))
+    padded = [example.token_ids + [0] * (longest - len(example.token_ids)) for example in encoded]
+    starts = range(0, len(encoded) * longest, longest)
+    return Batch(torch.tensor(padded).to(device), *_predictions(encoded, starts, device))
 
 
 def collate_in_a_row(encoded: Sequence[EncodedExample], *, device: torch.device) -> Batch:
     """Put the texts one after the other, for a model whose attention keeps them apart."""
     lengths = [len(example.token_ids) for example in encoded]
-    rows, targets, start = [], [], 0
-    for example, length in zip(encoded, lengths, strict=True):
+    row = [token for example in encoded for token in example.token_ids]
+    starts = itertools.accumulate(lengths[:-1], initial=0)
+    return Batch(torch.tensor([row]).to(device), *_predictions(encoded, starts, device), lengths)
+
+
+def _predictions(
+    encoded: Sequence[EncodedExample], starts: Iterable[int], device: torch.device
+) -> tuple[Tensor, Tensor]:
+    """Find where supervised tokens are predicted, and these; texts start at these positions."""
+    rows, targets = [], list[int]()
+    for example, start in zip(encoded, starts, strict=True):
         first = max(example.num_masked, 1)
-        rows.append(torch.arange(start + first - 1, start + length - 1))
-        targets.extend(example.token_ids[first:])
-        start += length
-    input_ids = torch.tensor([[token for example in encoded for token in example.token_ids]])
-    return Batch(input_ids.to(device), torch.cat(rows).to(device), torch.tensor(targets).to(device), lengths)
+        rows.append(torch.arange(start + first - 1, start + len(example.token_ids) - 1))
+        targets += example.token_ids[first:]
+    return torch.cat(rows).to(device), torch.tensor(targets, dtype=torch.long).to(device)
 
 
 def batch_order(num_examples: int, *, batch_size: int, seed: int) -> Iterator[list[int]]:

@@ -11,7 +11,7 @@ READ_EVERY = 16
 """Steps between readings of loss and gradient norm from an accelerator, which must not wait for its host."""
 
 
-class Curve:
+class LossCurve:
     """Loss and gradient norm of each step: tensors first, numbers in `lines` once they are read."""
 
     def __init__(self, label: str, lines: list[dict[str, float]], *, read_every: int) -> None:

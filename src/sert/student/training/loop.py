@@ -8,7 +8,7 @@ import itertools
 import json
 import math
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, ExitStack, nullcontext
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -33,7 +33,7 @@ from sert.student.training.batching import (
     micro_batches,
 )
 from sert.student.training.checkpoints import Checkpoints, Progress
-from sert.student.training.curve import READ_EVERY, Curve
+from sert.student.training.curve import READ_EVERY, LossCurve
 from sert.student.training.loss import cross_entropy_sum
 from sert.terminal.progress import Reporter, Silent
 
@@ -172,11 +172,9 @@ class _Loop:
             betas=config.adam_betas,
             fused=True,
         )
+        name = "constant_with_warmup" if config.schedule == "constant" and config.warmup_steps else config.schedule
         self._schedule = get_scheduler(
-            _schedule_name(config),
-            self._adamw,
-            num_warmup_steps=config.warmup_steps,
-            num_training_steps=self._steps,
+            name, self._adamw, num_warmup_steps=config.warmup_steps, num_training_steps=self._steps
         )
         # One process trains where the student is; several go where the launcher puts them.
         placed = self.accelerator.num_processes > 1
@@ -197,7 +195,7 @@ class _Loop:
             self._reporter.say(f"{self._label}: goes on after step {progress.step} of {self._steps}")
             self._wind_schedule_to(progress.step)
         order = batch_order(len(self._usable), batch_size=self._config.batch_size, seed=self._seed)
-        curve = Curve(self._label, progress.curve, read_every=1 if self._device.type == "cpu" else READ_EVERY)
+        curve = LossCurve(self._label, progress.curve, read_every=1 if self._device.type == "cpu" else READ_EVERY)
         self._model.train()
         with ExitStack() as stack:
             self._speed_up(stack)
@@ -273,7 +271,7 @@ class _Loop:
         for index in range(math.ceil(len(parts) / accelerator.num_processes)):
             (number, part), weight = (mine[index], 1.0) if index < len(mine) else ((0, parts[0]), 0.0)
             torch.manual_seed(derive_seed(self._seed, "dropout", step, number) % 2**63)
-            with _autocast(self._device, self._config):
+            with torch.autocast(self._device.type, dtype=torch.bfloat16, enabled=self._config.autocast == "bf16"):
                 inputs = collated(part, device=self._device)
                 loss = loss_sum(self._model, inputs, head=head) * (weight / supervised)
             accelerator.backward(loss * accelerator.num_processes)
@@ -309,14 +307,6 @@ class _Loop:
                 f"{self._label}: the processes found checkpoints of different steps ({', '.join(map(str, steps))}). "
                 "The folder of the result must be on a disk that all of them share."
             )
-
-
-def _schedule_name(config: TrainingConfig) -> str:
-    return "constant_with_warmup" if config.schedule == "constant" and config.warmup_steps else config.schedule
-
-
-def _autocast(device: torch.device, config: TrainingConfig) -> AbstractContextManager[Any]:
-    return torch.autocast(device.type, dtype=torch.bfloat16) if config.autocast == "bf16" else nullcontext()
 
 
 def _gradient_norm(accelerator: Any, model: Any, optimizer: torch.optim.Optimizer, config: TrainingConfig) -> Tensor:
