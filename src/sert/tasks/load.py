@@ -13,7 +13,7 @@ from sert.tasks.duplicates import NearDuplicate
 from sert.tasks.kinds import KINDS
 from sert.tasks.prompts import label_example, student_prompt
 from sert.tasks.readers import HUB, QuestionSet, Row
-from sert.tasks.slips import Slips
+from sert.tasks.slips import find_slips
 from sert.tasks.splits import make_splits
 from sert.terminal.text import shorten
 
@@ -69,13 +69,13 @@ def load_task(name: str, config: TaskConfig) -> TaskData:
     """
     _check_options(name, config)
     _check_templates(name, config.prompts)
-    slips = Slips()
-    splits = make_splits(name, config, _questions(name, config, slips))
+    asked = list(_read(name, config))
+    splits = make_splits(name, config, [question for _, question in asked])
     return TaskData(
         (*splits.train[: config.limit], *splits.dev[: config.limit], *splits.test[: config.limit]),
         {reason: count for reason, count in splits.left_out.items() if count},
         tuple(splits.near_duplicates),
-        tuple(slips.lines(name)),
+        tuple(find_slips(name, asked)),
     )
 
 
@@ -119,7 +119,7 @@ def _check_templates(name: str, templates: PromptTemplates) -> None:
                 raise ConfigError(f"tasks.{name}.prompts.{template} = {shorten(text)} must hold {{{part}}}.")
 
 
-def _questions(name: str, config: TaskConfig, slips: Slips) -> Iterator[Question]:
+def _read(name: str, config: TaskConfig) -> Iterator[tuple[Row, Question]]:
     places: dict[str, str] = {}
     for row in KINDS[config.kind].read_rows(config):
         question = _question(name, row, config)
@@ -129,8 +129,7 @@ def _questions(name: str, config: TaskConfig, slips: Slips) -> Iterator[Question
                 "ids must be unique within a task."
             )
         places[question.question_id] = row.where
-        slips.watch(row, question)
-        yield question
+        yield row, question
 
 
 def _question(name: str, row: Row, config: TaskConfig) -> Question:

@@ -5,6 +5,7 @@ import difflib
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -96,18 +97,14 @@ def read_splits(config: TaskConfig, reader: Reader, *, test_split: str | None) -
         DataError: If a source cannot be read, or holds no rows.
     """
     sources: list[tuple[Split, str, Iterable[Record]]] = []
+    splits: tuple[Split, Split] = ("train", "test")
     if config.hub is not None:
-        names: list[tuple[Split, str | None]] = [
-            ("train", config.train_split),
-            ("test", config.test_split or test_split),
-        ]
-        for split, name in names:
+        for split, name in zip(splits, (config.train_split, config.test_split or test_split), strict=True):
             if name is not None:
                 sources.append((split, f"The split {name!r} of {config.hub}", read_hub(config, name)))
-    if config.data is not None:
-        sources.append(("train", str(config.data), reader(config.data)))
-    if config.test_data is not None:
-        sources.append(("test", str(config.test_data), reader(config.test_data)))
+    for split, file in zip(splits, (config.data, config.test_data), strict=True):
+        if file is not None:
+            sources.append((split, str(file), reader(file)))
     for split, source, records in sources:
         records = list(bounded(records, source))
         if not records:
@@ -127,12 +124,8 @@ def read_json(file: Path) -> Any:
     Raises:
         DataError: If it is missing, unreadable, or not JSON.
     """
-    try:
+    with _reading(file):
         text = read_whole(file, largest=LARGEST_JSON)
-    except FileNotFoundError:
-        raise _missing(file) from None
-    except OSError as error:
-        raise DataError(f"{file} cannot be read as UTF-8 text: {error}.") from None
     return _parse(
         text, str(file), behind="the file must be one JSON value; questions as JSON lines are for --task table"
     )
@@ -277,9 +270,15 @@ def _parse(text: str, where: str, *, behind: str = "Extra data") -> Any:
 
 def _lines(file: Path) -> Iterator[str]:
     """Read lines with their ends, which may be those of any system."""
-    try:
+    with _reading(file):
         for line in read_lines(file):
             yield from filter(None, _BEHIND_RETURN.split(line))
+
+
+@contextmanager
+def _reading(file: Path) -> Iterator[None]:
+    try:
+        yield
     except FileNotFoundError:
         raise _missing(file) from None
     except OSError as error:

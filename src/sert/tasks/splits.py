@@ -28,7 +28,7 @@ class Splits(NamedTuple):
     near_duplicates: list[NearDuplicate]
 
 
-def make_splits(name: str, config: TaskConfig, questions: Iterable[Question]) -> Splits:
+def make_splits(name: str, config: TaskConfig, questions: Sequence[Question]) -> Splits:
     """Draw the splits that are not given, and keep out of train what the others hold.
 
     Whether a question is drawn depends on the words of its stem alone, so questions with the same stem stay together.
@@ -38,7 +38,7 @@ def make_splits(name: str, config: TaskConfig, questions: Iterable[Question]) ->
     Raises:
         DataError: If the train split is empty, or one that was to be drawn.
     """
-    given = list(questions)
+    given = questions
     if config.test_share is not None:
         given = [_drawn(each, "test", config.test_share) for each in given]
     splits = _without_tested(_of(given, "train"), _of(given, "test"), config.near_duplicates)
