@@ -128,19 +128,18 @@ def load_grid(
     _check_base(base, "--set")
     paths = list(dict.fromkeys(students))
     named = dict(zip(_labels_of(paths, grid), (_student_of(path, grid) for path in paths), strict=True))
-    chosen = {
-        label: variant for label, variant in grid.variants.items() if groups is None or variant.group in set(groups)
-    }
-    unknown = set(groups or ()) - {variant.group for variant in grid.variants.values()}
-    if unknown:
-        known = ", ".join(dict.fromkeys(variant.group for variant in grid.variants.values())) or "none"
-        raise ConfigError(f"{source} has no variants of the group {sorted(unknown)[0]!r}; its groups: {known}.")
+    known = dict.fromkeys(variant.group for variant in grid.variants.values())
+    wanted = set(known if groups is None else groups)
+    if unknown := sorted(wanted - known.keys()):
+        raise ConfigError(
+            f"{source} has no variants of the group {unknown[0]!r}; its groups: {', '.join(known) or 'none'}."
+        )
     reduced = grid.model_copy(
         update={
             "base": with_limit(base, limit),
             "students": named or grid.students,
             "seeds": _first_seeds(grid, seeds, source),
-            "variants": chosen,
+            "variants": {label: variant for label, variant in grid.variants.items() if variant.group in wanted},
         }
     )
     list(arms_of(reduced))  # so that a wrong setting is named here
