@@ -18,7 +18,7 @@ from sert.cli import cli
 from sert.cli.options import setting
 from sert.errors import DataError
 from sert.runs.estimate import Estimate
-from sert.runs.folder import PlannedStage
+from sert.runs.plan import PlannedStage
 
 ENVIRONMENT = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "COLUMNS": "100"}
 
@@ -233,7 +233,7 @@ def test_a_grid_guesses_in_fitting_units(
 ) -> None:
     planned = [PlannedStage("lab mine", "1 path", False, "lab-mine-0", [])]
     monkeypatch.setattr(
-        "sert.runs.reproduce.plan_grid", lambda grid, *, out, reporter: (planned, Estimate(1, 5, 0, seconds, kept))
+        "sert.runs.run.plan", lambda grid, *, out, reporter: (planned, Estimate(1, 5, 0, seconds, kept))
     )
     cli(["reproduce", "lab", "--workers", "2", "--dry-run"], standalone_mode=False)
     out = capsys.readouterr().out

@@ -128,7 +128,7 @@ def test_a_tasks_name_is_refused_or_begins_one_folder(place: Place, tmp_path: Pa
         taken.add(name)
         config = config.model_copy(update={"methods": ("zero_shot", "sert"), "student": config.student})
         config = config.model_copy(update={"student": config.student.model_copy(update={"path": "lab"})})
-        planned = {stage.folder for stage in plan(config, out=place.cwd / "run")}
+        planned = {stage.folder for stage in plan(config, out=place.cwd / "run").stages}
         assert all("/" not in folder and folder.startswith(f"{name}-") for folder in planned)
         assert not planned & folders
         folders |= planned

@@ -15,7 +15,8 @@ from sert.config.tree import StudentConfig, TrainingConfig
 from sert.records import Example, Question, Rationale
 from sert.report.examples import ReportData, ShownPath, ShownPrediction
 from sert.report.page import write_report
-from sert.runs.run import RunResult, run
+from sert.runs.folder import RunResult
+from sert.runs.run import run
 from sert.store.tables import read_table
 from sert.student.training.model_card import write_model_card
 from sert.terminal.progress import Terminal

@@ -24,8 +24,9 @@ if TYPE_CHECKING:
     from sert.paths.mining import mine
     from sert.runs.run import report_run, run
     from sert.store.artifacts import Artifact, open_artifact
+    from sert.student.source import trained_student
     from sert.student.training.examples import read_examples
-    from sert.student.training.stage import train, trained_student
+    from sert.student.training.stage import train
     from sert.tasks.load import load_task
     from sert.teacher.rationales import teach
 
@@ -52,7 +53,7 @@ _HOMES = {
     "run": "sert.runs.run",
     "teach": "sert.teacher.rationales",
     "train": "sert.student.training.stage",
-    "trained_student": "sert.student.training.stage",
+    "trained_student": "sert.student.source",
 }
 
 __all__ = [

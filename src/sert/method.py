@@ -1,191 +1,130 @@
-"""The method as a graph of stages. A reader who opens one file opens this one.
+"""The method as a graph of stages, top to bottom as the paper tells it: who opens one file opens this one.
 
-    questions --> mine --> filter --> train (sert) ----+--> train (sert+rd)
-        |          ^                        |          |
-        |          +---- further rounds ----+          |
-        +--> teach (rationales) --> train (rd) <-------+ same rationales
-        +--> labels --> train (finetune)
-    each student --> evaluate on the test questions --> judge (where one is named) --> report
-
-`sert.task_stages` says of each stage what it depends on and how it is made.
+questions --> mine --> filter --> train (sert) ----+--> train (sert+rd)
+    |          ^                        |          |
+    |          +---- further rounds ----+          |
+    +--> teach (rationales) --> train (rd) <-------+ same rationales
+    +--> labels --> train (finetune)
+each student --> evaluate on the test questions --> judge (where one is named) --> report
 """
 
-from collections.abc import Callable, Sequence
-from functools import partial
+from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 from sert.config.tree import Config, Method
-from sert.records import Example
-from sert.runs.checks import check_endpoints, check_task, methods_of
-from sert.store.stage import Stage
-from sert.task_stages import TaskStages, examples_in
-from sert.tasks.load import TaskData, load_task
-from sert.teacher.sources import check_recorded
-from sert.terminal.progress import Reporter
+from sert.evaluation.prediction import EvaluateJob, with_prompt
+from sert.judge.stage import JudgeJob
+from sert.paths.filtering import FilterJob
+from sert.paths.mining import MineJob
+from sert.store.stage import Job, Stage, calls_folder
+from sert.student.source import StudentSource
+from sert.student.training.examples import ExampleSource, LabelExamples, StageExamples
+from sert.student.training.stage import TrainJob, training_cost
+from sert.tasks.load import Questions, TaskData
+from sert.tasks.prompts import teacher_prompt
+from sert.teacher.rationales import TeachJob
 
 
-class Snapshot(NamedTuple):
-    """The stages that test one snapshot of a trained student; `number` counts from 1, the last one is the student."""
-
-    number: int
-    dev: Stage | None
-    test: Stage
-
-
-class TaskMethod(TaskStages):
-    """The stages of one task.
+@dataclass(frozen=True)
+class TaskGraph:
+    """The stages of one task, each behind those that it needs; what is not asked for is not there.
 
     Attributes:
-        mined, filtered: The first round's.
-        last_round: Mining and filter that SERT was trained on last, where there are several rounds.
-        trained: Method -> its training, for `sert` the last round's.
-        evaluated: Method -> the evaluation of its last snapshot on the test questions.
-        snapshots: Method -> the evaluations of all its snapshots, where more than one is kept.
-        probes: Decoding -> a few paths of every test question.
-        scored: Decoding -> all paths of the first test questions, to be scored one by one.
-        judged, judged_paths: A judge's scores of the outputs, and of the paths in `scored`.
+        rounds: Mining and filter of each round; SERT is trained on the last one.
+        taught, trained: The rationales of the train questions; method -> its training.
+        evaluated: Method -> the evaluation of its last state on the test questions.
+        snapshots: Method -> those of each snapshot on the dev questions (None without any) and on the test questions.
+        probes, scored: Decoding -> a few paths of every test question, and all paths of the first ones, to be scored.
+        judged: `judge`, a judge's scores of the outputs, and `judge-paths`, those of the paths in `scored`.
     """
 
-    def __init__(
-        self, task: str, config: Config, *, data: TaskData, out: Path, reporter: Reporter, prefix: str = ""
-    ) -> None:
-        super().__init__(task, config, data=data, out=out, reporter=reporter, prefix=prefix)
-        methods, evaluation = methods_of(self.task, self.config), self.config.evaluation
-        self.mined: Stage | None = None
-        self.filtered: Stage | None = None
-        self.last_round: tuple[Stage, Stage] | None = None
-        self.taught: Stage | None = None
-        self.judged: Stage | None = None
-        self.judged_paths: Stage | None = None
-        self.probes: dict[str, Stage] = {}
-        self.scored: dict[str, Stage] = {}
-        self.trained: dict[Method, Stage] = {}
-        self.evaluated: dict[Method, Stage] = {}
-        self.snapshots: dict[Method, list[Snapshot]] = {}
-        if "sert" in methods or "sert+rd" in methods:
-            self._self_train()
-            if evaluation.probe_samples:
-                self.probes = {"raw sampling": self.probe("raw"), "branching": self.probe("branching")}
-        if "zero_shot" in methods:
-            self.evaluated["zero_shot"] = self.evaluate("zero_shot", None)
-        if "finetune" in methods:
-            self._train_and_test("finetune", self.label_examples, inputs={"train questions": self._questions_key})
-        if "sert" in methods:
-            self._test("sert")
-        if "rd" in methods or "sert+rd" in methods:
-            self.taught = self.teach()
-            examples = partial(self.rationale_examples, self.taught)
-            for method, start in (("rd", None), ("sert+rd", self.trained.get("sert"))):
-                if method in methods:
-                    self._train_and_test(method, examples, inputs={"teach": self.taught.key}, start=start)
-        if self.config.judge.endpoint is not None:
-            self.judged = self.judge(self.evaluated)
-            self.judged_paths = self.judge_paths(self.scored) if self.scored else None
-
-    def _self_train(self) -> None:
-        """Mine, filter and train, as many rounds as are asked for."""
-        before: Stage | None = None
-        for number in range(1, self.config.rounds + 1):
-            ending = f"-{number}" if number > 1 else ""
-            mined = self.mine(f"mine{ending}", before)
-            filtered = self.filter(f"filter{ending}", mined)
-            if before is None:
-                self.mined, self.filtered = mined, filtered
-            else:
-                self.last_round = mined, filtered
-            before = self.train(
-                "sert", f"train-sert{ending}", partial(examples_in, filtered), inputs={"filter": filtered.key}
-            )
-        if before is not None:
-            self.trained["sert"] = before
-        if self.config.evaluation.scored_questions:
-            self.scored = {
-                "branching": self.score("branching"),
-                "raw sampling": self.score("raw"),
-                "raw sampling, SERT student": self.score("raw-sert", self.trained["sert"]),
-            }
-
-    def _train_and_test(
-        self,
-        method: Method,
-        examples: Callable[[], list[Example]],
-        *,
-        inputs: dict[str, str],
-        start: Stage | None = None,
-    ) -> None:
-        self.trained[method] = self.train(method, f"train-{method}", examples, inputs=inputs, start=start)
-        self._test(method)
-
-    def _test(self, method: Method) -> None:
-        """Evaluate a trained student, and its snapshots where there are some."""
-        trained, last = self.trained[method], self.config.training.snapshots
-        self.evaluated[method] = self.evaluate(method, trained)
-        if last > 1:
-            self.snapshots[method] = [
-                Snapshot(
-                    number,
-                    self.evaluate(method, trained, snapshot=number, split="dev") if self.dev_questions else None,
-                    self.evaluate(method, trained, snapshot=number) if number < last else self.evaluated[method],
-                )
-                for number in range(1, last + 1)
-            ]
-
-    def check_rationales(self) -> None:
-        """Check that a file of rationales that is still to be read answers some of the train questions.
-
-        Raises:
-            TeacherError: If it cannot be read, or answers none.
-        """
-        file, to_do = self.settings.rationales, self.taught is not None and not self.taught.finished
-        if to_do and file is not None and self.config.teacher.kind == "recorded":
-            check_recorded(file, self.train_questions, self.data.held_out)
+    task: str
+    config: Config
+    data: TaskData
+    stages: list[Stage]
+    rounds: list[tuple[Stage, Stage]]
+    taught: Stage | None
+    trained: dict[Method, Stage]
+    evaluated: dict[Method, Stage]
+    snapshots: dict[Method, list[tuple[Stage | None, Stage]]]
+    probes: dict[str, Stage]
+    scored: dict[str, Stage]
+    judged: dict[str, Stage]
 
 
-def build_method(
-    config: Config, *, out: Path, reporter: Reporter, prefix: str = "", loaded: dict[str, TaskData] | None = None
-) -> list[TaskMethod]:
-    """Load and check every question set and build the graph of every task. Nothing is written.
+def build_graph(task: str, config: Config, data: TaskData, *, out: Path, prefix: str = "") -> TaskGraph:
+    """Lay out the stages of one task in a run's folder; their names begin with `prefix`. Nothing is made."""
+    methods, prompts, recorded = config.methods_of(task), config.tasks[task].prompts, config.tasks[task].rationales
+    train, dev, test, paths = data.split("train"), data.split("dev"), data.split("test"), config.mining.paths_a_question
+    mining, training, execution, seed = config.mining, config.training, config.execution, config.seed
+    student, stages, trained = StudentSource(config.student), list[Stage](), dict[Method, Stage]()
 
-    Args:
-        config: What to run.
-        out: The run's folder.
-        reporter: Where progress goes.
-        prefix: What the names of the stages begin with.
-        loaded: Question sets that were loaded before; those of this call are added.
+    def add(job: Job) -> Stage:
+        stages.append(Stage.of(job, task=task, out=out, prefix=prefix))
+        return stages[-1]
 
-    Raises:
-        SertError: If a question set, a student or a file of rationales cannot be used.
-    """
-    loaded, data, new = {} if loaded is None else loaded, {}, set[str]()
-    for task, settings in config.tasks.items():
-        key = f"{task} {settings.model_dump_json()}"
-        if key not in loaded:
-            loaded[key] = load_task(task, settings)
-            new.add(task)
-            for slip in loaded[key].slips:
-                reporter.say(f"Warning: {task}: {slip}")
-        data[task] = loaded[key]
-        check_task(task, data[task], config)
-    tasks = [
-        TaskMethod(task, config, data=data[task], out=out, reporter=reporter, prefix=prefix) for task in config.tasks
-    ]
-    for each in tasks:
-        if each.task in new:
-            each.check_rationales()
-    return tasks
+    def after(method: Method, snapshot: int | None = None) -> StudentSource:
+        return student.after(trained[method].result, snapshot) if method in trained else student
 
+    def learn(step: str, examples: ExampleSource, start: StudentSource = student) -> Stage:
+        cost = training_cost(training, train, completion_tokens=mining.max_new_tokens // 2)
+        return add(TrainJob(examples, start, training, execution, seed, f"train-{step}", cost))
 
-def check_calls(config: Config, tasks: Sequence[TaskMethod]) -> None:
-    """Check the endpoints that unfinished stages will call, without calling them.
+    def draw(step: str, questions: Questions, asked: StudentSource, **shape: int) -> Stage:
+        return add(MineJob(questions, asked, mining.shaped(**shape), execution=execution, seed=seed, step=step))
 
-    Raises:
-        ConfigError: If it is not said who pays, or an address or a key cannot be used.
-    """
-    check_endpoints(
-        config,
-        teaches=any(task.taught is not None and not task.taught.finished for task in tasks),
-        judges=any(
-            stage is not None and not stage.finished for task in tasks for stage in (task.judged, task.judged_paths)
-        ),
-    )
+    def evaluate(method: Method, questions: Questions, number: int, count: int) -> Stage:
+        which = f"-{number}-of-{count}" if number < count or questions is dev else ""
+        step = f"evaluate-{method}{which}{'-dev' if questions is dev else ''}"
+        asked = after(method, number if number < count else None)
+        if method in ("rd", "sert+rd"):  # what learned from the teacher is asked as the teacher was
+            questions = with_prompt(questions, tuple(teacher_prompt(each, prompts) for each in questions))
+        return add(EvaluateJob(questions, asked, config.evaluation, config.rules, mining, execution, seed, step))
+
+    # Mine, filter and self-train; a further round mines the student before and trains the first one anew.
+    rounds: list[tuple[Stage, Stage]] = []
+    for number in range(1, 1 + config.rounds if {"sert", "sert+rd"} & {*methods} else 1):
+        ending, asked, shape = f"-{number}" if number > 1 else "", after("sert"), config.mining_to_select
+        mined = add(MineJob(train, asked, shape, config.rules, prompts, execution, seed, f"mine{ending}"))
+        filtered = add(FilterJob(mined.result, config.rules, config.selection, seed, f"filter{ending}"))
+        trained["sert"] = learn(f"sert{ending}", StageExamples(filtered.result, prompts))
+        rounds.append((mined, filtered))
+
+    # Sample the test questions: does branching find more than raw sampling, and what did self-training change?
+    probes, scored, few = dict[str, Stage](), dict[str, Stage](), test[: config.evaluation.scored_questions]
+    if rounds and few:
+        scored["branching"] = draw("score-branching", few, student)
+        scored["raw sampling"] = draw("score-raw", few, student, branches=0, samples=paths)
+        scored["raw sampling, SERT student"] = draw("score-raw-sert", few, after("sert"), branches=0, samples=paths)
+    if rounds and (samples := config.evaluation.probe_samples):
+        probes["raw sampling"] = draw("probe-raw", test, student, branches=0, samples=samples)
+        probes["branching"] = draw("probe-branching", test, student, branches=samples, samples=1)
+
+    # Train on labels alone, and on a teacher's rationales: the first student and the activated one.
+    if "finetune" in methods:
+        trained["finetune"] = learn("finetune", LabelExamples(train, prompts))
+    taught, calls = None, calls_folder(out, "teacher") if config.teacher.endpoint else None
+    for distilled in [each for each in methods if each in ("rd", "sert+rd")]:
+        taught = taught or add(TeachJob(train, data.held_out, config.teacher, prompts, recorded, calls, seed=seed))
+        rationales = StageExamples(taught.result, prompts, config.teacher.num_rationales, seed)
+        trained[distilled] = learn(distilled, rationales, after("sert") if distilled == "sert+rd" else student)
+
+    # Test every student, and each snapshot of its training on the dev questions too.
+    evaluated, snapshots = dict[Method, Stage](), dict[Method, list[tuple[Stage | None, Stage]]]()
+    for method in methods:
+        count = training.snapshots if method in trained else 1
+        tested = [evaluate(method, test, number, count) for number in range(1, count + 1)]
+        evaluated[method] = tested[-1]
+        if count > 1:
+            chosen = [evaluate(method, dev, number, count) if dev else None for number in range(1, count + 1)]
+            snapshots[method] = list(zip(chosen, tested, strict=True))
+
+    # Let a judge read the outputs and the sampled paths.
+    judged, limit = dict[str, Stage](), config.judge.limit
+    texts = ("judge", evaluated, limit, len(test[: limit or None])), ("judge-paths", scored, 0, len(few) * paths)
+    for step, sources, most, each in texts if config.judge.endpoint else ():
+        if sources:
+            results = tuple((str(source), stage.result) for source, stage in sources.items())
+            settings, calls = config.judge.model_copy(update={"limit": most}), calls_folder(out, "judge")
+            judged[step] = add(JudgeJob(results, settings, calls, each, seed=seed, step=step))
+    return TaskGraph(task, config, data, stages, rounds, taught, trained, evaluated, snapshots, probes, scored, judged)

@@ -11,7 +11,8 @@ from sert.store.artifacts import Artifact
 from sert.store.tables import read_table
 from sert.student.decoding.earlier_harness import generate_padded
 from sert.student.load import Student
-from sert.student.training.stage import train, trained_student
+from sert.student.source import trained_student
+from sert.student.training.stage import train
 from sert.tasks.answers import extract_loose
 from sert.tasks.load import load_task
 

@@ -5,18 +5,19 @@ from pathlib import Path
 import pytest
 from safetensors import safe_open
 
-from sert.config.tree import StudentConfig
+from sert.config.tree import StudentConfig, TrainingConfig
 from sert.runs import estimate as estimates
 from sert.runs.estimate import count_weights, estimate
 from sert.store.stage import Cost, Stage
 from sert.student.load import LAB_STUDENT
+from sert.student.source import StudentSource
+from sert.student.training.examples import GivenExamples
+from sert.student.training.stage import TrainJob
 
 
 def stage(name: str, cost: Cost) -> tuple[Stage, StudentConfig]:
-    def never() -> None:
-        raise AssertionError("nothing is made for a guess")
-
-    return Stage(name, name, Path("nowhere") / f"{name}-0", "", {}, {}, never, cost), StudentConfig(path="gpt2")  # type: ignore[arg-type]
+    job = TrainJob(GivenExamples(()), StudentSource(StudentConfig()), TrainingConfig(), step=name, cost=cost)
+    return Stage.of(job, task="task", out=Path("nowhere")), StudentConfig(path="gpt2")
 
 
 def test_weights_are_counted_by_the_files_headers() -> None:

@@ -14,9 +14,10 @@ from sert.errors import ConfigError, DataError
 from sert.lab.verifier import verify as verify_path
 from sert.lab.world import lab_world
 from sert.records import Example, Judgement, Prediction, Verdict
+from sert.runs.build import build_arms, distinct_stages
 from sert.runs.folder import RunResult
-from sert.runs.reproduce import build_grid, distinct_stages, plan_grid, report_any, reproduce
-from sert.runs.run import run
+from sert.runs.request import Request
+from sert.runs.run import plan, report_run, reproduce, run
 from sert.runs.verify import find_removable, verify
 from sert.stats.seeds import paired_over_seeds
 from sert.store.tables import read_table
@@ -107,9 +108,12 @@ def test_shared_stages_are_made_once(grid: Grid, finished: RunResult) -> None:
 
 
 def test_stages_come_after_what_they_need(grid: Grid, finished: RunResult) -> None:
-    stages = distinct_stages(build_grid(grid, out=finished.folder, reporter=Silent()))
-    place = {stage.key: number for number, stage in enumerate(stages)}
-    assert all(place[key] < place[stage.key] for stage in stages for key in stage.inputs.values() if key in place)
+    stages = distinct_stages(build_arms(Request.of(grid).arms, out=finished.folder, reporter=Silent()))
+    place = {stage.folder: number for number, stage in enumerate(stages)}
+    assert all(place[need.folder] < place[stage.folder] for stage in stages for need in stage.needs)
+    keys = {stage.result.key for stage in stages}
+    for stage in stages:  # what it reads is what its result depends on
+        assert {need.key for need in stage.needs} == keys & set(stage.job.inputs().values())
 
 
 def test_the_same_grid_skips_every_stage_and_two_workers_find_the_same(
@@ -125,7 +129,7 @@ def test_the_same_grid_skips_every_stage_and_two_workers_find_the_same(
 def test_rows_and_comparisons_are_those_of_the_kept_predictions(grid: Grid, finished: RunResult) -> None:
     (row,) = [each for each in finished.metrics["comparisons"] if each["a"] == "sert" and each["b"] == "finetune"]
     right: dict[str, list[list[bool]]] = {"sert": [], "finetune": []}
-    for arm, (task,) in build_grid(grid, out=finished.folder, reporter=Silent())[:2]:
+    for arm, (task,) in build_arms(Request.of(grid).arms, out=finished.folder, reporter=Silent())[:2]:
         assert arm.variant == "main"
         for method, of_seeds in right.items():
             chosen = [
@@ -134,8 +138,10 @@ def test_rows_and_comparisons_are_those_of_the_kept_predictions(grid: Grid, fini
                 if (each["seed"], each["method"], each["variant"], each["primary"]) == (arm.seed, method, "main", True)
             ]
             assert [each["epoch_choice"] for each in chosen] == ["dev"]
-            (snapshot,) = [s for s in task.snapshots[method] if 2 * s.number == chosen[0]["step"]]
-            predictions = read_table(snapshot.test.result().file("predictions.parquet"), Prediction)
+            ((_, tested),) = [
+                each for number, each in enumerate(task.snapshots[method], 1) if 2 * number == chosen[0]["step"]
+            ]
+            predictions = read_table(tested.result.open().file("predictions.parquet"), Prediction)
             assert sum(each.correct_loose for each in predictions) == chosen[0]["correct"]
             of_seeds.append([each.correct_loose for each in predictions])
     expected = paired_over_seeds(right["sert"], right["finetune"])
@@ -145,10 +151,14 @@ def test_rows_and_comparisons_are_those_of_the_kept_predictions(grid: Grid, fini
 
 def test_variants_differ_as_they_say(grid: Grid, finished: RunResult) -> None:
     arms = {
-        (arm.variant, arm.seed): tasks[0] for arm, tasks in build_grid(grid, out=finished.folder, reporter=Silent())
+        (arm.variant, arm.seed): tasks[0]
+        for arm, tasks in build_arms(Request.of(grid).arms, out=finished.folder, reporter=Silent())
     }
     questions = {
-        name: {each.question_id for each in read_table(task.trained[method].result().file("examples.parquet"), Example)}
+        name: {
+            each.question_id
+            for each in read_table(task.trained[method].result.open().file("examples.parquet"), Example)
+        }
         for name, task, method in (
             ("all", arms["main", 0], "rd"),
             ("four", arms["4 rationales", 0], "rd"),
@@ -158,13 +168,13 @@ def test_variants_differ_as_they_say(grid: Grid, finished: RunResult) -> None:
     }
     assert len(questions["four"]) == 4
     assert questions["four"] < questions["all"]
-    assert len(questions["unfiltered"]) == len(arms["main", 0].train_questions)
+    assert len(questions["unfiltered"]) == len(arms["main", 0].data.split("train"))
     second = arms["2 rounds", 0]
-    steps = [stage.step for stage in second.stages if stage.step.startswith(("mine", "filter", "train"))]
+    steps = [each.job.step for each in second.stages if each.job.step.startswith(("mine", "filter", "train"))]
     assert steps == ["mine", "filter", "train-sert", "mine-2", "filter-2", "train-sert-2"]
     first_student = second.stages[2]
-    assert second.stages[3].inputs["train-sert"] == first_student.key
-    assert "student" in second.stages[5].inputs  # trained from the first student again
+    assert second.stages[3].job.inputs()["train-sert"] == first_student.result.key
+    assert "student" in second.stages[5].job.inputs()  # trained from the first student again
 
 
 def test_every_exhibit_has_its_numbers(finished: RunResult) -> None:
@@ -197,8 +207,11 @@ def test_what_was_selected_is_told_of_the_last_round(grid: Grid, finished: RunRe
     paths = read_table(
         finished.folder / plan["lab, seed 0, 2 rounds: lab-yes-no mine-2"]["folder"] / "paths.parquet", records.Path
     )
-    methods = {arm.variant: tasks[0] for arm, tasks in build_grid(grid, out=finished.folder, reporter=Silent())}
-    questions = {question.question_id: question for question in methods["2 rounds"].train_questions}
+    methods = {
+        arm.variant: tasks[0]
+        for arm, tasks in build_arms(Request.of(grid).arms, out=finished.folder, reporter=Silent())
+    }
+    questions = {question.question_id: question for question in methods["2 rounds"].data.split("train")}
     true = [verify_path(lab_world(), questions[path.question_id], path.text).true for path in paths]
     assert row["mined_true_share"] == pytest.approx(sum(true) / len(true))
 
@@ -269,12 +282,12 @@ def len_of_train(metrics: dict[str, list[dict[str, int]]]) -> int:
 
 
 def test_a_dry_run_writes_nothing(grid: Grid, finished: RunResult, tmp_path: Path) -> None:
-    stages, guess = plan_grid(grid, out=tmp_path / "new")
+    stages, guess = plan(grid, out=tmp_path / "new")
     assert len(stages) == guess.stages == finished.stages_made
     assert guess.seconds is not None
     assert not any(stage.finished for stage in stages)
     assert list(tmp_path.iterdir()) == []
-    rest, nothing = plan_grid(grid, out=finished.folder)
+    rest, nothing = plan(grid, out=finished.folder)
     assert all(stage.finished for stage in rest)
     assert nothing == (0, 0, 0, 0.0, 0)
 
@@ -282,7 +295,7 @@ def test_a_dry_run_writes_nothing(grid: Grid, finished: RunResult, tmp_path: Pat
 def test_the_report_is_written_again_and_damage_is_found_and_mended(grid: Grid, tmp_path: Path) -> None:
     small = grid.model_copy(update={"seeds": (0,), "variants": {}})
     made = reproduce(small, out=tmp_path / "grid")
-    assert numbers(report_any(made.folder)) == numbers(made)
+    assert numbers(report_run(made.folder)) == numbers(made)
     assert [each for each in verify(made.folder) if each.damage] == []
     assert all(each.why.startswith("units of a finished stage") for each in find_removable(made.folder))
     plan = json.loads((made.folder / "plan.json").read_text())["stages"]

@@ -12,15 +12,17 @@ from sert.config.tree import Config
 from sert.errors import ConfigError, DataError, RunLockedError
 from sert.evaluation.grading import summarize
 from sert.lab import DEMO_CONFIG
-from sert.method import build_method
+from sert.method import TaskGraph
 from sert.records import Example, Prediction, Question
-from sert.runs.run import RunResult, plan, report_run, run
+from sert.runs.build import build_arms
+from sert.runs.folder import RunResult
+from sert.runs.request import Request
+from sert.runs.run import plan, report_run, run
 from sert.stats.holm import holm
 from sert.stats.shares import smallest_detectable_difference
 from sert.store.lock import run_lock
 from sert.store.tables import read_table, records_key
 from sert.student.load import student_key
-from sert.student.training.stage import trained_student
 from sert.terminal.progress import Silent
 
 SMALL = ("training.max_steps=2", "mining.max_new_tokens=32", "evaluation.probe_samples=2", "student.device=cpu")
@@ -79,31 +81,33 @@ def test_numbers_equal_those_of_the_kept_predictions(finished: RunResult) -> Non
 
 
 def test_no_test_question_is_trained_on(finished: RunResult) -> None:
-    for task in build_method(small(), out=finished.folder, reporter=Silent()):
-        tested = {question.question for question in task.test_questions}
-        train_ids = {question.question_id for question in task.train_questions}
+    for task in graphs_of(small(), finished.folder):
+        tested = {question.question for question in task.data.split("test")}
+        train_ids = {question.question_id for question in task.data.split("train")}
         assert tested
         for stage in task.trained.values():
-            examples = read_table(stage.result().file("examples.parquet"), Example)
+            examples = read_table(stage.result.open().file("examples.parquet"), Example)
             assert {example.question_id for example in examples} <= train_ids
             assert not any(question in example.prompt for example in examples for question in tested)
 
 
 def test_no_dev_question_is_mined_taught_or_trained_on(tmp_path: Path) -> None:
     shares = ("tasks.lab-yes-no.dev_share=0.4", "tasks.lab-choice.dev_share=0.4")
-    for task in build_method(small(*shares), out=tmp_path / "none", reporter=Silent()):
+    for task in graphs_of(small(*shares), tmp_path / "none"):
         dev = task.data.split("dev")
         assert len(dev) == 6
-        assert not set(dev) & {*task.train_questions, *task.test_questions}
-        key = records_key(task.train_questions)
-        with_questions = {stage.name.split()[1]: stage.inputs.get("train questions") for stage in task.stages}
+        assert not set(dev) & {*task.data.split("train"), *task.data.split("test")}
+        key = records_key(task.data.split("train"))
+        with_questions = {stage.name.split()[1]: stage.job.inputs().get("train questions") for stage in task.stages}
         fed = {stage for stage, given in with_questions.items() if given == key}
         assert fed == {"mine", "teach", "train-finetune"}  # all else is made from what these leave
         assert set(with_questions.values()) == {key, None}
         assert task.taught is not None
-        asked = {example.question_id for example in read_table(task.taught.result().file("examples.parquet"), Example)}
-        assert asked == {question.question_id for question in task.train_questions}
-        assert task.data.held_out == (*dev, *task.test_questions)
+        asked = {
+            example.question_id for example in read_table(task.taught.make(Silent()).file("examples.parquet"), Example)
+        }
+        assert asked == {question.question_id for question in task.data.split("train")}
+        assert task.data.held_out == (*dev, *task.data.split("test"))
 
 
 def test_near_duplicates_are_left_out_and_named(tmp_path: Path) -> None:
@@ -137,6 +141,12 @@ def test_answers_that_are_likely_slips_are_told_before_the_run_and_in_its_report
     assert f"Warning: {result.metrics['warnings'][0]}" == warning
 
 
+def graphs_of(config: Config, out: Path) -> list[TaskGraph]:
+    """Build what a run of the configuration would make."""
+    ((_, graphs),) = build_arms(Request.of(config).arms, out=out, reporter=Silent())
+    return list(graphs)
+
+
 class Said(Silent):
     """Keeps what is said."""
 
@@ -148,10 +158,10 @@ class Said(Silent):
 
 
 def test_sert_rd_starts_from_sert(finished: RunResult) -> None:
-    for task in build_method(small(), out=finished.folder, reporter=Silent()):
-        sert, both = task.trained["sert"].result(), task.trained["sert+rd"].result()
-        start = trained_student(sert, like=small().student)
-        assert both.manifest["inputs"]["student"] == student_key(start) != sert.manifest["inputs"]["student"]
+    for task in graphs_of(small(), finished.folder):
+        sert, both = (task.trained[method].result.open() for method in ("sert", "sert+rd"))
+        assert both.manifest["inputs"]["train-sert"] == sert.key
+        assert sert.manifest["inputs"]["student"] == student_key(small().student)
 
 
 def test_a_run_tests_by_votes_or_in_the_compat_harness_and_says_so(finished: RunResult) -> None:
@@ -175,8 +185,8 @@ def test_the_same_command_skips_every_stage(finished: RunResult) -> None:
 
 def test_settings_of_other_ways_of_testing_leave_greedy_stages_alone(finished: RunResult) -> None:
     def evaluation(*overrides: str) -> dict[str, Any]:
-        task = build_method(small("methods=['zero_shot']", *overrides), out=finished.folder, reporter=Silent())[0]
-        return dict(task.evaluated["zero_shot"].settings["evaluation"])
+        task = graphs_of(small("methods=['zero_shot']", *overrides), finished.folder)[0]
+        return dict(task.evaluated["zero_shot"].job.settings()["evaluation"])
 
     greedy = {
         "max_new_tokens": 80,
@@ -200,7 +210,7 @@ def test_votes_in_the_compat_harness_are_refused_before_anything_is_made(finishe
 
 def test_a_changed_setting_makes_only_what_depends_on_it(finished: RunResult) -> None:
     def planned(*overrides: str) -> set[str]:
-        return {stage.stage for stage in plan(small(*overrides), out=finished.folder) if not stage.finished}
+        return {stage.stage for stage in plan(small(*overrides), out=finished.folder).stages if not stage.finished}
 
     assert planned() == set()
     assert planned("evaluation.max_new_tokens=81") == {
@@ -216,7 +226,7 @@ def test_a_changed_setting_makes_only_what_depends_on_it(finished: RunResult) ->
 
 
 def test_a_dry_run_writes_nothing(tmp_path: Path) -> None:
-    stages = plan(small(), out=tmp_path / "new")
+    stages = plan(small(), out=tmp_path / "new").stages
     assert not any(stage.finished for stage in stages)
     assert list(tmp_path.iterdir()) == []
 
@@ -266,7 +276,7 @@ def test_a_run_asks_an_endpoint_once_whatever_its_pace_and_cap(tmp_path: Path) -
             "training.max_steps=1",
         ]
         capped = ["teacher.calls.max_cost=1", "teacher.calls.price=[0.15, 0.60]"]
-        planned = plan(small(*asked, *capped), out=tmp_path / "run")
+        planned = plan(small(*asked, *capped), out=tmp_path / "run").stages
         work = [stage.work for stage in planned if "teach" in stage.stage]
         assert work[0].startswith("6 rationales, 0 answered")
         for refused in (plan, run):

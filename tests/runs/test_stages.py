@@ -12,9 +12,10 @@ from sert.config.load import load_config
 from sert.config.tree import Config
 from sert.errors import DataError
 from sert.lab import DEMO_CONFIG
-from sert.runs.run import RunResult, plan, run
+from sert.runs.folder import RunResult
+from sert.runs.plan import read_plan
+from sert.runs.run import plan, run
 from sert.store.artifacts import MANIFEST, open_artifact
-from sert.store.stage import read_plan
 from sert.terminal.progress import Silent
 
 SMALL = (
@@ -44,7 +45,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> RunResult:
 
 
 def because(finished: RunResult, *overrides: str) -> dict[str, list[str]]:
-    planned = plan(small(*overrides), out=finished.folder)
+    planned = plan(small(*overrides), out=finished.folder).stages
     return {stage.stage: stage.because for stage in planned if stage.because}
 
 
@@ -70,7 +71,7 @@ def test_a_changed_setting_is_named_with_its_values_and_what_follows_from_it(fin
 
 def test_changed_questions_are_named(finished: RunResult) -> None:
     fewer = load_config(DEMO_CONFIG, overrides=SMALL, limit=2)
-    stages = {stage.stage: stage.because for stage in plan(fewer, out=finished.folder)}
+    stages = {stage.stage: stage.because for stage in plan(fewer, out=finished.folder).stages}
     assert stages["lab-choice mine"] == ["train questions changed"]
     assert stages["lab-choice evaluate-sert"] == ["test questions changed", "train-sert changed"]
 

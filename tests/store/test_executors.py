@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from sert.config.tree import ExecutionConfig
 from sert.errors import StudentError, WorkerError
 from sert.store.executors import Executor, LocalProcesses, ThisProcess, make_executor
 from sert.store.units import Unit, UnitStore
@@ -100,8 +101,8 @@ def test_workers_end_when_the_work_is_stopped(tmp_path: Path) -> None:
 
 
 def test_one_worker_needs_no_other_process() -> None:
-    assert isinstance(make_executor(1), ThisProcess)
-    assert isinstance(make_executor(2), LocalProcesses)
+    assert isinstance(make_executor(ExecutionConfig(workers=1)), ThisProcess)
+    assert isinstance(make_executor(ExecutionConfig(workers=2)), LocalProcesses)
 
 
 def test_workers_end_with_their_parent_however_it_ends(tmp_path: Path) -> None:

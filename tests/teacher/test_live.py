@@ -20,7 +20,7 @@ from sert.store.artifacts import Artifact
 from sert.store.tables import read_table
 from sert.tasks.load import load_task
 from sert.teacher.live import own_answer
-from sert.teacher.rationales import describe_teaching, teach
+from sert.teacher.rationales import TeachJob, teach
 from teacher.taught_process import Nursery
 
 QUESTIONS = load_task("lab", TaskConfig(kind="lab_yes_no", limit=12)).split("train")
@@ -144,14 +144,13 @@ def test_a_plan_opens_no_connection_and_knows_what_is_answered(tmp_path: Path) -
     paid = CallsConfig(price=(Decimal(1), Decimal(2)), max_cost=Decimal(1))  # type: ignore[arg-type]
     nobody = EndpointConfig(url="http://127.0.0.1:9/v1", model="m")
     teacher = TeacherConfig(kind="endpoint", endpoint=nobody, calls=paid)
-    plan = describe_teaching(QUESTIONS, teacher=teacher, calls=tmp_path / "none", prompts=PromptTemplates())
+    plan = TeachJob(tuple(QUESTIONS), (), teacher, PromptTemplates(), calls=tmp_path / "none").work
     assert plan.startswith("12 rationales, 0 answered earlier; low / likely / most: $0.0")
     assert not (tmp_path / "none").exists()
     with FaultServer() as server:
         teach(QUESTIONS[:5], out=tmp_path / "t", teacher=teacher_of(server))
-        plan = describe_teaching(
-            QUESTIONS, teacher=teacher_of(server), calls=tmp_path / "t.calls", prompts=PromptTemplates()
-        )
+        asked = TeachJob(tuple(QUESTIONS), (), teacher_of(server), PromptTemplates(), calls=tmp_path / "t.calls")
+        plan = asked.work
     assert plan.startswith("12 rationales, 5 answered earlier")
 
 

@@ -13,7 +13,7 @@ from sert.analysis.showing import shown_paths, shown_predictions, untrained, war
 from sert.config.grid import MAIN, Arm
 from sert.config.tree import Method
 from sert.judge.scores import path_scores
-from sert.method import TaskMethod
+from sert.method import TaskGraph
 from sert.records import Judgement, Path, Prediction, Question, Verdict
 from sert.report.examples import ReportData, ShownPath, ShownPrediction
 from sert.store.stage import Stage
@@ -32,7 +32,7 @@ class ArmGraphs(NamedTuple):
     """One run of a grid, the only one or one of many: its configuration, and the graph of each of its tasks."""
 
     arm: Arm
-    tasks: Sequence[TaskMethod]
+    tasks: Sequence[TaskGraph]
 
 
 def collect_results(arms: Sequence[ArmGraphs], *, name: str, config_key: str, reporter: Reporter) -> ReportData:
@@ -85,27 +85,27 @@ def _of_many(arms: Sequence[ArmGraphs], about: dict[str, Any], reporter: Reporte
     return ReportData({**about, **summary.tables(), "warnings": list(warnings)}, paths, predictions)
 
 
-def read_results(method: TaskMethod) -> TaskResults:
+def read_results(method: TaskGraph) -> TaskResults:
     """Read what the stages of a task left. Every stage must be finished."""
-    training = {name: stage.result().counts for name, stage in method.trained.items()}
+    training = {name: stage.result.open().counts for name, stage in method.trained.items()}
     snapshots = {name: _snapshots_of(method, name) for name in method.snapshots}
-    verification = _lab_verification() if KINDS[method.settings.kind].is_lab else None
+    verification = _lab_verification() if KINDS[method.config.tasks[method.task].kind].is_lab else None
     choice = method.config.evaluation.epoch_choice
     chosen = {
         name: each.predictions for name in snapshots for each in choose_epochs(snapshots[name]) if each.choice == choice
     }
     return TaskResults(
         task=method.task,
-        train=method.train_questions,
-        dev=method.dev_questions,
-        test=method.test_questions,
+        train=method.data.split("train"),
+        dev=method.data.split("dev"),
+        test=method.data.split("test"),
         left_out=method.data.left_out,
         near_duplicates=method.data.near_duplicates,
         slips=method.data.slips,
-        paths=_paths_of(method.mined) if method.mined else (),
-        verdicts=_verdicts_of(method.filtered) if method.filtered else [],
+        paths=_paths_of(method.rounds[0][0]) if method.rounds else (),
+        verdicts=_verdicts_of(method.rounds[0][1]) if method.rounds else [],
         last_round=_last_round_of(method),
-        rationales=int(method.taught.result().counts["rationales"]) if method.taught else None,
+        rationales=int(method.taught.result.open().counts["rationales"]) if method.taught else None,
         predictions={
             name: chosen[name] if name in chosen else _predictions_of(stage) for name, stage in method.evaluated.items()
         },
@@ -116,43 +116,45 @@ def read_results(method: TaskMethod) -> TaskResults:
         training=training,
         probes={decoding: _paths_of(stage) for decoding, stage in method.probes.items()},
         scored={decoding: _paths_of(stage) for decoding, stage in method.scored.items()},
-        judged=method.judged.result().counts if method.judged else None,
-        judged_paths=path_scores(_judgements_of(method.judged_paths)) if method.judged_paths else None,
+        judged=method.judged["judge"].result.open().counts if "judge" in method.judged else None,
+        judged_paths=path_scores(_judgements_of(method.judged["judge-paths"]))
+        if "judge-paths" in method.judged
+        else None,
         verifier=(lambda question, text: verification(question, text).true) if verification else None,
         scorer=(lambda question, text: verification(question, text).score) if verification else None,
     )
 
 
-def _snapshots_of(method: TaskMethod, name: Method) -> list[SnapshotOutputs]:
+def _snapshots_of(method: TaskGraph, name: Method) -> list[SnapshotOutputs]:
     snapshots = method.snapshots[name]
-    steps = method.trained[name].result().counts.get("snapshot_steps", [0] * len(snapshots))
+    steps = method.trained[name].result.open().counts.get("snapshot_steps", [0] * len(snapshots))
     return [
-        SnapshotOutputs(step, _predictions_of(snapshot.dev) if snapshot.dev else None, _predictions_of(snapshot.test))
-        for step, snapshot in zip(steps, snapshots, strict=True)
+        SnapshotOutputs(step, _predictions_of(dev) if dev else None, _predictions_of(test))
+        for step, (dev, test) in zip(steps, snapshots, strict=True)
     ]
 
 
 def _paths_of(stage: Stage) -> StoredTable[Path]:
-    return StoredTable(stage.result().file("paths.parquet"), Path)
+    return StoredTable(stage.result.open().file("paths.parquet"), Path)
 
 
 def _verdicts_of(stage: Stage) -> list[Verdict]:
-    return read_table(stage.result().file("verdicts.parquet"), Verdict)
+    return read_table(stage.result.open().file("verdicts.parquet"), Verdict)
 
 
-def _last_round_of(method: TaskMethod) -> tuple[StoredTable[Path], list[Verdict]] | None:
-    if method.last_round is None:
+def _last_round_of(method: TaskGraph) -> tuple[StoredTable[Path], list[Verdict]] | None:
+    if len(method.rounds) < 2:
         return None
-    mined, filtered = method.last_round
+    mined, filtered = method.rounds[-1]
     return _paths_of(mined), _verdicts_of(filtered)
 
 
 def _predictions_of(stage: Stage) -> list[Prediction]:
-    return read_table(stage.result().file("predictions.parquet"), Prediction)
+    return read_table(stage.result.open().file("predictions.parquet"), Prediction)
 
 
 def _judgements_of(stage: Stage) -> StoredTable[Judgement]:
-    return StoredTable(stage.result().file("judgements.parquet"), Judgement)
+    return StoredTable(stage.result.open().file("judgements.parquet"), Judgement)
 
 
 def _lab_verification() -> "Callable[[Question, str], Verification]":

@@ -59,7 +59,7 @@ def reproduce(
     if dry_run:
         return _print_plan(loaded, folder, workers, as_json)
     from sert.report.texts import terminal_table
-    from sert.runs.reproduce import reproduce as run_grid
+    from sert.runs.run import reproduce as run_grid
 
     result = run_grid(loaded, out=folder, workers=workers, reporter=terminal())
     if as_json:
@@ -70,9 +70,9 @@ def reproduce(
 
 
 def _print_plan(grid: "Grid", folder: Path, workers: int, as_json: bool) -> None:
-    from sert.runs.reproduce import plan_grid
+    from sert.runs.run import plan
 
-    stages, guess = plan_grid(grid, out=folder, reporter=terminal())
+    stages, guess = plan(grid, out=folder, reporter=terminal())
     if as_json:
         return print_json({"stages": [stage._asdict() for stage in stages], "estimate": guess._asdict()})
     for stage in stages:

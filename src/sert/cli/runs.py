@@ -53,9 +53,9 @@ def report_command(folder: Path, as_json: bool) -> None:
     sert report runs/lab
     """
     from sert.report.texts import terminal_table
-    from sert.runs.reproduce import report_any
+    from sert.runs.run import report_run
 
-    result = report_any(folder)
+    result = report_run(folder)
     if as_json:
         return print_json(result.metrics)
     click.echo(terminal_table(result.metrics))
@@ -81,7 +81,7 @@ def _run(
     config = load_config(file, overrides=overrides, limit=limit)
     folder = out or Path("runs") / config.name
     if dry_run:
-        stages = plan(config, out=folder, reporter=terminal())
+        stages = plan(config, out=folder, reporter=terminal()).stages
         if as_json:
             return print_json([stage._asdict() for stage in stages])
         for stage in stages:

@@ -161,7 +161,7 @@ def evaluate_command(
         from sert.tasks.prompts import teacher_prompt
 
         templates = only_task(config).prompts
-        questions = with_prompt(questions, [teacher_prompt(question, templates) for question in questions])
+        questions = [*with_prompt(questions, [teacher_prompt(question, templates) for question in questions])]
     if dry_run:
         tokens = len(questions) * config.evaluation.votes * config.evaluation.max_new_tokens
         return print_plan(out, as_json, questions=len(questions), tokens_at_most=tokens)

@@ -71,6 +71,7 @@ class Arm(NamedTuple):
         student: Its label.
         variant: Name of a variant, `main` for what is not changed.
         group: The variant's group, None for main.
+        alone: Whether it is no part of a grid but a run of its own.
     """
 
     student: str
@@ -78,10 +79,13 @@ class Arm(NamedTuple):
     variant: str
     group: str | None
     config: Config
+    alone: bool = False
 
     @property
     def prefix(self) -> str:
         """What its stages are called by."""
+        if self.alone:
+            return ""
         return f"{self.student}, seed {self.seed}{'' if self.variant == MAIN else f', {self.variant}'}: "
 
 

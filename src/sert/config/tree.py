@@ -120,6 +120,15 @@ class MiningConfig(Section):
     max_lanes: PositiveInt = 400
     """Lanes that decode together. Bounds memory."""
 
+    @property
+    def paths_a_question(self) -> int:
+        """How many paths are sampled of each question."""
+        return (self.branches or 1) * self.samples
+
+    def shaped(self, **shape: int) -> "MiningConfig":
+        """Sample every path to its end, with other `branches` and `samples`."""
+        return self.model_copy(update={**shape, "keep_all": True})
+
 
 class RulesConfig(Section):
     """The filter. A rule is off with `false`, `min_tokens = 0`, `max_rep_2 = 1` or `min_perplexity = 0`."""
@@ -293,3 +302,14 @@ class Config(Section):
     judge: JudgeConfig = JudgeConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
     execution: ExecutionConfig = ExecutionConfig()
+
+    def methods_of(self, task: str) -> tuple[Method, ...]:
+        """List the methods that are for this task, in the order of the tables."""
+        only = self.tasks[task].methods or METHODS
+        return tuple(method for method in METHODS if method in self.methods and method in only)
+
+    @property
+    def mining_to_select(self) -> MiningConfig:
+        """How train questions are mined: early stopping foresees the paper's selection only."""
+        keep_all = self.mining.keep_all or self.selection != SelectionConfig()
+        return self.mining.model_copy(update={"keep_all": keep_all})

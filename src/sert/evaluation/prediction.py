@@ -5,28 +5,124 @@ question vote, `outputs.parquet` holds them all.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from sert.config.tree import APART, EvaluationConfig, ExecutionConfig, MiningConfig, RulesConfig, StudentConfig
 from sert.errors import ConfigError, DataError
 from sert.evaluation.grading import grade, summarize
 from sert.evaluation.voting import count_votes
 from sert.records import Output, Prediction, Question
-from sert.store.artifacts import Artifact, Draft, commit
+from sert.store.artifacts import Artifact, Draft, artifact_key
 from sert.store.executors import make_executor
-from sert.store.tables import records_key, write_table
+from sert.store.stage import Cost, Result, dumped, finish
+from sert.store.tables import questions_input, questions_key, write_table
 from sert.student.decoding.lanes import Lane
 from sert.student.decoding.schedule import Decoding
 from sert.student.decoding.units import DecodingJob, decode_in_units
 from sert.student.load import Texts, load_texts, student_key
+from sert.student.source import StudentSource
 from sert.tasks.answers import extract_loose, reasoning_of
 from sert.terminal.progress import Reporter, Silent
 from sert.terminal.text import counted
 
+_BESIDE = {"probe_samples": 0, "scored_questions": 0, "epoch_choice": "last"}
+"""Settings that change no prediction: what is chosen among the results, and what is sampled beside them."""
+
 Lanes = Callable[[int], Sequence[Lane]]
 """Gives the decoded lanes of a row."""
+
+
+@dataclass(frozen=True)
+class EvaluateJob:
+    """Ask a student every question, decode, grade the outputs and keep them.
+
+    A question gets one greedy output, or `evaluation.votes` sampled ones that vote (see `sert.evaluation.voting`): then
+    the prediction is the first output that gave the winning answer. What is sampled depends on (seed, question id,
+    sample) alone. With `evaluation.harness = "compat"` the output is that of `sert.student.decoding.earlier_harness`.
+
+    Attributes:
+        questions: What is asked; `Question.prompt` is the prompt, word for word.
+        student: The student; loaded only if there is work to do.
+        evaluation: How many outputs a question, and the limits of decoding and of the format.
+        rules: What counts as reasoning (see `sert.paths.rules.is_reasoned`).
+        sampling: Its `top_k`, `top_p` and `temperature` are those of outputs that vote.
+        execution: Who decodes. What was decoded is found again when the same job is done after a stop, but for
+            `harness = "compat"`.
+        seed: Seed of outputs that vote.
+    """
+
+    kind: ClassVar[str] = "evaluate"
+    calls: ClassVar[None] = None
+    questions: tuple[Question, ...]
+    student: StudentSource
+    evaluation: EvaluationConfig
+    rules: RulesConfig
+    sampling: MiningConfig
+    execution: ExecutionConfig = APART
+    seed: int = 0
+    step: str = "evaluate"
+
+    @property
+    def work(self) -> str:
+        """How much there is to do, for people."""
+        votes = self.evaluation.votes
+        asked = counted(len(self.questions), "questions")
+        longest = counted(self.evaluation.max_new_tokens, "tokens")
+        return (
+            f"{asked}, at most {longest} each" if votes == 1 else f"{asked}, {votes} outputs of at most {longest} each"
+        )
+
+    @property
+    def cost(self) -> Cost:
+        """How much there is to do, in tokens."""
+        return Cost(decoded=len(self.questions) * self.evaluation.votes * self.evaluation.max_new_tokens)
+
+    def settings(self) -> dict[str, Any]:
+        """What the predictions depend on: all but what is chosen among results, or sampled beside them."""
+        evaluation = self.evaluation.model_copy(update=_BESIDE).model_dump(mode="json", exclude={"votes", "harness"})
+        return {"evaluation": evaluation | _unlike_greedy(self.evaluation, self.sampling), **dumped(rules=self.rules)}
+
+    def reads(self) -> tuple[Result, ...]:
+        """The training that made the student."""
+        return self.student.reads()
+
+    def inputs(self) -> dict[str, str]:
+        """The questions and the student."""
+        return questions_input(self.questions) | self.student.inputs()
+
+    def earlier_key(self) -> str:
+        """The key in version 0.1."""
+        plain = self.evaluation.model_dump(include={"max_new_tokens", "max_lanes", "max_format_rep_2"})
+        settings = {"evaluation": plain | _unlike_greedy(self.evaluation, self.sampling), **dumped(rules=self.rules)}
+        inputs = {"questions": questions_key(self.questions), "student": student_key(self.student.resolve())}
+        return artifact_key(self.kind, config=settings, inputs=inputs, seed=self.seed)
+
+    def make(self, folder: Path, *, label: str, reporter: Reporter) -> Artifact:
+        """Test the student.
+
+        Raises:
+            StudentError: If the student cannot be loaded, or prompt and output exceed its positions.
+        """
+        fill = partial(self._fill, label=label, reporter=reporter)
+        return finish(self, folder, fill, keep_units=self.execution.keep_units)
+
+    def _fill(self, draft: Draft, *, label: str, reporter: Reporter) -> Mapping[str, Any]:
+        questions, config, student = self.questions, self.evaluation, self.student.resolve()
+        job = _job(questions, student, config, sampling=self.sampling, seed=self.seed)
+        lanes = _decode(job, config, draft, execution=self.execution, label=label, reporter=reporter)
+        texts = load_texts(student)
+        predictions = [
+            _prediction(question, lanes(row), texts, config=config, rules=self.rules)
+            for row, question in enumerate(questions)
+        ]
+        write_table(draft.folder / "questions.parquet", questions, Question)
+        write_table(draft.folder / "predictions.parquet", predictions, Prediction)
+        if config.votes > 1:
+            write_table(draft.folder / "outputs.parquet", _outputs(questions, lanes, texts), Output)
+        return summarize(predictions, questions)
 
 
 def evaluate(
@@ -42,11 +138,7 @@ def evaluate(
     label: str = "evaluate",
     reporter: Reporter | None = None,
 ) -> Artifact:
-    """Ask a student every question, decode, grade the outputs and keep them.
-
-    A question gets one greedy output, or `config.votes` sampled ones that vote (see `sert.evaluation.voting`): then the
-    prediction is the first output that gave the winning answer. What is sampled depends on (seed, question id, sample)
-    alone. With `config.harness = "compat"` the output is that of `sert.student.decoding.earlier_harness`.
+    """Ask a student every question, decode, grade the outputs and keep them (see `EvaluateJob`).
 
     Args:
         questions: What is asked; `Question.prompt` is the prompt, word for word.
@@ -66,40 +158,24 @@ def evaluate(
         DataError: If there are no questions.
         StudentError: If the student cannot be loaded, or prompt and output exceed its positions.
     """
-    config, rules, sampling = config or EvaluationConfig(), rules or RulesConfig(), sampling or MiningConfig()
+    config = config or EvaluationConfig()
     if config.harness == "compat" and config.votes > 1:
         raise ConfigError(f"{label}: harness = 'compat' gives one output a question, not votes = {config.votes}.")
     if not questions:
         raise DataError(f"{label}: there are no questions to evaluate on.")
-
-    def fill(draft: Draft) -> Mapping[str, Any]:
-        job, teller = _job(questions, student, config, sampling=sampling, seed=seed), reporter or Silent()
-        lanes = _decode(job, config, draft, execution=execution, label=label, reporter=teller)
-        texts = load_texts(student)
-        predictions = [
-            _prediction(question, lanes(row), texts, config=config, rules=rules)
-            for row, question in enumerate(questions)
-        ]
-        write_table(draft.folder / "questions.parquet", questions, Question)
-        write_table(draft.folder / "predictions.parquet", predictions, Prediction)
-        if config.votes > 1:
-            write_table(draft.folder / "outputs.parquet", _outputs(questions, lanes, texts), Output)
-        return summarize(predictions, questions)
-
-    plain = config.model_dump(include={"max_new_tokens", "max_lanes", "max_format_rep_2"})
-    settings = {"evaluation": plain | unlike_greedy(config, sampling), "rules": rules.model_dump()}
-    return commit(
-        out,
-        fill,
-        stage="evaluate",
-        config=settings,
-        inputs={"questions": records_key(questions), "student": student_key(student)},
+    job = EvaluateJob(
+        tuple(questions),
+        StudentSource(student),
+        evaluation=config,
+        rules=rules or RulesConfig(),
+        sampling=sampling or MiningConfig(),
+        execution=execution,
         seed=seed if config.votes > 1 else 0,
-        keep_units=execution.keep_units,
     )
+    return job.make(out, label=label, reporter=reporter or Silent())
 
 
-def unlike_greedy(config: EvaluationConfig, sampling: MiningConfig) -> dict[str, Any]:
+def _unlike_greedy(config: EvaluationConfig, sampling: MiningConfig) -> dict[str, Any]:
     """Name the settings by which a student is not asked once and greedily, for keys; empty where it is."""
     changed: dict[str, Any] = {}
     if config.harness != "clean":
@@ -110,17 +186,9 @@ def unlike_greedy(config: EvaluationConfig, sampling: MiningConfig) -> dict[str,
     return changed
 
 
-def describe_evaluation(questions: Sequence[Question], config: EvaluationConfig) -> str:
-    """Say for people how much there is to do."""
-    asked, longest = counted(len(questions), "questions"), counted(config.max_new_tokens, "tokens")
-    if config.votes == 1:
-        return f"{asked}, at most {longest} each"
-    return f"{asked}, {config.votes} outputs of at most {longest} each"
-
-
-def with_prompt(questions: Sequence[Question], prompts: Sequence[str]) -> list[Question]:
+def with_prompt(questions: Sequence[Question], prompts: Sequence[str]) -> tuple[Question, ...]:
     """Ask the same questions with other prompts."""
-    return [replace(question, prompt=prompt) for question, prompt in zip(questions, prompts, strict=True)]
+    return tuple(replace(question, prompt=prompt) for question, prompt in zip(questions, prompts, strict=True))
 
 
 def _job(
@@ -159,7 +227,7 @@ def _decode(
 
         found = decode_compat(job, label=label, reporter=reporter)
         return lambda row: [found[row]]
-    executor = make_executor(execution.workers)
+    executor = make_executor(execution)
     return decode_in_units(job, draft, executor=executor, label=label, reporter=reporter).lanes
 
 

@@ -5,10 +5,12 @@ A judged folder holds `judgements.parquet`, a row a reply, and `scores.json`, wh
 
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
-from sert.config.endpoints import EndpointConfig
+from sert.config.endpoints import CallsConfig, EndpointConfig
 from sert.config.tree import JudgeConfig
 from sert.endpoint.calls import Call, make_call
 from sert.endpoint.ledger import CallLog
@@ -21,9 +23,11 @@ from sert.judge.reply import Parsed, parse_reply
 from sert.judge.scores import PLANTED, summarize_judgements
 from sert.records import Judgement, Prediction, Question
 from sert.records import Path as MinedPath
-from sert.store.artifacts import Artifact, Draft, artifact_key, commit, discard, open_artifact, write_json
+from sert.store.artifacts import Artifact, Draft, artifact_key, discard, open_artifact, write_json
+from sert.store.stage import NOTHING, Cost, Result, dumped, finish, key_of
 from sert.store.tables import StoredTable, read_table, write_table
 from sert.terminal.progress import Reporter, Silent
+from sert.terminal.text import counted
 
 _ASIDE = "put aside"
 _NONCE, _OUTPUT = "judge nonce", "judge output"
@@ -39,6 +43,87 @@ class JudgedText(NamedTuple):
     sample: int | None = None
 
 
+@dataclass(frozen=True)
+class JudgeJob:
+    """Let a judge score outputs, or the paths of mined folders, and texts of known quality among them.
+
+    A reply without four readable scores is a failure, never a score. The judge's answers are kept in a ledger of their
+    own while they come; the same job again goes on where it stopped.
+
+    Attributes:
+        sources: Whose texts, and what `evaluate` or `mine` left; a path that was stopped early is passed over.
+        judge: The judge.
+        calls: Folder of the ledger of calls.
+        num_texts: How many texts of each there are, for people.
+        retry_quarantined: Ask again what was put aside earlier.
+    """
+
+    kind: ClassVar[str] = "judge"
+    cost: ClassVar[Cost] = NOTHING
+    sources: tuple[tuple[str, Result], ...]
+    judge: JudgeConfig
+    calls: Path
+    num_texts: int = 0
+    retry_quarantined: bool = False
+    seed: int = 0
+    step: str = "judge"
+
+    @property
+    def work(self) -> str:
+        """How much there is to do, for people."""
+        what = "paths" if any(result.kind == "mine" for result in self.reads()) else "outputs"
+        texts = counted(len(self.sources) * self.num_texts, what)
+        return f"{texts} and the planted texts, {counted(self.judge.repeats, 'replies')} each"
+
+    def settings(self) -> dict[str, Any]:
+        """What the scores depend on."""
+        return dumped(judge=self.judge.model_copy(update={"calls": CallsConfig()}))
+
+    def reads(self) -> tuple[Result, ...]:
+        """What is judged."""
+        return tuple(result for _, result in self.sources)
+
+    def inputs(self) -> dict[str, str]:
+        """What is judged."""
+        return {result.step: result.key for _, result in self.sources}
+
+    def earlier_key(self) -> str:
+        """The key in version 0.1."""
+        settings = {"judge": self.judge.model_dump(mode="json", exclude={"calls"})}
+        return artifact_key(self.kind, config=settings, inputs=self.inputs(), seed=self.seed)
+
+    def make(self, folder: Path, *, label: str, reporter: Reporter) -> Artifact:
+        """Have the texts judged.
+
+        Raises:
+            ConfigError: If the judge's endpoint is not named, or it is not said who pays for it.
+            DataError: If a folder holds neither outputs nor paths, or a name stands for planted texts.
+            EndpointError: If the endpoint refuses, fails or cannot be reached.
+            BudgetError: If the next call could pass the cap.
+        """
+        endpoint = _endpoint_of(self.judge)
+        opened = _open({name: result.folder for name, result in self.sources})
+        if self.retry_quarantined:
+            # All that it holds can be made again from the ledger.
+            keys = (key_of(self), self.earlier_key())
+            discard(folder, keys, if_counts=lambda counts: any(each.startswith(_ASIDE) for each in counts["failures"]))
+        if self.judge.repeats > 1 and endpoint.temperature == 0:
+            reporter.say(f"{label}: at temperature 0 repeats mostly repeat themselves; set judge.endpoint.temperature")
+        texts = _texts(opened, self.judge.limit)
+        return finish(self, folder, partial(self._fill, texts=texts, label=label, reporter=reporter))
+
+    def _fill(self, draft: Draft, *, texts: Sequence[JudgedText], label: str, reporter: Reporter) -> dict[str, Any]:
+        endpoint = _endpoint_of(self.judge)
+        with open_calls(self.calls, label=label, reporter=reporter) as log:
+            asking = _Asking(log, endpoint, self.judge, label=label, reporter=reporter, retry=self.retry_quarantined)
+            asking.ask(texts)
+            rows = list(asking.judgements(texts))
+            write_table(draft.folder / "judgements.parquet", rows, Judgement)
+            summary = summarize_judgements(rows, judge=endpoint.model, output=asking.output)
+            write_json(draft.folder / "scores.json", summary)
+            return summary | {"requests": log.totals.requests, "dollars_spent": str(log.totals.spent)}
+
+
 def judge(
     folders: Mapping[str, Path],
     *,
@@ -49,16 +134,13 @@ def judge(
     label: str = "judge",
     reporter: Reporter | None = None,
 ) -> Artifact:
-    """Let a judge score outputs, or the paths of mined folders, and texts of known quality among them.
-
-    A reply without four readable scores is a failure, never a score. The judge's answers are kept in a log of their own
-    while they come; the same call again goes on where it stopped.
+    """Let a judge score outputs, or the paths of mined folders, and texts of known quality among them (see `JudgeJob`).
 
     Args:
         folders: Whose texts -> the folder that `evaluate` or `mine` left; a path that was stopped early is passed over.
         out: Folder of the result.
         config: The judge.
-        calls: Folder of the log of calls; `<out>.calls` when not given.
+        calls: Folder of the ledger of calls; `<out>.calls` when not given.
         retry_quarantined: Ask again what was put aside earlier.
         label: What the progress is called.
         reporter: Where progress and warnings go.
@@ -69,29 +151,10 @@ def judge(
         EndpointError: If the endpoint refuses, fails or cannot be reached.
         BudgetError: If the next call could pass the cap.
     """
-    endpoint, reporter = _endpoint_of(config), reporter or Silent()
-    opened = _open(folders)
-    texts = _texts(opened, config.limit)
-    settings = {"judge": config.model_dump(mode="json", exclude={"calls"})}
-    inputs = {name: artifact.key for name, artifact in opened.items()}
-    if retry_quarantined:
-        # All that it holds can be made again from the log.
-        key = artifact_key("judge", config=settings, inputs=inputs, seed=0)
-        discard(out, key, if_counts=lambda counts: any(reason.startswith(_ASIDE) for reason in counts["failures"]))
-    if config.repeats > 1 and endpoint.temperature == 0:
-        reporter.say(f"{label}: at temperature 0 repeats mostly repeat themselves; set judge.endpoint.temperature")
-
-    def fill(draft: Draft) -> dict[str, Any]:
-        with open_calls(calls or out.with_name(f"{out.name}.calls"), label=label, reporter=reporter) as log:
-            asking = _Asking(log, endpoint, config, label=label, reporter=reporter, retry=retry_quarantined)
-            asking.ask(texts)
-            rows = list(asking.judgements(texts))
-            write_table(draft.folder / "judgements.parquet", rows, Judgement)
-            summary = summarize_judgements(rows, judge=endpoint.model, output=asking.output)
-            write_json(draft.folder / "scores.json", summary)
-            return summary | {"requests": log.totals.requests, "dollars_spent": str(log.totals.spent)}
-
-    return commit(out, fill, stage="judge", config=settings, inputs=inputs, seed=0)
+    _endpoint_of(config)
+    sources = tuple((name, Result.of(artifact, name)) for name, artifact in _open(folders).items())
+    job = JudgeJob(sources, config, calls or out.with_name(f"{out.name}.calls"), retry_quarantined=retry_quarantined)
+    return job.make(out, label=label, reporter=reporter or Silent())
 
 
 def plan_judging(folders: Mapping[str, Path], *, config: JudgeConfig, calls: Path) -> CallPlan:

@@ -4,18 +4,21 @@ import itertools
 import pathlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, ClassVar, NamedTuple
 
 from sert.config.tree import RULES, PromptTemplates, RulesConfig, SelectionConfig
 from sert.errors import DataError
 from sert.paths.rules import OUTRUN, REJECTED, apply_rules
 from sert.paths.selection import SelectedExamples, select
 from sert.records import Example, Path, PathKey, Question, Verdict
-from sert.store.artifacts import Artifact, Draft, commit, write_json
+from sert.store.artifacts import Artifact, Draft, artifact_key, write_json
+from sert.store.stage import NOTHING, Cost, Result, dumped, finish
 from sert.store.tables import StoredTable, TableWriter, read_table, write_table
 from sert.terminal.progress import Reporter, Silent
+from sert.terminal.text import counted
 
-STAGE = "filter"
 SHOWN_EXAMPLES = 3
 SHOWN_CHARACTERS = 100
 PAPERS = SelectionConfig().model_dump(mode="json")
@@ -106,6 +109,102 @@ def implausible_rules(
     return found
 
 
+@dataclass(frozen=True)
+class FilterJob:
+    """Apply the rules to every mined path and select the ones to train on.
+
+    Leaves `verdicts.parquet`, `examples.parquet` (the selected paths as training examples), `questions.parquet` and
+    `funnel.json`; warns through the reporter of rules that drop nearly everything.
+
+    Attributes:
+        mined: The result of mining.
+        rules: Thresholds and switches.
+        selection: Which rules are asked, and which of the kept paths is taken; the paper's choice by default.
+        seed: That of mining.
+    """
+
+    kind: ClassVar[str] = "filter"
+    calls: ClassVar[None] = None
+    cost: ClassVar[Cost] = NOTHING
+    mined: Result
+    rules: RulesConfig
+    selection: SelectionConfig
+    seed: int = 0
+    step: str = "filter"
+
+    @property
+    def work(self) -> str:
+        """How much there is to do, for people."""
+        return f"{counted(len(self.selection.rules), 'rules')}, then one path of each question"
+
+    def settings(self) -> dict[str, Any]:
+        """What the verdicts depend on."""
+        return dumped(rules=self.rules, selection=self.selection)
+
+    def reads(self) -> tuple[Result, ...]:
+        """The mined paths."""
+        return (self.mined,)
+
+    def inputs(self) -> dict[str, str]:
+        """The mined paths."""
+        return {self.mined.step: self.mined.key}
+
+    def earlier_key(self) -> str:
+        """The key in version 0.1."""
+        settings = self.settings() | dumped(prompts=_prompts_of(self.mined.open()))
+        return artifact_key(self.kind, config=settings, inputs=self.inputs(), seed=self.seed)
+
+    def make(self, folder: pathlib.Path, *, label: str, reporter: Reporter) -> Artifact:
+        """Apply the rules and select.
+
+        Raises:
+            DataError: If what was mined comes from another stage, or its tables do not belong together.
+        """
+        mined = self.mined.open()
+        prompts = _prompts_of(mined)
+        fill = partial(self._fill, mined=mined, prompts=prompts, label=label, reporter=reporter)
+        return finish(self, folder, fill, notes=dumped(prompts=prompts))
+
+    def _fill(
+        self, draft: Draft, *, mined: Artifact, prompts: PromptTemplates, label: str, reporter: Reporter
+    ) -> Mapping[str, Any]:
+        questions = read_table(mined.file("questions.parquet"), Question)
+        paths = StoredTable(mined.file("paths.parquet"), Path)
+        tally, chosen = _Tally(), SelectedExamples(prompts, shuffled=self.selection.shuffled, seed=self.seed)
+        with (
+            reporter.track(label, len(paths), "paths") as advance,
+            TableWriter(draft.folder / "verdicts.parquet", Verdict) as verdicts,
+            TableWriter(draft.folder / "examples.parquet", Example) as examples,
+        ):
+            for question, of_question in _by_question(paths, questions, source=mined.folder):
+                judged = [apply_rules(path, question, self.rules, asked=self.selection.rules) for path in of_question]
+                judged = select(judged, self.selection, seed=self.seed)
+                verdicts.add(judged)
+                examples.add(chosen.examples(of_question, judged, question))
+                tally.add(judged)
+                advance(len(judged))
+            examples.add(chosen.rest())
+        written = StoredTable(draft.folder / "verdicts.parquet", Verdict)
+        _warn(implausible_rules(written, self.rules, tally=tally), paths, reporter)
+        _warn_of_cut_short(tally, mined, self.settings(), label=label, reporter=reporter)
+        write_table(draft.folder / "questions.parquet", questions, Question)
+        write_json(draft.folder / "funnel.json", [row._asdict() for row in tally.funnel()])
+        return tally.counts(questions=len(questions))
+
+
+def _prompts_of(mined: Artifact) -> PromptTemplates:
+    """Read the templates of the examples out of the manifest of mining."""
+    if mined.manifest["stage"] != "mine":
+        raise DataError(
+            f"{mined.folder} was made by the step {mined.manifest['stage']!r}, and paths can only be filtered from "
+            "a folder that `sert mine` wrote; give that one."
+        )
+    try:
+        return PromptTemplates.model_validate(mined.manifest["config"]["prompts"])
+    except (KeyError, TypeError, ValueError):
+        raise DataError(f"The manifest of {mined.folder} was changed: it names no prompts. Mine again.") from None
+
+
 def filter_paths(
     mined: Artifact,
     *,
@@ -115,14 +214,11 @@ def filter_paths(
     label: str = "filter",
     reporter: Reporter | None = None,
 ) -> Artifact:
-    """Apply the rules to every mined path and select the ones to train on.
-
-    Writes `verdicts.parquet`, `examples.parquet` (the selected paths as training examples), `questions.parquet` and
-    `funnel.json`; warns through the reporter of rules that drop nearly everything.
+    """Apply the rules to every mined path and select the ones to train on (see `FilterJob`).
 
     Args:
-        mined: What the mining stage made; its prompts are used again.
-        rules: The filter.
+        mined: What `mine` left.
+        rules: Thresholds and switches.
         selection: Which rules are asked, and which of the kept paths is taken; the paper's choice by default.
         out: Folder of the new artifact.
         label: What the progress is called.
@@ -131,51 +227,8 @@ def filter_paths(
     Raises:
         DataError: If `mined` comes from another stage, or its tables do not belong together.
     """
-    if mined.manifest["stage"] != "mine":
-        raise DataError(
-            f"{mined.folder} was made by the step {mined.manifest['stage']!r}, and paths can only be filtered from "
-            "a folder that `sert mine` wrote; give that one."
-        )
-    try:
-        prompts = PromptTemplates.model_validate(mined.manifest["config"]["prompts"])
-    except (KeyError, TypeError, ValueError):
-        raise DataError(f"The manifest of {mined.folder} was changed: it names no prompts. Mine again.") from None
-    teller, selection = reporter or Silent(), selection or SelectionConfig()
-    settings = {"rules": rules.model_dump(mode="json"), "selection": selection.model_dump(mode="json")}
-    seed = int(mined.manifest["seed"])
-
-    def fill(draft: Draft) -> Mapping[str, Any]:
-        questions = read_table(mined.file("questions.parquet"), Question)
-        paths = StoredTable(mined.file("paths.parquet"), Path)
-        tally, chosen = _Tally(), SelectedExamples(prompts, shuffled=selection.shuffled, seed=seed)
-        with (
-            teller.track(label, len(paths), "paths") as advance,
-            TableWriter(draft.folder / "verdicts.parquet", Verdict) as verdicts,
-            TableWriter(draft.folder / "examples.parquet", Example) as examples,
-        ):
-            for question, of_question in _by_question(paths, questions, source=mined.folder):
-                judged = [apply_rules(path, question, rules, asked=selection.rules) for path in of_question]
-                judged = select(judged, selection, seed=seed)
-                verdicts.add(judged)
-                examples.add(chosen.examples(of_question, judged, question))
-                tally.add(judged)
-                advance(len(judged))
-            examples.add(chosen.rest())
-        written = StoredTable(draft.folder / "verdicts.parquet", Verdict)
-        _warn(implausible_rules(written, rules, tally=tally), paths, teller)
-        _warn_of_cut_short(tally, mined, settings, label=label, reporter=teller)
-        write_table(draft.folder / "questions.parquet", questions, Question)
-        write_json(draft.folder / "funnel.json", [row._asdict() for row in tally.funnel()])
-        return tally.counts(questions=len(questions))
-
-    return commit(
-        out,
-        fill,
-        stage=STAGE,
-        config={**settings, "prompts": prompts.model_dump(mode="json")},
-        inputs={"mine": mined.key},
-        seed=seed,
-    )
+    job = FilterJob(Result.of(mined), rules, selection or SelectionConfig(), seed=int(mined.manifest["seed"]))
+    return job.make(out, label=label, reporter=reporter or Silent())
 
 
 def _row(rule: str, remaining: int, total: int, dropped: int) -> FunnelRow:

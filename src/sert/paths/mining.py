@@ -6,22 +6,120 @@ A mined folder holds `paths.parquet` (every path, with its log-probabilities, pe
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path as FilePath
-from typing import Any
+from typing import Any, ClassVar
 
 from sert.config.tree import APART, ExecutionConfig, MiningConfig, PromptTemplates, RulesConfig, StudentConfig
 from sert.errors import DataError
 from sert.paths.referee import RuleReferee
 from sert.paths.rules import path_of
 from sert.records import Path, Question
-from sert.store.artifacts import Artifact, Draft, commit
+from sert.store.artifacts import Artifact, Draft, artifact_key
 from sert.store.executors import make_executor
-from sert.store.tables import records_key, write_table
+from sert.store.stage import Cost, Result, dumped, finish
+from sert.store.tables import questions_input, questions_key, write_table
 from sert.student.decoding.schedule import Decoding
 from sert.student.decoding.units import DecodedRows, DecodingJob, decode_in_units
 from sert.student.load import Texts, load_texts, student_key
+from sert.student.source import StudentSource
 from sert.terminal.progress import Advance, Reporter, Silent
+from sert.terminal.text import counted
+
+
+@dataclass(frozen=True)
+class MineJob:
+    """Sample `branches` x `samples` paths of every question.
+
+    What is sampled depends on (seed, question id, branch, sample) alone. Unless `mining.keep_all`, a path is stopped
+    early when a rule is certain to drop it (`finish = "rejected"`) or when another path of its question is certain to
+    be preferred (`finish = "outrun"`), often at its first token; which path gets selected does not change.
+
+    Attributes:
+        questions: What the student is asked.
+        student: The student; loaded only if there is work to do.
+        mining: Branching and sampling.
+        rules: The rules that early stopping looks at; None where every path is decoded to its end.
+        prompts: Templates of the examples that are made of the paths; None where none are.
+        execution: Who decodes. What was decoded is found again when the same job is done after a stop.
+    """
+
+    kind: ClassVar[str] = "mine"
+    calls: ClassVar[None] = None
+    questions: tuple[Question, ...]
+    student: StudentSource
+    mining: MiningConfig
+    rules: RulesConfig | None = None
+    prompts: PromptTemplates | None = None
+    execution: ExecutionConfig = APART
+    seed: int = 0
+    step: str = "mine"
+
+    @property
+    def num_paths(self) -> int:
+        """Paths that are sampled."""
+        return len(self.questions) * self.mining.paths_a_question
+
+    @property
+    def work(self) -> str:
+        """How much there is to do, for people."""
+        longest = counted(self.mining.max_new_tokens, "tokens")
+        return f"{counted(self.num_paths, 'paths')} of at most {longest}"
+
+    @property
+    def cost(self) -> Cost:
+        """How much there is to do, in tokens."""
+        return Cost(decoded=self.num_paths * self.mining.max_new_tokens)
+
+    def settings(self) -> dict[str, Any]:
+        """What the paths depend on, and what the examples that are made of them do."""
+        prompts = {} if self.prompts is None else dumped(prompts=self.prompts)
+        rules = {} if self.mining.keep_all or self.rules is None else dumped(rules=self.rules)
+        return dumped(mining=self.mining) | prompts | rules
+
+    def reads(self) -> tuple[Result, ...]:
+        """The training that made the student."""
+        return self.student.reads()
+
+    def inputs(self) -> dict[str, str]:
+        """The questions and the student."""
+        return questions_input(self.questions) | self.student.inputs()
+
+    def earlier_key(self) -> str:
+        """The key in version 0.1."""
+        inputs = {"questions": questions_key(self.questions), "student": student_key(self.student.resolve())}
+        return artifact_key(self.kind, config=self.settings() | self._notes(), inputs=inputs, seed=self.seed)
+
+    def make(self, folder: FilePath, *, label: str, reporter: Reporter) -> Artifact:
+        """Sample the paths.
+
+        Raises:
+            StudentError: If the student cannot be loaded, or prompt and continuation exceed its positions.
+        """
+        keep_units = self.execution.keep_units
+        fill = partial(self._fill, label=label, reporter=reporter)
+        return finish(self, folder, fill, notes=self._notes(), keep_units=keep_units)
+
+    def _notes(self) -> dict[str, Any]:
+        return dumped(prompts=self.prompts or PromptTemplates())
+
+    def _fill(self, draft: Draft, *, label: str, reporter: Reporter) -> Mapping[str, Any]:
+        student = self.student.resolve()
+        job = _job(self.questions, student, config=self.mining, rules=self.rules, seed=self.seed)
+        executor = make_executor(self.execution)
+        decoded = decode_in_units(job, draft, executor=executor, label=label, reporter=reporter)
+        written = _Written(decoded, self.questions, load_texts(student))
+        with reporter.track(f"{label}, write", len(self.questions), "questions") as advance:
+            rows = write_table(draft.folder / "paths.parquet", written.paths(advance), Path)
+        write_table(draft.folder / "questions.parquet", self.questions, Question)
+        return {
+            "questions": len(self.questions),
+            "paths": rows,
+            "tokens": written.tokens,
+            "finish": dict(sorted(written.finishes.items())),
+            "stopped_early": decoded.stopped(),
+        }
 
 
 def mine(
@@ -37,11 +135,7 @@ def mine(
     label: str = "mine",
     reporter: Reporter | None = None,
 ) -> Artifact:
-    """Sample `branches` x `samples` paths of every question.
-
-    What is sampled depends on (seed, question id, branch, sample) alone. Unless `config.keep_all`, a path is stopped
-    early when a rule is certain to drop it (`finish = "rejected"`) or when another path of its question is certain to
-    be preferred (`finish = "outrun"`), often at its first token; which path gets selected does not change.
+    """Sample `branches` x `samples` paths of every question (see `MineJob`).
 
     Args:
         questions: What the student is asked.
@@ -59,36 +153,22 @@ def mine(
         DataError: If there are no questions.
         StudentError: If the student cannot be loaded, or prompt and continuation exceed its positions.
     """
-    config, rules, prompts = config or MiningConfig(), rules or RulesConfig(), prompts or PromptTemplates()
     if not questions:
         raise DataError(f"{label}: there are no questions to mine.")
-
-    def fill(draft: Draft) -> Mapping[str, Any]:
-        job = _job(questions, student, config=config, rules=rules, seed=seed)
-        teller = reporter or Silent()
-        executor = make_executor(execution.workers)
-        decoded = decode_in_units(job, draft, executor=executor, label=label, reporter=teller)
-        written = _Written(decoded, questions, load_texts(student))
-        with teller.track(f"{label}, write", len(questions), "questions") as advance:
-            rows = write_table(draft.folder / "paths.parquet", written.paths(advance), Path)
-        write_table(draft.folder / "questions.parquet", questions, Question)
-        return {
-            "questions": len(questions),
-            "paths": rows,
-            "tokens": written.tokens,
-            "finish": dict(sorted(written.finishes.items())),
-            "stopped_early": decoded.stopped(),
-        }
-
-    settings = {"mining": config.model_dump(), "prompts": prompts.model_dump()}
-    if not config.keep_all:
-        settings["rules"] = rules.model_dump()
-    inputs = {"questions": records_key(questions), "student": student_key(student)}
-    return commit(out, fill, stage="mine", config=settings, inputs=inputs, seed=seed, keep_units=execution.keep_units)
+    job = MineJob(
+        tuple(questions),
+        StudentSource(student),
+        mining=config or MiningConfig(),
+        rules=rules or RulesConfig(),
+        prompts=prompts or PromptTemplates(),
+        execution=execution,
+        seed=seed,
+    )
+    return job.make(out, label=label, reporter=reporter or Silent())
 
 
 def _job(
-    questions: Sequence[Question], student: StudentConfig, *, config: MiningConfig, rules: RulesConfig, seed: int
+    questions: Sequence[Question], student: StudentConfig, *, config: MiningConfig, rules: RulesConfig | None, seed: int
 ) -> DecodingJob:
     decoding = Decoding(
         branches=config.branches or None,
@@ -101,7 +181,8 @@ def _job(
         max_lanes=config.max_lanes,
         seed=seed,
     )
-    referee = None if config.keep_all else partial(RuleReferee, rules=rules, max_new_tokens=config.max_new_tokens)
+    stops_early = rules is not None and not config.keep_all
+    referee = partial(RuleReferee, rules=rules, max_new_tokens=config.max_new_tokens) if stops_early else None
     return DecodingJob(student, tuple(questions), decoding, referee)
 
 

@@ -1,16 +1,11 @@
 """What a run refuses at its beginning, so that no stage has to refuse it late."""
 
-from sert.config.tree import Config, EvaluationConfig, Method
+from sert.config.tree import Config, EvaluationConfig
 from sert.endpoint.session import check_endpoint
 from sert.errors import ConfigError, DataError, TeacherError
 from sert.tasks.kinds import KINDS
 from sert.tasks.load import TaskData
-
-
-def methods_of(task: str, config: Config) -> tuple[Method, ...]:
-    """List the methods of a run that are for this task."""
-    only = config.tasks[task].methods
-    return tuple(method for method in config.methods if not only or method in only)
+from sert.teacher.sources import check_recorded
 
 
 def check_task(task: str, data: TaskData, config: Config) -> None:
@@ -26,7 +21,7 @@ def check_task(task: str, data: TaskData, config: Config) -> None:
                 f"{task}: the {split} split is empty. A run trains and tests: "
                 f"give tasks.{task}.test_data, split_file or test_share (for a hub set test_split)."
             )
-    if not methods_of(task, config):
+    if not config.methods_of(task):
         raise ConfigError(
             f"tasks.{task}.methods = {list(settings.methods)} leaves nothing of methods = {list(config.methods)}."
         )
@@ -34,7 +29,7 @@ def check_task(task: str, data: TaskData, config: Config) -> None:
     check_votes(config.evaluation)
     if settings.rationales is not None and not settings.rationales.is_file():
         raise TeacherError(f"{task}: there is no file of recorded rationales {settings.rationales}.")
-    if not {"rd", "sert+rd"} & set(methods_of(task, config)):
+    if not {"rd", "sert+rd"} & set(config.methods_of(task)):
         return
     if config.teacher.kind == "lab" and not KINDS[settings.kind].is_lab:
         raise ConfigError(f'{task}: the lab\'s oracle knows only the lab; set teacher.kind = "recorded".')
@@ -83,3 +78,14 @@ def check_endpoints(config: Config, *, teaches: bool, judges: bool) -> None:
         check_endpoint(config.teacher.endpoint, config.teacher.calls)
     if judges and config.judge.endpoint is not None:
         check_endpoint(config.judge.endpoint, config.judge.calls)
+
+
+def check_rationales(task: str, data: TaskData, config: Config) -> None:
+    """Check that a file of rationales that is still to be read answers some of the train questions.
+
+    Raises:
+        TeacherError: If it cannot be read, or answers none.
+    """
+    file = config.tasks[task].rationales
+    if file is not None and config.teacher.kind == "recorded":
+        check_recorded(file, data.split("train"), data.held_out)

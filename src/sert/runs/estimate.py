@@ -42,17 +42,17 @@ def estimate(stages: Iterable[tuple[Stage, StudentConfig]]) -> Estimate:
     """
     to_do = [(stage, student) for stage, student in stages if not stage.finished]
     weights: dict[str, int | None] = {student.path: count_weights(student) for _, student in to_do}
-    decoded, trained = (sum(getattr(stage.cost, kind) for stage, _ in to_do) for kind in ("decoded", "trained"))
+    decoded, trained = (sum(getattr(stage.job.cost, kind) for stage, _ in to_do) for kind in ("decoded", "trained"))
     seconds, kept = 0.0, 0
     rate = product_rate() if to_do else 1.0
     for stage, student in to_do:
         size = weights[student.path]
         if size is None:
             return Estimate(len(to_do), decoded, trained, None, None)
-        products = (2 * stage.cost.decoded + 6 * stage.cost.trained) * size
-        tokens = stage.cost.decoded + stage.cost.trained
+        products = (2 * stage.job.cost.decoded + 6 * stage.job.cost.trained) * size
+        tokens = stage.job.cost.decoded + stage.job.cost.trained
         seconds += products / rate / SHARE_OF_RATE + tokens * SECONDS_A_TOKEN + SECONDS_A_STAGE
-        kept += stage.cost.saved * size * BYTES_A_WEIGHT + stage.cost.decoded * BYTES_A_TOKEN
+        kept += stage.job.cost.saved * size * BYTES_A_WEIGHT + stage.job.cost.decoded * BYTES_A_TOKEN
     return Estimate(len(to_do), decoded, trained, seconds, kept)
 
 

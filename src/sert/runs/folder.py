@@ -4,35 +4,21 @@ import json
 import os
 import shutil
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from sert.store.artifacts import MANIFEST, SETTINGS, WORK_ENDING, file_hash, json_text, signed, tidy, unfinished_work
-from sert.store.disk import check_folder, put, remove, sync, sync_tree, writing
+from sert.runs.plan import PLAN, read_plan, why_again, write_plan
+from sert.runs.request import Request
+from sert.store.artifacts import MANIFEST, WORK_ENDING, file_hash, json_text, signed, tidy, unfinished_work
+from sert.store.disk import put, remove, sync, sync_tree, writing
 from sert.store.lock import run_lock
-from sert.store.stage import PLAN, Stage, read_plan, spent, why_again, write_plan
+from sert.store.stage import Stage
 from sert.terminal.progress import Reporter
 
-CONFIG, GRID = SETTINGS
 REPORT, WRITTEN = "report", ".written.json"
 """The folder of the report, and what names in it the files that were written with it; others are somebody else's."""
-
-
-class Settings(NamedTuple):
-    """What a run was asked to do.
-
-    Attributes:
-        file: Name of the file that holds it, `config.toml` or `grid.toml`.
-        text: Its TOML.
-        about: What else its manifest says of it.
-        keep_units: Whether the units of its finished stages are kept.
-    """
-
-    file: str
-    text: str
-    about: Mapping[str, Any]
-    keep_units: bool
 
 
 class RunResult(NamedTuple):
@@ -58,32 +44,8 @@ class RunResult(NamedTuple):
         return self.folder / REPORT / "index.html"
 
 
-class PlannedStage(NamedTuple):
-    """One line of a dry run; `because` says what changed since the last run, if the stage is made again for that."""
-
-    stage: str
-    work: str
-    finished: bool
-    folder: str
-    because: list[str]
-
-
-def plan_stages(stages: Sequence[Stage], out: Path) -> list[PlannedStage]:
-    """List what is to be done of some stages.
-
-    Raises:
-        DataError: If a part of the folder's path is a file.
-    """
-    check_folder(out)
-    before = read_plan(out)
-    return [
-        PlannedStage(stage.name, stage.work, stage.finished, stage.folder.name, why_again(stage, before))
-        for stage in stages
-    ]
-
-
 def carry_out(
-    settings: Settings,
+    request: Request,
     stages: Sequence[Stage],
     out: Path,
     reporter: Reporter,
@@ -94,7 +56,7 @@ def carry_out(
     """Make the stages that are not finished, and then the report, while nobody else writes there.
 
     Args:
-        settings: What was asked for.
+        request: What was asked for.
         stages: All stages.
         out: The folder.
         reporter: Told of what changed since the last time.
@@ -105,16 +67,16 @@ def carry_out(
         RunLockedError: If another process writes there.
     """
     with run_lock(out):
-        _begin(settings, stages, out, reporter)
+        _begin(request, stages, out, reporter)
         to_do = [stage for stage in stages if not stage.finished]
         make(to_do)
         metrics = report()
-        took = _seal(settings, stages, out)
+        took = _seal(request, stages, out)
     return RunResult(out, metrics, len(to_do), len(stages) - len(to_do), took)
 
 
 def report_again(
-    settings: Settings, stages: Sequence[Stage], out: Path, *, report: Callable[[], dict[str, Any]]
+    request: Request, stages: Sequence[Stage], out: Path, *, report: Callable[[], dict[str, Any]]
 ) -> RunResult:
     """Write the report of finished stages again.
 
@@ -125,11 +87,11 @@ def report_again(
         (out / MANIFEST).unlink(missing_ok=True)
         metrics = report()
         write_plan(out, stages)
-        took = _seal(settings, stages, out)
+        took = _seal(request, stages, out)
     return RunResult(out, metrics, 0, len(stages), took)
 
 
-def _begin(settings: Settings, stages: Sequence[Stage], out: Path, reporter: Reporter) -> None:
+def _begin(request: Request, stages: Sequence[Stage], out: Path, reporter: Reporter) -> None:
     """Clear what a killed run left, say what a changed configuration means, and write down what is to be done.
 
     The run's manifest goes first and comes last: without it, nobody takes what is being changed for damage.
@@ -139,14 +101,14 @@ def _begin(settings: Settings, stages: Sequence[Stage], out: Path, reporter: Rep
         remove(leftover)
     for stage in stages:
         for work in out.glob(f".{stage.folder.name}.*{WORK_ENDING}") if stage.finished else ():
-            tidy(work, keep_units=settings.keep_units)  # it was killed between its end and this
+            tidy(work, keep_units=request.keep_units)  # it was killed between its end and this
     before = read_plan(out)
     for stage in stages:
         if because := why_again(stage, before):
             found = "is there already" if stage.finished else "is made anew"
             stays = _what_stays(out / before[stage.name]["folder"])
             reporter.say(f"{stage.name}: {found}, because {'; '.join(because)}. {stays}")
-    put(out / settings.file, settings.text.encode())
+    put(out / request.file, request.text.encode())
     write_plan(out, stages)
 
 
@@ -208,17 +170,39 @@ def _files_of(folder: Path) -> list[str]:
     return sorted(file.relative_to(folder).as_posix() for file in folder.rglob("*") if file.is_file())
 
 
-def _seal(settings: Settings, stages: Sequence[Stage], out: Path) -> dict[str, Any]:
+def _seal(request: Request, stages: Sequence[Stage], out: Path) -> dict[str, Any]:
     """Write the run's manifest (stages, what they took, hashes of the files beside them); return what they took."""
-    took = spent(stages)
-    files = [out / settings.file, out / PLAN, *(out / REPORT / name for name in _written(out / REPORT))]
+    took = _spent(stages)
+    files = [out / request.file, out / PLAN, *(out / REPORT / name for name in _written(out / REPORT))]
     manifest = {
-        **settings.about,
-        "file": settings.file,
-        "config": settings.text,
+        **request.about,
+        "file": request.file,
+        "config": request.text,
         "stages": {stage.name: stage.folder.name for stage in stages},
         "spent": took,
         "outputs": {file.relative_to(out).as_posix(): file_hash(file) for file in files},
     }
     put(out / MANIFEST, json_text(signed(manifest)).encode())
     return took
+
+
+def _spent(stages: Iterable[Stage]) -> dict[str, Any]:
+    """Add up what finished stages took, over every attempt: seconds, tokens, requests and dollars."""
+    manifests = [stage.result.open().manifest for stage in stages]
+    counts = [manifest["counts"] for manifest in manifests]
+    # The tasks share the log of an endpoint, and each states what all of it came to.
+    logs = {
+        kind: [manifest["counts"] for manifest in manifests if manifest["stage"] == kind] for kind in ("teach", "judge")
+    }
+    return {
+        "wall_seconds": round(sum(manifest["wall_seconds"] for manifest in manifests), 3),
+        "tokens_mined": sum(each["tokens"] for each in counts if "tokens" in each),
+        "tokens_trained": sum(each["supervised_tokens"] for each in counts if "supervised_tokens" in each),
+        "requests": sum(max((each.get("requests", 0) for each in of_kind), default=0) for of_kind in logs.values()),
+        "dollars": str(
+            sum(
+                max((Decimal(each.get("dollars_spent", 0)) for each in of_kind), default=Decimal())
+                for of_kind in logs.values()
+            )
+        ),
+    }

@@ -1,59 +1,50 @@
-"""A whole run: every stage of the method that is not finished, then the report."""
+"""Runs and grids: every stage that is not finished, each once, then one report."""
 
-from collections.abc import Sequence
-from functools import partial
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import tomli_w
+from typing import Any, NamedTuple
 
 from sert.analysis.results import ArmGraphs, collect_results
-from sert.config.grid import MAIN, Arm
-from sert.config.load import load_config
-from sert.config.tree import Config
-from sert.errors import DataError
-from sert.method import TaskMethod, build_method, check_calls
+from sert.config.grid import Grid
+from sert.config.tree import Config, ExecutionConfig
+from sert.errors import ConfigError, DataError
 from sert.report.page import write_report
-from sert.runs.folder import (
-    CONFIG,
-    GRID,
-    PlannedStage,
-    RunResult,
-    Settings,
-    carry_out,
-    plan_stages,
-    publish,
-    report_again,
-)
+from sert.runs.build import build_arms, check_calls, distinct_stages
+from sert.runs.estimate import Estimate, estimate
+from sert.runs.folder import RunResult, carry_out, publish, report_again
+from sert.runs.plan import PlannedStage, plan_stages
+from sert.runs.request import Request, read_request
 from sert.store.artifacts import content_key
+from sert.store.executors import Run, make_executor
 from sert.store.stage import Stage
-from sert.terminal.progress import Reporter, Silent
+from sert.store.units import Unit
+from sert.terminal.progress import Advance, Reporter, Silent
+from sert.terminal.text import counted
 
 
-def plan(config: Config, *, out: Path, reporter: Reporter | None = None) -> list[PlannedStage]:
-    """List what a run would do. Reads the questions, writes nothing, loads no model.
+class Plan(NamedTuple):
+    """What a run would do, and what that would take."""
+
+    stages: list[PlannedStage]
+    estimate: Estimate
+
+
+def plan(asked: Config | Grid, *, out: Path, reporter: Reporter | None = None) -> Plan:
+    """List what a run or a grid would do, and guess what it takes. Reads the questions, writes nothing, loads no model.
 
     Args:
-        config: What would be run.
-        out: The run's folder.
-        reporter: Told what is doubtful in a question set.
+        asked: What would be run.
+        out: Its folder.
+        reporter: Told what is likely a slip in a question set.
 
     Raises:
         SertError: If something cannot be used that the run would refuse at its beginning.
     """
-    tasks = build_method(config, out=out, reporter=reporter or Silent())
-    check_calls(config, tasks)
-    return plan_stages(_stages(tasks), out)
-
-
-def stages_of(config: Config, out: Path, reporter: Reporter) -> list[Stage]:
-    """List the stages of a run."""
-    return _stages(build_method(config, out=out, reporter=reporter))
-
-
-def stages_of_run(folder: Path, reporter: Reporter) -> list[Stage]:
-    """List the stages of a run by the configuration in its folder."""
-    return stages_of(load_config(folder / CONFIG), folder, reporter)
+    arms = _build(Request.of(asked), out, reporter or Silent())
+    stages = distinct_stages(arms)
+    students = {stage.folder: arm.config.student for arm, graphs in arms for graph in graphs for stage in graph.stages}
+    return Plan(plan_stages(stages, out), estimate((stage, students[stage.folder]) for stage in stages))
 
 
 def run(config: Config, *, out: Path | None = None, reporter: Reporter | None = None) -> RunResult:
@@ -69,56 +60,135 @@ def run(config: Config, *, out: Path | None = None, reporter: Reporter | None = 
     Raises:
         SertError: If something cannot be used; inputs are checked before anything is written.
     """
-    out, reporter = out or Path("runs") / config.name, reporter or Silent()
-    if (out / GRID).exists():
-        raise DataError(f"{out} is the folder of a grid; give this run another with --out.")
-    tasks = build_method(config, out=out, reporter=reporter)
-    stages = _stages(tasks)
-    check_calls(config, tasks)
+    return _run(Request.of(config), out, workers=1, reporter=reporter or Silent())
 
-    def make(to_do: list[Stage]) -> None:
-        for stage in stages:
-            if stage in to_do:
-                reporter.say(f"{stage.name}: {stage.work}")
-                stage.result()
-            else:
-                reporter.say(f"{stage.name}: finished earlier, skipped")
 
-    report = partial(_write_report, config, tasks, out, reporter)
-    return carry_out(_settings(config), stages, out, reporter, make=make, report=report)
+def reproduce(grid: Grid, *, out: Path | None = None, workers: int = 1, reporter: Reporter | None = None) -> RunResult:
+    """Make every stage of the grid that is not finished, then write the report.
+
+    The same grid and folder continue where an earlier call stopped.
+
+    Args:
+        grid: What to run.
+        out: The folder; `runs/<name>` when not given.
+        workers: Processes that make stages side by side. What comes out does not depend on it.
+        reporter: Where progress goes.
+
+    Raises:
+        SertError: If something cannot be used; inputs are checked before anything is written.
+    """
+    return _run(Request.of(grid), out, workers=workers, reporter=reporter or Silent())
 
 
 def report_run(folder: Path) -> RunResult:
-    """Write the report of a finished run again.
+    """Write the report of a finished run, or of a finished grid, again.
 
     Raises:
         DataError: If the folder is no run, or a stage is not finished.
     """
-    if not (folder / CONFIG).is_file():
-        raise DataError(f"{folder} is no run folder: it has no {CONFIG}. Give the folder of `sert run` or `sert demo`.")
-    config = load_config(folder / CONFIG)
-    tasks = build_method(config, out=folder, reporter=Silent())
-    stages = _stages(tasks)
-    unfinished = [stage.name for stage in stages if not stage.finished]
-    if unfinished:
-        raise DataError(f"{folder} is not finished: {', '.join(unfinished)} to do. Run it again with `sert run`.")
-    report = partial(_write_report, config, tasks, folder, Silent())
-    return report_again(_settings(config), stages, folder, report=report)
+    request = read_request(folder)
+    arms = build_arms(request.arms, out=folder, reporter=Silent())
+    stages = distinct_stages(arms)
+    if unfinished := [stage.name for stage in stages if not stage.finished]:
+        raise DataError(
+            f"{folder} is not finished: {counted(len(unfinished), 'stages')} to do, {unfinished[0]} first. "
+            "Give its command again."
+        )
+    return report_again(request, stages, folder, report=lambda: _write_report(request, arms, folder, Silent()))
 
 
-def _settings(config: Config) -> Settings:
-    text = tomli_w.dumps(config.model_dump(mode="json", exclude_none=True))
-    return Settings(CONFIG, text, {"name": config.name, "seed": config.seed}, config.execution.keep_units)
+def stages_in(folder: Path, reporter: Reporter) -> list[Stage]:
+    """List the stages of a run or a grid by the settings in its folder."""
+    return distinct_stages(build_arms(read_request(folder).arms, out=folder, reporter=reporter))
 
 
-def _stages(tasks: Sequence[TaskMethod]) -> list[Stage]:
-    return [stage for task in tasks for stage in task.stages]
+def _build(request: Request, out: Path, reporter: Reporter) -> list[ArmGraphs]:
+    arms = build_arms(request.arms, out=out, reporter=reporter)
+    for arm, graphs in arms:
+        check_calls(arm.config, graphs)
+    return arms
 
 
-def _write_report(config: Config, tasks: Sequence[TaskMethod], out: Path, reporter: Reporter) -> dict[str, Any]:
-    arms = [ArmGraphs(Arm(config.student.path, config.seed, MAIN, None, config), tasks)]
-    data = collect_results(
-        arms, name=config.name, config_key=content_key(config.model_dump(mode="json")), reporter=reporter
+def _run(request: Request, out: Path | None, *, workers: int, reporter: Reporter) -> RunResult:
+    out = out or Path("runs") / request.name
+    request.check_folder(out)
+    arms = _build(request, out, reporter if workers == 1 else Silent())
+    if workers > 1 and any(arm.config.execution.workers > 1 for arm, _ in arms):
+        raise ConfigError(
+            f"{workers} stages side by side cannot decode with execution.workers above 1 each; "
+            "set execution.workers = 1, or leave out --workers."
+        )
+    stages = distinct_stages(arms)
+
+    def make(to_do: list[Stage]) -> None:
+        finished = len(stages) - len(to_do)
+        reporter.say(f"{request.name}: {counted(len(stages), 'stages')}, {finished} of them finished earlier")
+        _make(to_do, out, workers, reporter)
+
+    return carry_out(
+        request, stages, out, reporter, make=make, report=lambda: _write_report(request, arms, out, reporter)
     )
+
+
+def _make(stages: Sequence[Stage], out: Path, workers: int, reporter: Reporter) -> None:
+    """Make stages, as many side by side as there are workers."""
+    executor, store = make_executor(ExecutionConfig(workers=workers)), _StageStore(out)
+    units = [Unit(number, (), after) for number, after in enumerate(_waits(stages))]
+    if workers == 1:
+        for _ in executor.execute(_StageWork(tuple(stages), reporter), units, store, advance=_untold):
+            pass
+        return
+    with reporter.track(out.name, len(stages), "stages") as advance:
+        for unit in executor.execute(_StageWork(tuple(stages), Silent()), units, store, advance=advance):
+            advance(1, stages[unit.number].name)
+
+
+def _waits(stages: Sequence[Stage]) -> Iterator[frozenset[int]]:
+    """Find for each stage the numbers of those before it: what it reads, and who writes its ledger."""
+    numbers: dict[Path, int] = {}
+    writers: dict[Path, int] = {}
+    for number, stage in enumerate(stages):
+        waits = {numbers[need.folder] for need in stage.needs if need.folder in numbers}
+        if (ledger := stage.job.calls) is not None:
+            waits |= {writers[ledger]} if ledger in writers else set()
+            writers[ledger] = number
+        numbers[stage.folder] = number
+        yield frozenset(waits)
+
+
+def _untold(units: float, note: str = "") -> None:
+    """Stages that are made one after the other tell of their progress themselves."""
+
+
+class _StageStore(NamedTuple):
+    """Where stages leave what they make: each in its own folder, so that nothing is left to be kept."""
+
+    folder: Path
+
+    def commit(self, unit: Unit, content: bytes) -> None:
+        """Do nothing."""
+
+
+@dataclass(frozen=True)
+class _StageWork:
+    """Makes stages. A unit is a stage, by its place."""
+
+    stages: tuple[Stage, ...]
+    reporter: Reporter
+
+    def start(self, worker: int) -> Run:
+        """Get ready."""
+        return self._make
+
+    def _make(self, unit: Unit, advance: Advance) -> bytes:
+        stage = self.stages[unit.number]
+        self.reporter.say(f"{unit.number + 1} of {len(self.stages)}, {stage.name}: {stage.job.work}")
+        stage.make(self.reporter)
+        return b""
+
+
+def _write_report(request: Request, arms: Sequence[ArmGraphs], out: Path, reporter: Reporter) -> dict[str, Any]:
+    key = content_key(request.asked.model_dump(mode="json"))
+    data = collect_results(arms, name=request.name, config_key=key, reporter=reporter)
     publish(out, lambda folder: write_report(folder, data))
     return dict(data.metrics)

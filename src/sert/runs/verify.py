@@ -8,13 +8,15 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from sert.errors import DataError
-from sert.runs.folder import CONFIG, GRID, REPORT
-from sert.runs.reproduce import report_any, stages_in
+from sert.runs.folder import REPORT
+from sert.runs.plan import PLAN, read_plan
+from sert.runs.request import CONFIG, GRID
+from sert.runs.run import report_run, stages_in
 from sert.store.artifacts import MANIFEST, UNITS, WORK_ENDING, is_as_signed
 from sert.store.disk import put
 from sert.store.disk import remove as remove_path
 from sert.store.lock import run_lock
-from sert.store.stage import PLAN, Stage, read_plan
+from sert.store.stage import Stage
 from sert.store.units import UnitStore
 from sert.store.verification import ADDED, find_damage, hash_damage, open_intact
 from sert.terminal.progress import Reporter, Silent
@@ -194,7 +196,7 @@ def _repair(run: Path, broken: list[Verified], reporter: Reporter) -> set[str]:
         for name in [name for name in stages if name in mended]:
             _make_again(stages[name], reporter)
     if all(stage.finished for stage in stages.values()):
-        report_any(run)
+        report_run(run)
         mended |= {each.folder.name for each in broken if each.folder == run}
     return mended
 
@@ -213,7 +215,7 @@ def _make_again(stage: Stage, reporter: Reporter) -> None:
     if os.path.lexists(stage.folder):
         stage.folder.rename(aside)
     try:
-        again = stage.make()
+        again = stage.make(reporter)
     except BaseException:
         if os.path.lexists(aside) and not stage.folder.exists():  # else it was interrupted when all was done
             aside.rename(stage.folder)

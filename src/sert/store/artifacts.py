@@ -12,7 +12,7 @@ import json
 import platform
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -150,6 +150,8 @@ def commit(
     config: Mapping[str, Any],
     inputs: Mapping[str, str],
     seed: int,
+    key: str | None = None,
+    earlier_key: Callable[[], str] | None = None,
     keep_units: bool = False,
 ) -> Artifact:
     """Make an artifact, or return the one that is there already.
@@ -161,6 +163,8 @@ def commit(
         config: The part of the configuration that the content depends on.
         inputs: Name -> key or hash of everything that was read.
         seed: The run's seed.
+        key: The hash of what the content depends on; that of the arguments before when not given.
+        earlier_key: Finds the key that an earlier version gave the same content, which is taken as well.
         keep_units: Whether finished units stay in the hidden folder when the artifact is there.
 
     Raises:
@@ -168,17 +172,17 @@ def commit(
         RunLockedError: If another process makes it.
         DiskFullError: If the disk is full; finished work is kept.
     """
-    key = artifact_key(stage, config=config, inputs=inputs, seed=seed)
+    key = key or artifact_key(stage, config=config, inputs=inputs, seed=seed)
     with writing(Path()):  # the system may refuse the name itself
         if _is_taken(folder):
-            return _tidied(_made_by_another(folder, key), keep_units=keep_units)
+            return _tidied(_made_by_another(folder, key, earlier_key), keep_units=keep_units)
     made = {"stage": stage, "key": key, "config": dict(config), "inputs": dict(inputs), "seed": seed}
     work = work_folder(folder, key)
     with run_lock(work):
         if not _is_taken(folder):  # by the owner of the lock that was waited for
             _make(folder, fill, made, Draft(work / RESULT, work))
         tidy(work, keep_units=keep_units)
-    return _made_by_another(folder, key)
+    return _made_by_another(folder, key, earlier_key)
 
 
 def work_folder(folder: Path, key: str) -> Path:
@@ -254,11 +258,11 @@ def unfinished_work(folder: Path) -> list[Path]:
     return sorted(work for work in works if work.is_dir() and _held(work) - {RESULT, SPENT})
 
 
-def discard(folder: Path, key: str, *, if_counts: Callable[[Mapping[str, Any]], bool]) -> None:
-    """Remove a result, if it is the one of this key and its counts ask for it, so that it is made anew."""
+def discard(folder: Path, keys: Collection[str], *, if_counts: Callable[[Mapping[str, Any]], bool]) -> None:
+    """Remove a result, if it is one of these keys and its counts ask for it, so that it is made anew."""
     if (folder / MANIFEST).is_file():
         found = open_artifact(folder)
-        if found.key == key and if_counts(found.counts):
+        if found.key in keys and if_counts(found.counts):
             remove(folder)
 
 
@@ -266,11 +270,11 @@ def _is_taken(folder: Path) -> bool:
     return folder.exists() and (not folder.is_dir() or any(folder.iterdir()))
 
 
-def _made_by_another(folder: Path, key: str) -> Artifact:
+def _made_by_another(folder: Path, key: str, earlier_key: Callable[[], str] | None) -> Artifact:
     if not (folder / MANIFEST).is_file():
         raise _other_files(folder)
     found = open_artifact(folder)
-    if found.key != key:
+    if found.key != key and (earlier_key is None or found.key != earlier_key()):
         raise _taken(folder)
     return found
 

@@ -9,19 +9,21 @@ import signal
 import threading
 import time
 import traceback
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from multiprocessing import connection, get_context, parent_process
+from pathlib import Path
 from typing import Any, Protocol
 
+from sert.config.tree import ExecutionConfig
 from sert.errors import SertError, WorkerError
 from sert.store.disk import writing
-from sert.store.units import Unit, UnitStore
+from sert.store.units import Unit
 from sert.terminal.progress import Advance
 
 Run = Callable[[Unit, Advance], bytes]
+"""Does a unit, tells how far it is, and returns what is kept of it."""
 
 MAX_DEATHS = 3
 """How often the process that does a unit may die before the work is given up."""
@@ -30,7 +32,7 @@ _TELL_SECONDS = 0.5
 _STOP_SECONDS = 2.0
 
 
-class Job(Protocol):
+class UnitWork(Protocol):
     """Work that is split into units."""
 
     def start(self, worker: int) -> Run:
@@ -38,11 +40,24 @@ class Job(Protocol):
         ...
 
 
+class Store(Protocol):
+    """Keeps what comes of units; on every machine that does some it can be reached."""
+
+    @property
+    def folder(self) -> Path:
+        """Where it lies."""
+        ...
+
+    def commit(self, unit: Unit, content: bytes) -> None:
+        """Keep what came of a unit."""
+        ...
+
+
 class Executor(Protocol):
     """Does units, in any order and place."""
 
-    def execute(self, job: Job, units: Sequence[Unit], store: UnitStore, *, advance: Advance) -> Iterator[Unit]:
-        """Do the units and name each one when it is in the store.
+    def execute(self, job: UnitWork, units: Sequence[Unit], store: Store, *, advance: Advance) -> Iterator[Unit]:
+        """Do the units and name each one when it is in the store. A unit comes behind those that it waits for.
 
         Raises:
             SertError: If the job does, or nobody is left to do it.
@@ -50,15 +65,15 @@ class Executor(Protocol):
         ...
 
 
-def make_executor(workers: int) -> Executor:
-    """Choose the executor for so many workers."""
-    return ThisProcess() if workers == 1 else LocalProcesses(workers)
+def make_executor(execution: ExecutionConfig) -> Executor:
+    """Choose who does the units of a stage, or the stages of a grid. The one door: nobody else names an executor."""
+    return ThisProcess() if execution.workers == 1 else LocalProcesses(execution.workers)
 
 
 class ThisProcess:
     """Does one unit after the other."""
 
-    def execute(self, job: Job, units: Sequence[Unit], store: UnitStore, *, advance: Advance) -> Iterator[Unit]:
+    def execute(self, job: UnitWork, units: Sequence[Unit], store: Store, *, advance: Advance) -> Iterator[Unit]:
         """Do the units, the first one first."""
         if not units:
             return
@@ -74,14 +89,15 @@ class LocalProcesses:
     def __init__(self, workers: int) -> None:
         self._workers = workers
 
-    def execute(self, job: Job, units: Sequence[Unit], store: UnitStore, *, advance: Advance) -> Iterator[Unit]:
+    def execute(self, job: UnitWork, units: Sequence[Unit], store: Store, *, advance: Advance) -> Iterator[Unit]:
         """Do the units, as many at a time as there are workers."""
         with _Crew(job, store, min(self._workers, len(units))) as crew:
-            waiting, deaths = deque(units), dict.fromkeys(units, 0)
+            waiting, deaths, done = list(units), dict.fromkeys(units, 0), set[int]()
             while waiting or any(worker.unit for worker in crew.workers):
                 for worker in crew.workers:
-                    if worker.unit is None and waiting:
-                        worker.give(waiting.popleft())
+                    if worker.unit is None and (unit := next((each for each in waiting if each.after <= done), None)):
+                        waiting.remove(unit)
+                        worker.give(unit)
                 advance(0)
                 for worker in crew.heard_from():
                     unit, (kind, value) = worker.unit, worker.hear()
@@ -91,6 +107,7 @@ class LocalProcesses:
                         worker.advance(value, advance)
                     if kind == "done" and unit is not None:
                         worker.unit, worker.progress = None, 0.0
+                        done.add(unit.number)
                         yield unit
                     if kind == "died":
                         crew.replace(worker)
@@ -99,7 +116,7 @@ class LocalProcesses:
                             deaths[unit] += 1
                             if deaths[unit] == MAX_DEATHS:
                                 raise _given_up(unit, value)
-                            waiting.appendleft(unit)
+                            waiting.insert(0, unit)
 
 
 def _given_up(unit: Unit, exit_code: int) -> WorkerError:
@@ -148,7 +165,7 @@ class _Worker:
 class _Crew:
     """The processes. They end when they are told to, and at once when their parent does."""
 
-    def __init__(self, job: Job, store: UnitStore, size: int) -> None:
+    def __init__(self, job: UnitWork, store: Store, size: int) -> None:
         self._job, self._store = job, store
         self._context = get_context("spawn")
         self.workers: list[_Worker] = []

@@ -1,17 +1,18 @@
-"""Stages: what a run is made of, what each depends on, and what a change of the configuration means to them."""
+"""Stages as data: a job says what a result depends on and makes it; a stage is a job with a name and a place.
 
-import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+The plan of a run, `commit`, the estimate and every executor ask the same job, so that what a result depends on is
+written once. A stage's folder is named by the hash of it: the same command finds the result again, and a changed
+configuration makes a new folder beside it.
+"""
+
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from decimal import Decimal
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple, Protocol
 
-from sert.store.artifacts import MANIFEST, Artifact, content_key, json_text, open_artifact
-from sert.store.disk import put
-
-PLAN = "plan.json"
-"""In a run folder: its stages, and what each depends on."""
+from sert.config.section import Section
+from sert.store.artifacts import MANIFEST, Artifact, Draft, artifact_key, commit, open_artifact
+from sert.terminal.progress import Reporter
 
 
 class Cost(NamedTuple):
@@ -23,132 +24,185 @@ class Cost(NamedTuple):
 
 
 NOTHING = Cost()
+CALLS = "calls"
+"""Folder of a run with the ledgers of its teacher and of its judge."""
 
 
-@dataclass(frozen=True)
+class Result(NamedTuple):
+    """What a stage leaves, made already or not; the jobs that read it hold this.
+
+    Attributes:
+        kind: What made it, such as `train`.
+        step: What it is called in its run, such as `train-sert`.
+        folder: Where it lies.
+        key: The hash of everything that it depends on.
+    """
+
+    kind: str
+    step: str
+    folder: Path
+    key: str
+
+    def open(self) -> Artifact:
+        """Open it.
+
+        Raises:
+            DataError: If it is not finished.
+        """
+        return open_artifact(self.folder)
+
+    @staticmethod
+    def of(artifact: Artifact, step: str | None = None) -> "Result":
+        """Refer to what is there already, by another name where it has one."""
+        kind = str(artifact.manifest["stage"])
+        return Result(kind, step or kind, artifact.folder, artifact.key)
+
+
+class Job(Protocol):
+    """What is to be made, as data: frozen, picklable, and the same whether it runs alone or in a run.
+
+    Attributes:
+        kind: What its results are called in their manifests.
+        step: What it is called in its run, unique among the stages of a task; alone it is the kind.
+        seed: The seed of its randomness.
+        cost: How much there is to do, in tokens.
+        calls: The folder of the ledger that it writes, if it calls an endpoint; a ledger has one writer at a time.
+    """
+
+    kind: ClassVar[str]
+
+    @property
+    def step(self) -> str:  # noqa: D102 - said above
+        ...
+
+    @property
+    def seed(self) -> int:  # noqa: D102
+        ...
+
+    @property
+    def cost(self) -> Cost:  # noqa: D102
+        ...
+
+    @property
+    def calls(self) -> Path | None:  # noqa: D102
+        ...
+
+    @property
+    def work(self) -> str:
+        """How much there is to do, for people."""
+        ...
+
+    def settings(self) -> dict[str, Any]:
+        """The part of the configuration that the result depends on."""
+        ...
+
+    def reads(self) -> tuple[Result, ...]:
+        """The results that it reads."""
+        ...
+
+    def inputs(self) -> dict[str, str]:
+        """What else it depends on: name -> key or hash of what is read."""
+        ...
+
+    def earlier_key(self) -> str:
+        """The key that version 0.1 gave the result of a single command; such results are still known as finished."""
+        ...
+
+    def make(self, folder: Path, *, label: str, reporter: Reporter) -> Artifact:
+        """Make the result, or return the one that is there; progress is told under the label."""
+        ...
+
+
+def key_of(job: Job) -> str:
+    """Hash everything that the result of a job depends on."""
+    return artifact_key(job.step, config=job.settings(), inputs=job.inputs(), seed=job.seed)
+
+
+def finish(
+    job: Job,
+    folder: Path,
+    fill: Callable[[Draft], Mapping[str, Any]],
+    *,
+    notes: Mapping[str, Any] | None = None,
+    keep_units: bool = False,
+) -> Artifact:
+    """Make the result of a job, or return the one that is there already.
+
+    Args:
+        job: What is made.
+        folder: Where it will lie.
+        fill: Writes the files into the draft's folder and returns the counts.
+        notes: What the manifest holds beside the settings, because others read it there.
+        keep_units: Whether finished units stay in the hidden folder when the result is there.
+
+    Raises:
+        DataError: If `folder` holds something else, or cannot be written.
+        RunLockedError: If another process makes it.
+        DiskFullError: If the disk is full; finished work is kept.
+    """
+    return commit(
+        folder,
+        fill,
+        stage=job.kind,
+        config=job.settings() | dict(notes or {}),
+        inputs=job.inputs(),
+        seed=job.seed,
+        key=key_of(job),
+        earlier_key=job.earlier_key,
+        keep_units=keep_units,
+    )
+
+
+def dumped(**sections: Section) -> dict[str, Any]:
+    """Write sections of the configuration as the plain values that keys and manifests hold."""
+    return {name: section.model_dump(mode="json") for name, section in sections.items()}
+
+
+def calls_folder(run: Path, who: str) -> Path:
+    """Name the folder of a run with the ledger of what was asked of its teacher or of its judge."""
+    return run / CALLS / who
+
+
+@dataclass(frozen=True, eq=False)
 class Stage:
-    """One stage of a run.
+    """One stage of a run: a job, what people call it, and where its result lies.
 
     Attributes:
         name: What it is called, unique in its run.
-        step: What is done, such as `mine`; the same for all tasks.
-        folder: Where its result lies; named by a hash of settings and inputs.
-        work: How much there is to do, for people.
-        settings: The part of the configuration that the result depends on.
-        inputs: What else it depends on: name -> key or hash of what is read, other stages by their names.
-        make: Makes the result.
-        cost: How much there is to do, in tokens.
-        calls: The log of the calls that it makes to an endpoint; a log has one writer at a time.
+        label: What its progress is called.
+        job: What it does.
+        result: What it leaves.
     """
 
     name: str
-    step: str
-    folder: Path
-    work: str
-    settings: Mapping[str, Any]
-    inputs: Mapping[str, str]
-    make: Callable[[], Artifact]
-    cost: Cost = NOTHING
-    calls: Path | None = None
+    label: str
+    job: Job
+    result: Result
+
+    @staticmethod
+    def of(job: Job, *, task: str, out: Path, prefix: str = "") -> "Stage":
+        """Give a job of a task its place in a run's folder."""
+        key, label = key_of(job), f"{task} {job.step}"
+        result = Result(job.kind, job.step, out / f"{task}-{job.step}-{key}", key)
+        return Stage(f"{prefix}{label}", label, job, result)
 
     @property
-    def key(self) -> str:
-        """The hash of everything the result depends on."""
-        return self.folder.name.rpartition("-")[2]
+    def folder(self) -> Path:
+        """Where the result lies."""
+        return self.result.folder
+
+    @property
+    def needs(self) -> tuple[Result, ...]:
+        """What must be there before."""
+        return self.job.reads()
 
     @property
     def finished(self) -> bool:
         """Whether the result is there."""
         return (self.folder / MANIFEST).is_file()
 
-    def result(self) -> Artifact:
-        """Open the result, or make it."""
-        return open_artifact(self.folder) if self.finished else self.make()
-
-
-def write_plan(run: Path, stages: Iterable[Stage]) -> None:
-    """Write down the stages of a run and what they depend on.
-
-    Raises:
-        DiskError: If it cannot be written; what stood there stays.
-    """
-    plan = {
-        stage.name: {"folder": stage.folder.name, "settings": stage.settings, "inputs": stage.inputs}
-        for stage in stages
-    }
-    put(run / PLAN, json_text({"stages": plan, "hash": content_key(plan)}).encode())
-
-
-def read_plan(run: Path) -> dict[str, dict[str, Any]]:
-    """Read the stages that were planned last; none where there is no plan, or it was damaged."""
-    try:
-        plan = json.loads((run / PLAN).read_text(encoding="utf-8"))
-        stages: dict[str, dict[str, Any]] = plan["stages"]
-        return stages if plan["hash"] == content_key(stages) else {}
-    except (OSError, ValueError, KeyError, TypeError):
-        return {}
-
-
-def why_again(stage: Stage, plan: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """Say what changed since the plan was written, if the stage depends on something else now; empty if it does not."""
-    before = plan.get(stage.name)
-    if before is None or before["folder"] == stage.folder.name:
-        return []
-    old, new = dict(_flat(before["settings"])), dict(_flat(stage.settings))
-    changed = [
-        f"{key}: {json.dumps(old.get(key))} -> {json.dumps(new.get(key))}"
-        for key in [*new, *(key for key in old if key not in new)]
-        if old.get(key) != new.get(key)
-    ]
-    others = [name for name in stage.inputs if before["inputs"].get(name) != stage.inputs[name]]
-    return [*changed, *(f"{name} changed" for name in others)]
-
-
-def waits_of(stages: Sequence[Stage]) -> dict[Path, list[Stage]]:
-    """Find for each stage, by its folder, those before it that must be finished: what it reads, and who has its log."""
-    waits, writers = needs_of(stages), dict[Path, Stage]()
-    for stage in stages:
-        if stage.calls is not None:
-            if stage.calls in writers:
-                waits[stage.folder].append(writers[stage.calls])
-            writers[stage.calls] = stage
-    return waits
-
-
-def needs_of(stages: Sequence[Stage]) -> dict[Path, list[Stage]]:
-    """Find for each stage, by its folder, those of the others that it reads."""
-    by_key = {stage.key: stage for stage in stages}
-    return {
-        stage.folder: [by_key[key] for key in dict.fromkeys(stage.inputs.values()) if key in by_key] for stage in stages
-    }
-
-
-def spent(stages: Iterable[Stage]) -> dict[str, Any]:
-    """Add up what finished stages took, over every attempt: seconds, tokens, requests and dollars."""
-    manifests = [stage.result().manifest for stage in stages]
-    counts = [manifest["counts"] for manifest in manifests]
-    # The tasks share the log of an endpoint, and each states what all of it came to.
-    logs = {
-        kind: [manifest["counts"] for manifest in manifests if manifest["stage"] == kind] for kind in ("teach", "judge")
-    }
-    return {
-        "wall_seconds": round(sum(manifest["wall_seconds"] for manifest in manifests), 3),
-        "tokens_mined": sum(each["tokens"] for each in counts if "tokens" in each),
-        "tokens_trained": sum(each["supervised_tokens"] for each in counts if "supervised_tokens" in each),
-        "requests": sum(max((each.get("requests", 0) for each in of_kind), default=0) for of_kind in logs.values()),
-        "dollars": str(
-            sum(
-                max((Decimal(each.get("dollars_spent", 0)) for each in of_kind), default=Decimal())
-                for of_kind in logs.values()
-            )
-        ),
-    }
-
-
-def _flat(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Name every setting by its path, `mining.top_k` for instance."""
-    for key, value in tree.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", list(value) if isinstance(value, tuple) else value
+    def make(self, reporter: Reporter) -> Artifact:
+        """Make the result, or open the one that is there."""
+        if self.finished:
+            return self.result.open()
+        return self.job.make(self.folder, label=self.label, reporter=reporter)

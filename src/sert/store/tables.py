@@ -7,6 +7,7 @@ import itertools
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import MISSING, fields
+from functools import lru_cache
 from pathlib import Path as FilePath
 from types import TracebackType
 from typing import Any, Generic, TypeVar, get_args, get_origin, get_type_hints
@@ -154,6 +155,18 @@ def records_key(records: Iterable[RecordT]) -> str:
         of_type = names.setdefault(type(record), [field.name for field in fields(record)])
         rows.append({name: getattr(record, name) for name in of_type})
     return content_key(rows)
+
+
+@lru_cache(maxsize=128)
+def questions_key(questions: tuple[Question, ...]) -> str:
+    """Hash the content of questions; the stages of a run ask this of the same ones again and again."""
+    return records_key(questions)
+
+
+def questions_input(questions: tuple[Question, ...]) -> dict[str, str]:
+    """Name questions by their split, with the hash of their content, as what a result depends on."""
+    splits = " and ".join(dict.fromkeys(question.split for question in questions))
+    return {f"{splits} questions": questions_key(questions)}
 
 
 def read_table(file: FilePath, record_type: type[RecordT]) -> list[RecordT]:

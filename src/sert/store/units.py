@@ -17,10 +17,11 @@ _HASH_DIGITS = 32
 
 
 class Unit(NamedTuple):
-    """A part of a stage's work: its number, and the indices of its rows."""
+    """A part of the work: its number, the indices of its rows, and the numbers of the units that come before it."""
 
     number: int
     rows: tuple[int, ...]
+    after: frozenset[int] = frozenset()
 
 
 def plan_units(sizes: Sequence[int], *, rows_a_unit: int) -> list[Unit]:

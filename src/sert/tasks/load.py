@@ -25,6 +25,7 @@ _PLACEHOLDERS = {
     "teacher": ("question",),
     "rationale": ("rationale", "answer"),
 }
+Questions = tuple[Question, ...]
 LONGEST_TEXT = 131_072
 """Characters of a question, a choice, an answer or an id; a CSV cell holds no more either."""
 _SURROGATE = re.compile("[\ud800-\udfff]")

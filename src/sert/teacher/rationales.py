@@ -8,21 +8,129 @@ back for them.
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
+from sert.config.endpoints import CallsConfig
 from sert.config.tree import PromptTemplates, TeacherConfig
 from sert.endpoint.session import plan_calls
 from sert.errors import ConfigError, TeacherError
 from sert.records import Example, Question, Rationale
-from sert.store.artifacts import Artifact, Draft, artifact_key, commit, discard, file_hash
-from sert.store.tables import records_key, write_table
+from sert.store.artifacts import Artifact, Draft, artifact_key, discard, file_hash
+from sert.store.stage import NOTHING, Cost, Result, dumped, finish, key_of
+from sert.store.tables import questions_input, questions_key, write_table
 from sert.tasks.prompts import rationale_example
 from sert.teacher.guard import refuse_test_questions
 from sert.teacher.live import rationale_calls
 from sert.teacher.sources import Source, open_source
 from sert.terminal.progress import Reporter, Silent
 from sert.terminal.text import counted
+
+
+@dataclass(frozen=True)
+class TeachJob:
+    """Get one rationale a question.
+
+    A rationale is kept only for the questions handed in, and a question that is held out is refused. An endpoint's
+    answers are kept in a ledger of their own while they come; the same job again goes on where it stopped.
+
+    Attributes:
+        questions: What the teacher is asked.
+        held_out: The dev and test questions; nothing is trained on a teacher's answers to them.
+        teacher: Which teacher.
+        recorded: The file of earlier answers, for the recorded teacher.
+        calls: Folder of the ledger of an endpoint's calls; None for other teachers.
+        prompts: Templates.
+        retry_quarantined: Ask again what was put aside earlier, and make the result anew if there was any.
+    """
+
+    kind: ClassVar[str] = "teach"
+    cost: ClassVar[Cost] = NOTHING
+    questions: tuple[Question, ...]
+    held_out: tuple[Question, ...]
+    teacher: TeacherConfig
+    prompts: PromptTemplates
+    recorded: Path | None = None
+    calls: Path | None = None
+    retry_quarantined: bool = False
+    seed: int = 0
+    step: str = "teach"
+
+    @property
+    def work(self) -> str:
+        """How much there is to do and what it may cost, for people. Opens no connection and writes nothing."""
+        teacher = self.teacher
+        if teacher.kind != "endpoint" or teacher.endpoint is None or self.calls is None:
+            return f"{counted(len(self.questions), 'rationales')} ({teacher.kind})"
+        asked = rationale_calls(self.questions, endpoint=teacher.endpoint, prompts=self.prompts)
+        plan = plan_calls(asked, folder=self.calls, config=teacher.calls)
+        wanted = counted(plan.calls, "rationales")
+        return f"{wanted}, {plan.answered} answered earlier; low / likely / most: {plan.price_tag()}"
+
+    def settings(self) -> dict[str, Any]:
+        """What the rationales depend on. How an endpoint is called and paid for does not change what it answers."""
+        asked = self.teacher.model_copy(update={"calls": CallsConfig(), "num_rationales": None})
+        return dumped(teacher=asked, prompts=self.prompts)
+
+    def reads(self) -> tuple[Result, ...]:
+        """Nothing."""
+        return ()
+
+    def inputs(self) -> dict[str, str]:
+        """The questions, those that are held out, and the file of earlier answers."""
+        return questions_input(self.questions) | {
+            "test questions": questions_key(self.held_out),  # and those of dev
+            "recorded rationales": file_hash(self.recorded) if self.recorded else "",
+        }
+
+    def earlier_key(self) -> str:
+        """The key in version 0.1."""
+        settings = {"teacher": self.teacher.model_dump(mode="json", exclude={"calls"}), **dumped(prompts=self.prompts)}
+        inputs = {"questions": questions_key(self.questions), "held_out": questions_key(self.held_out)}
+        if self.recorded is not None:
+            inputs["recorded"] = file_hash(self.recorded)
+        return artifact_key(self.kind, config=settings, inputs=inputs, seed=self.seed)
+
+    def make(self, folder: Path, *, label: str, reporter: Reporter) -> Artifact:
+        """Get the rationales.
+
+        Raises:
+            TeacherError: If a question is held out, there is no rationale for any question, or the recorded file is
+                missing or cannot be read.
+            ConfigError: If the endpoint is not named, or it is not said who pays for it.
+            EndpointError: If the endpoint refuses, fails or cannot be reached.
+            BudgetError: If the next call could pass the cap.
+        """
+        refuse_test_questions(self.questions, self.held_out)
+        _check_teacher(self.teacher, self.recorded, label=label)
+        if self.retry_quarantined:
+            # All that it holds can be made again from the ledger.
+            keys = (key_of(self), self.earlier_key())
+            discard(folder, keys, if_counts=lambda counts: counts.get("quarantined", 0) > 0)
+        return finish(self, folder, partial(self._fill, label=label, reporter=reporter))
+
+    def _fill(self, draft: Draft, *, label: str, reporter: Reporter) -> Mapping[str, Any]:
+        with open_source(
+            self.questions,
+            self.held_out,
+            teacher=self.teacher,
+            recorded=self.recorded,
+            calls=self.calls,
+            retry_quarantined=self.retry_quarantined,
+            prompts=self.prompts,
+            label=label,
+            reporter=reporter,
+        ) as source:
+            return _write(
+                source,
+                self.questions,
+                draft.folder,
+                teacher=self.teacher,
+                prompts=self.prompts,
+                label=label,
+                reporter=reporter,
+            )
 
 
 def teach(
@@ -38,10 +146,7 @@ def teach(
     label: str = "teach",
     reporter: Reporter | None = None,
 ) -> Artifact:
-    """Get one rationale a question.
-
-    A rationale is kept only for the questions handed in, and a question that is held out is refused. An endpoint's
-    answers are kept in a log of their own while they come; the same call again goes on where it stopped.
+    """Get one rationale a question (see `TeachJob`).
 
     Args:
         questions: What the teacher is asked.
@@ -49,7 +154,7 @@ def teach(
         held_out: The dev and test questions; nothing is trained on a teacher's answers to them.
         teacher: Which teacher.
         recorded: The file of earlier answers, for the recorded teacher.
-        calls: Folder of the log of an endpoint's calls; `<out>.calls` when not given.
+        calls: Folder of the ledger of an endpoint's calls; `<out>.calls` when not given.
         retry_quarantined: Ask again what was put aside earlier, and make the result anew if there was any.
         prompts: Templates.
         label: What the progress is called.
@@ -62,50 +167,16 @@ def teach(
         EndpointError: If the endpoint refuses, fails or cannot be reached.
         BudgetError: If the next call could pass the cap.
     """
-    teacher, prompts = teacher or TeacherConfig(), prompts or PromptTemplates()
-    refuse_test_questions(questions, held_out)
-    _check_teacher(teacher, recorded, label=label)
-    settings = {
-        "teacher": teacher.model_dump(mode="json", exclude={"calls"}),
-        "prompts": prompts.model_dump(),
-    }
-    inputs = {"questions": records_key(questions), "held_out": records_key(held_out)}
-    if recorded is not None:
-        inputs["recorded"] = file_hash(recorded)
-    if retry_quarantined:
-        # All that it holds can be made again from the log.
-        key = artifact_key("teach", config=settings, inputs=inputs, seed=0)
-        discard(out, key, if_counts=lambda counts: counts.get("quarantined", 0) > 0)
-
-    def fill(draft: Draft) -> Mapping[str, Any]:
-        with open_source(
-            questions,
-            held_out,
-            teacher=teacher,
-            recorded=recorded,
-            calls=calls or out.with_name(f"{out.name}.calls"),
-            retry_quarantined=retry_quarantined,
-            prompts=prompts,
-            label=label,
-            reporter=reporter,
-        ) as source:
-            return _write(
-                source, questions, draft.folder, teacher=teacher, prompts=prompts, label=label, reporter=reporter
-            )
-
-    return commit(out, fill, stage="teach", config=settings, inputs=inputs, seed=0)
-
-
-def describe_teaching(
-    questions: Sequence[Question], *, teacher: TeacherConfig, calls: Path, prompts: PromptTemplates
-) -> str:
-    """Say what teaching would do and cost. Opens no connection and writes nothing."""
-    if teacher.kind != "endpoint" or teacher.endpoint is None:
-        return f"{counted(len(questions), 'rationales')} ({teacher.kind})"
-    asked = rationale_calls(questions, endpoint=teacher.endpoint, prompts=prompts)
-    plan = plan_calls(asked, folder=calls, config=teacher.calls)
-    wanted = counted(plan.calls, "rationales")
-    return f"{wanted}, {plan.answered} answered earlier; low / likely / most: {plan.price_tag()}"
+    job = TeachJob(
+        tuple(questions),
+        tuple(held_out),
+        teacher or TeacherConfig(),
+        prompts or PromptTemplates(),
+        recorded=recorded,
+        calls=calls or out.with_name(f"{out.name}.calls"),
+        retry_quarantined=retry_quarantined,
+    )
+    return job.make(out, label=label, reporter=reporter or Silent())
 
 
 def rationale_examples(

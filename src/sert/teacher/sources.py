@@ -42,7 +42,7 @@ def open_source(
     *,
     teacher: TeacherConfig,
     recorded: Path | None,
-    calls: Path,
+    calls: Path | None,
     retry_quarantined: bool,
     prompts: PromptTemplates,
     label: str,
@@ -56,7 +56,7 @@ def open_source(
         yield _recorded(recorded, questions, held_out)
     else:
         endpoint = teacher.endpoint
-        assert endpoint is not None
+        assert endpoint is not None and calls is not None
         with open_calls(calls, label=label, reporter=reporter) as log:
             make_calls(
                 log,

@@ -13,6 +13,7 @@ from sert.errors import DataError, NonFiniteError, OutOfMemoryError
 from sert.records import Example
 from sert.store.artifacts import Artifact
 from sert.student.load import Student, load_student, make_student
+from sert.student.source import trained_student
 from sert.student.training.batching import (
     EncodedExample,
     batch_order,
@@ -23,7 +24,7 @@ from sert.student.training.batching import (
 )
 from sert.student.training.curve import READ_EVERY, LossCurve
 from sert.student.training.loop import loss_sum, train_student
-from sert.student.training.stage import train, trained_student
+from sert.student.training.stage import train
 from sert.terminal.progress import Advance, Silent
 from tests_support import make_tokenizer, tiny_gpt2, tiny_llama
 

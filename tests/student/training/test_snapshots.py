@@ -8,7 +8,8 @@ from transformers import AutoModelForCausalLM
 
 from sert.config.tree import StudentConfig, TrainingConfig
 from sert.records import Example
-from sert.student.training.stage import train, trained_student
+from sert.student.source import trained_student
+from sert.student.training.stage import train
 from tests_support import make_tokenizer, tiny_gpt2
 
 EXAMPLES = [

@@ -2,12 +2,18 @@
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
+from sert.config.tree import PromptTemplates
 from sert.errors import DataError
-from sert.records import Example
+from sert.records import Example, Question
+from sert.seeds import derive_seed
+from sert.store.stage import Result, dumped
+from sert.store.tables import questions_input, read_table, records_key
+from sert.tasks.prompts import label_example
 from sert.tasks.readers import bounded, read_jsonl, read_parquet
 from sert.terminal.text import shorten
 
@@ -55,3 +61,108 @@ def _name(columns: Mapping[str, Any], key: str, *, default: str | int, where: st
     if given is not None and type(given) not in (str, int):
         raise DataError(f"{where}: `{key}` must be a text or a whole number, not {shorten(given)}.")
     return str(default if given is None else given)
+
+
+class ExampleSource(Protocol):
+    """What a student is trained on: known already, or what an earlier stage leaves."""
+
+    def settings(self) -> dict[str, Any]:
+        """The part of the configuration that the examples depend on."""
+        ...
+
+    def reads(self) -> tuple[Result, ...]:
+        """The results that they are made of."""
+        ...
+
+    def inputs(self) -> dict[str, str]:
+        """What names them among the things that a result depends on."""
+        ...
+
+    def read(self) -> Sequence[Example]:
+        """Make them."""
+        ...
+
+
+@dataclass(frozen=True)
+class GivenExamples:
+    """Examples that are known already."""
+
+    examples: tuple[Example, ...]
+
+    def settings(self) -> dict[str, Any]:
+        """Nothing."""
+        return {}
+
+    def reads(self) -> tuple[Result, ...]:
+        """Nothing."""
+        return ()
+
+    def inputs(self) -> dict[str, str]:
+        """Their content."""
+        return {"examples": records_key(self.examples)}
+
+    def read(self) -> Sequence[Example]:
+        """Hand them out."""
+        return self.examples
+
+
+@dataclass(frozen=True)
+class LabelExamples:
+    """The gold answers alone."""
+
+    questions: tuple[Question, ...]
+    prompts: PromptTemplates
+
+    def settings(self) -> dict[str, Any]:
+        """The templates."""
+        return dumped(prompts=self.prompts)
+
+    def reads(self) -> tuple[Result, ...]:
+        """Nothing."""
+        return ()
+
+    def inputs(self) -> dict[str, str]:
+        """The questions."""
+        return questions_input(self.questions)
+
+    def read(self) -> Sequence[Example]:
+        """Make one of each question."""
+        return [label_example(question, self.prompts) for question in self.questions]
+
+
+@dataclass(frozen=True)
+class StageExamples:
+    """The examples that filtering or teaching leaves.
+
+    Attributes:
+        result: What left them.
+        prompts: The templates that they are written by.
+        wanted: So many of them, drawn by the seed; of two numbers the smaller one takes a part of what the larger one
+            takes. None = all.
+        seed: What they are drawn by.
+    """
+
+    result: Result
+    prompts: PromptTemplates
+    wanted: int | None = None
+    seed: int = 0
+
+    def settings(self) -> dict[str, Any]:
+        """The templates, and how many are taken."""
+        fewer = {} if self.wanted is None else {"teacher": {"num_rationales": self.wanted}}
+        return dumped(prompts=self.prompts) | fewer
+
+    def reads(self) -> tuple[Result, ...]:
+        """What left them."""
+        return (self.result,)
+
+    def inputs(self) -> dict[str, str]:
+        """What left them."""
+        return {self.result.kind: self.result.key}
+
+    def read(self) -> Sequence[Example]:
+        """Read those that are taken, in their order."""
+        examples = read_table(self.result.open().file("examples.parquet"), Example)
+        drawn = sorted(examples, key=lambda each: derive_seed(self.seed, "rationales", each.question_id))
+        taken = {each.question_id for each in drawn[: self.wanted]}
+        return [each for each in examples if each.question_id in taken]

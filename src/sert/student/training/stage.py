@@ -7,28 +7,175 @@ A trained folder holds `model/` (loads with `from_pretrained`; weights, tokenize
 import os
 import shutil
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from sert.config.tree import APART, ExecutionConfig, StudentConfig, TrainingConfig
 from sert.errors import DataError
-from sert.records import Example
-from sert.store.artifacts import MANIFEST, RESULT, Artifact, Draft, artifact_key, commit, open_artifact, work_folder
+from sert.records import Example, Question
+from sert.store.artifacts import MANIFEST, RESULT, Artifact, Draft, artifact_key, open_artifact, work_folder
 from sert.store.disk import make_folder, remove, require_room, sync, sync_tree, writing
+from sert.store.stage import NOTHING, Cost, Result, dumped, finish, key_of
 from sert.store.tables import records_key, write_table
 from sert.student.load import Student, load_student, student_key
+from sert.student.source import SNAPSHOTS, StudentSource
+from sert.student.training.examples import ExampleSource, GivenExamples
 from sert.student.training.model_card import write_model_card
 from sert.terminal.progress import Reporter, Silent
+from sert.terminal.text import counted
 
 if TYPE_CHECKING:
     from sert.student.training.loop import TrainingResult
 
-SNAPSHOTS = "snapshots"
-"""Folder of the student's states before the last one, named by their numbers from 1 on."""
+CHARACTERS_A_TOKEN = 4
+"""Of English, for guesses."""
 _ROOM = 4
 """What a training needs on the disk, in sizes of its student: one for the result and three for a checkpoint. Each
 snapshot needs two more, until the training is done."""
+
+
+@dataclass(frozen=True)
+class TrainJob:
+    """Train a student on examples and save it.
+
+    Works unchanged under `accelerate launch` and `torchrun`: the processes share each step's micro-batches, the first
+    one writes. Without examples the student is saved as it is: a run in which no path survives the rules still compares
+    all methods, and its report says that this one was not trained.
+
+    Attributes:
+        examples: What it is trained on, in any order; the order of training is a function of the seed.
+        student: Where training starts; the weights are trained in float32 whatever `dtype` says.
+        training: The recipe.
+        execution: How often the state is saved. The same job after a stop goes on from there, bit for bit.
+        seed: Decides data order and dropout.
+        cost: A guess of how much there is to do (see `training_cost`).
+    """
+
+    kind: ClassVar[str] = "train"
+    calls: ClassVar[None] = None
+    examples: ExampleSource
+    student: StudentSource
+    training: TrainingConfig
+    execution: ExecutionConfig = APART
+    seed: int = 0
+    step: str = "train"
+    cost: Cost = NOTHING
+
+    @property
+    def work(self) -> str:
+        """How much there is to do, for people."""
+        steps, epochs = self.training.max_steps, self.training.epochs
+        length = counted(steps, "steps") if steps else counted(epochs, "epochs")
+        return f"{length} of {counted(self.training.batch_size, 'examples')}"
+
+    def settings(self) -> dict[str, Any]:
+        """What the student depends on."""
+        return dumped(training=self.training) | self.examples.settings()
+
+    def reads(self) -> tuple[Result, ...]:
+        """What left the examples, and the training before."""
+        return self.examples.reads() + self.student.reads()
+
+    def inputs(self) -> dict[str, str]:
+        """The examples and the student."""
+        return self.examples.inputs() | self.student.inputs()
+
+    def earlier_key(self) -> str:
+        """The key in version 0.1."""
+        inputs = {"examples": records_key(self.examples.read()), "student": student_key(self.student.resolve())}
+        settings = dumped(training=self.training) | {"label": self.step}
+        return artifact_key(self.kind, config=settings, inputs=inputs, seed=self.seed)
+
+    def make(self, folder: Path, *, label: str, reporter: Reporter) -> Artifact:
+        """Train.
+
+        Raises:
+            DataError: If all examples are too long.
+            StudentError: If the student cannot be loaded.
+            NonFiniteError: If a loss or gradient is not finite.
+            OutOfMemoryError: If a single example is too much for the memory.
+            DiskError: If the disk is full or cannot be written; the last checkpoint is kept.
+        """
+        examples, notes = self.examples.read(), {"label": label}
+        if not examples:
+            reporter.say(f"warning: {label}: there are no examples, the student stays as it is")
+            return finish(self, folder, self._keep_untrained, notes=notes)
+        if process_rank() > 0:
+            return self._take_part(examples, folder, label=label, reporter=reporter)
+        fill = partial(self._fill, examples=examples, label=label, reporter=reporter)
+        artifact = finish(self, folder, fill, notes=notes)
+        _meet()
+        return artifact
+
+    def _keep_untrained(self, draft: Draft) -> Mapping[str, Any]:
+        loaded = self._load()
+        require_room(draft.work, _size_of(loaded))
+        write_table(draft.folder / "examples.parquet", [], Example)
+        _save(loaded, draft.folder / "model")
+        return {"steps": 0, "examples": 0, "too_long": 0}
+
+    def _fill(self, draft: Draft, *, examples: Sequence[Example], label: str, reporter: Reporter) -> Mapping[str, Any]:
+        loaded, result = self._train(draft, examples, label=label, reporter=reporter)
+        folder, counts = draft.folder, result._asdict()
+        if self.training.snapshots > 1:
+            counts["snapshot_steps"] = self.training.snapshot_steps(result.steps)
+            _take_snapshots(draft, counts["snapshot_steps"][:-1])
+        write_table(folder / "examples.parquet", examples, Example)
+        _save(loaded, folder / "model")
+        card = folder / "model" / "README.md"
+        write_model_card(card, label=label, student=self.student.resolve(), config=self.training, counts=counts)
+        return counts
+
+    def _load(self) -> Student:
+        return load_student(self.student.resolve().model_copy(update={"dtype": "float32"}))
+
+    def _train(
+        self, draft: Draft, examples: Sequence[Example], *, label: str, reporter: Reporter
+    ) -> "tuple[Student, TrainingResult]":
+        from sert.student.training.checkpoints import CHECKPOINTS, Checkpoints
+        from sert.student.training.loop import train_student
+
+        loaded, snapshots = self._load(), draft.work / SNAPSHOTS
+        if process_rank() == 0:
+            there = [*(draft.work / CHECKPOINTS).rglob("*"), *snapshots.rglob("*")]
+            kept = sum(file.stat().st_size for file in there if file.is_file())
+            require_room(draft.work, (_ROOM + 2 * (self.training.snapshots - 1)) * _size_of(loaded) - kept)
+        checkpoints = Checkpoints(
+            draft.work / CHECKPOINTS,
+            every_seconds=self.execution.checkpoint_seconds,
+            say=lambda line: reporter.say(f"{label}: {line}"),
+            saved=draft.lap,
+        )
+        result = train_student(
+            loaded,
+            examples,
+            self.training,
+            seed=self.seed,
+            loss_file=draft.folder / "loss.jsonl",
+            checkpoints=checkpoints,
+            snapshot=lambda step: _save_snapshot(loaded, snapshots / f"step-{step}"),
+            label=label,
+            reporter=reporter,
+        )
+        return loaded, result
+
+    def _take_part(self, examples: Sequence[Example], folder: Path, *, label: str, reporter: Reporter) -> Artifact:
+        """Train along with the first process and leave the writing to it."""
+        if not (folder / MANIFEST).is_file():
+            work = work_folder(folder, key_of(self))
+            self._train(Draft(work / RESULT, work), examples, label=label, reporter=reporter)
+            _meet()
+        return open_artifact(folder)
+
+
+def training_cost(training: TrainingConfig, questions: Sequence[Question], *, completion_tokens: int) -> Cost:
+    """Guess the tokens of a training on one example a question: prompts by their characters, completions as told."""
+    steps = training.num_steps(len(questions))
+    prompt = sum(len(question.prompt) for question in questions) // len(questions) // CHARACTERS_A_TOKEN
+    return Cost(trained=steps * training.batch_size * (prompt + completion_tokens), saved=training.snapshots)
 
 
 def train(
@@ -42,10 +189,7 @@ def train(
     label: str = "train",
     reporter: Reporter | None = None,
 ) -> Artifact:
-    """Train a student on examples and save it.
-
-    Works unchanged under `accelerate launch` and `torchrun`: the processes share each step's micro-batches, the first
-    one writes.
+    """Train a student on examples and save it (see `TrainJob`).
 
     Args:
         examples: What it is trained on, in any order; the order of training is a function of the seed.
@@ -64,75 +208,17 @@ def train(
         OutOfMemoryError: If a single example is too much for the memory.
         DiskError: If the disk is full or cannot be written; the last checkpoint is kept.
     """
-    config, teller = config or TrainingConfig(), reporter or Silent()
     if not examples:
         raise DataError(f"{label}: there are no examples to train on.")
-
-    def trained(draft: Draft) -> "tuple[Student, TrainingResult]":
-        from sert.student.training.checkpoints import CHECKPOINTS, Checkpoints
-        from sert.student.training.loop import train_student
-
-        loaded = load_student(student.model_copy(update={"dtype": "float32"}))
-        if process_rank() == 0:
-            there = [*(draft.work / CHECKPOINTS).rglob("*"), *(draft.work / SNAPSHOTS).rglob("*")]
-            kept = sum(file.stat().st_size for file in there if file.is_file())
-            require_room(draft.work, (_ROOM + 2 * (config.snapshots - 1)) * _size_of(loaded) - kept)
-        checkpoints = Checkpoints(
-            draft.work / CHECKPOINTS,
-            every_seconds=execution.checkpoint_seconds,
-            say=lambda line: teller.say(f"{label}: {line}"),
-            saved=draft.lap,
-        )
-        result = train_student(
-            loaded,
-            examples,
-            config,
-            seed=seed,
-            loss_file=draft.folder / "loss.jsonl",
-            checkpoints=checkpoints,
-            snapshot=lambda step: _save_snapshot(loaded, draft.work / SNAPSHOTS / f"step-{step}"),
-            label=label,
-            reporter=teller,
-        )
-        return loaded, result
-
-    def fill(draft: Draft) -> Mapping[str, Any]:
-        loaded, result = trained(draft)
-        folder, counts = draft.folder, result._asdict()
-        if config.snapshots > 1:
-            counts["snapshot_steps"] = config.snapshot_steps(result.steps)
-            _take_snapshots(draft, counts["snapshot_steps"][:-1])
-        write_table(folder / "examples.parquet", examples, Example)
-        _save(loaded, folder / "model")
-        write_model_card(folder / "model" / "README.md", label=label, student=student, config=config, counts=counts)
-        return counts
-
-    settings = {"training": config.model_dump(), "label": label}
-    inputs = {"examples": records_key(examples), "student": student_key(student)}
-    if process_rank() > 0:
-        key = artifact_key("train", config=settings, inputs=inputs, seed=seed)
-        return _take_part(trained, out, work_folder(out, key))
-    artifact = commit(out, fill, stage="train", config=settings, inputs=inputs, seed=seed)
-    _meet()
-    return artifact
-
-
-def keep_untrained(student: StudentConfig, *, out: Path, label: str, reporter: Reporter | None = None) -> Artifact:
-    """Save the student as it is: what a training on no examples comes to.
-
-    A run in which no path survives the rules still compares all methods; its report says that this one was not trained.
-    """
-    (reporter or Silent()).say(f"warning: {label}: there are no examples, the student stays as it is")
-
-    def fill(draft: Draft) -> Mapping[str, Any]:
-        loaded = load_student(student.model_copy(update={"dtype": "float32"}))
-        require_room(draft.work, _size_of(loaded))
-        write_table(draft.folder / "examples.parquet", [], Example)
-        _save(loaded, draft.folder / "model")
-        return {"steps": 0, "examples": 0, "too_long": 0}
-
-    inputs = {"student": student_key(student)}
-    return commit(out, fill, stage="train", config={"label": label}, inputs=inputs, seed=0)
+    job = TrainJob(
+        GivenExamples(tuple(examples)),
+        StudentSource(student),
+        training=config or TrainingConfig(),
+        execution=execution,
+        seed=seed,
+        step=label,  # the model card holds it
+    )
+    return job.make(out, label=label, reporter=reporter or Silent())
 
 
 def _size_of(student: Student) -> int:
@@ -177,30 +263,9 @@ def process_rank() -> int:
     return int(os.environ.get("RANK", "0"))
 
 
-def _take_part(trained: Callable[[Draft], object], out: Path, work: Path) -> Artifact:
-    """Train along with the first process and leave the writing to it."""
-    if not (out / MANIFEST).is_file():
-        trained(Draft(work / RESULT, work))
-        _meet()
-    return open_artifact(out)
-
-
 def _meet() -> None:
     """Wait until the result of a distributed training is written."""
     import torch.distributed
 
     if torch.distributed.is_available() and torch.distributed.is_initialized():
         torch.distributed.barrier()
-
-
-def trained_student(trained: Artifact, *, like: StudentConfig, snapshot: int | None = None) -> StudentConfig:
-    """Point at the model of a trained folder, with the device and dtype of another student.
-
-    Args:
-        trained: What the training left.
-        like: The student whose device and dtype are taken.
-        snapshot: Number of a snapshot, from 1 on; None or the last one = the model itself.
-    """
-    folder = trained.folder / SNAPSHOTS / str(snapshot)
-    path = folder if snapshot is not None and folder.is_dir() else trained.file("model")
-    return like.model_copy(update={"path": str(path), "revision": None})

@@ -1,0 +1,62 @@
+"""From what was asked for to the stages that make it. A run is a grid of one arm."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from sert.analysis.results import ArmGraphs
+from sert.config.grid import Arm
+from sert.config.tree import Config
+from sert.method import TaskGraph, build_graph
+from sert.runs.checks import check_endpoints, check_rationales, check_task
+from sert.store.stage import Stage
+from sert.tasks.load import TaskData, load_task
+from sert.terminal.progress import Reporter
+
+
+def build_arms(arms: Iterable[Arm], *, out: Path, reporter: Reporter) -> list[ArmGraphs]:
+    """Load and check every question set and build the graph of every arm. Nothing is written.
+
+    Args:
+        arms: What is run.
+        out: The folder that it is run in.
+        reporter: Told what is likely a slip in a question set.
+
+    Raises:
+        SertError: If a setting, a question set, a student or a file of rationales cannot be used.
+    """
+    loaded: dict[str, TaskData] = {}
+    return [ArmGraphs(arm, _build(arm, out, reporter, loaded)) for arm in arms]
+
+
+def _build(arm: Arm, out: Path, reporter: Reporter, loaded: dict[str, TaskData]) -> list[TaskGraph]:
+    graphs = []
+    for task, settings in arm.config.tasks.items():
+        key = f"{task} {settings.model_dump_json()}"
+        is_new = key not in loaded
+        if is_new:
+            loaded[key] = load_task(task, settings)
+            for slip in loaded[key].slips:
+                reporter.say(f"Warning: {task}: {slip}")
+        check_task(task, loaded[key], arm.config)
+        graphs.append(build_graph(task, arm.config, loaded[key], out=out, prefix=arm.prefix))
+        if is_new and graphs[-1].taught is not None and not graphs[-1].taught.finished:
+            check_rationales(task, loaded[key], arm.config)
+    return graphs
+
+
+def distinct_stages(arms: Iterable[ArmGraphs]) -> list[Stage]:
+    """List the stages of all arms, each once and behind those that it needs."""
+    distinct: dict[Path, Stage] = {}
+    for stage in (stage for each in arms for graph in each.tasks for stage in graph.stages):
+        distinct.setdefault(stage.folder, stage)
+    return list(distinct.values())
+
+
+def check_calls(config: Config, graphs: Sequence[TaskGraph]) -> None:
+    """Check the endpoints that unfinished stages will call, without calling them.
+
+    Raises:
+        ConfigError: If it is not said who pays, or an address or a key cannot be used.
+    """
+    to_do = {stage.job.kind for graph in graphs for stage in graph.stages if not stage.finished}
+    check_endpoints(config, teaches="teach" in to_do, judges="judge" in to_do)

@@ -1,0 +1,88 @@
+"""The plan of a run: its stages, what each depends on, and what a change of the configuration means to them."""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from sert.store.artifacts import content_key, json_text
+from sert.store.disk import check_folder, put
+from sert.store.stage import Stage
+
+PLAN = "plan.json"
+"""In a run folder: its stages, and what each depends on."""
+
+
+class PlannedStage(NamedTuple):
+    """One line of a dry run; `because` says what changed since the last run, if the stage is made again for that."""
+
+    stage: str
+    work: str
+    finished: bool
+    folder: str
+    because: list[str]
+
+
+def plan_stages(stages: Sequence[Stage], out: Path) -> list[PlannedStage]:
+    """List what is to be done of some stages.
+
+    Raises:
+        DataError: If a part of the folder's path is a file.
+    """
+    check_folder(out)
+    before = read_plan(out)
+    return [
+        PlannedStage(stage.name, stage.job.work, stage.finished, stage.folder.name, why_again(stage, before))
+        for stage in stages
+    ]
+
+
+def write_plan(run: Path, stages: Iterable[Stage]) -> None:
+    """Write down the stages of a run and what they depend on.
+
+    Raises:
+        DiskError: If it cannot be written; what stood there stays.
+    """
+    plan = {
+        stage.name: {"folder": stage.folder.name, "settings": _settings_of(stage), "inputs": stage.job.inputs()}
+        for stage in stages
+    }
+    put(run / PLAN, json_text({"stages": plan, "hash": content_key(plan)}).encode())
+
+
+def read_plan(run: Path) -> dict[str, dict[str, Any]]:
+    """Read the stages that were planned last; none where there is no plan, or it was damaged."""
+    try:
+        plan = json.loads((run / PLAN).read_text(encoding="utf-8"))
+        stages: dict[str, dict[str, Any]] = plan["stages"]
+        return stages if plan["hash"] == content_key(stages) else {}
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+
+
+def why_again(stage: Stage, plan: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Say what changed since the plan was written, if the stage depends on something else now; empty if it does not."""
+    before = plan.get(stage.name)
+    if before is None or before["folder"] == stage.folder.name:
+        return []
+    old, new = dict(_flat(before["settings"])), dict(_flat(_settings_of(stage)))
+    changed = [
+        f"{key}: {json.dumps(old.get(key))} -> {json.dumps(new.get(key))}"
+        for key in [*new, *(key for key in old if key not in new)]
+        if old.get(key) != new.get(key)
+    ]
+    others = [name for name, key in stage.job.inputs().items() if before["inputs"].get(name) != key]
+    return [*changed, *(f"{name} changed" for name in others)]
+
+
+def _settings_of(stage: Stage) -> dict[str, Any]:
+    return stage.job.settings() | {"seed": stage.job.seed}
+
+
+def _flat(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Name every setting by its path, `mining.top_k` for instance."""
+    for key, value in tree.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", list(value) if isinstance(value, tuple) else value

@@ -1,0 +1,81 @@
+"""What was asked for, a configuration or a grid, as a run folder keeps it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+
+from sert.config.grid import MAIN, Arm, Grid, arms_of
+from sert.config.load import load_config, read_toml, validate
+from sert.config.tree import Config
+from sert.errors import DataError
+from sert.store.artifacts import SETTINGS
+
+CONFIG, GRID = SETTINGS
+
+
+@dataclass(frozen=True)
+class Request:
+    """What was asked for.
+
+    Attributes:
+        asked: The configuration or the grid.
+        file: Name of the file that a run folder keeps it in.
+        about: What the manifest of the run says of it.
+        arms: What is run; of a configuration it is one arm without a prefix.
+    """
+
+    asked: Config | Grid
+    file: str
+    about: Mapping[str, Any]
+    arms: tuple[Arm, ...]
+
+    @staticmethod
+    def of(asked: Config | Grid) -> "Request":
+        """Say what a configuration or a grid asks for."""
+        if isinstance(asked, Grid):
+            return Request(asked, GRID, {"name": asked.name, "seeds": list(asked.seeds)}, tuple(arms_of(asked)))
+        arm = Arm(asked.student.path, asked.seed, MAIN, None, asked, alone=True)
+        return Request(asked, CONFIG, {"name": asked.name, "seed": asked.seed}, (arm,))
+
+    @property
+    def name(self) -> str:
+        """What it is called."""
+        return self.asked.name
+
+    @property
+    def text(self) -> str:
+        """Its TOML."""
+        return tomli_w.dumps(self.asked.model_dump(mode="json", exclude_none=True))
+
+    @property
+    def keep_units(self) -> bool:
+        """Whether the units of its finished stages are kept."""
+        return self.arms[0].config.execution.keep_units
+
+    def check_folder(self, out: Path) -> None:
+        """Check that the folder is not one of the other kind.
+
+        Raises:
+            DataError: If it is.
+        """
+        if self.file == CONFIG and (out / GRID).exists():
+            raise DataError(f"{out} is the folder of a grid; give this run another with --out.")
+        if self.file == GRID and (out / CONFIG).exists():
+            raise DataError(f"{out} is the folder of a run with one configuration; give the grid another with --out.")
+
+
+def read_request(folder: Path) -> Request:
+    """Read what a run folder was asked for.
+
+    Raises:
+        ConfigError: If it cannot be read.
+        DataError: If the folder is no run.
+    """
+    if (folder / GRID).is_file():
+        return Request.of(validate(Grid, read_toml(folder / GRID), source=str(folder / GRID)))
+    if not (folder / CONFIG).is_file():
+        raise DataError(f"{folder} is no run folder: it has no {CONFIG}. Give the folder of `sert run` or `sert demo`.")
+    return Request.of(load_config(folder / CONFIG))

@@ -1,0 +1,63 @@
+"""Which student a stage asks: the one of the configuration, or one that an earlier stage trained."""
+
+from dataclasses import dataclass, replace
+
+from sert.config.tree import StudentConfig
+from sert.store.artifacts import Artifact
+from sert.store.stage import Result
+from sert.student.load import student_key
+
+SNAPSHOTS = "snapshots"
+"""Folder of a trained student's states before the last one, named by their numbers from 1 on."""
+
+
+def trained_student(trained: Artifact, *, like: StudentConfig, snapshot: int | None = None) -> StudentConfig:
+    """Point at the model of a trained folder, with the device and dtype of another student.
+
+    Args:
+        trained: What the training left.
+        like: The student whose device and dtype are taken.
+        snapshot: Number of a snapshot, from 1 on; None or the last one = the model itself.
+    """
+    folder = trained.folder / SNAPSHOTS / str(snapshot)
+    path = folder if snapshot is not None and folder.is_dir() else trained.file("model")
+    return like.model_copy(update={"path": str(path), "revision": None})
+
+
+@dataclass(frozen=True)
+class StudentSource:
+    """A student, or what will be one when an earlier stage is done.
+
+    Attributes:
+        config: The student of the configuration; a trained one takes device and dtype from it.
+        trained: The training that makes the student; None = the student as it is.
+        snapshot: Number of the training's snapshot; None = its last state.
+    """
+
+    config: StudentConfig
+    trained: Result | None = None
+    snapshot: int | None = None
+
+    def after(self, training: Result | None, snapshot: int | None = None) -> "StudentSource":
+        """What a training, or a snapshot of it, makes of the student; the student itself where there is none."""
+        return replace(self, trained=training, snapshot=snapshot)
+
+    def reads(self) -> tuple[Result, ...]:
+        """The result that it is made of."""
+        return () if self.trained is None else (self.trained,)
+
+    def inputs(self) -> dict[str, str]:
+        """What names it among the things that a result depends on."""
+        if self.trained is None:
+            return {"student": student_key(self.config)}
+        return {self.trained.step: self.trained.key}
+
+    def resolve(self) -> StudentConfig:
+        """Say where it lies.
+
+        Raises:
+            DataError: If it is not trained yet.
+        """
+        if self.trained is None:
+            return self.config
+        return trained_student(self.trained.open(), like=self.config, snapshot=self.snapshot)
