@@ -4,7 +4,7 @@ import ast
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -12,62 +12,34 @@ import pytest
 SOURCE = Path(__file__).parents[1] / "src" / "sert"
 FILES = sorted(SOURCE.rglob("*.py"))
 
-# Imports run from higher layers to lower ones, or stay inside a room. The longest matching name counts.
-LAYERS = {
-    "sert.errors": 0,
-    "sert.doctor.finding": 0,
-    "sert.records": 0,
-    "sert.seeds": 0,
-    "sert.terminal.progress": 0,
-    "sert.terminal.signals": 0,
-    "sert.lab": 0,  # where its demo configuration lies
-    "sert.lab.world": 0,  # leaves: tasks ask about this world
-    "sert.lab.corpus": 0,
-    "sert.config.section": 0,
-    "sert.config.endpoints": 1,
-    "sert.config.tree": 2,
-    "sert.files": 0,
-    "sert.config.explain": 1,
-    "sert.config.names": 3,
-    "sert.config.load": 4,
-    "sert.store": 3,
-    "sert.tasks": 4,
-    "sert.lab.oracle": 5,  # these two read questions and answers as tasks do
-    "sert.lab.verifier": 5,
-    "sert.config.grid": 5,
-    "sert.endpoint": 5,
-    "sert.student": 6,
-    "sert.lab.build": 7,  # trains a student
-    "sert.paths": 8,
-    "sert.teacher": 8,
-    "sert.evaluation": 8,
-    "sert.report": 8,
-    "sert.runs.checks": 8,
-    "sert.store.stage": 8,
-    "sert.task_stages": 9,
-    "sert.method": 10,
-    "sert.runs.estimate": 9,
-    "sert.analysis.results": 11,
-    "sert.runs.folder": 10,
-    "sert.analysis.showing": 10,
-    "sert.runs.run": 12,
-    "sert.runs.reproduce": 13,
-    "sert.runs.verify": 14,
-    "sert.cli": 15,
-    "sert.__main__": 16,
-    "sert": 15,  # the public names, of every room
-}
+# The house from the ground up: a room imports rooms of lower rows, and what is in itself. Rooms of one row do not know
+# each other. The longest name that fits a module is its room.
+ROOMS = """
+errors records seeds lab lab.world
+files stats terminal lab.corpus
+config
+store
+endpoint tasks student.kernels
+lab.verifier student.speed
+lab.oracle student
+student.decoding
+student.training
+lab.build doctor teacher judge evaluation paths
+method
+report
+analysis
+runs
+cli
+__main__
+"""
+HEIGHTS = {f"sert.{room}": height for height, row in enumerate(ROOMS.strip().splitlines()) for room in row.split()}
+HEIGHTS["sert"] = len(HEIGHTS)  # the public names, of every room
+MAX_ROOT_MODULES = 8
+MAX_METHOD_LINES = 130
 
 # Stages meet in folders. What one may still take from another is pure and has one definition for both.
 SHARED_BY_STAGES = {
     ("sert.evaluation.grading", "sert.paths.rules"): {"is_reasoned", "rep_n", "words_of"},  # predictions as paths are
-    ("sert.analysis.run_numbers", "sert.paths.rules"): {"is_reasoned"},
-    ("sert.analysis.path_counts", "sert.paths.rules"): {
-        "apply_rules",
-        "is_reasoned",
-    },  # of paths that a judge was shown
-    ("sert.analysis.path_counts", "sert.paths.selection"): {"select"},
-    ("sert.analysis.run_numbers", "sert.paths.filtering"): {"funnel"},  # the same counts as in `funnel.json`
 }
 
 # Code that works on any question set knows nothing of the lab; these are the doors.
@@ -82,13 +54,9 @@ LAB_DOORS = {
 }
 
 HEAVY = {"torch", "transformers", "accelerate", "tokenizers", "datasets", "openai", "httpx2"}
-TORCH_MODULES = {
-    f"sert.student.{name}"
-    for name in (
-        "batching checkpoints compat curve decoding decoding_units dropout fastmath kernels lane_cache losses memory "
-        "quantized sampling stepping training".split()
-    )
-}
+# Rooms whose modules may load torch when they are imported.
+TORCH_ROOMS = {"sert.student.kernels", "sert.student.speed", "sert.student.decoding", "sert.student.training"}
+NO_TORCH = {f"sert.student.training{name}" for name in ("", ".stage", ".examples", ".model_card")}
 
 UNSAFE_IMPORTS = {"pickle", "marshal", "shelve", "dill", "cloudpickle", "joblib"}
 UNSAFE_CALLS = {"eval", "exec", "torch.load", "pickle.load", "pickle.loads"}
@@ -133,35 +101,54 @@ def on_import(tree: ast.Module) -> ast.Module:
     return Pruner().visit(ast.parse(ast.unparse(tree)))
 
 
-def layer_of(module: str) -> int:
-    # A room of its own needs a layer of its own: `sert` itself stands for the package file alone.
-    known = [name for name in LAYERS if name != "sert" and (module == name or module.startswith(f"{name}."))]
-    return LAYERS["sert"] if module == "sert" else LAYERS[max(known, key=len)]
-
-
 def room_of(module: str) -> str:
-    return ".".join(module.split(".")[:2])
+    """Name the room of a module; `sert` itself stands for the package file alone."""
+    known = [room for room in HEIGHTS if module == room or (room != "sert" and module.startswith(f"{room}."))]
+    return max(known, key=len)
 
 
 def wrong_imports(module: str, tree: ast.AST) -> list[str]:
-    """Name the imports of one module that run upwards, or across to another stage."""
-    wrong = []
+    """Name the imports of one module that run upwards, or across to another room of its row."""
+    wrong, room = [], room_of(module)
     for target, imported in imports_of(tree):
-        if target.split(".")[0] != "sert":
+        if target.split(".")[0] != "sert" or room_of(target) == room:
             continue
-        same_room = room_of(target) == room_of(module) and layer_of(target) <= layer_of(module)
         shared = imported in SHARED_BY_STAGES.get((module, target), set())
-        if not (same_room or shared or layer_of(target) < layer_of(module)):
+        if not shared and HEIGHTS[room_of(target)] >= HEIGHTS[room]:
             wrong.append(f"{module} imports {imported or 'all'} of {target}")
     return wrong
 
 
+def circles(edges: Mapping[str, set[str]]) -> list[list[str]]:
+    """Find the circles of a graph: a depth-first search meets what it has not left yet."""
+    found: list[list[str]] = []
+    left, way = set[str](), list[str]()
+
+    def visit(name: str) -> None:
+        if name in way:
+            found.append([*way[way.index(name) :], name])
+        elif name not in left:
+            way.append(name)
+            for target in sorted(edges.get(name, ())):
+                visit(target)
+            left.add(way.pop())
+
+    for name in edges:
+        visit(name)
+    return found
+
+
+def loads_torch(module: str) -> bool:
+    """Tell whether importing a module may load torch."""
+    return module.startswith("sert.") and room_of(module) in TORCH_ROOMS and module not in NO_TORCH
+
+
 def heavy_imports(module: str, tree: ast.Module) -> list[str]:
     """Name the imports by which importing this module loads torch or another large library."""
-    if module in TORCH_MODULES:
+    if loads_torch(module):
         return []
     found = (target for target, _ in imports_of(on_import(tree)))
-    return [target for target in found if target.split(".")[0] in HEAVY or target in TORCH_MODULES]
+    return [target for target in found if target.split(".")[0] in HEAVY or loads_torch(target)]
 
 
 def unsafe_uses(tree: ast.AST) -> list[str]:
@@ -177,9 +164,27 @@ def prints(tree: ast.AST) -> list[int]:
     return [call.lineno for call in calls if isinstance(call.func, ast.Name) and call.func.id == "print"]
 
 
-def test_every_module_is_read_and_has_a_layer():
+def test_every_module_is_read_and_every_room_is_there():
     assert {"sert", "sert.method", "sert.student.decoding.engine", "sert.lab.build"} <= TREES.keys()
-    assert all(layer_of(module) >= 0 for module in TREES)
+    assert {room_of(module) for module in TREES} == HEIGHTS.keys()
+
+
+def test_no_modules_import_each_other():
+    """In no room and at no time: imports within functions count, too."""
+    edges = {module: {target for target, _ in imports_of(tree)} - {module} for module, tree in TREES.items()}
+    assert circles(edges) == []
+
+
+def test_the_root_holds_few_modules():
+    assert len(list(SOURCE.glob("*.py"))) <= MAX_ROOT_MODULES
+
+
+def test_the_method_fits_one_screen():
+    assert len((SOURCE / "method.py").read_text(encoding="utf-8").splitlines()) <= MAX_METHOD_LINES
+    graph = TREES["sert.method"]
+    kinds = [type(node) for node in graph.body]
+    assert (kinds.count(ast.FunctionDef), kinds.count(ast.ClassDef)) == (1, 1)
+    assert not [node for node in ast.walk(graph) if isinstance(node, ast.Lambda)]
 
 
 @pytest.mark.parametrize("module", TREES)
@@ -200,7 +205,7 @@ def test_the_lab_is_entered_by_its_doors():
         (module, target)
         for module, tree in TREES.items()
         for target, _ in imports_of(tree)
-        if room_of(target) == "sert.lab" and room_of(module) != "sert.lab"
+        if target.startswith("sert.lab") and not module.startswith("sert.lab")
     }
     assert entries == LAB_DOORS
 
@@ -230,13 +235,19 @@ def test_modules_are_short(file):
         ("sert.student.load", "from sert.paths import mining"),
         ("sert.store.tables", "def late():\n    import sert.tasks.load"),
         ("sert.teacher.rationales", "from sert.paths.rules import rep_n"),
-        ("sert.analysis.run_numbers", "from sert.paths.filtering import filter_paths"),
+        ("sert.evaluation.grading", "from sert.paths.filtering import filter_paths"),
         ("sert.lab.world", "from sert.lab.build import STEPS"),
+        ("sert.student.decoding.engine", "from sert.paths import mining"),
         ("sert.records", "import sert"),
     ],
 )
 def test_a_wrong_import_is_seen(module, code):
     assert len(wrong_imports(module, ast.parse(code))) == 1
+
+
+def test_a_circle_is_seen():
+    assert circles({"a": {"b"}, "b": {"c", "d"}, "c": {"a"}, "d": set()}) == [["a", "b", "c", "a"]]
+    assert circles({"a": {"b", "c"}, "b": {"c"}, "c": set()}) == []
 
 
 @pytest.mark.parametrize(

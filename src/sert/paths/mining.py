@@ -181,8 +181,9 @@ def _job(
         max_lanes=config.max_lanes,
         seed=seed,
     )
-    stops_early = rules is not None and not config.keep_all
-    referee = partial(RuleReferee, rules=rules, max_new_tokens=config.max_new_tokens) if stops_early else None
+    if rules is None or config.keep_all:
+        return DecodingJob(student, tuple(questions), decoding)
+    referee = partial(RuleReferee, rules=rules, max_new_tokens=config.max_new_tokens)
     return DecodingJob(student, tuple(questions), decoding, referee)
 
 
