@@ -54,9 +54,8 @@ LAB_DOORS = {
 }
 
 HEAVY = {"torch", "transformers", "accelerate", "tokenizers", "datasets", "openai", "httpx2"}
-# Rooms whose modules may load torch when they are imported.
+# The rooms in which a module may load torch when it is imported.
 TORCH_ROOMS = {"sert.student.kernels", "sert.student.speed", "sert.student.decoding", "sert.student.training"}
-NO_TORCH = {f"sert.student.training{name}" for name in ("", ".stage", ".examples", ".model_card")}
 
 UNSAFE_IMPORTS = {"pickle", "marshal", "shelve", "dill", "cloudpickle", "joblib"}
 UNSAFE_CALLS = {"eval", "exec", "torch.load", "pickle.load", "pickle.loads"}
@@ -138,17 +137,28 @@ def circles(edges: Mapping[str, set[str]]) -> list[list[str]]:
     return found
 
 
-def loads_torch(module: str) -> bool:
-    """Tell whether importing a module may load torch."""
-    return module.startswith("sert.") and room_of(module) in TORCH_ROOMS and module not in NO_TORCH
+def find_heavy_modules() -> set[str]:
+    """Find the modules that load a large library when they are imported, themselves or by what they import."""
+    loaded = {module: {target for target, _ in imports_of(on_import(tree))} for module, tree in TREES.items()}
+    heavy = set[str]()
+    while new := {module for module in loaded.keys() - heavy if is_heavy(loaded[module], heavy)}:
+        heavy |= new
+    return heavy
+
+
+def is_heavy(targets: set[str], heavy: set[str]) -> bool:
+    return any(target.split(".")[0] in HEAVY or target in heavy for target in targets)
 
 
 def heavy_imports(module: str, tree: ast.Module) -> list[str]:
     """Name the imports by which importing this module loads torch or another large library."""
-    if loads_torch(module):
+    if room_of(module) in TORCH_ROOMS:
         return []
     found = (target for target, _ in imports_of(on_import(tree)))
-    return [target for target in found if target.split(".")[0] in HEAVY or loads_torch(target)]
+    return [target for target in found if is_heavy({target}, HEAVY_MODULES)]
+
+
+HEAVY_MODULES = find_heavy_modules()
 
 
 def unsafe_uses(tree: ast.AST) -> list[str]:
