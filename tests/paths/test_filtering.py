@@ -3,11 +3,11 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 import pytest
+from path_records import make_path
 
 from sert.config.tree import PromptTemplates, RulesConfig, SelectionConfig
 from sert.errors import DataError
 from sert.paths.filtering import FunnelRow, ImplausibleRule, filter_paths, funnel, implausible_rules
-from sert.paths.rules import perplexity, rep_n
 from sert.paths.selection import select
 from sert.records import Example, Path, PathKey, Question, Verdict
 from sert.store import tables
@@ -167,23 +167,6 @@ GOOD = " A heron has long legs and stands in water. So the answer is yes."
 WRONG = " A heron is a bird and birds only fly. So the answer is no."
 
 
-def make_path(question_id, branch, sample, *, text, token_ids=tuple(range(30))):
-    return Path(
-        question_id=question_id,
-        branch=branch,
-        sample=sample,
-        first_token_id=token_ids[0],
-        first_token_logprob=-2.0,
-        token_ids=token_ids,
-        logprobs=(-2.0,) * len(token_ids),
-        text=text,
-        finish="eos",
-        num_tokens=len(token_ids),
-        perplexity=perplexity((-2.0,) * len(token_ids)),
-        rep_2=rep_n(token_ids, 2),
-    )
-
-
 def make_mined(folder, paths, *, stage="mine", prompts=None):
     def fill(draft):
         write_table(draft.folder / "paths.parquet", paths, Path)
@@ -209,10 +192,10 @@ class Listener:
 
 
 PATHS = [
-    make_path("q1", 0, 0, text=" yes."),
-    make_path("q1", 0, 1, text=WRONG, token_ids=(1, 2, 1, 2, *range(3, 30))),
-    make_path("q1", 1, 0, text=GOOD),
-    make_path("q2", 0, 0, text=" no.\n\x1b[31m " + "x" * 200),
+    make_path(question_id="q1", text=" yes."),
+    make_path(question_id="q1", sample=1, text=WRONG, token_ids=(1, 2, 1, 2, *range(3, 30))),
+    make_path(question_id="q1", branch=1, text=GOOD),
+    make_path(question_id="q2", text=" no.\n\x1b[31m " + "x" * 200),
 ]
 
 
@@ -257,7 +240,7 @@ def test_filter_paths_writes_what_training_needs(tmp_path):
 
 def test_selected_paths_become_examples_with_the_gold_answer(tmp_path):
     prompts = PromptTemplates(path="{path} Therefore: {answer}.")
-    mined = make_mined(tmp_path / "mined", [make_path("q2", 0, 0, text=GOOD)], prompts=prompts)
+    mined = make_mined(tmp_path / "mined", [make_path(question_id="q2", text=GOOD)], prompts=prompts)
     result = filter_paths(mined, rules=RulesConfig(), out=tmp_path / "filtered")
     assert read_table(result.file("examples.parquet"), Example) == [
         Example("q2", QUESTIONS[1].prompt, " A heron has long legs and stands in water. Therefore: no.", source="path")
@@ -267,7 +250,7 @@ def test_selected_paths_become_examples_with_the_gold_answer(tmp_path):
 
 def test_an_implausible_rule_is_told_on_one_line_an_example(tmp_path):
     listener = Listener()
-    paths = [make_path("q1", 0, number, text=f" yes\nyes {'x' * 200}") for number in range(4)]
+    paths = [make_path(question_id="q1", sample=number, text=f" yes\nyes {'x' * 200}") for number in range(4)]
     rules = RulesConfig(min_tokens=99)
     filter_paths(make_mined(tmp_path / "mined", paths), rules=rules, out=tmp_path / "out", reporter=listener)
     assert len(listener.lines) == 5
@@ -293,7 +276,7 @@ def test_only_mined_folders_can_be_filtered(tmp_path):
 
 
 def test_a_path_of_an_unknown_question_is_refused(tmp_path):
-    mined = make_mined(tmp_path / "mined", [make_path("q9", 0, 0, text=GOOD)])
+    mined = make_mined(tmp_path / "mined", [make_path(question_id="q9", text=GOOD)])
     with pytest.raises(DataError, match="'q9'"):
         filter_paths(mined, rules=RulesConfig(), out=tmp_path / "out")
     assert not (tmp_path / "out").exists()
@@ -316,7 +299,11 @@ def test_paths_of_a_question_that_lie_apart_are_refused(tmp_path):
 
 @pytest.mark.parametrize("read", [1, 2, 3])
 def test_questions_are_filtered_alike_however_few_rows_are_read_at_a_time(read, tmp_path, monkeypatch):
-    paths = [make_path(each, 0, number, text=text) for each in ("q1", "q2") for number, text in enumerate([GOOD] * 5)]
+    paths = [
+        make_path(question_id=each, sample=number, text=text)
+        for each in ("q1", "q2")
+        for number, text in enumerate([GOOD] * 5)
+    ]
     mined = make_mined(tmp_path / "mined", paths)
     whole = filter_paths(mined, rules=RulesConfig(), out=tmp_path / "whole")
     monkeypatch.setattr(tables, "ROWS_A_READ", read)
@@ -345,7 +332,10 @@ def test_only_the_rules_that_are_asked_drop_a_path(tmp_path):
 
 
 def test_shuffled_paths_change_their_questions_and_keep_the_answers(tmp_path):
-    paths = [make_path("q1", 0, 0, text=GOOD), make_path("q2", 0, 0, text=WRONG)]
+    paths = [
+        make_path(question_id="q1", text=GOOD),
+        make_path(question_id="q2", text=WRONG),
+    ]
     selection = SelectionConfig(rules=(), shuffled=True)
     mined = make_mined(tmp_path / "mined", paths)
     result = filter_paths(mined, rules=RulesConfig(), selection=selection, out=tmp_path / "out")
@@ -360,8 +350,8 @@ def test_shuffled_paths_change_their_questions_and_keep_the_answers(tmp_path):
 
 
 def test_another_selection_of_paths_that_were_cut_short_is_warned_of(tmp_path):
-    cut = replace(make_path("q1", 0, 1, text=GOOD), finish="outrun")
-    mined = make_mined(tmp_path / "mined", [make_path("q1", 0, 0, text=GOOD), cut])
+    cut = replace(make_path(question_id="q1", sample=1, text=GOOD), finish="outrun")
+    mined = make_mined(tmp_path / "mined", [make_path(question_id="q1", text=GOOD), cut])
     listener = Listener()
     filter_paths(mined, rules=RulesConfig(), out=tmp_path / "usual", reporter=listener)
     assert not any("cut short" in line for line in listener.lines)

@@ -1,14 +1,9 @@
 from dataclasses import replace
 
 import pytest
+from path_records import CHOICE, REASONING, YES_NO
 
 from sert.paths.patterns import imitates_format, repeats_options, responds_directly
-from sert.records import Question
-
-YES_NO = Question("q1", "demo", "train", "Can a heron wade?", (), "yes", "Question: Can a heron wade?\nAnswer:")
-ROOMS = ("attic", "dark room", "barn", "new york", "dark")
-CHOICE = Question("q2", "demo", "train", "Where do bats sleep?", ROOMS, "C", "Question: Where do bats sleep?\nAnswer:")
-REASONING = " Bats look for quiet places under a roof. Farmers keep hay there. So the answer is (C)."
 
 
 @pytest.mark.parametrize(

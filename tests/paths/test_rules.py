@@ -2,6 +2,7 @@ import math
 import random
 
 import pytest
+from path_records import CHOICE, REASONING, make_path
 
 from sert.config.tree import RulesConfig
 from sert.paths.rules import (
@@ -15,32 +16,6 @@ from sert.paths.rules import (
     perplexity,
     rep_n,
 )
-from sert.records import Path, Question
-
-YES_NO = Question("q1", "demo", "train", "Can a heron wade?", (), "yes", "Question: Can a heron wade?\nAnswer:")
-ROOMS = ("attic", "dark room", "barn", "new york", "dark")
-CHOICE = Question("q2", "demo", "train", "Where do bats sleep?", ROOMS, "C", "Question: Where do bats sleep?\nAnswer:")
-REASONING = " Bats look for quiet places under a roof. Farmers keep hay there. So the answer is (C)."
-
-
-def make_path(
-    text=REASONING, *, token_ids=tuple(range(30)), logprobs=None, finish="eos", question_id="q2", branch=0, sample=0
-):
-    logprobs = (-2.0,) * len(token_ids) if logprobs is None else logprobs
-    return Path(
-        question_id=question_id,
-        branch=branch,
-        sample=sample,
-        first_token_id=token_ids[0] if token_ids else 0,
-        first_token_logprob=logprobs[0] if logprobs else 0.0,
-        token_ids=token_ids,
-        logprobs=logprobs,
-        text=text,
-        finish=finish,
-        num_tokens=len(token_ids),
-        perplexity=perplexity(logprobs),
-        rep_2=rep_n(token_ids, 2),
-    )
 
 
 def tokens_with_repeats(*, num_bigrams, num_repeated):
@@ -217,7 +192,7 @@ def decode(token_ids):
     return "".join(PIECES[token % len(PIECES)] for token in token_ids)
 
 
-def foreseen(text, token_ids, config, *, max_new_tokens):
+def certain(text, token_ids, config, *, max_new_tokens):
     return certain_reason(Stump(text, token_ids, CHOICE, max_new_tokens), config)
 
 
@@ -245,7 +220,7 @@ def test_what_is_stopped_early_is_dropped_in_full_and_as_it_stands(config):
             (
                 length
                 for length in range(1, len(token_ids) + 1)
-                if foreseen(decode(token_ids[:length]), token_ids[:length], config, max_new_tokens=MAX_NEW_TOKENS)
+                if certain(decode(token_ids[:length]), token_ids[:length], config, max_new_tokens=MAX_NEW_TOKENS)
             ),
             None,
         )
@@ -258,7 +233,7 @@ def test_what_is_stopped_early_is_dropped_in_full_and_as_it_stands(config):
         continuations = [token_ids[stop:], [rng.randrange(10**6) for _ in range(MAX_NEW_TOKENS - stop)]]
         for continuation in continuations:
             full = [*token_ids[:stop], *continuation]
-            assert foreseen(decode(full), full, config, max_new_tokens=MAX_NEW_TOKENS)
+            assert certain(decode(full), full, config, max_new_tokens=MAX_NEW_TOKENS)
             assert reason_of(make_path(decode(full), token_ids=tuple(full)), **config.model_dump()) in RULES
     assert flagged > 50
     assert unflagged > 50
@@ -267,21 +242,21 @@ def test_what_is_stopped_early_is_dropped_in_full_and_as_it_stands(config):
 def test_repeats_stop_a_path_as_soon_as_none_can_outweigh_them():
     # 60 tokens have 59 bigrams; 20 % of them are 11.8, so that the twelfth repeat is one too many.
     config = RulesConfig(min_tokens=0)
-    assert not foreseen("", (0,) * 13, config, max_new_tokens=60)  # 12 bigrams, 11 repeats
-    assert foreseen("", (0,) * 14, config, max_new_tokens=60)
-    assert not foreseen("", (0,) * 14, config, max_new_tokens=61)  # 12 of 60 are exactly 20 %
+    assert not certain("", (0,) * 13, config, max_new_tokens=60)  # 12 bigrams, 11 repeats
+    assert certain("", (0,) * 14, config, max_new_tokens=60)
+    assert not certain("", (0,) * 14, config, max_new_tokens=61)  # 12 of 60 are exactly 20 %
 
 
 def test_a_path_is_not_stopped_before_it_is_long_enough():
-    assert not foreseen("", (0,) * 24, RulesConfig(), max_new_tokens=60)
-    assert foreseen("", (0,) * 25, RulesConfig(), max_new_tokens=60)
+    assert not certain("", (0,) * 24, RulesConfig(), max_new_tokens=60)
+    assert certain("", (0,) * 25, RulesConfig(), max_new_tokens=60)
 
 
 def test_rules_that_are_off_stop_nothing():
     imitation, repeats = PATTERNS["imitation"], (0,) * 60
-    assert foreseen(imitation, (1, 2), RulesConfig(), max_new_tokens=60)
-    assert not foreseen(imitation, (1, 2), RulesConfig(imitation=False), max_new_tokens=60)
-    assert foreseen("", repeats, RulesConfig(), max_new_tokens=60)
-    assert not foreseen("", repeats, RulesConfig(max_rep_2=1), max_new_tokens=60)
-    assert not foreseen("", repeats, RulesConfig(unit="words"), max_new_tokens=60)
-    assert not foreseen("", (0,), RulesConfig(min_tokens=0), max_new_tokens=1)
+    assert certain(imitation, (1, 2), RulesConfig(), max_new_tokens=60)
+    assert not certain(imitation, (1, 2), RulesConfig(imitation=False), max_new_tokens=60)
+    assert certain("", repeats, RulesConfig(), max_new_tokens=60)
+    assert not certain("", repeats, RulesConfig(max_rep_2=1), max_new_tokens=60)
+    assert not certain("", repeats, RulesConfig(unit="words"), max_new_tokens=60)
+    assert not certain("", (0,), RulesConfig(min_tokens=0), max_new_tokens=1)

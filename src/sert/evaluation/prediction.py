@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 from sert.config.tree import APART, EvaluationConfig, ExecutionConfig, MiningConfig, RulesConfig, StudentConfig
 from sert.errors import ConfigError, DataError
 from sert.evaluation.grading import grade, summarize
-from sert.evaluation.voting import count_votes
+from sert.evaluation.voting import Vote, count_votes
 from sert.records import Output, Prediction, Question
 from sert.store.artifacts import Artifact, Draft, artifact_key
 from sert.store.executors import make_executor
@@ -243,19 +243,12 @@ def _prediction(
     question: Question, lanes: Sequence[Lane], texts: Texts, *, config: EvaluationConfig, rules: RulesConfig
 ) -> Prediction:
     """Grade the only output, or the first one that gave the winning answer."""
-    if len(lanes) == 1:
-        return _graded(question, lanes[0], texts, config=config, rules=rules)
-    vote = count_votes([extract_loose(texts.decode(lane.token_ids), question) for lane in lanes], question)
-    graded = _graded(question, lanes[vote.winner], texts, config=config, rules=rules)
-    return replace(graded, num_outputs=len(lanes), votes=vote.votes)
-
-
-def _graded(
-    question: Question, lane: Lane, texts: Texts, *, config: EvaluationConfig, rules: RulesConfig
-) -> Prediction:
-    completion = texts.decode(lane.token_ids)
+    completions = [texts.decode(lane.token_ids) for lane in lanes]
+    answers = [extract_loose(completion, question) for completion in completions]
+    vote = count_votes(answers, question) if len(lanes) > 1 else Vote(winner=0, votes=1)
+    lane, completion = lanes[vote.winner], completions[vote.winner]
     reasoning = len(texts.encode_completion(reasoning_of(completion).rstrip()))
-    return grade(
+    graded = grade(
         question,
         prompt=question.prompt,
         completion=completion,
@@ -265,3 +258,4 @@ def _graded(
         rules=rules,
         evaluation=config,
     )
+    return replace(graded, num_outputs=len(lanes), votes=vote.votes)

@@ -59,11 +59,13 @@ class _Tally:
 
     def funnel(self) -> list[FunnelRow]:
         total = remaining = self.reasons.total()
-        rows = [_row("mined", total, total, 0)]
-        for rule in (*RULES, *(cut for cut in (OUTRUN, REJECTED) if self.reasons[cut])):
-            remaining -= self.reasons[rule]
-            rows.append(_row(rule, remaining, total, self.reasons[rule]))
-        return [*rows, _row("selected", self.selected, total, remaining - self.selected)]
+        cut_short = (cut for cut in (OUTRUN, REJECTED) if self.reasons[cut])
+        dropped = {"mined": 0} | {rule: self.reasons[rule] for rule in (*RULES, *cut_short)}
+        rows = []
+        for step, number in (dropped | {"selected": self.reasons[None] - self.selected}).items():
+            remaining -= number
+            rows.append(FunnelRow(step, remaining, remaining / total if total else 0.0, number))
+        return rows
 
     def counts(self, *, questions: int) -> dict[str, Any]:
         return {
@@ -229,10 +231,6 @@ def filter_paths(
     """
     job = FilterJob(Result.of(mined), rules, selection or SelectionConfig(), seed=int(mined.manifest["seed"]))
     return job.make(out, label=label, reporter=reporter or Silent())
-
-
-def _row(rule: str, remaining: int, total: int, dropped: int) -> FunnelRow:
-    return FunnelRow(rule, remaining, remaining / total if total else 0.0, dropped)
 
 
 def _by_question(

@@ -38,21 +38,21 @@ class Rule(NamedTuple):
         column: Where `verdicts.parquet` holds what it measures.
         measure: Measures a path, also where the rule is switched off.
         setting: Field of `RulesConfig`: its limit, or its switch.
-        drops: Compares what was measured with the setting.
-        foresee: Measures an unfinished path; if that drops it, every continuation of it is dropped. None: the rule
-            stops no path early.
+        compare: Compares what was measured with the setting; where this holds the path is dropped.
+        early: Measures an unfinished path; if that drops it, so it does whatever follows. None: the rule stops no path
+            early.
     """
 
     name: RuleName
     column: str
     measure: Callable[[Path, Question, RulesConfig], float]
     setting: str
-    drops: Callable[[Any, Any], bool]
-    foresee: Callable[[Stump, RulesConfig], float] | None = None
+    compare: Callable[[Any, Any], bool]
+    early: Callable[[Stump, RulesConfig], float] | None = None
 
-    def is_against(self, measured: float, config: RulesConfig) -> bool:
-        """Tell whether it drops a path that measures so."""
-        return self.drops(measured, getattr(config, self.setting))
+    def drops(self, measured: float, config: RulesConfig) -> bool:
+        """Tell whether a path that measures so is dropped."""
+        return self.compare(measured, getattr(config, self.setting))
 
 
 def words_of(text: str) -> list[str]:
@@ -130,8 +130,8 @@ def _perplexity(path: Path, question: Question, config: RulesConfig) -> float:
     return path.perplexity if config.perplexity_over == "path" else perplexity(path.logprobs[1:])
 
 
-def _foreseen_rep_2(stump: Stump, config: RulesConfig) -> float:
-    """Nothing is foreseen while the path is too short: as it stands another rule would drop it."""
+def _early_rep_2(stump: Stump, config: RulesConfig) -> float:
+    """Count no repeats while the path is too short: as it stands the length rule would drop it."""
     if len(stump.token_ids) < config.min_tokens:
         return 0.0
     return least_rep_2(stump.token_ids, config, max_new_tokens=stump.max_new_tokens)
@@ -141,10 +141,10 @@ def _rule_of(pattern: Pattern) -> Rule:
     def measure(path: Path, question: Question, config: RulesConfig) -> bool:
         return pattern.found(path.text, question)
 
-    def foresee(stump: Stump, config: RulesConfig) -> bool:
+    def early(stump: Stump, config: RulesConfig) -> bool:
         return pattern.found(stump.text, stump.question)
 
-    return Rule(pattern.name, pattern.name, measure, pattern.name, operator.and_, foresee if pattern.lasts else None)
+    return Rule(pattern.name, pattern.name, measure, pattern.name, operator.and_, early if pattern.lasts else None)
 
 
 RULE_TABLE = (
@@ -153,7 +153,7 @@ RULE_TABLE = (
     # Filter 2: shorter than 25; 25 itself is kept.
     Rule("length", "num_tokens", _length, "min_tokens", operator.lt),
     # Filter 3: rep-2 above 20 %; exactly 20 % is kept.
-    Rule("repetition", "rep_2", _rep_2, "max_rep_2", operator.gt, foresee=_foreseen_rep_2),
+    Rule("repetition", "rep_2", _rep_2, "max_rep_2", operator.gt, early=_early_rep_2),
     # Filter 4: perplexity below 5; 5 itself is kept.
     Rule("perplexity", "perplexity", _perplexity, "min_perplexity", operator.lt),
 )
@@ -167,7 +167,7 @@ def apply_rules(path: Path, question: Question, config: RulesConfig, *, asked: C
     with `finish == "outrun"` it is `OUTRUN`, since a rule that drops the stump says nothing of the path.
     """
     measured: dict[str, Any] = {rule.column: rule.measure(path, question, config) for rule in RULE_TABLE}
-    dropping = (rule.name for rule in RULE_TABLE if rule.is_against(measured[rule.column], config))
+    dropping = (rule.name for rule in RULE_TABLE if rule.drops(measured[rule.column], config))
     kept = REJECTED if path.finish == REJECTED else None
     reason = next((name for name in dropping if name in asked), kept)
     conclusion = extract_strict(path.text, question)
@@ -190,8 +190,8 @@ def certain_reason(stump: Stump, config: RulesConfig) -> str | None:
     tokens, branch token included (with `unit = "tokens"` and once the path is long enough for the length rule). Such a
     path is dropped as it stands as well.
     """
-    foreseeing = ((rule, rule.foresee(stump, config)) for rule in RULE_TABLE if rule.foresee is not None)
-    return next((rule.name for rule, foreseen in foreseeing if rule.is_against(foreseen, config)), None)
+    measured = ((rule, rule.early(stump, config)) for rule in RULE_TABLE if rule.early is not None)
+    return next((rule.name for rule, early in measured if rule.drops(early, config)), None)
 
 
 def is_reasoned(text: str, num_tokens: int, question: Question, config: RulesConfig) -> bool:

@@ -64,7 +64,7 @@ def paired_over_seeds(a: Sequence[Sequence[bool]], b: Sequence[Sequence[bool]]) 
     The unit is the question: its difference is the mean over seeds of a right minus b right. Answers of several seeds
     to one question are not independent, and seeds times questions would be too many. The p-value is the exact sign-flip
     test that these differences are as often in favour of b as of a. For one seed all is as in
-    `statistics.paired_difference`, and the p-value is McNemar's.
+    `shares.paired_difference`, and the p-value is McNemar's.
 
     Interval and p-value hold for these trained students on other questions of the kind. What another draw of seeds
     would change is not in them: see how far `by_seed` spreads, and whether its interval leaves out 0 as well.

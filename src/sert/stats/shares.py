@@ -61,7 +61,7 @@ def paired_difference(a: Sequence[bool], b: Sequence[bool]) -> PairedDifference:
 
     The difference is the observed one, its interval that of `agresti_min`, which is centred a little nearer to 0. The
     p-value is that of `mcnemar_exact`, so that the two may disagree at the margin. Compare methods that were trained
-    with several seeds by `several_seeds.paired_over_seeds`: answers of two seeds to one question are not independent.
+    with several seeds by `seeds.paired_over_seeds`: answers of two seeds to one question are not independent.
 
     Raises:
         ValueError: If the lengths differ or there are no questions.

@@ -67,6 +67,12 @@ class Student(Texts):
         device: torch.device = next(self.model.parameters()).device
         return device
 
+    @property
+    def end_of_text(self) -> int:
+        """The token that is put behind texts: the tokenizer's own, else one of the model's."""
+        own: int | None = self.tokenizer.eos_token_id
+        return self.eos_ids[0] if own is None else own
+
     def encode_prompt(self, prompt: str) -> list[int]:
         """Tokenize a prompt, with the special tokens that the tokenizer puts in front and none that end it."""
         token_ids = list(self.tokenizer(prompt, verbose=False)["input_ids"])

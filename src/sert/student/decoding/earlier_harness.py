@@ -75,8 +75,7 @@ def generate_padded(
         One lane a prompt, in their order. Their log-probabilities are not measured.
     """
     width = max(len(prompt) for prompt in prompts)
-    padding = student.tokenizer.eos_token_id
-    padding = student.eos_ids[0] if padding is None else padding
+    padding = student.end_of_text
     greedy = GenerationConfig(
         do_sample=False,
         num_beams=1,

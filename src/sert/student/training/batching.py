@@ -44,8 +44,7 @@ class Batch(NamedTuple):
 def encode_example(student: Student, example: Example, *, loss_on_prompt: bool) -> EncodedExample:
     """Tokenize prompt and completion apart, so that the border lies where decoding puts it, and append end-of-text."""
     prompt_ids = student.encode_prompt(example.prompt) if example.prompt else []
-    end = student.tokenizer.eos_token_id if student.tokenizer.eos_token_id is not None else student.eos_ids[0]
-    completion_ids = [*student.encode_completion(example.completion), end]
+    completion_ids = [*student.encode_completion(example.completion), student.end_of_text]
     return EncodedExample([*prompt_ids, *completion_ids], 0 if loss_on_prompt else len(prompt_ids))
 
 

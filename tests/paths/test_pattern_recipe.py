@@ -1,0 +1,71 @@
+"""The recipe of `CONTRIBUTING.md` for a pattern rule, followed with a toy through the three files that it names."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import sert
+
+EDITS = {
+    "paths/patterns.py": {
+        "\n\nclass Pattern(": "\n\ndef shouts(text, question):\n    return text.isupper()\n\n\nclass Pattern(",
+        "responds_directly),\n)": 'responds_directly),\n    Pattern("shouting", shouts),\n)',
+    },
+    "config/tree.py": {
+        '"direct_response", "length"': '"direct_response", "shouting", "length"',
+        "    min_tokens: Annotated": "    shouting: bool = True\n    min_tokens: Annotated",
+    },
+    "records.py": {"    selected: bool\n": "    selected: bool\n    shouting: bool = False\n"},
+}
+
+FILTERS = """
+import pathlib
+from sert import filter_paths, open_artifact
+from sert.config.tree import PromptTemplates, RulesConfig
+from sert.records import Path, Question, Verdict
+from sert.store.artifacts import commit
+from sert.store.tables import read_table, write_table
+
+def fill(draft):
+    ids, logprobs = tuple(range(30)), (-2.0,) * 30
+    texts = ("Herons wade where it is shallow.", "HERONS WADE WHERE IT IS SHALLOW.")
+    paths = [Path("q", 0, n, 0, -2.0, ids, logprobs, text, "eos", 30, 7.4, 0.0) for n, text in enumerate(texts)]
+    write_table(draft.folder / "paths.parquet", paths, Path)
+    question = Question("q", "t", "train", "Can a heron wade?", (), "yes", "Question: Can a heron wade?")
+    write_table(draft.folder / "questions.parquet", [question], Question)
+    return {}
+
+mined = commit(
+    pathlib.Path("mined"), fill, stage="mine", config={"prompts": PromptTemplates().model_dump()}, inputs={}, seed=0
+)
+for shouting in (True, False):
+    found = filter_paths(mined, rules=RulesConfig(shouting=shouting), out=pathlib.Path(f"filtered-{shouting}"))
+    verdicts = read_table(found.file("verdicts.parquet"), Verdict)
+    print([(each.reason, each.shouting) for each in verdicts], found.counts["dropped"]["shouting"])
+"""
+
+
+def test_a_pattern_is_added_in_three_files(tmp_path: Path) -> None:
+    package = tmp_path / "sert"
+    shutil.copytree(Path(sert.__file__).parent, package, ignore=shutil.ignore_patterns("*.safetensors", "__pycache__"))
+    for name, edits in EDITS.items():
+        text = (package / name).read_text(encoding="utf-8")
+        for old, new in edits.items():
+            assert text.count(old) == 1, (name, old)
+            text = text.replace(old, new)
+        (package / name).write_text(text, encoding="utf-8")
+    result = subprocess.run(
+        [sys.executable, "-c", FILTERS],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
+    assert result.stdout.splitlines() == [
+        "[(None, False), ('shouting', True)] 1",
+        "[(None, False), (None, True)] 0",
+    ]
