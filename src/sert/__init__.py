@@ -7,28 +7,28 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from sert.config.load import load_config
-    from sert.config.tree import (
-        Config,
-        EvaluationConfig,
-        MiningConfig,
-        RulesConfig,
-        StudentConfig,
-        TaskConfig,
-        TeacherConfig,
-        TrainingConfig,
-    )
-    from sert.errors import SertError
-    from sert.evaluation.prediction import evaluate
-    from sert.paths.filtering import filter_paths
-    from sert.paths.mining import mine
-    from sert.runs.run import report_run, run
-    from sert.store.artifacts import Artifact, open_artifact
-    from sert.student.source import trained_student
-    from sert.student.training.examples import read_examples
-    from sert.student.training.stage import train
-    from sert.tasks.load import load_task
-    from sert.teacher.rationales import teach
+    from sert.config.load import load_config as load_config
+    from sert.config.tree import Config as Config
+    from sert.config.tree import EvaluationConfig as EvaluationConfig
+    from sert.config.tree import MiningConfig as MiningConfig
+    from sert.config.tree import RulesConfig as RulesConfig
+    from sert.config.tree import StudentConfig as StudentConfig
+    from sert.config.tree import TaskConfig as TaskConfig
+    from sert.config.tree import TeacherConfig as TeacherConfig
+    from sert.config.tree import TrainingConfig as TrainingConfig
+    from sert.errors import SertError as SertError
+    from sert.evaluation.prediction import evaluate as evaluate
+    from sert.paths.filtering import filter_paths as filter_paths
+    from sert.paths.mining import mine as mine
+    from sert.runs.run import report_run as report_run
+    from sert.runs.run import run as run
+    from sert.store.artifacts import Artifact as Artifact
+    from sert.store.artifacts import open_artifact as open_artifact
+    from sert.student.source import trained_student as trained_student
+    from sert.student.training.examples import read_examples as read_examples
+    from sert.student.training.stage import train as train
+    from sert.tasks.load import load_task as load_task
+    from sert.teacher.rationales import teach as teach
 
 # Where each public name lives. Names are imported when they are first used: importing sert must not import torch.
 _HOMES = {
@@ -56,30 +56,7 @@ _HOMES = {
     "trained_student": "sert.student.source",
 }
 
-__all__ = [
-    "Artifact",
-    "Config",
-    "EvaluationConfig",
-    "MiningConfig",
-    "RulesConfig",
-    "SertError",
-    "StudentConfig",
-    "TaskConfig",
-    "TeacherConfig",
-    "TrainingConfig",
-    "evaluate",
-    "filter_paths",
-    "load_config",
-    "load_task",
-    "mine",
-    "open_artifact",
-    "read_examples",
-    "report_run",
-    "run",
-    "teach",
-    "train",
-    "trained_student",
-]
+__all__ = list(_HOMES)
 
 
 def __getattr__(name: str) -> Any:
