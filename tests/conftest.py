@@ -1,5 +1,6 @@
 """Small real parts that many tests share: a student built in memory, a folder of it, questions."""
 
+import multiprocessing
 import os
 from pathlib import Path
 
@@ -9,6 +10,7 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 # The students of the tests are too small to gain from threads, which would wait for those of other test processes.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+from nursery import all_modules
 from sert.records import Question
 from sert.student.load import Student, make_student
 from tests_support import make_tokenizer, tiny_gpt2
@@ -38,6 +40,14 @@ def student_folder(student: Student, tmp_path_factory: pytest.TempPathFactory) -
     student.model.save_pretrained(folder)
     student.tokenizer.save_pretrained(folder)
     return folder
+
+
+@pytest.fixture
+def forked_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Workers are forked from a process that has imported the libraries, which takes longer than what they do."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(all_modules())
+    monkeypatch.setattr("sert.store.executors.get_context", {"spawn": context}.__getitem__)
 
 
 @pytest.fixture

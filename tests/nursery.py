@@ -244,12 +244,15 @@ def _redirect(log: Path, errors: Path) -> None:
         os.dup2(old, new)
 
 
+def all_modules() -> list[str]:
+    """Name what a process imports in the end, whatever it does."""
+    ours = [module.name for module in pkgutil.walk_packages(sert.__path__, "sert.")]
+    return [*LATER, *(name for name in ours if not name.endswith("__main__"))]
+
+
 def _import_all() -> None:
-    for name in LATER:
+    for name in all_modules():
         importlib.import_module(name)
-    for module in pkgutil.walk_packages(sert.__path__, "sert."):
-        if not module.name.endswith("__main__"):
-            importlib.import_module(module.name)
     gc.freeze()  # or the first collection of each child would copy all of it
 
 

@@ -43,8 +43,10 @@ def settle(log: CallLog, endpoint: EndpointConfig, number: int, **settings: obje
     make_calls(log, lambda: calls_of(endpoint, number), total=number, endpoint=endpoint, config=config, label="test")
 
 
-def test_ten_thousand_requests_of_which_a_third_fail(tmp_path: Path) -> None:
-    questions = 8_200
+@pytest.mark.soak
+def test_many_requests_of_which_a_third_fail(tmp_path: Path, full: bool) -> None:
+    """In full ten thousand requests."""
+    questions = 8_200 if full else 820
     kinds = tuple(sorted(TRANSIENT | FLAGGED | HARMLESS | REFUSED))
     assert len(kinds) >= 15
     quick = tuple(kind for kind in kinds if kind not in {"hang", "drip"})  # the others cost a whole timeout each
@@ -55,7 +57,7 @@ def test_ten_thousand_requests_of_which_a_third_fail(tmp_path: Path) -> None:
         settle(log, endpoint, questions, concurrency=256, timeout=8.0, max_attempts=4)
         seen = server.log
         totals = log.totals
-        assert totals.requests == seen.requests >= 10_000
+        assert totals.requests == seen.requests >= (10_000 if full else 1_000)
         assert set(seen.faults) == set(kinds)
         assert totals.answers + totals.quarantined == questions
         for number, call in enumerate(calls_of(endpoint, questions)):
@@ -104,6 +106,6 @@ def test_no_cap_is_ever_passed(tmp_path: Path, share: str, concurrency: int, ful
             return server.cost, log.totals.spent + log.totals.in_doubt, cap
 
     with ThreadPoolExecutor(10) as executor:
-        runs = list(executor.map(run, range(20 if full else 5)))
+        runs = list(executor.map(run, range(20 if full else 2)))
     assert all(charged <= known <= cap for charged, known, cap in runs)
     assert any(charged for charged, _, _ in runs) == (share != "0.01")

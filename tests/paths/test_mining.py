@@ -76,6 +76,7 @@ def test_stopping_early_selects_the_same_paths(
     assert len(examples[True]) > 0
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize(
     "rules",
     [
@@ -88,17 +89,22 @@ def test_stopping_early_selects_the_same_paths(
 )
 @pytest.mark.parametrize("shape", [{"branches": 3, "samples": 4}, {"branches": 0, "samples": 12}], ids=["tree", "raw"])
 def test_what_is_selected_depends_neither_on_stopping_nor_on_the_lanes_together(
-    shape: dict[str, int], rules: RulesConfig, questions: list[Question], folder: StudentConfig, tmp_path: FilePath
+    shape: dict[str, int],
+    rules: RulesConfig,
+    questions: list[Question],
+    folder: StudentConfig,
+    tmp_path: FilePath,
+    full: bool,
 ) -> None:
     selected: dict[int, set[bytes]] = {}
-    for seed in range(3):
+    for seed in range(3 if full else 1):
         for max_lanes, keep_all in ((24, True), (1, False), (60, False), (4000, False)):
             out = tmp_path / f"{seed}-{max_lanes}"
             config = MINING.model_copy(update={**shape, "max_lanes": max_lanes, "keep_all": keep_all})
             mined = mine(questions, folder, out=out / "mined", config=config, rules=rules, seed=seed)
             kept = filter_paths(mined, rules=rules, out=out / "kept").file("examples.parquet")
             selected.setdefault(seed, set()).add(kept.read_bytes())
-    assert [len(of_seed) for of_seed in selected.values()] == [1, 1, 1]
+    assert {len(of_seed) for of_seed in selected.values()} == {1}
 
 
 def test_on_the_lab_stopping_early_decodes_a_small_part_of_the_tokens(tmp_path: FilePath) -> None:

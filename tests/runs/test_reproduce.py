@@ -1,6 +1,7 @@
 """A grid on a small part of the lab: every stage once, the same numbers from any number of workers, one report."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -92,6 +93,20 @@ def finished(grid: Grid, tmp_path_factory: pytest.TempPathFactory) -> RunResult:
     return reproduce(grid, out=tmp_path_factory.mktemp("runs") / "small")
 
 
+@pytest.fixture(scope="module")
+def one_seed(grid: Grid) -> Grid:
+    """The grid without its second seed and most variants."""
+    return grid.model_copy(update={"seeds": (0,), "variants": {"no filter": grid.variants["no filter"]}})
+
+
+@pytest.fixture(scope="module")
+def finished_seed(one_seed: Grid, tmp_path_factory: pytest.TempPathFactory) -> RunResult:
+    return reproduce(one_seed, out=tmp_path_factory.mktemp("runs") / "grid")
+
+
+SEVERAL = {True: ("grid", "finished"), False: ("one_seed", "finished_seed")}
+
+
 def numbers(result: RunResult) -> dict[str, object]:
     return {key: value for key, value in result.metrics.items() if key != "created"}
 
@@ -116,9 +131,13 @@ def test_stages_come_after_what_they_need(grid: Grid, finished: RunResult) -> No
         assert {need.key for need in stage.needs} == keys & set(stage.job.inputs().values())
 
 
+@pytest.mark.soak
+@pytest.mark.usefixtures("forked_workers")
 def test_the_same_grid_skips_every_stage_and_two_workers_find_the_same(
-    grid: Grid, finished: RunResult, tmp_path: Path
+    request: pytest.FixtureRequest, tmp_path: Path, full: bool
 ) -> None:
+    """In full for the whole grid."""
+    grid, finished = (request.getfixturevalue(name) for name in SEVERAL[full])
     again = reproduce(grid, out=finished.folder)
     assert (again.stages_made, again.stages_skipped) == (0, finished.stages_made)
     side_by_side = reproduce(grid, out=tmp_path / "two", workers=2)
@@ -230,6 +249,7 @@ def test_lanes_that_are_stopped_early_and_a_filter_that_leaves_nothing_are_told(
     assert [warning.split(": ")[0] for warning in untrained] == ["lab, seed 0, none", "lab, seed 1, none"]
 
 
+@pytest.mark.usefixtures("forked_workers")
 def test_a_judge_scores_paths_too_one_stage_at_a_time(grid: Grid, tmp_path: Path) -> None:
     def scores(body: dict[str, Any]) -> str:
         score = len(body["messages"][0]["content"]) % 11
@@ -292,9 +312,8 @@ def test_a_dry_run_writes_nothing(grid: Grid, finished: RunResult, tmp_path: Pat
     assert nothing == (0, 0, 0, 0.0, 0)
 
 
-def test_the_report_is_written_again_and_damage_is_found_and_mended(grid: Grid, tmp_path: Path) -> None:
-    small = grid.model_copy(update={"seeds": (0,), "variants": {}})
-    made = reproduce(small, out=tmp_path / "grid")
+def test_the_report_is_written_again_and_damage_is_found_and_mended(finished_seed: RunResult, tmp_path: Path) -> None:
+    made = finished_seed._replace(folder=shutil.copytree(finished_seed.folder, tmp_path / "grid"))
     assert numbers(report_run(made.folder)) == numbers(made)
     assert [each for each in verify(made.folder) if each.damage] == []
     assert all(each.why.startswith("units of a finished stage") for each in find_removable(made.folder))

@@ -62,7 +62,7 @@ REASONINGS = [
     "Some things are known. Others follow from them.",
     "The options are {listed}. (A) is tempting, but B, C and D are not worse, and E is no answer.",
     "So the answer is no. So the answer is (E). That was too quick, and yes, a second look helps.",
-    "It is a long way. " * 100,
+    "It is a long way. " * 25,
 ]
 
 

@@ -23,6 +23,8 @@ QUESTIONS = [
     Question(f"q{i}", "table", "train", f"{i}?", (), "yes", f"Question: {'word ' * (i % 7)}{i}?\nAnswer:")
     for i in range(22)
 ]
+pytestmark = pytest.mark.usefixtures("forked_workers")
+
 # Four lanes a question and units of two questions at least: eleven units.
 MINING = MiningConfig(branches=2, samples=2, max_new_tokens=12, max_lanes=8)
 RULES = RulesConfig(min_tokens=2, max_rep_2=0.5, min_perplexity=0)

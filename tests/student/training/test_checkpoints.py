@@ -17,7 +17,7 @@ from sert.student.training.checkpoints import TENSORS, Checkpoints
 from sert.student.training.loop import train_student
 from tests_support import make_tokenizer, tiny_gpt2, tiny_llama
 
-STEPS = 30
+STEPS = 12
 EXAMPLES = [
     Example(f"q{i}", f"Is {i} odd?", f" So the answer is {'yes' if i % 2 else 'no, it is not'}.", "label")
     for i in range(24)
@@ -112,7 +112,7 @@ def test_a_training_goes_on_bit_for_bit_wherever_it_was_stopped(
 
 def test_checkpoints_are_few_and_without_pickles(tmp_path: Path) -> None:
     train(fresh(), tmp_path, checkpoints(tmp_path / "saves"))
-    assert sorted(path.name for path in (tmp_path / "saves").iterdir()) == ["step-00000029", "step-00000030"]
+    assert sorted(path.name for path in (tmp_path / "saves").iterdir()) == ["step-00000011", "step-00000012"]
     files = [file for file in (tmp_path / "saves").rglob("*") if file.is_file()]
     assert {file.suffix for file in files} == {".safetensors", ".json"}
 
