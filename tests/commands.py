@@ -29,10 +29,15 @@ def _nursery() -> Nursery:
     return nursery
 
 
-def start(*arguments: object, cwd: Path, environment: Mapping[str, str] | None = None) -> Child:
-    """Start `sert ARGUMENTS` in a folder, with some more variables in its environment."""
+def start(
+    *arguments: object,
+    cwd: Path,
+    environment: Mapping[str, str] | None = None,
+    constants: Mapping[str, float] | None = None,
+) -> Child:
+    """Start `sert ARGUMENTS` in a folder, with some more variables in its environment; constants as for `Nursery`."""
     variables = os.environ | {"COLUMNS": "100"} | dict(environment or {})
-    return _nursery().start(*map(str, arguments), cwd=cwd, environment=variables)
+    return _nursery().start(*map(str, arguments), cwd=cwd, environment=variables, constants=constants)
 
 
 def wait(child: Child) -> CompletedProcess[str]:

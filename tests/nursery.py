@@ -113,9 +113,14 @@ class Nursery:
         fault: Fault | None = None,
         cwd: Path | None = None,
         environment: Mapping[str, str] | None = None,
+        constants: Mapping[str, float] | None = None,
     ) -> Child:
-        """Fork a child that runs `sert ARGUMENTS`; one with a folder has the given environment and its errors apart."""
+        """Fork a child that runs `sert ARGUMENTS`; one with a folder has the given environment and its errors apart.
+
+        Constants are `module:NAME` with the value that is to stand there.
+        """
         place = {"cwd": str(cwd), "environment": dict(environment or {})} if cwd else {}
+        place["constants"] = dict(constants or {})
         return self._start({"arguments": list(arguments), **place}, fault)
 
     def hold(self, run: Path, *, log: Path, until: Path | None = None) -> Child:
@@ -193,6 +198,10 @@ def _child(job: dict[str, Any], signals: set[signal.Signals]) -> int:
         if "hold" in job:
             _hold(job)
         else:
+            for constant, value in job["constants"].items():
+                module, name = constant.split(":")
+                assert name in vars(sys.modules[module])
+                setattr(sys.modules[module], name, value)
             if "cwd" in job:
                 os.chdir(job["cwd"])
                 os.environ.clear()

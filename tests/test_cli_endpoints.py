@@ -122,10 +122,13 @@ def test_a_stop_is_soon_and_loses_nothing(tmp_path: Path, number: signal.Signals
         assert server.log.requests <= 42
 
 
-def test_a_killed_server_ends_it_within_a_minute_and_the_same_command_goes_on(tmp_path: Path) -> None:
+@pytest.mark.soak
+def test_a_killed_server_ends_it_within_a_minute_and_the_same_command_goes_on(tmp_path: Path, full: bool) -> None:
+    """In full after the half minute of patience that users get, else after two seconds."""
+    patience = {} if full else {"sert.endpoint.retries:LONGEST_ABSENCE": 2.0}
     command = [*TEACH, "--limit", "40", "--concurrency", "2", "--free", "--endpoint"]
     with FaultServer(latency=(0.05, 0.1)) as server:
-        child = commands.start(*command, server.base_url, cwd=tmp_path)
+        child = commands.start(*command, server.base_url, cwd=tmp_path, constants=patience)
         while server.log.good < 5:
             time.sleep(0.02)
     killed = time.monotonic()
