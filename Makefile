@@ -9,7 +9,7 @@ demo: $(STAMP)-run
 	$(BIN)/sert demo
 
 test: $(STAMP)-dev
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 soak: $(STAMP)-dev
 	$(BIN)/python -m pytest -m soak --soak

@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -12,12 +13,21 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from nursery import all_modules
 from sert.records import Question
-from sert.student.load import Student, make_student
-from tests_support import make_tokenizer, tiny_gpt2
+
+if TYPE_CHECKING:
+    from sert.student.load import Student  # loads torch, which the process that only deals tests out does not need
+
+# Files that take long come first, so that no process is left waiting for the last of them.
+LONG = ("test_crashes.py", "test_docs.py", "test_reproduce.py", "test_distributed.py", "test_page_in_a_browser.py")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--soak", action="store_true", help="run tests that count to their full count")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the files that take long first; all else stays in order."""
+    items.sort(key=lambda item: LONG.index(item.path.name) if item.path.name in LONG else len(LONG))
 
 
 @pytest.fixture(scope="session")
@@ -27,14 +37,17 @@ def full(request: pytest.FixtureRequest) -> bool:
 
 
 @pytest.fixture(scope="session")
-def student() -> Student:
+def student() -> "Student":
     """A randomly initialised GPT-2 of two layers, with a byte-level tokenizer of its own."""
+    from sert.student.load import make_student
+    from tests_support import make_tokenizer, tiny_gpt2
+
     tokenizer = make_tokenizer()
     return make_student(tiny_gpt2(len(tokenizer)), tokenizer, name="tiny")
 
 
 @pytest.fixture(scope="session")
-def student_folder(student: Student, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def student_folder(student: "Student", tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same student, saved."""
     folder = tmp_path_factory.mktemp("student")
     student.model.save_pretrained(folder)
