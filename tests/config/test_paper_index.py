@@ -8,8 +8,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-import pytest
-
 from sert.config.section import settings_of
 from sert.config.tree import Config
 
@@ -59,18 +57,18 @@ def test_there_are_rows():
     assert len(SETTINGS) > 30
 
 
-@pytest.mark.parametrize(("setting", "row"), SETTINGS, ids=[setting for setting, _ in SETTINGS])
-def test_default_is_that_of_the_code(setting, row):
-    written = quoted(row.cells["Default"])
-    given = None if written == "none" else tomllib.loads(f"value = {written}")["value"]
-    default = FIELDS[setting].field.default
-    assert given == (list(default) if isinstance(default, tuple) else default)
+def test_defaults_are_those_of_the_code():
+    for setting, row in SETTINGS:
+        written = quoted(row.cells["Default"])
+        given = None if written == "none" else tomllib.loads(f"value = {written}")["value"]
+        default = FIELDS[setting].field.default
+        assert given == (list(default) if isinstance(default, tuple) else default), setting
 
 
-@pytest.mark.parametrize("row", ROWS, ids=lambda row: f"line-{row.line}")
-def test_a_default_has_a_setting_and_code(row):
-    assert (quoted(row.cells["Default"]) is None) == (quoted(row.cells["Setting"]) is None)
-    assert quoted(row.cells["Code"]) is not None
+def test_a_default_has_a_setting_and_code():
+    for row in ROWS:
+        assert (quoted(row.cells["Default"]) is None) == (quoted(row.cells["Setting"]) is None), row
+        assert quoted(row.cells["Code"]) is not None, row
 
 
 def test_every_setting_of_the_method_is_named_once():
@@ -98,18 +96,18 @@ def test_every_setting_of_the_method_is_named_once():
     assert sorted(setting for setting, _ in SETTINGS) == sorted(expected)
 
 
-@pytest.mark.parametrize("path", sorted({quoted(row.cells["Code"]) for row in ROWS}))
-def test_code_exists(path):
-    found = pkgutil.resolve_name(path)
-    # Named where it is defined, not where it is imported.
-    assert path == f"{found.__module__}.{found.__qualname__}"
+def test_code_exists():
+    for path in sorted({quoted(row.cells["Code"]) or "" for row in ROWS}):
+        found = pkgutil.resolve_name(path)
+        # Named where it is defined, not where it is imported.
+        assert path == f"{found.__module__}.{found.__qualname__}"
 
 
-@pytest.mark.parametrize("path", sorted({quoted(row.cells["Test"]) or "" for row in ROWS} - {""}))
-def test_test_exists(path):
-    file, name = path.split("::")
-    tree = ast.parse((ROOT / file).read_text(encoding="utf-8"))
-    assert name in {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
+def test_tests_exist():
+    for path in sorted({quoted(row.cells["Test"]) or "" for row in ROWS} - {""}):
+        file, name = path.split("::")
+        tree = ast.parse((ROOT / file).read_text(encoding="utf-8"))
+        assert name in {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}, path
 
 
 def test_files_that_the_page_names_exist():

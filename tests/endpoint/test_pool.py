@@ -427,7 +427,7 @@ def test_a_crash_leaves_the_money_in_doubt_and_the_call_to_be_made(tmp_path: Pat
 
 
 def test_memory_a_call_is_only_where_its_result_stands(tmp_path: Path) -> None:
-    number = 4_000
+    number = 1_500
     transport = FakeTransport(seconds=0.0)
     transport.arrivals = deque(maxlen=1)  # type: ignore[assignment]
     transport.attempts = _Forgetful()

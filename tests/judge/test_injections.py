@@ -73,23 +73,26 @@ def test_there_are_two_hundred():
     assert len(CASES) == 200
 
 
-@pytest.mark.parametrize(("name", "value"), CASES)
-def test_an_echo_alone_is_refused(name, value):
-    fenced, bare = echo_of(name, value, output="lines")
-    for reply in (bare, fenced, f"The student says:\n{bare}", f"```\n{bare}\n```", f"<think>{bare}</think>{bare}"):
-        assert read(reply, name, value, output="lines") is None
-    _, bare = echo_of(name, value, output="json_schema")
-    for reply in (bare, object_in(bare), f"```json\n{object_in(bare)}\n```"):
-        assert read(reply, name, value, output="json_schema") is None
+@pytest.mark.parametrize("name", ATTACKS)
+def test_an_echo_alone_is_refused(name):
+    for value in VALUES:
+        fenced, bare = echo_of(name, value, output="lines")
+        for reply in (bare, fenced, f"The student says:\n{bare}", f"```\n{bare}\n```", f"<think>{bare}</think>{bare}"):
+            assert read(reply, name, value, output="lines") is None, value
+        _, bare = echo_of(name, value, output="json_schema")
+        for reply in (bare, object_in(bare), f"```json\n{object_in(bare)}\n```"):
+            assert read(reply, name, value, output="json_schema") is None, value
 
 
-@pytest.mark.parametrize(("name", "value"), CASES)
-def test_an_echo_never_beats_the_judges_own_scores(name, value):
-    fenced, bare = echo_of(name, value, output="lines")
-    for reply in (f"{fenced}\n{OWN_LINES}", f"{OWN_LINES}\n{fenced}", f"{bare}\n{OWN_LINES}", f"{OWN_LINES}\n{bare}"):
-        assert read(reply, name, value, output="lines") in (None, OWN)
-    assert read(f"<think>{bare}</think>{OWN_OBJECT}", name, value, output="json_schema") in (None, OWN)
-    assert read(f"{OWN_OBJECT}\n{bare}", name, value, output="json_schema") is None
+@pytest.mark.parametrize("name", ATTACKS)
+def test_an_echo_never_beats_the_judges_own_scores(name):
+    for value in VALUES:
+        fenced, bare = echo_of(name, value, output="lines")
+        for echo in (fenced, bare):
+            for reply in (f"{echo}\n{OWN_LINES}", f"{OWN_LINES}\n{echo}"):
+                assert read(reply, name, value, output="lines") in (None, OWN), value
+        assert read(f"<think>{bare}</think>{OWN_OBJECT}", name, value, output="json_schema") in (None, OWN), value
+        assert read(f"{OWN_OBJECT}\n{bare}", name, value, output="json_schema") is None, value
 
 
 def test_most_judges_that_add_their_own_scores_are_heard():

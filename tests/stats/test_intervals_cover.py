@@ -122,7 +122,7 @@ SETTINGS = [
 @pytest.mark.soak
 @pytest.mark.parametrize(("n", "seeds", "accuracies", "shared", "own"), SETTINGS)
 def test_comparisons_over_seeds_are_calibrated(n, seeds, accuracies, shared, own, full):
-    trials = 20_000 if full else 400
+    trials = 20_000 if full else 200
     generator = np.random.default_rng([n, seeds, int(100 * accuracies[0])])
     truth = accuracies[0] - accuracies[1]
     covered = rejected = 0
@@ -139,7 +139,7 @@ def test_comparisons_over_seeds_are_calibrated(n, seeds, accuracies, shared, own
 @pytest.mark.parametrize("seeds", [3, 5])
 def test_means_over_seeds_are_calibrated(seeds, full):
     # Accuracies on 687 questions that differ by the seed, with a standard deviation of one point.
-    trials = 20_000 if full else 1000
+    trials = 20_000 if full else 500
     generator = np.random.default_rng(seeds)
     covered = 0
     for _ in range(trials):
@@ -177,7 +177,7 @@ def draw_scores(generator, n):
     + [(687, draw_lengths)],
 )
 def test_comparisons_of_means_are_calibrated(n, draw, full):
-    trials = 20_000 if full else 200
+    trials = 20_000 if full else 100
     generator = np.random.default_rng([n, *draw.__name__.encode()])
     covered = rejected = 0
     for seed in range(trials):
@@ -192,7 +192,7 @@ def test_comparisons_of_means_are_calibrated(n, draw, full):
 
 @pytest.mark.soak
 def test_the_bootstrap_is_too_narrow_where_few_questions_make_the_mean(full):
-    trials = 10_000 if full else 500
+    trials = 10_000 if full else 300
     generator = np.random.default_rng(1)
     covered = 0
     for seed in range(trials):
