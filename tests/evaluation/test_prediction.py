@@ -127,7 +127,9 @@ def test_what_voted_outputs_depend_on_is_in_the_key_and_a_greedy_key_holds_nothi
         return evaluate(ASKED[:2], student, out=tmp_path / out, config=config, sampling=WIDE, seed=seed)
 
     greedy, other, voted = made("greedy", 1, 0), made("other", 1, 7), made("voted", 2, 7)
-    assert greedy.manifest["config"]["evaluation"] == {"max_new_tokens": 4, "max_lanes": 400, "max_format_rep_2": 0.5}
+    beside = {"epoch_choice": "last", "probe_samples": 0, "scored_questions": 0}  # changes no prediction
+    plain = {"max_new_tokens": 4, "max_lanes": 400, "max_format_rep_2": 0.5} | beside
+    assert greedy.manifest["config"]["evaluation"] == plain
     assert (other.key, other.manifest["seed"], other.manifest["outputs"]) == (
         greedy.key,
         0,
@@ -138,9 +140,7 @@ def test_what_voted_outputs_depend_on_is_in_the_key_and_a_greedy_key_holds_nothi
         assert (prediction.num_outputs, prediction.votes) == (1, 1)
     assert voted.manifest["seed"] == 7
     assert voted.manifest["config"]["evaluation"] == {
-        "max_new_tokens": 4,
-        "max_lanes": 400,
-        "max_format_rep_2": 0.5,
+        **plain,
         "votes": 2,
         "sampling": {"top_k": 50, "top_p": 1.0, "temperature": 1.5},
     }

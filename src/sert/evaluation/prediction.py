@@ -30,6 +30,8 @@ from sert.terminal.text import counted
 
 _BESIDE = {"probe_samples": 0, "scored_questions": 0, "epoch_choice": "last"}
 """Settings that change no prediction: what is chosen among the results, and what is sampled beside them."""
+_SAMPLING = {"top_k", "top_p", "temperature"}
+"""Settings of mining by which outputs that vote are sampled."""
 
 Lanes = Callable[[int], Sequence[Lane]]
 """Gives the decoded lanes of a row."""
@@ -110,10 +112,9 @@ class EvaluateJob:
         return finish(self, folder, fill, keep_units=self.execution.keep_units)
 
     def _fill(self, draft: Draft, *, label: str, reporter: Reporter) -> Mapping[str, Any]:
-        questions, config, student = self.questions, self.evaluation, self.student.resolve()
-        job = _job(questions, student, config, sampling=self.sampling, seed=self.seed)
-        lanes = _decode(job, config, draft, execution=self.execution, label=label, reporter=reporter)
-        texts = load_texts(student)
+        questions, config = self.questions, self.evaluation
+        lanes = self._decode(draft, label=label, reporter=reporter)
+        texts = load_texts(self.student.resolve())
         predictions = [
             _prediction(question, lanes(row), texts, config=config, rules=self.rules)
             for row, question in enumerate(questions)
@@ -123,6 +124,19 @@ class EvaluateJob:
         if config.votes > 1:
             write_table(draft.folder / "outputs.parquet", _outputs(questions, lanes, texts), Output)
         return summarize(predictions, questions)
+
+    def _decode(self, draft: Draft, *, label: str, reporter: Reporter) -> Lanes:
+        config = self.evaluation
+        sampled = self.sampling.model_dump(include=_SAMPLING) | {"seed": self.seed} if config.votes > 1 else {}
+        decoding = Decoding(None, config.votes, config.max_new_tokens, max_lanes=config.max_lanes, **sampled)
+        job = DecodingJob(self.student.resolve(), self.questions, decoding)
+        if config.harness == "compat":
+            from sert.student.decoding.earlier_harness import decode_compat
+
+            found = decode_compat(job, label=label, reporter=reporter)
+            return lambda row: [found[row]]
+        executor = make_executor(self.execution)
+        return decode_in_units(job, draft, executor=executor, label=label, reporter=reporter).lanes
 
 
 def evaluate(
@@ -182,53 +196,13 @@ def _unlike_greedy(config: EvaluationConfig, sampling: MiningConfig) -> dict[str
         changed["harness"] = config.harness
     if config.votes > 1:
         changed["votes"] = config.votes
-        changed["sampling"] = sampling.model_dump(include={"top_k", "top_p", "temperature"})
+        changed["sampling"] = sampling.model_dump(include=_SAMPLING)
     return changed
 
 
 def with_prompt(questions: Sequence[Question], prompts: Sequence[str]) -> tuple[Question, ...]:
     """Ask the same questions with other prompts."""
     return tuple(replace(question, prompt=prompt) for question, prompt in zip(questions, prompts, strict=True))
-
-
-def _job(
-    questions: Sequence[Question],
-    student: StudentConfig,
-    config: EvaluationConfig,
-    *,
-    sampling: MiningConfig,
-    seed: int,
-) -> DecodingJob:
-    votes = config.votes > 1
-    decoding = Decoding(
-        branches=None,
-        samples=config.votes,
-        max_new_tokens=config.max_new_tokens,
-        top_k=sampling.top_k if votes else 1,
-        top_p=sampling.top_p if votes else 1.0,
-        temperature=sampling.temperature if votes else 1.0,
-        max_lanes=config.max_lanes,
-        seed=seed if votes else 0,
-    )
-    return DecodingJob(student, tuple(questions), decoding)
-
-
-def _decode(
-    job: DecodingJob,
-    config: EvaluationConfig,
-    draft: Draft,
-    *,
-    execution: ExecutionConfig,
-    label: str,
-    reporter: Reporter,
-) -> Lanes:
-    if config.harness == "compat":
-        from sert.student.decoding.earlier_harness import decode_compat
-
-        found = decode_compat(job, label=label, reporter=reporter)
-        return lambda row: [found[row]]
-    executor = make_executor(execution)
-    return decode_in_units(job, draft, executor=executor, label=label, reporter=reporter).lanes
 
 
 def _outputs(questions: Sequence[Question], lanes: Lanes, texts: Texts) -> Iterator[Output]:

@@ -105,11 +105,9 @@ class MineJob:
         return dumped(prompts=self.prompts or PromptTemplates())
 
     def _fill(self, draft: Draft, *, label: str, reporter: Reporter) -> Mapping[str, Any]:
-        student = self.student.resolve()
-        job = _job(self.questions, student, config=self.mining, rules=self.rules, seed=self.seed)
         executor = make_executor(self.execution)
-        decoded = decode_in_units(job, draft, executor=executor, label=label, reporter=reporter)
-        written = _Written(decoded, self.questions, load_texts(student))
+        decoded = decode_in_units(self._decoding(), draft, executor=executor, label=label, reporter=reporter)
+        written = _Written(decoded, self.questions, load_texts(self.student.resolve()))
         with reporter.track(f"{label}, write", len(self.questions), "questions") as advance:
             rows = write_table(draft.folder / "paths.parquet", written.paths(advance), Path)
         write_table(draft.folder / "questions.parquet", self.questions, Question)
@@ -120,6 +118,23 @@ class MineJob:
             "finish": dict(sorted(written.finishes.items())),
             "stopped_early": decoded.stopped(),
         }
+
+    def _decoding(self) -> DecodingJob:
+        mining, referee = self.mining, None
+        decoding = Decoding(
+            branches=mining.branches or None,
+            samples=mining.samples,
+            max_new_tokens=mining.max_new_tokens,
+            top_k=mining.top_k,
+            top_p=mining.top_p,
+            temperature=mining.temperature,
+            eos_branch=mining.eos_branch,
+            max_lanes=mining.max_lanes,
+            seed=self.seed,
+        )
+        if self.rules is not None and not mining.keep_all:
+            referee = partial(RuleReferee, rules=self.rules, max_new_tokens=mining.max_new_tokens)
+        return DecodingJob(self.student.resolve(), self.questions, decoding, referee)
 
 
 def mine(
@@ -165,26 +180,6 @@ def mine(
         seed=seed,
     )
     return job.make(out, label=label, reporter=reporter or Silent())
-
-
-def _job(
-    questions: Sequence[Question], student: StudentConfig, *, config: MiningConfig, rules: RulesConfig | None, seed: int
-) -> DecodingJob:
-    decoding = Decoding(
-        branches=config.branches or None,
-        samples=config.samples,
-        max_new_tokens=config.max_new_tokens,
-        top_k=config.top_k,
-        top_p=config.top_p,
-        temperature=config.temperature,
-        eos_branch=config.eos_branch,
-        max_lanes=config.max_lanes,
-        seed=seed,
-    )
-    if rules is None or config.keep_all:
-        return DecodingJob(student, tuple(questions), decoding)
-    referee = partial(RuleReferee, rules=rules, max_new_tokens=config.max_new_tokens)
-    return DecodingJob(student, tuple(questions), decoding, referee)
 
 
 class _Written:
