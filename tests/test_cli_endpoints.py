@@ -13,7 +13,7 @@ import pytest
 import commands
 from fault_kinds import FaultScript
 from fault_server import FaultServer
-from sert.endpoint.replay import read_standing
+from sert.endpoint.replay import replay_journal
 from sert.store.artifacts import open_artifact
 
 TEACH = "teach --task lab_choice --limit 6 --model teacher --out taught".split()
@@ -116,7 +116,7 @@ def test_a_stop_is_soon_and_loses_nothing(tmp_path: Path, number: signal.Signals
         ended = commands.wait(child)
         assert ended.returncode == 128 + number, ended.stderr
         assert "Traceback" not in ended.stderr
-        in_flight = server.log.requests - read_standing(tmp_path / "taught.calls").totals.answers
+        in_flight = server.log.requests - replay_journal(tmp_path / "taught.calls").totals.answers
         assert in_flight <= 2
         assert sert(tmp_path, *command).returncode == 0
         assert server.log.requests <= 42
@@ -136,7 +136,7 @@ def test_a_killed_server_ends_it_within_a_minute_and_the_same_command_goes_on(tm
     printed = ended.stderr
     assert time.monotonic() - killed < 60
     assert (ended.returncode, "has been unreachable for" in printed) == (7, True), printed
-    totals = read_standing(tmp_path / "taught.calls").totals
+    totals = replay_journal(tmp_path / "taught.calls").totals
     assert (totals.quarantined, f"Answers kept: {totals.answers}; the same command goes on" in printed) == (0, True)
 
     again = sert(tmp_path, *command, server.base_url)  # answers are there, the server still is not

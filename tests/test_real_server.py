@@ -16,7 +16,7 @@ import pytest
 
 import commands
 import sert.lab
-from sert.endpoint.replay import read_standing
+from sert.endpoint.replay import replay_journal
 from sert.records import Rationale
 from sert.store.artifacts import open_artifact
 from sert.store.tables import read_table
@@ -75,12 +75,12 @@ def test_teach_and_go_on_after_a_kill(tmp_path: Path, url: str) -> None:
     slowly = ["--concurrency", "2", "--set", "teacher.calls.requests_per_minute=600"]
     child = commands.start(*teach(tmp_path, url, "killed", *slowly), cwd=tmp_path)
     deadline = time.monotonic() + 60
-    while read_standing(tmp_path / "killed.calls").totals.answers < 5 and time.monotonic() < deadline:
+    while replay_journal(tmp_path / "killed.calls").totals.answers < 5 and time.monotonic() < deadline:
         time.sleep(0.02)
     os.kill(child.pid, signal.SIGKILL)
     assert commands.wait(child).returncode == -signal.SIGKILL, "it ended before it was killed"
     assert not (tmp_path / "killed").exists()
-    assert 5 <= read_standing(tmp_path / "killed.calls").totals.answers < QUESTIONS
+    assert 5 <= replay_journal(tmp_path / "killed.calls").totals.answers < QUESTIONS
 
     assert commands.sert(*teach(tmp_path, url, "killed", *slowly), cwd=tmp_path).returncode == 0
     assert open_artifact(tmp_path / "killed").counts["requests"] <= QUESTIONS + 2

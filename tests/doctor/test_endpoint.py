@@ -13,13 +13,13 @@ from sert.doctor.endpoint import probe_endpoint
 from sert.doctor.finding import Finding
 from sert.doctor.replies import (
     Seen,
+    check_answer,
+    check_lengths,
+    check_limit,
+    check_schema,
+    check_seed,
+    check_temperature,
     has_logprobs,
-    judge_answer,
-    judge_lengths,
-    judge_limit,
-    judge_schema,
-    judge_seed,
-    judge_temperature,
 )
 from sert.endpoint.calls import Call, Flag, Reply, Usage
 from sert.errors import BudgetError, ConfigError
@@ -204,7 +204,7 @@ def seen(text: str, finish: str = "stop", *, usage: Usage | None = None, flag: F
 )
 def test_which_models_are_the_same(answered: str, asked: str, verdict: str) -> None:
     reply = Reply("Hello.", "stop", None, Usage(1, 1), answered)
-    assert judge_answer([Seen(reply, 1, False)], asked)[1].verdict == verdict
+    assert check_answer([Seen(reply, 1, False)], asked)[1].verdict == verdict
 
 
 @pytest.mark.parametrize(
@@ -218,7 +218,7 @@ def test_which_models_are_the_same(answered: str, asked: str, verdict: str) -> N
     ],
 )
 def test_how_an_answer_ends(reply: Seen, answer: str, end: str) -> None:
-    found = judge_answer([reply], "m")
+    found = check_answer([reply], "m")
     assert (found[0].verdict, found[3].verdict) == (answer, end)
 
 
@@ -236,7 +236,7 @@ def test_how_an_answer_ends(reply: Seen, answer: str, end: str) -> None:
     ],
 )
 def test_how_a_limit_is_kept(reply: Seen, found: list[str]) -> None:
-    assert [finding.verdict for finding in judge_limit([reply])] == found
+    assert [finding.verdict for finding in check_limit([reply])] == found
 
 
 @pytest.mark.parametrize(
@@ -254,14 +254,14 @@ def test_how_a_limit_is_kept(reply: Seen, found: list[str]) -> None:
 def test_counts_must_be_possible(short: int, long: int, verdict: str, says: str) -> None:
     calls = [Call("", "", "/chat/completions", {}, size, 5) for size in (3000, 27000)]
     replies = [seen("", usage=Usage(tokens, 1)) for tokens in (short, long)]
-    (found,) = judge_lengths(replies, calls)
+    (found,) = check_lengths(replies, calls)
     assert found.verdict == verdict and says in found.message
 
 
 def test_equal_texts_say_little() -> None:
     def verdict(*texts: str) -> str:
-        judge = judge_seed if len(texts) == 3 else judge_temperature
-        return judge([seen(text) for text in texts])[0].verdict
+        check = check_seed if len(texts) == 3 else check_temperature
+        return check([seen(text) for text in texts])[0].verdict
 
     assert [verdict("a", "a", "b"), verdict("a", "b", "c"), verdict("a", "a", "a")] == ["ok", "warning", "unknown"]
     assert [verdict("a", "a"), verdict("a", "b"), verdict("", "")] == ["ok", "warning", "unknown"]
@@ -269,9 +269,9 @@ def test_equal_texts_say_little() -> None:
 
 @pytest.mark.parametrize("text", ['{"score": true}', '{"score": 1, "why": ""}', "[1]", "3", "[" * 100_000])
 def test_other_json_is_not_the_form_that_was_asked_for(text: str) -> None:
-    assert judge_schema([seen(text)])[0].verdict == "warning"
-    assert judge_schema([seen(text, flag="truncated")])[0].verdict == "unknown"
-    assert judge_schema([seen(' {"score": 3}\n')])[0].verdict == "ok"
+    assert check_schema([seen(text)])[0].verdict == "warning"
+    assert check_schema([seen(text, flag="truncated")])[0].verdict == "unknown"
+    assert check_schema([seen(' {"score": 3}\n')])[0].verdict == "ok"
 
 
 @pytest.mark.parametrize(

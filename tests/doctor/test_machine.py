@@ -1,6 +1,6 @@
 import pytest
 
-from sert.doctor.machine import examine_machine, judge_memory
+from sert.doctor.machine import check_memory, examine_machine
 from sert.student.kernels import compiled
 
 MEMINFO = "MemTotal:       16000000 kB\nMemFree:          100000 kB\nMemAvailable:   {} kB\nHugePages_Total:       0\n"
@@ -29,7 +29,7 @@ def test_packages_are_named_with_their_versions(tmp_path):
 
 @pytest.mark.parametrize(("available", "verdict"), [(1_900_000, "warning"), (2_000_000, "ok")])
 def test_little_memory_is_a_warning(available, verdict):
-    found = judge_memory(MEMINFO.format(available))
+    found = check_memory(MEMINFO.format(available))
     assert found.verdict == verdict
     assert "of 16.4 GB available" in found.message
 

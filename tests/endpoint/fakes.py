@@ -7,7 +7,7 @@ from pathlib import Path
 
 from sert.config.endpoints import CallsConfig, EndpointConfig, Price
 from sert.endpoint.calls import Call, Reply, TroubleError, Usage, make_call
-from sert.endpoint.ledger import CallLog
+from sert.endpoint.ledger import Ledger
 from sert.endpoint.money import Budget
 from sert.endpoint.pool import Pool
 from sert.endpoint.transport import Received
@@ -63,15 +63,15 @@ async def inline(work: Callable[[], None]) -> None:
 
 def settle(
     calls: list[Call], transport: FakeTransport, folder: Path, *, retry_quarantined: bool = False, **settings: object
-) -> tuple[CallLog, Budget, float]:
-    """Run a pool to its end in virtual time; return its closed log, its budget, and the seconds it took."""
+) -> tuple[Ledger, Budget, float]:
+    """Run a pool to its end in virtual time; return its closed ledger, its budget, and the seconds it took."""
     config = CallsConfig(**({"free": True} | settings))  # type: ignore[arg-type]
-    with CallLog(folder, offload=inline) as log:
-        budget = Budget(config, spent=log.totals.spent, in_doubt=log.totals.in_doubt)
+    with Ledger(folder, offload=inline) as ledger:
+        budget = Budget(config, spent=ledger.totals.spent, in_doubt=ledger.totals.in_doubt)
 
         async def run() -> float:
-            pool = Pool(transport, log=log, budget=budget, config=config, retry_quarantined=retry_quarantined)
+            pool = Pool(transport, ledger=ledger, budget=budget, config=config, retry_quarantined=retry_quarantined)
             await pool.run(calls)
             return asyncio.get_running_loop().time()
 
-        return log, budget, run_virtual(run())
+        return ledger, budget, run_virtual(run())

@@ -24,12 +24,12 @@ from fault_http import ApiError
 from fault_kinds import FaultScript
 from fault_server import FaultServer
 from sert.config.endpoints import CallsConfig, EndpointConfig, Price
-from sert.endpoint.batch.api import read_lines
+from sert.endpoint.batch.api import read_results
 from sert.endpoint.batch.stage import BatchLimits, settle_batches
 from sert.endpoint.calls import Call, make_call
-from sert.endpoint.ledger import CallLog
+from sert.endpoint.ledger import Ledger
 from sert.endpoint.money import Budget
-from sert.endpoint.replay import read_standing
+from sert.endpoint.replay import replay_journal
 from sert.endpoint.session import make_calls, open_calls
 from sert.endpoint.transport import OpenAITransport
 from sert.errors import BudgetError, ConfigError, EndpointError
@@ -46,7 +46,7 @@ class Killed(BaseException):
 class Run:
     """What one command did."""
 
-    log: CallLog
+    ledger: Ledger
     budget: Budget
     advanced: int = 0
     waits: int = 0
@@ -82,7 +82,7 @@ def settle(
     calls: list[Call],
     *,
     transport: type[OpenAITransport] = OpenAITransport,
-    log_type: type[CallLog] = CallLog,
+    ledger_type: type[Ledger] = Ledger,
     on_pause: Callable[[float], None] = lambda seconds: None,
     limits: BatchLimits | None = None,
     retry_quarantined: bool = False,
@@ -94,8 +94,8 @@ def settle(
         run.waits += 1
         work()
 
-    with log_type(folder, offload=offload) as log:
-        run = Run(log, Budget(config, spent=log.totals.spent, in_doubt=log.totals.in_doubt))
+    with ledger_type(folder, offload=offload) as ledger:
+        run = Run(ledger, Budget(config, spent=ledger.totals.spent, in_doubt=ledger.totals.in_doubt))
 
         async def pause(seconds: float) -> None:
             run.pauses.append(seconds)
@@ -110,7 +110,7 @@ def settle(
                     lambda: iter(calls),
                     transport=way,
                     url=server.base_url,
-                    log=log,
+                    ledger=ledger,
                     budget=run.budget,
                     config=config,
                     advance=advance,
@@ -125,8 +125,8 @@ def settle(
 
 
 def texts(folder: Path, calls: list[Call]) -> list[str | None]:
-    with CallLog(folder) as log:
-        replies = [log.reply(call.key) for call in calls]
+    with Ledger(folder) as ledger:
+        replies = [ledger.reply(call.key) for call in calls]
     return [reply.text if reply else None for reply in replies]
 
 
@@ -144,7 +144,7 @@ def test_all_calls_are_answered_by_one_batch_and_paid_for_once(tmp_path: Path) -
         assert texts(tmp_path, calls) == expected(40)
         assert (server.log.batches, server.log.uploads, server.log.requests) == (1, 1, 0)
         assert set(server.log.per_batched_prompt.values()) == {1}
-        assert run.budget.spent == run.log.totals.spent == server.cost
+        assert run.budget.spent == run.ledger.totals.spent == server.cost
     assert (run.budget.in_doubt, run.budget.reserved, run.advanced) == (0, 0, 43)
     assert run.waits == 3  # for the disk: before the batch is made, with its id, with its results
     assert run.said == [
@@ -154,7 +154,7 @@ def test_all_calls_are_answered_by_one_batch_and_paid_for_once(tmp_path: Path) -
         "batch batch_1: completed, 40 of 40 done",
     ]
     assert [file.name for file in tmp_path.iterdir()] == ["calls.journal"]
-    assert read_standing(tmp_path).submissions == {}
+    assert replay_journal(tmp_path).submissions == {}
 
 
 def test_what_is_answered_is_not_asked_again(tmp_path: Path) -> None:
@@ -176,9 +176,9 @@ def test_the_answers_are_those_of_the_pool(tmp_path: Path) -> None:
     with batch_server(BatchScript(polls=1)) as server:
         calls = calls_of(server, 20)
         for name in ("pool", "batch"):
-            with open_calls(tmp_path / name, label="test") as log:
+            with open_calls(tmp_path / name, label="test") as ledger:
                 config = CallsConfig(free=True, batch=name == "batch")
-                make_calls(log, lambda: calls, total=20, endpoint=endpoint_of(server), config=config, label="test")
+                make_calls(ledger, lambda: calls, total=20, endpoint=endpoint_of(server), config=config, label="test")
         assert (server.log.requests, server.log.batches) == (20, 1)
         assert texts(tmp_path / "batch", calls) == texts(tmp_path / "pool", calls) == expected(20)
 
@@ -212,8 +212,8 @@ def test_calls_that_expire_go_into_the_next_batch(tmp_path: Path) -> None:
         assert server.log.batches == 3
         tries = server.log.per_batched_prompt
         assert 4 < sum(count > 1 for count in tries.values()) < 15
-        assert run.log.totals.requests == sum(tries.values())
-        assert (run.log.totals.spent, run.log.totals.in_doubt) == (server.cost, 0)
+        assert run.ledger.totals.requests == sum(tries.values())
+        assert (run.ledger.totals.spent, run.ledger.totals.in_doubt) == (server.cost, 0)
     assert run.advanced == 30
 
 
@@ -223,7 +223,7 @@ def test_calls_that_expire_three_times_stay_to_be_made(tmp_path: Path) -> None:
         with pytest.raises(EndpointError, match="left 6 calls unanswered in 3 batches each: the batch expired"):
             settle(tmp_path, server, calls)
         assert server.log.batches == 3
-        totals = read_standing(tmp_path).totals
+        totals = replay_journal(tmp_path).totals
         assert (totals.answers, totals.quarantined, totals.in_doubt, totals.requests) == (0, 0, 0, 18)
 
 
@@ -233,7 +233,7 @@ def test_lines_come_in_any_order_and_twice(tmp_path: Path, empty_ids: bool) -> N
         calls = calls_of(server, 30)
         run = settle(tmp_path, server, calls)
         assert texts(tmp_path, calls) == expected(30)
-        assert (run.log.totals.answers, run.log.totals.spent, server.log.batches) == (30, server.cost, 1)
+        assert (run.ledger.totals.answers, run.ledger.totals.spent, server.log.batches) == (30, server.cost, 1)
 
 
 def test_calls_in_the_error_file_are_made_again(tmp_path: Path) -> None:
@@ -241,7 +241,7 @@ def test_calls_in_the_error_file_are_made_again(tmp_path: Path) -> None:
         calls = calls_of(server, 30)
         run = settle(tmp_path, server, calls)
         assert texts(tmp_path, calls) == expected(30)
-        again = run.log.totals.requests - 30
+        again = run.ledger.totals.requests - 30
         assert again > 3
         assert run.budget.in_doubt == again * worst(server)  # a status 500 may have been charged
 
@@ -257,15 +257,15 @@ def test_a_cancelled_batch_keeps_what_was_done(tmp_path: Path) -> None:
         calls = calls_of(server, 8)
         run = settle(tmp_path, server, calls, on_pause=cancel)
         assert texts(tmp_path, calls) == expected(8)
-        assert (run.log.totals.requests, run.log.totals.in_doubt) == (8 + 6, 0)
+        assert (run.ledger.totals.requests, run.ledger.totals.in_doubt) == (8 + 6, 0)
 
 
 def test_a_batch_that_fails_as_a_whole_is_told_and_costs_nothing(tmp_path: Path) -> None:
     with batch_server(BatchScript(invalid=True)) as server:
         with pytest.raises(EndpointError, match="refused a batch: the batch was refused") as caught:
             settle(tmp_path, server, calls_of(server, 4))
-        standing = read_standing(tmp_path)
-        assert (standing.totals.in_doubt, standing.totals.quarantined, standing.submissions) == (0, 0, {})
+        replay = replay_journal(tmp_path)
+        assert (replay.totals.in_doubt, replay.totals.quarantined, replay.submissions) == (0, 0, {})
         assert (caught.value.exit_code, server.log.batches) == (7, 1)
 
 
@@ -292,7 +292,7 @@ def test_lines_that_are_no_results_are_passed_over(tmp_path: Path) -> None:
 
 def test_a_line_that_is_too_long_is_not_read() -> None:
     file = io.BytesIO(b'{"custom_id":"a"}\n' + b"x" * 100 + b'\n{"custom_id":"b"}')
-    assert list(read_lines(file, longest=18)) == [{"custom_id": "a"}, None, {"custom_id": "b"}]
+    assert list(read_results(file, longest=18)) == [{"custom_id": "a"}, None, {"custom_id": "b"}]
 
 
 class Lossy(OpenAITransport):
@@ -308,7 +308,7 @@ def test_answers_that_are_gone_are_asked_for_again_and_held_as_paid(tmp_path: Pa
         run = settle(tmp_path, server, calls, transport=Lossy)
         assert texts(tmp_path, calls) == expected(3)
         assert run.budget.in_doubt == 3 * worst(server)
-        assert run.log.totals.spent == server.cost / 2
+        assert run.ledger.totals.spent == server.cost / 2
     assert any("file-2 with results is not whole" in line for line in run.said)
 
 
@@ -329,21 +329,21 @@ def test_refused_calls_are_put_aside_and_made_again_when_asked(tmp_path: Path, m
     with batch_server(answer=refusing(1, 4)) as server:
         calls = calls_of(server, 6)
         run = settle(tmp_path, server, calls, api_key_env="TEACHER_KEY")
-        assert (run.log.totals.answers, run.log.totals.quarantined, run.advanced) == (4, 2, 6)
-        with CallLog(tmp_path) as log:
-            aside = log.quarantined(calls[4].key)
+        assert (run.ledger.totals.answers, run.ledger.totals.quarantined, run.advanced) == (4, 2, 6)
+        with Ledger(tmp_path) as ledger:
+            aside = ledger.quarantined(calls[4].key)
         assert aside is not None and aside.reason == "HTTP 400: Bad request by [key]"
         assert KEY not in (tmp_path / "calls.journal").read_text()
-        assert settle(tmp_path, server, calls).log.totals.requests == 6
+        assert settle(tmp_path, server, calls).ledger.totals.requests == 6
         run = settle(tmp_path, server, calls, retry_quarantined=True)
-        assert (run.log.totals.requests, run.log.totals.quarantined, run.budget.in_doubt) == (8, 2, 0)
+        assert (run.ledger.totals.requests, run.ledger.totals.quarantined, run.budget.in_doubt) == (8, 2, 0)
 
 
 def test_a_fault_that_every_call_has_puts_nothing_aside(tmp_path: Path) -> None:
     with batch_server(answer=refusing(*range(9))) as server:
         with pytest.raises(EndpointError, match="refused all 9 calls of a batch: HTTP 400"):
             settle(tmp_path, server, calls_of(server, 9))
-        totals = read_standing(tmp_path).totals
+        totals = replay_journal(tmp_path).totals
         assert (totals.quarantined, totals.in_doubt, server.log.batches) == (0, 0, 1)
 
 
@@ -388,16 +388,16 @@ def test_a_batch_is_handed_in_once_whenever_the_process_ends(tmp_path: Path, cra
         calls = calls_of(server, 9)
         with pytest.raises(Killed):
             settle(tmp_path / "own", server, calls, transport=crash)
-        before = read_standing(tmp_path / "own")
+        before = replay_journal(tmp_path / "own")
         assert before.totals.in_doubt == 0
         assert sum(each.reserved for each in before.submissions.values()) == 9 * worst(server)
         run = settle(tmp_path / "own", server, calls, max_cost=9 * worst(server))
         assert texts(tmp_path / "own", calls) == expected(9)
         assert server.log.batches == 2
         assert set(server.log.per_batched_prompt.values()) == {1}
-        assert (run.advanced, run.log.totals.spent) == (9, server.cost - billed)
+        assert (run.advanced, run.ledger.totals.spent) == (9, server.cost - billed)
         assert (run.budget.in_doubt, run.budget.reserved) == (0, 0)
-    assert read_standing(tmp_path / "own").totals.in_doubt == 0
+    assert replay_journal(tmp_path / "own").totals.in_doubt == 0
 
 
 def test_a_batch_is_found_behind_many_newer_ones(tmp_path: Path) -> None:
@@ -410,7 +410,7 @@ def test_a_batch_is_found_behind_many_newer_ones(tmp_path: Path) -> None:
         assert server.log.batches == 22
 
 
-class KilledInTheMiddle(CallLog):
+class KilledInTheMiddle(Ledger):
     """Ends the process at the fifth answer."""
 
     async def answer(self, call, number, **result):
@@ -423,11 +423,11 @@ def test_results_that_were_half_taken_in_are_taken_in_once(tmp_path: Path) -> No
     with batch_server(answer=refusing(7)) as server:
         calls = calls_of(server, 9)
         with pytest.raises(Killed):
-            settle(tmp_path, server, calls, log_type=KilledInTheMiddle)
-        assert read_standing(tmp_path).totals.answers == 4
+            settle(tmp_path, server, calls, ledger_type=KilledInTheMiddle)
+        assert replay_journal(tmp_path).totals.answers == 4
         run = settle(tmp_path, server, calls)
-        assert (run.log.totals.answers, run.log.totals.quarantined, server.log.batches) == (8, 1, 1)
-        assert (run.log.totals.spent, run.log.totals.in_doubt, run.advanced) == (server.cost, 0, 9)
+        assert (run.ledger.totals.answers, run.ledger.totals.quarantined, server.log.batches) == (8, 1, 1)
+        assert (run.ledger.totals.spent, run.ledger.totals.in_doubt, run.advanced) == (server.cost, 0, 9)
 
 
 CHILD = """
@@ -504,8 +504,8 @@ def test_a_batch_that_is_refused_leaves_nothing_reserved(tmp_path: Path) -> None
     with batch_server() as server:
         with pytest.raises(EndpointError, match="completion_window must be '24h'"):
             settle(tmp_path, server, calls_of(server, 3), transport=Refused)
-        standing = read_standing(tmp_path)
-        assert (standing.submissions, standing.totals.in_doubt) == ({}, 0)
+        replay = replay_journal(tmp_path)
+        assert (replay.submissions, replay.totals.in_doubt) == ({}, 0)
 
 
 def test_nobody_there_is_said_soon(tmp_path: Path) -> None:
@@ -526,14 +526,14 @@ def test_no_more_is_handed_in_than_the_cap_allows(tmp_path: Path, share: str) ->
         cap = worst(server) * Decimal(share)
         with pytest.raises(BudgetError, match="higher max_cost"):
             settle(tmp_path, server, calls_of(server, 40), max_cost=cap)
-        totals = read_standing(tmp_path).totals
+        totals = replay_journal(tmp_path).totals
         assert totals.in_doubt == 0
         assert server.cost == totals.spent <= cap
         assert cap - totals.spent < worst(server)  # what was left over was handed in, too
         answered = totals.answers
         assert (answered > 0) == (cap >= worst(server))
         run = settle(tmp_path, server, calls_of(server, 40), max_cost=Decimal(1))
-        assert run.log.totals.answers == 40
+        assert run.ledger.totals.answers == 40
 
 
 def test_the_first_batch_holds_what_the_cap_allows(tmp_path: Path) -> None:
@@ -566,10 +566,10 @@ def test_calls_under_way_are_not_made_another_way(tmp_path: Path) -> None:
             settle(tmp_path, server, calls_of(server, 9), transport=KilledWhileWaiting)
 
         def make(at: FaultServer, **settings: Any) -> None:
-            with open_calls(tmp_path, label="test") as log:
+            with open_calls(tmp_path, label="test") as ledger:
                 config = CallsConfig(price=PRICE, **settings)
                 calls = calls_of(at, 2)
-                make_calls(log, lambda: calls, total=2, endpoint=endpoint_of(at), config=config, label="test")
+                make_calls(ledger, lambda: calls, total=2, endpoint=endpoint_of(at), config=config, label="test")
 
         with pytest.raises(ConfigError, match="9 calls are under way in a batch"):
             make(server, max_cost=Decimal(1))

@@ -13,7 +13,7 @@ from fault_kinds import FLAGGED, HARMLESS, REFUSED, TRANSIENT, FaultScript
 from fault_server import FaultServer
 from sert.config.endpoints import CallsConfig, EndpointConfig, Price
 from sert.endpoint.calls import Call, make_call
-from sert.endpoint.ledger import CallLog
+from sert.endpoint.ledger import Ledger
 from sert.endpoint.session import make_calls, open_calls
 from sert.errors import BudgetError, EndpointError
 
@@ -38,9 +38,9 @@ def calls_of(endpoint: EndpointConfig, number: int) -> list[Call]:
     return [make_call(prompt(i), endpoint, label=f"q{i}") for i in range(number)]
 
 
-def settle(log: CallLog, endpoint: EndpointConfig, number: int, **settings: object) -> None:
+def settle(ledger: Ledger, endpoint: EndpointConfig, number: int, **settings: object) -> None:
     config = CallsConfig(**({"free": True} | settings))  # type: ignore[arg-type]
-    make_calls(log, lambda: calls_of(endpoint, number), total=number, endpoint=endpoint, config=config, label="test")
+    make_calls(ledger, lambda: calls_of(endpoint, number), total=number, endpoint=endpoint, config=config, label="test")
 
 
 @pytest.mark.soak
@@ -52,17 +52,17 @@ def test_many_requests_of_which_a_third_fail(tmp_path: Path, full: bool) -> None
     quick = tuple(kind for kind in kinds if kind not in {"hang", "drip"})  # the others cost a whole timeout each
     script = FaultScript(seed=3 if full else 9, rate=0.3, kinds=kinds + quick * 9)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    with FaultServer(seed=1, faults=script) as server, open_calls(tmp_path, label="test") as log:
+    with FaultServer(seed=1, faults=script) as server, open_calls(tmp_path, label="test") as ledger:
         endpoint = endpoint_of(server)
-        settle(log, endpoint, questions, concurrency=256, timeout=8.0, max_attempts=4)
+        settle(ledger, endpoint, questions, concurrency=256, timeout=8.0, max_attempts=4)
         seen = server.log
-        totals = log.totals
+        totals = ledger.totals
         assert totals.requests == seen.requests >= (10_000 if full else 1_000)
         assert set(seen.faults) == set(kinds)
         assert totals.answers + totals.quarantined == questions
         for number, call in enumerate(calls_of(endpoint, questions)):
             kept = [script.fault(prompt(number), attempt) for attempt in range(1, seen.per_prompt[prompt(number)] + 1)]
-            reply, aside = log.reply(call.key), log.quarantined(call.key)
+            reply, aside = ledger.reply(call.key), ledger.quarantined(call.key)
             assert (reply is None) != (aside is None)
             if reply is not None:
                 assert reply.flag == FLAGS.get(str(kept[-1]))
@@ -96,14 +96,14 @@ def test_no_cap_is_ever_passed(tmp_path: Path, share: str, concurrency: int, ful
         script = FaultScript(seed=seed, rate=0.3, kinds=CHARGED, billed=True)
         with (
             FaultServer(seed=seed, faults=script, prices=(price.prompt, price.completion)) as server,
-            open_calls(tmp_path / str(seed), label="test") as log,
+            open_calls(tmp_path / str(seed), label="test") as ledger,
         ):
             endpoint = endpoint_of(server, max_tokens=60)
             cap = worst_cost(endpoint, price) * questions * Decimal(share)
             money = {"free": False, "price": price, "max_cost": cap}
             with contextlib.suppress(BudgetError, EndpointError):
-                settle(log, endpoint, questions, concurrency=concurrency, timeout=0.5, max_attempts=2, **money)
-            return server.cost, log.totals.spent + log.totals.in_doubt, cap
+                settle(ledger, endpoint, questions, concurrency=concurrency, timeout=0.5, max_attempts=2, **money)
+            return server.cost, ledger.totals.spent + ledger.totals.in_doubt, cap
 
     with ThreadPoolExecutor(10) as executor:
         runs = list(executor.map(run, range(20 if full else 2)))

@@ -2,7 +2,7 @@ import pytest
 
 from endpoint.fakes import ENDPOINT
 from sert.endpoint.calls import Reply, Usage, make_call
-from sert.endpoint.first_answer import cut_prompt, doubts_about
+from sert.endpoint.first_answer import cut_prompt, warnings_about
 
 CALL = make_call("one two three four", ENDPOINT, label="q")  # asks model `m` for at most 20 tokens
 
@@ -22,15 +22,15 @@ def reply(usage: Usage | None = None, *, finish: str = "stop", model: str = "m")
     ],
 )
 def test_what_is_odd_is_said(answer: Reply, word: str) -> None:
-    (doubt,) = doubts_about(CALL, answer)
-    assert word in doubt
+    (warning,) = warnings_about(CALL, answer)
+    assert word in warning
 
 
 @pytest.mark.parametrize(
     "answer", [reply(Usage(4, 3)), reply(Usage(4, 20), finish="length"), reply(Usage(4, 3), model="org/M-2026")]
 )
-def test_what_is_as_asked_for_raises_no_doubt(answer: Reply) -> None:
-    assert list(doubts_about(CALL, answer)) == []
+def test_what_is_as_asked_for_raises_no_warning(answer: Reply) -> None:
+    assert list(warnings_about(CALL, answer)) == []
 
 
 @pytest.mark.parametrize(("tokens", "cut"), [(1, True), (2, False), (4, False), (40, False)])

@@ -9,7 +9,7 @@ import pytest
 
 from endpoint.fakes import ENDPOINT, PRICE, FakeTransport, calls_of, reply, settle
 from sert.endpoint.calls import TroubleError, Usage, make_call
-from sert.endpoint.replay import read_standing
+from sert.endpoint.replay import replay_journal
 from sert.endpoint.transport import Received
 from sert.errors import BudgetError, DiskError, EndpointError
 
@@ -18,8 +18,8 @@ PAID = {"free": False, "price": PRICE}
 
 def test_every_call_is_answered_once_and_no_more_are_under_way_than_allowed(tmp_path: Path) -> None:
     transport = FakeTransport()
-    log, _, seconds = settle(calls_of(41), transport, tmp_path, concurrency=8)
-    assert log.totals.answers == 41
+    ledger, _, seconds = settle(calls_of(41), transport, tmp_path, concurrency=8)
+    assert ledger.totals.answers == 41
     assert set(transport.attempts.values()) == {1}
     assert transport.most_under_way == 8
     assert seconds == 1 + 40 / 8  # the first call goes alone
@@ -28,9 +28,9 @@ def test_every_call_is_answered_once_and_no_more_are_under_way_than_allowed(tmp_
 def test_what_is_answered_is_not_asked_again(tmp_path: Path) -> None:
     settle(calls_of(5), FakeTransport(), tmp_path)
     again = FakeTransport()
-    log, _, _ = settle(calls_of(7), again, tmp_path)
+    ledger, _, _ = settle(calls_of(7), again, tmp_path)
     assert sorted(again.attempts) == ["q5", "q6"]
-    assert (log.totals.answers, log.totals.requests) == (7, 7)
+    assert (ledger.totals.answers, ledger.totals.requests) == (7, 7)
 
 
 @pytest.mark.parametrize("code", [errno.EIO, errno.ENOSPC])
@@ -44,8 +44,8 @@ def test_a_log_that_does_not_reach_the_disk_ends_the_calls(
         patched.setattr("os.fsync", broken)
         with pytest.raises(DiskError):
             settle(calls_of(20), FakeTransport(), tmp_path)
-    log, _, _ = settle(calls_of(20), FakeTransport(), tmp_path)
-    assert log.totals.answers == 20
+    ledger, _, _ = settle(calls_of(20), FakeTransport(), tmp_path)
+    assert ledger.totals.answers == 20
 
 
 def test_the_same_request_twice_is_sent_once(tmp_path: Path) -> None:
@@ -66,8 +66,8 @@ def test_nothing_is_sent_before_the_endpoint_allows_it(tmp_path: Path, wait: flo
         return None
 
     transport = FakeTransport(script)
-    log, _, _ = settle(calls_of(40), transport, tmp_path, concurrency=4)
-    assert log.totals.answers == 40
+    ledger, _, _ = settle(calls_of(40), transport, tmp_path, concurrency=4)
+    assert ledger.totals.answers == 40
     for start, end in closed:
         assert [at for at, _ in transport.arrivals if start < at < end] == []
         assert sum(at == end for at, _ in transport.arrivals) == 1  # one call tries out first
@@ -75,9 +75,9 @@ def test_nothing_is_sent_before_the_endpoint_allows_it(tmp_path: Path, wait: flo
 
 def test_a_busy_endpoint_that_does_not_say_how_long_is_given_longer_each_time(tmp_path: Path) -> None:
     transport = FakeTransport(lambda call, attempt, now: TroubleError("limited", "busy") if now < 20 else None)
-    log, _, _ = settle(calls_of(1), transport, tmp_path)
+    ledger, _, _ = settle(calls_of(1), transport, tmp_path)
     assert [at for at, _ in transport.arrivals] == [0, 2, 5, 10, 19, 36]  # 1 s a call, pauses of 1, 2, 4, 8, 16
-    assert log.totals.answers == 1
+    assert ledger.totals.answers == 1
 
 
 @pytest.mark.parametrize("concurrency", [1, 4, 16])
@@ -92,8 +92,8 @@ def test_nearly_all_of_what_the_endpoint_allows_is_used(tmp_path: Path, concurre
         return None
 
     transport = FakeTransport(script, seconds=0.5)
-    log, _, seconds = settle(calls_of(400), transport, tmp_path, concurrency=concurrency)
-    assert log.totals.answers == 400
+    ledger, _, seconds = settle(calls_of(400), transport, tmp_path, concurrency=concurrency)
+    assert ledger.totals.answers == 400
     assert 400 / (seconds / window) >= 0.9 * allowed
 
 
@@ -103,8 +103,8 @@ def test_half_of_all_calls_limited_for_five_minutes(tmp_path: Path) -> None:
     def script(call, attempt, now):
         return TroubleError("limited", "busy", wait=2.0) if now < 300 and draw.random() < 0.5 else None
 
-    log, _, _ = settle(calls_of(300), FakeTransport(script), tmp_path, concurrency=8)
-    assert (log.totals.answers, log.totals.quarantined) == (300, 0)
+    ledger, _, _ = settle(calls_of(300), FakeTransport(script), tmp_path, concurrency=8)
+    assert (ledger.totals.answers, ledger.totals.quarantined) == (300, 0)
 
 
 def test_used_up_limits_in_a_good_reply_are_waited_for(tmp_path: Path) -> None:
@@ -130,9 +130,9 @@ def test_failures_are_tried_again_and_put_aside_in_the_end(tmp_path: Path) -> No
         return TroubleError("transient", "broken", raw="<html>") if call.label == "q2" else None
 
     transport = FakeTransport(script)
-    log, _, _ = settle(calls_of(9), transport, tmp_path, max_attempts=4)
+    ledger, _, _ = settle(calls_of(9), transport, tmp_path, max_attempts=4)
     assert transport.attempts == {**{f"q{i}": 1 for i in range(9)}, "q1": 3, "q2": 4}
-    assert (log.totals.answers, log.totals.quarantined) == (8, 1)
+    assert (ledger.totals.answers, ledger.totals.quarantined) == (8, 1)
 
 
 def test_quarantined_calls_keep_what_came_and_are_made_again_when_asked(tmp_path: Path) -> None:
@@ -141,24 +141,24 @@ def test_quarantined_calls_keep_what_came_and_are_made_again_when_asked(tmp_path
     def broken(call, attempt, now):
         return TroubleError("transient", "no", raw="raw body") if call.label == "q1" else None
 
-    log, _, _ = settle(calls, FakeTransport(broken), tmp_path, max_attempts=2)
-    log.__init__(tmp_path)
-    with log:
-        assert log.quarantined(calls[1].key) == ("q1", "no", "raw body")
+    ledger, _, _ = settle(calls, FakeTransport(broken), tmp_path, max_attempts=2)
+    ledger.__init__(tmp_path)
+    with ledger:
+        assert ledger.quarantined(calls[1].key) == ("q1", "no", "raw body")
     transport = FakeTransport()
     settle(calls, transport, tmp_path)
     assert transport.attempts == {}
-    log, _, _ = settle(calls, transport, tmp_path, retry_quarantined=True)
+    ledger, _, _ = settle(calls, transport, tmp_path, retry_quarantined=True)
     assert transport.attempts == {"q1": 1}
-    assert (log.totals.answers, log.totals.quarantined) == (2, 0)
+    assert (ledger.totals.answers, ledger.totals.quarantined) == (2, 0)
 
 
 def test_an_item_that_takes_too_long_is_put_aside_and_others_go_on(tmp_path: Path) -> None:
     transport = FakeTransport(
         lambda c, a, now: TroubleError("transient", "slow") if c.label == "q3" else None, seconds=60
     )
-    log, _, _ = settle(calls_of(8), transport, tmp_path, max_item_seconds=150, max_attempts=99)
-    assert (log.totals.answers, log.totals.quarantined) == (7, 1)
+    ledger, _, _ = settle(calls_of(8), transport, tmp_path, max_item_seconds=150, max_attempts=99)
+    assert (ledger.totals.answers, ledger.totals.quarantined) == (7, 1)
     assert transport.attempts["q3"] <= 3
 
 
@@ -172,11 +172,11 @@ def test_a_fatal_error_stops_new_calls_at_once_and_loses_nothing(tmp_path: Path,
         settle(calls_of(100), transport, tmp_path, concurrency=8)
     told = next(at for at, label in transport.arrivals if label == "q30") + 1.0
     assert [at for at, _ in transport.arrivals if at > told] == []
-    answered = read_standing(tmp_path).totals.answers
+    answered = replay_journal(tmp_path).totals.answers
     assert answered == len(transport.arrivals) - 1  # those under way were let finish
-    log, _, _ = settle(calls_of(100), FakeTransport(), tmp_path)
-    assert log.totals.answers == 100
-    assert log.totals.requests == 101
+    ledger, _, _ = settle(calls_of(100), FakeTransport(), tmp_path)
+    assert ledger.totals.answers == 100
+    assert ledger.totals.requests == 101
 
 
 def test_a_stop_wakes_those_who_wait(tmp_path: Path) -> None:
@@ -194,7 +194,7 @@ def test_nobody_there_is_said_soon(tmp_path: Path) -> None:
     with pytest.raises(EndpointError, match="is not there"):
         settle(calls_of(9), transport, tmp_path)
     assert len(transport.arrivals) == 3
-    assert read_standing(tmp_path).totals.quarantined == 0
+    assert replay_journal(tmp_path).totals.quarantined == 0
 
 
 GONE = TroubleError("transient", "connection refused", unreachable=True)
@@ -209,11 +209,11 @@ def test_a_server_that_is_gone_is_left_within_a_minute_and_nothing_is_put_aside(
     with pytest.raises(EndpointError, match=r"unreachable for \d+ seconds: connection refused") as told:
         settle(calls_of(1000), transport, tmp_path, concurrency=concurrency, max_attempts=2)
     assert 30 < transport.arrivals[-1][0] - 1 < 40
-    totals = read_standing(tmp_path).totals
+    totals = replay_journal(tmp_path).totals
     assert totals.quarantined == 0 < totals.answers
     assert f"Answers kept: {totals.answers}; the same command goes on" in str(told.value)
-    log, _, _ = settle(calls_of(1000), FakeTransport(), tmp_path)
-    assert (log.totals.answers, log.totals.quarantined) == (1000, 0)
+    ledger, _, _ = settle(calls_of(1000), FakeTransport(), tmp_path)
+    assert (ledger.totals.answers, ledger.totals.quarantined) == (1000, 0)
 
 
 @pytest.mark.parametrize("seconds", [3.0, 12.0, 25.0])
@@ -221,8 +221,8 @@ def test_a_server_that_starts_again_is_waited_for(tmp_path: Path, seconds: float
     def script(call, attempt, now):
         return GONE if 5 < now < 5 + seconds else None
 
-    log, _, _ = settle(calls_of(500), FakeTransport(script, seconds=0.1), tmp_path, concurrency=4, max_attempts=1)
-    assert (log.totals.answers, log.totals.quarantined) == (500, 0)
+    ledger, _, _ = settle(calls_of(500), FakeTransport(script, seconds=0.1), tmp_path, concurrency=4, max_attempts=1)
+    assert (ledger.totals.answers, ledger.totals.quarantined) == (500, 0)
 
 
 def test_answers_of_an_earlier_run_do_not_make_a_server_that_is_gone_be_waited_for(tmp_path: Path) -> None:
@@ -232,7 +232,7 @@ def test_answers_of_an_earlier_run_do_not_make_a_server_that_is_gone_be_waited_f
         settle(calls_of(50), transport, tmp_path)
     assert len(transport.arrivals) == 3
     assert transport.arrivals[-1][0] < 10
-    assert read_standing(tmp_path).totals.quarantined == 0
+    assert replay_journal(tmp_path).totals.quarantined == 0
 
 
 @pytest.mark.parametrize(
@@ -252,7 +252,7 @@ def test_nothing_but_failures_stops_the_pool_and_nothing_is_put_aside(
         settle(calls_of(2000), transport, tmp_path, concurrency=concurrency)
     assert len(transport.arrivals) - 2 <= 16 + 8 * concurrency
     assert transport.arrivals[-1][0] - seconds < most  # from the second answer to the last failure
-    assert read_standing(tmp_path).totals.quarantined == 0
+    assert replay_journal(tmp_path).totals.quarantined == 0
 
 
 @pytest.mark.parametrize("max_attempts", [1, 2, 8])
@@ -263,7 +263,7 @@ def test_an_endpoint_that_answers_nothing_puts_nothing_aside(tmp_path: Path, ear
     with pytest.raises(EndpointError, match=rf"HTTP 500\. Answers kept: {earlier}"):
         settle(calls_of(50), transport, tmp_path, max_attempts=max_attempts)
     assert len(transport.arrivals) == 2 * max_attempts + 2
-    assert read_standing(tmp_path).totals.quarantined == 0
+    assert replay_journal(tmp_path).totals.quarantined == 0
 
 
 def test_another_address_that_fails_the_only_call_puts_it_not_aside(tmp_path: Path) -> None:
@@ -271,7 +271,7 @@ def test_another_address_that_fails_the_only_call_puts_it_not_aside(tmp_path: Pa
     elsewhere = calls_of(1, ENDPOINT.model_copy(update={"url": "http://127.0.0.1:2/v1"}))
     with pytest.raises(EndpointError, match="does not answer: HTTP 500\\. Answers kept: 5"):
         settle(elsewhere, FakeTransport(lambda c, a, now: BROKEN), tmp_path)
-    assert read_standing(tmp_path).totals.quarantined == 0
+    assert replay_journal(tmp_path).totals.quarantined == 0
 
 
 @pytest.mark.parametrize("concurrency", [1, 2, 8])
@@ -287,8 +287,8 @@ def test_a_call_that_kills_the_server_each_time_is_put_aside(tmp_path: Path, con
             return TroubleError("transient", "the connection broke", billed=True)
         return None
 
-    log, _, _ = settle(calls_of(200), FakeTransport(script), tmp_path, concurrency=concurrency)
-    assert (log.totals.answers, log.totals.quarantined) == (199, 1)
+    ledger, _, _ = settle(calls_of(200), FakeTransport(script), tmp_path, concurrency=concurrency)
+    assert (ledger.totals.answers, ledger.totals.quarantined) == (199, 1)
 
 
 @pytest.mark.parametrize("concurrency", [1, 2, 8])
@@ -297,8 +297,8 @@ def test_single_calls_that_always_fail_are_put_aside_wherever_they_stand(
     tmp_path: Path, poisoned: tuple[str, ...], concurrency: int
 ) -> None:
     transport = FakeTransport(lambda c, a, now: BROKEN if c.label in poisoned else None)
-    log, _, _ = settle(calls_of(30), transport, tmp_path, concurrency=concurrency)
-    assert (log.totals.answers, log.totals.quarantined) == (30 - len(poisoned), len(poisoned))
+    ledger, _, _ = settle(calls_of(30), transport, tmp_path, concurrency=concurrency)
+    assert (ledger.totals.answers, ledger.totals.quarantined) == (30 - len(poisoned), len(poisoned))
     assert {transport.attempts[label] for label in poisoned} == {8}
 
 
@@ -318,8 +318,8 @@ def test_calls_that_fail_while_others_are_answered_are_put_aside_also_when_they_
     with pytest.raises(RuntimeError, match="killed"):
         settle(calls_of(40), FakeTransport(stopped), tmp_path, concurrency=concurrency)
     left = FakeTransport(lambda c, a, now: trouble if c.label in poisoned else None)
-    log, _, _ = settle(calls_of(40), left, tmp_path, concurrency=concurrency)
-    assert (log.totals.answers, log.totals.quarantined) == (33, 7)
+    ledger, _, _ = settle(calls_of(40), left, tmp_path, concurrency=concurrency)
+    assert (ledger.totals.answers, ledger.totals.quarantined) == (33, 7)
     whole, _, _ = settle(calls_of(40), left, tmp_path / "whole", concurrency=concurrency)
     assert (whole.totals.answers, whole.totals.quarantined) == (33, 7)
 
@@ -327,8 +327,8 @@ def test_calls_that_fail_while_others_are_answered_are_put_aside_also_when_they_
 def test_a_call_that_always_fails_is_put_aside_also_when_it_is_all_that_is_left(tmp_path: Path) -> None:
     calls = calls_of(5)
     settle(calls[1:], FakeTransport(), tmp_path)
-    log, _, _ = settle(calls, FakeTransport(lambda c, a, now: BROKEN), tmp_path)
-    assert (log.totals.answers, log.totals.quarantined) == (4, 1)
+    ledger, _, _ = settle(calls, FakeTransport(lambda c, a, now: BROKEN), tmp_path)
+    assert (ledger.totals.answers, ledger.totals.quarantined) == (4, 1)
 
 
 def test_a_fault_of_ours_that_every_call_has_puts_nothing_aside(tmp_path: Path) -> None:
@@ -336,14 +336,14 @@ def test_a_fault_of_ours_that_every_call_has_puts_nothing_aside(tmp_path: Path) 
     with pytest.raises(EndpointError, match="unknown field"):
         settle(calls_of(50), transport, tmp_path)
     assert len(transport.arrivals) == 3
-    assert read_standing(tmp_path).totals.quarantined == 0
+    assert replay_journal(tmp_path).totals.quarantined == 0
 
 
 def test_single_refused_calls_are_put_aside(tmp_path: Path) -> None:
     refused = {"q0", "q7", "q29"}
     transport = FakeTransport(lambda c, a, now: TroubleError("refused", "too long") if c.label in refused else None)
-    log, _, _ = settle(calls_of(30), transport, tmp_path)
-    assert (log.totals.answers, log.totals.quarantined) == (27, 3)
+    ledger, _, _ = settle(calls_of(30), transport, tmp_path)
+    assert (ledger.totals.answers, ledger.totals.quarantined) == (27, 3)
 
 
 def test_the_ledger_is_the_sum_of_the_usage(tmp_path: Path) -> None:
@@ -362,8 +362,8 @@ def test_the_cap_is_never_passed_even_when_every_call_costs_its_worst(tmp_path: 
     with pytest.raises(BudgetError, match="higher max_cost"):
         settle(calls_of(100), transport, tmp_path, **PAID, max_cost=each * Decimal("7.5"), concurrency=concurrency)
     assert len(transport.arrivals) == 7
-    log, budget, _ = settle(calls_of(100), transport, tmp_path, **PAID, max_cost=each * 100)
-    assert log.totals.answers == 100
+    ledger, budget, _ = settle(calls_of(100), transport, tmp_path, **PAID, max_cost=each * 100)
+    assert ledger.totals.answers == 100
     assert budget.spent == each * 100
 
 
@@ -420,7 +420,7 @@ def test_a_crash_leaves_the_money_in_doubt_and_the_call_to_be_made(tmp_path: Pat
     transport = FakeTransport(lambda c, a, now: (_ for _ in ()).throw(RuntimeError("bug")) if c.label == "q3" else None)
     with pytest.raises(RuntimeError, match="bug"):
         settle(calls_of(9), transport, tmp_path, **PAID, max_cost=Decimal(1), concurrency=1)
-    totals = read_standing(tmp_path).totals
+    totals = replay_journal(tmp_path).totals
     worst = calls_of(1)[0].most_usage
     assert (totals.answers, totals.requests) == (3, 4)
     assert totals.in_doubt == (worst.prompt_tokens * 10 + worst.completion_tokens * 30) / Decimal(1_000_000)
@@ -449,8 +449,8 @@ class _Forgetful(dict[str, int]):
 def test_a_first_question_that_cannot_be_answered_is_put_aside_and_the_others_go_on(tmp_path: Path) -> None:
     poisoned = TroubleError("transient", "the answer is no text", billed=True, usage=Usage(3, 4), raw="null")
     transport = FakeTransport(lambda c, a, now: poisoned if c.label == "q0" else None)
-    log, _, _ = settle(calls_of(5), transport, tmp_path, max_attempts=3)
-    assert (log.totals.answers, log.totals.quarantined, transport.attempts["q0"]) == (4, 1, 3)
+    ledger, _, _ = settle(calls_of(5), transport, tmp_path, max_attempts=3)
+    assert (ledger.totals.answers, ledger.totals.quarantined, transport.attempts["q0"]) == (4, 1, 3)
 
 
 def test_an_endpoint_that_answered_before_is_not_left_for_one_question(tmp_path: Path) -> None:
@@ -461,8 +461,8 @@ def test_an_endpoint_that_answered_before_is_not_left_for_one_question(tmp_path:
             TroubleError("transient" if c.label == "q6" else "refused", "no") if c.label in refused | {"q6"} else None
         )
     )
-    log, _, _ = settle(calls_of(9), transport, tmp_path, max_attempts=3)
-    assert (log.totals.answers, log.totals.quarantined) == (5, 4)
+    ledger, _, _ = settle(calls_of(9), transport, tmp_path, max_attempts=3)
+    assert (ledger.totals.answers, ledger.totals.quarantined) == (5, 4)
 
 
 def test_the_answer_to_a_cut_prompt_is_not_kept(tmp_path: Path) -> None:
@@ -506,9 +506,9 @@ def test_a_damaged_record_does_not_give_one_number_twice(tmp_path: Path) -> None
     broken = FakeTransport(lambda c, a, now: (_ for _ in ()).throw(RuntimeError("bug")) if c.label == "q2" else None)
     with pytest.raises(RuntimeError):
         settle(calls_of(3), broken, tmp_path, **PAID, max_cost=Decimal(1), concurrency=1)
-    held = read_standing(tmp_path).totals.in_doubt
+    held = replay_journal(tmp_path).totals.in_doubt
     journal = tmp_path / "calls.journal"
     lines = journal.read_bytes().split(b"\n")
     journal.write_bytes(b"\n".join([lines[0][:-3] + b"xyz", *lines[1:]]))
     settle(calls_of(3), FakeTransport(), tmp_path, **PAID, max_cost=Decimal(1))
-    assert read_standing(tmp_path).totals.in_doubt == held > 0
+    assert replay_journal(tmp_path).totals.in_doubt == held > 0

@@ -6,7 +6,7 @@ import pytest
 
 from sert.errors import TeacherError
 from sert.records import Question
-from sert.teacher.formats import RecordedRow, read_rows
+from sert.teacher.formats import RecordedRow, read_recorded_rows
 from sert.teacher.recorded import read_recorded
 
 WADE = Question("q1", "demo", "train", "Can a heron wade?", (), "yes", "")
@@ -43,7 +43,7 @@ def write(folder, data, **others):
 
 def test_completion_is_read(tmp_path):
     file = write(tmp_path, {"7": [completion("Can a heron wade?", " Long legs. ")]})
-    assert list(read_rows(file)) == [
+    assert list(read_recorded_rows(file)) == [
         RecordedRow(
             where=f"{file}, sample '7', completion 0",
             question_id=None,

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 from sert.config.endpoints import CallsConfig, EndpointConfig, Price
-from sert.doctor import replies as verdicts
+from sert.doctor import replies
 from sert.doctor.finding import Finding
 from sert.doctor.replies import LIMIT, LONG_WORDS, SHORT_WORDS, Meaning, Seen
 from sert.endpoint.calls import Call, TroubleError, Usage, make_call
@@ -45,13 +45,13 @@ class _Probe(NamedTuple):
     Attributes:
         names: What their findings are called.
         calls: Made one after the other.
-        judge: Reads the replies.
+        check: Reads the replies.
         refusals: What the refusal of each call means.
     """
 
     names: tuple[str, ...]
     calls: Sequence[Call]
-    judge: Callable[[Sequence[Seen]], list[Finding]]
+    check: Callable[[Sequence[Seen]], list[Finding]]
     refusals: Sequence[Meaning]
 
 
@@ -79,18 +79,18 @@ def probe_endpoint(endpoint: EndpointConfig, config: CallsConfig) -> list[Findin
 
     async def run() -> None:
         async with transport:
-            line = _Line(transport, config)
+            prober = _Prober(transport, config)
             for probe in probes:
-                findings.extend(await _run(probe, line))
-                if not line.answered:
+                findings.extend(await _run(probe, prober))
+                if not prober.answered:
                     break
-        findings.append(line.spent(price))
+        findings.append(prober.spent(price))
 
     run_to_end(run)
     return findings
 
 
-class _Line:
+class _Prober:
     """Sends the requests, and counts what they use.
 
     Attributes:
@@ -145,7 +145,7 @@ class _Line:
             raise
         self._count(call, reply.usage, billed=True)
         choices = json.loads(response.content)["choices"]
-        return Seen(reply, len(choices), verdicts.has_logprobs(choices[0]))
+        return Seen(reply, len(choices), replies.has_logprobs(choices[0]))
 
     def _count(self, call: Call, usage: Usage | None, *, billed: bool) -> None:
         if usage is not None:
@@ -161,18 +161,18 @@ class _Line:
         return Finding("spent", "ok", f"{message}.")
 
 
-async def _run(probe: _Probe, line: _Line) -> list[Finding]:
+async def _run(probe: _Probe, prober: _Prober) -> list[Finding]:
     seen: list[Seen] = []
     try:
         for call in probe.calls:
-            seen.append(await line.ask(call))
+            seen.append(await prober.ask(call))
     except TroubleError as trouble:
-        if not line.answered:
-            return [verdicts.no_answer(trouble)]
-        meaning = probe.refusals[len(seen)] if trouble.kind == "refused" else verdicts.UNKNOWN
-        message = f"{meaning.message} ({verdicts.one_line(trouble.reason)})"
+        if not prober.answered:
+            return [replies.no_answer(trouble)]
+        meaning = probe.refusals[len(seen)] if trouble.kind == "refused" else replies.UNKNOWN
+        message = f"{meaning.message} ({replies.one_line(trouble.reason)})"
         return [Finding(name, meaning.verdict, message) for name in probe.names]
-    return probe.judge(seen)
+    return probe.check(seen)
 
 
 def _probes(endpoint: EndpointConfig) -> list[_Probe]:
@@ -192,17 +192,17 @@ def _probes(endpoint: EndpointConfig) -> list[_Probe]:
     cold = [call("What is the opposite of hot?", 24, temperature=0)] * 2
     colour = call("Name a colour.", LIMIT, **asks_logprobs)
     probes = [
-        _Probe(("answer",), [hello], lambda seen: verdicts.judge_answer(seen, endpoint.model), [verdicts.UNKNOWN]),
-        _Probe(("max_tokens", "finish_reason"), [numbers], verdicts.judge_limit, [verdicts.UNKNOWN]),
-        _Probe(("prompt length",), lengths, lambda seen: verdicts.judge_lengths(seen, lengths), verdicts.NOT_SO_LONG),
-        _Probe(("n",), [colours], verdicts.judge_choices, [verdicts.NO_CHOICES]),
-        _Probe(("seed",), odd, verdicts.judge_seed, [verdicts.NO_SEED] * 3),
-        _Probe(("temperature",), cold, verdicts.judge_temperature, [verdicts.NO_TEMPERATURE] * 2),
-        _Probe(("logprobs",), [colour], verdicts.judge_logprobs, [verdicts.NO_LOGPROBS]),
+        _Probe(("answer",), [hello], lambda seen: replies.check_answer(seen, endpoint.model), [replies.UNKNOWN]),
+        _Probe(("max_tokens", "finish_reason"), [numbers], replies.check_limit, [replies.UNKNOWN]),
+        _Probe(("prompt length",), lengths, lambda seen: replies.check_lengths(seen, lengths), replies.NOT_SO_LONG),
+        _Probe(("n",), [colours], replies.check_choices, [replies.NO_CHOICES]),
+        _Probe(("seed",), odd, replies.check_seed, [replies.NO_SEED] * 3),
+        _Probe(("temperature",), cold, replies.check_temperature, [replies.NO_TEMPERATURE] * 2),
+        _Probe(("logprobs",), [colour], replies.check_logprobs, [replies.NO_LOGPROBS]),
     ]
     if is_chat:
         score = call("How cold is ice, from 0 to 10?", 64, _SCHEMA)
-        probes.append(_Probe(("json_schema",), [score], verdicts.judge_schema, [verdicts.NO_SCHEMA]))
+        probes.append(_Probe(("json_schema",), [score], replies.check_schema, [replies.NO_SCHEMA]))
     return probes
 
 

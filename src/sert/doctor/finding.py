@@ -2,7 +2,7 @@
 
 from typing import Literal, NamedTuple
 
-Verdict = Literal["ok", "warning", "problem", "unknown"]
+Severity = Literal["ok", "warning", "problem", "unknown"]
 
 
 class Finding(NamedTuple):
@@ -15,5 +15,5 @@ class Finding(NamedTuple):
     """
 
     name: str
-    verdict: Verdict
+    verdict: Severity
     message: str

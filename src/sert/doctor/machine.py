@@ -61,10 +61,10 @@ def _memory() -> Finding:
         text = Path("/proc/meminfo").read_text(encoding="ascii")
     except OSError:
         return Finding("memory", "unknown", "This system does not say how much memory is free.")
-    return judge_memory(text)
+    return check_memory(text)
 
 
-def judge_memory(meminfo: str) -> Finding:
+def check_memory(meminfo: str) -> Finding:
     """Read Linux's account of the memory."""
     sizes = dict(line.split(":") for line in meminfo.splitlines())
     total, free = (int(sizes[name].split()[0]) * 1024 / _GIGABYTE for name in ("MemTotal", "MemAvailable"))

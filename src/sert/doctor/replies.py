@@ -5,7 +5,7 @@ import re
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from sert.doctor.finding import Finding, Verdict
+from sert.doctor.finding import Finding, Severity
 from sert.endpoint.calls import Call, Reply, TroubleError, Usage
 from sert.endpoint.reading import flag_of
 
@@ -31,7 +31,7 @@ class Seen(NamedTuple):
 class Meaning(NamedTuple):
     """What it means for a finding that the endpoint takes other calls but not this one."""
 
-    verdict: Verdict
+    verdict: Severity
     message: str
 
 
@@ -60,13 +60,13 @@ def no_answer(trouble: TroubleError) -> Finding:
     return Finding("answer", "problem", f"No answer: {one_line(trouble.reason)}. {mend}")
 
 
-def judge_answer(seen: Sequence[Seen], asked: str) -> list[Finding]:
+def check_answer(seen: Sequence[Seen], asked: str) -> list[Finding]:
     """Look at a short answer, and at all that comes with it."""
     reply = seen[0].reply
-    return [_judge_text(reply), _judge_model(reply.model, asked), _judge_usage(reply.usage), _judge_end(reply)]
+    return [_check_text(reply), _check_model(reply.model, asked), _check_usage(reply.usage), _check_end(reply)]
 
 
-def _judge_text(reply: Reply) -> Finding:
+def _check_text(reply: Reply) -> Finding:
     if reply.flag == "truncated" and not reply.text.strip():
         message = "Its limit was reached before any text. A model that thinks first needs a larger --max-tokens."
         return Finding("answer", "unknown", message)
@@ -80,7 +80,7 @@ def _judge_text(reply: Reply) -> Finding:
     return Finding("answer", "ok", f"It answers: {_quote(reply.text)}")
 
 
-def _judge_model(answered: str, asked: str) -> Finding:
+def _check_model(answered: str, asked: str) -> Finding:
     if not answered:
         return Finding("model", "unknown", "It does not say which model answered.")
     if _is_snapshot(answered, asked) or _is_snapshot(asked, answered):
@@ -97,7 +97,7 @@ def _is_snapshot(longer: str, shorter: str) -> bool:
     return re.fullmatch(f"(?:.*/)?{re.escape(shorter)}{_SNAPSHOT}", longer, re.IGNORECASE | re.DOTALL) is not None
 
 
-def _judge_usage(usage: Usage | None) -> Finding:
+def _check_usage(usage: Usage | None) -> Finding:
     if usage is not None:
         message = f"It counts tokens: {usage.prompt_tokens} of the prompt, {usage.completion_tokens} of the answer."
         return Finding("usage", "ok", message)
@@ -108,7 +108,7 @@ def _judge_usage(usage: Usage | None) -> Finding:
     return Finding("usage", "warning", message)
 
 
-def _judge_end(reply: Reply) -> Finding:
+def _check_end(reply: Reply) -> Finding:
     if reply.flag in ("filtered", "empty", "damaged"):
         return Finding("end", "unknown", "Not known without a whole answer.")
     if reply.flag is None:
@@ -121,7 +121,7 @@ def _judge_end(reply: Reply) -> Finding:
     return Finding("end", "warning", message)
 
 
-def judge_limit(seen: Sequence[Seen]) -> list[Finding]:
+def check_limit(seen: Sequence[Seen]) -> list[Finding]:
     """Look whether an answer was cut at `LIMIT` tokens, and whether that is said."""
     reply = seen[0].reply
     words, finish = len(reply.text.split()), _quote(reply.finish_reason)
@@ -134,10 +134,10 @@ def judge_limit(seen: Sequence[Seen]) -> list[Finding]:
         )
         return [Finding("max_tokens", "problem", message), Finding("finish_reason", "unknown", "No answer was cut.")]
     kept = Finding("max_tokens", "ok", f"Asked for {LIMIT} tokens at most, it wrote no more.")
-    return [kept, _judge_finish(finish, written, is_said=flag_of(reply.finish_reason) == "truncated")]
+    return [kept, _check_finish(finish, written, is_said=flag_of(reply.finish_reason) == "truncated")]
 
 
-def _judge_finish(finish: str, written: int | None, *, is_said: bool) -> Finding:
+def _check_finish(finish: str, written: int | None, *, is_said: bool) -> Finding:
     if is_said:
         return Finding("finish_reason", "ok", f"An answer that is cut ends with {finish}.")
     if written is not None and written < LIMIT:
@@ -155,7 +155,7 @@ def _judge_finish(finish: str, written: int | None, *, is_said: bool) -> Finding
     return Finding("finish_reason", "problem", message)
 
 
-def judge_lengths(seen: Sequence[Seen], calls: Sequence[Call]) -> list[Finding]:
+def check_lengths(seen: Sequence[Seen], calls: Sequence[Call]) -> list[Finding]:
     """Compare the endpoint's counts of two prompts with what is possible: words <= tokens <= bytes."""
     short, long = (each.reply.usage for each in seen)
     if short is None or long is None:
@@ -177,7 +177,7 @@ def judge_lengths(seen: Sequence[Seen], calls: Sequence[Call]) -> list[Finding]:
     return [Finding("prompt length", "ok", f"It reads all of {LONG_WORDS} words, {long_tokens} tokens by its count.")]
 
 
-def judge_choices(seen: Sequence[Seen]) -> list[Finding]:
+def check_choices(seen: Sequence[Seen]) -> list[Finding]:
     """Look whether two answers came, as asked."""
     if seen[0].choices == 2:
         return [Finding("n", "ok", "Asked for two answers at once, it gives two.")]
@@ -188,7 +188,7 @@ def judge_choices(seen: Sequence[Seen]) -> list[Finding]:
     return [Finding("n", "warning", message)]
 
 
-def judge_seed(seen: Sequence[Seen]) -> list[Finding]:
+def check_seed(seen: Sequence[Seen]) -> list[Finding]:
     """Compare answers with the same seed, and one with another seed."""
     first, again, other = (each.reply.text for each in seen)
     if first != again:
@@ -199,7 +199,7 @@ def judge_seed(seen: Sequence[Seen]) -> list[Finding]:
     return [Finding("seed", "ok", "The same seed gives the same text, another one a different text.")]
 
 
-def judge_temperature(seen: Sequence[Seen]) -> list[Finding]:
+def check_temperature(seen: Sequence[Seen]) -> list[Finding]:
     """Compare two answers at temperature 0."""
     first, again = (each.reply.text for each in seen)
     if first != again:
@@ -210,14 +210,14 @@ def judge_temperature(seen: Sequence[Seen]) -> list[Finding]:
     return [Finding("temperature", "ok", "Temperature 0 gives the same text twice.")]
 
 
-def judge_logprobs(seen: Sequence[Seen]) -> list[Finding]:
+def check_logprobs(seen: Sequence[Seen]) -> list[Finding]:
     """Look whether log-probabilities came, as asked."""
     if seen[0].has_logprobs:
         return [Finding("logprobs", "ok", "It gives log-probabilities.")]
     return [Finding("logprobs", *NO_LOGPROBS)]
 
 
-def judge_schema(seen: Sequence[Seen]) -> list[Finding]:
+def check_schema(seen: Sequence[Seen]) -> list[Finding]:
     """Look whether the answer has the form `{"score": integer}`."""
     reply = seen[0].reply
     try:

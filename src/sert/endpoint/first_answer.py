@@ -14,7 +14,7 @@ def cut_prompt(call: Call, reply: Reply) -> str | None:
     return f"the endpoint counts {reply.usage.prompt_tokens} tokens in a prompt of {words} words, so it cut the prompt"
 
 
-def doubts_about(call: Call, reply: Reply) -> Iterator[str]:
+def warnings_about(call: Call, reply: Reply) -> Iterator[str]:
     """Say what is odd, but no reason to stop."""
     asked = str(call.body["model"]).lower()
     if reply.model and reply.model.lower() not in asked and asked not in reply.model.lower():

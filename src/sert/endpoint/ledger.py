@@ -1,4 +1,4 @@
-"""The log of calls: every request before it is sent, every result, in a journal that survives any crash."""
+"""The ledger of calls: every request before it is sent, every result, in a journal that survives any crash."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from sert.endpoint.calls import Call, Reply, Usage
-from sert.endpoint.replay import FILE, Submission, Totals, read_standing
+from sert.endpoint.replay import FILE, Submission, Totals, replay_journal
 from sert.errors import DiskError
 from sert.store.journal import Journal
 
@@ -25,16 +25,16 @@ class Quarantined(NamedTuple):
     raw: str
 
 
-class CallLog:
-    """The open log of a folder; use it as a context manager.
+class Ledger:
+    """The open ledger of a folder; use it as a context manager.
 
     Attributes:
         folder: Where its journal lies.
-        standing: How far the calls have come.
+        replay: How far the calls have come.
     """
 
     def __init__(self, folder: Path, *, offload: Offload = asyncio.to_thread) -> None:
-        """Open the log in a folder of its own.
+        """Open the ledger in a folder of its own.
 
         Args:
             folder: Where the journal lies.
@@ -45,7 +45,7 @@ class CallLog:
         """
         self.folder = folder
         self._journal = Journal(folder / FILE)
-        self.standing = read_standing(folder)
+        self.replay = replay_journal(folder)
         self._offload = offload
         self._waiting: list[asyncio.Future[None]] = []
         self._syncing: asyncio.Task[None] | None = None
@@ -54,9 +54,9 @@ class CallLog:
     @property
     def totals(self) -> Totals:
         """Counts over every restart."""
-        return self.standing.totals
+        return self.replay.totals
 
-    def __enter__(self) -> "CallLog":
+    def __enter__(self) -> "Ledger":
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -64,7 +64,7 @@ class CallLog:
 
     def reply(self, key: str) -> Reply | None:
         """Read the answer to a call; None when there is none."""
-        settled = self.standing.settled.get(key)
+        settled = self.replay.settled.get(key)
         if settled is None or settled.kind != "answer":
             return None
         record = self._journal.read(settled.start)
@@ -73,7 +73,7 @@ class CallLog:
 
     def quarantined(self, key: str) -> Quarantined | None:
         """Read why a call was put aside; None when it was not."""
-        settled = self.standing.settled.get(key)
+        settled = self.replay.settled.get(key)
         if settled is None or settled.kind != "quarantine":
             return None
         record = self._journal.read(settled.start)
@@ -81,7 +81,7 @@ class CallLog:
 
     async def intend(self, call: Call, *, reserved: Decimal) -> int:
         """Record that a call is about to be sent and what it may cost; return the attempt's number."""
-        number = self.standing.next_number
+        number = self.replay.next_number
         record = {"type": "intent", "number": number, "key": call.key, "label": call.label, "reserved": str(reserved)}
         await self._write(record)
         return number
@@ -94,10 +94,10 @@ class CallLog:
         async with self.together():
             await self._write(record)
             for call, reserved in calls:
-                intent = {"number": self.standing.next_number, "key": call.key, "label": call.label}
+                intent = {"number": self.replay.next_number, "key": call.key, "label": call.label}
                 more = {"reserved": str(reserved), "submission": submission_id, "max_tokens": call.max_tokens}
                 await self._write({"type": "intent", **intent, **more})
-        return self.standing.submissions[submission_id]
+        return self.replay.submissions[submission_id]
 
     async def name_batch(self, submission: Submission, batch_id: str) -> None:
         """Record the batch that a submission became."""
@@ -142,10 +142,10 @@ class CallLog:
 
     def note(self, name: str, value: str) -> str:
         """Keep a fact, or return the one that was kept earlier under this name."""
-        if name not in self.standing.notes:
+        if name not in self.replay.notes:
             self._append({"type": "note", "name": name, "value": value})
             self._journal.sync()
-        return self.standing.notes[name]
+        return self.replay.notes[name]
 
     @asynccontextmanager
     async def together(self) -> AsyncIterator[None]:
@@ -184,4 +184,4 @@ class CallLog:
             self._syncing = None
 
     def _append(self, record: Mapping[str, Any]) -> None:
-        self.standing.apply(self._journal.append(record), record)
+        self.replay.apply(self._journal.append(record), record)

@@ -33,7 +33,7 @@ def check_money(calls: CallsConfig) -> None:
         )
 
 
-class Estimate(NamedTuple):
+class CostRange(NamedTuple):
     """Dollars that calls may cost: if answers are short, as usual, and at the very most."""
 
     low: Decimal

@@ -9,9 +9,9 @@ from decimal import Decimal
 
 from sert.config.endpoints import CallsConfig
 from sert.endpoint.calls import Call, TroubleError, Usage
-from sert.endpoint.first_answer import cut_prompt, doubts_about
+from sert.endpoint.first_answer import cut_prompt, warnings_about
 from sert.endpoint.gate import Gate, Ticket
-from sert.endpoint.ledger import CallLog
+from sert.endpoint.ledger import Ledger
 from sert.endpoint.money import Budget, budget_error, excess_error
 from sert.endpoint.retries import (
     REFUSALS_FIRST,
@@ -31,13 +31,13 @@ _ZERO = Decimal(0)
 
 
 class Pool:
-    """Calls to one endpoint that share its limits, its log and its budget."""
+    """Calls to one endpoint that share its limits, its ledger and its budget."""
 
     def __init__(
         self,
         transport: Transport,
         *,
-        log: CallLog,
+        ledger: Ledger,
         budget: Budget,
         config: CallsConfig,
         advance: Advance = lambda: None,
@@ -48,14 +48,14 @@ class Pool:
 
         Args:
             transport: Sends one call, once.
-            log: Where everything is recorded.
+            ledger: Where everything is recorded.
             budget: What may still be spent.
             config: Pace and retries.
             advance: Called once for each call that is settled, also for those that were settled earlier.
             say: Called with what people should know meanwhile.
             retry_quarantined: Make calls again that were put aside earlier.
         """
-        self._transport, self._log, self._budget, self._config = transport, log, budget, config
+        self._transport, self._ledger, self._budget, self._config = transport, ledger, budget, config
         self._advance, self._say = advance, say
         self._retry_quarantined = retry_quarantined
         self._gate = Gate(requests_per_minute=config.requests_per_minute, tokens_per_minute=config.tokens_per_minute)
@@ -74,7 +74,7 @@ class Pool:
         Raises:
             EndpointError: If the endpoint refuses, fails or cannot be reached.
             BudgetError: If the next call could pass the cap.
-            DiskError: If the log cannot be written.
+            DiskError: If the ledger cannot be written.
         """
         todo = self._unsettled(calls)
         for call in todo:
@@ -90,14 +90,14 @@ class Pool:
                 worker.cancel()
             await asyncio.gather(*workers, return_exceptions=True)
         if not self._proven:
-            self._doubt_held()
+            self._check_held()
         if self._error is not None:
             raise self._error()
         await self._put_held_aside()
 
     def _unsettled(self, calls: Iterable[Call]) -> Iterator[Call]:
         for call in calls:
-            status = self._log.standing.status(call.key)
+            status = self._ledger.replay.status(call.key)
             self._proven = self._proven or status == "answer"
             if status == "answer" or (status == "quarantine" and not self._retry_quarantined):
                 self._advance()
@@ -112,8 +112,8 @@ class Pool:
             if self._gate.stopped:
                 return
             await self._settle(call)
-            if self._log.standing.status(call.key) is not None:
-                self._under_way.discard(call.key)  # the log knows it from now on
+            if self._ledger.replay.status(call.key) is not None:
+                self._under_way.discard(call.key)  # the ledger knows it from now on
 
     async def _settle(self, call: Call) -> None:
         retries = CallRetries(call, self._config)
@@ -123,9 +123,9 @@ class Pool:
             ticket = await self._admit(call, reserved)
             if ticket is None:
                 return
-            number = await self._log.intend(call, reserved=reserved)
+            number = await self._ledger.intend(call, reserved=reserved)
             if not self._gate.lets_through():  # closed while the intent was written
-                await self._log.unsent(call, number)
+                await self._ledger.unsent(call, number)
                 self._book(reserved, spent=_ZERO, in_doubt=_ZERO)
                 self._gate.failed(ticket)
                 continue
@@ -160,12 +160,12 @@ class Pool:
             self._stop(lambda: EndpointError(message))
             return
         spent, in_doubt = self._budget.charge(reply.usage, reserved=reserved, billed=True)
-        await self._log.answer(call, number, reply=reply, spent=spent, in_doubt=in_doubt)
+        await self._ledger.answer(call, number, reply=reply, spent=spent, in_doubt=in_doubt)
         self._book(reserved, spent=spent, in_doubt=in_doubt)
         self._gate.answered(ticket, wait=received.wait)
         if not self._health.answered:
-            for doubt in doubts_about(call, reply):
-                self._say(f"{doubt}; `sert doctor` tells more")
+            for warning in warnings_about(call, reply):
+                self._say(f"{warning}; `sert doctor` tells more")
         self._proven = True
         self._health.answer()
         self._check_usage(call, reply.usage, spent=spent, reserved=reserved)
@@ -175,7 +175,7 @@ class Pool:
     async def _pay_for_trouble(self, call: Call, number: int, trouble: TroubleError, reserved: Decimal) -> None:
         spent, in_doubt = self._budget.charge(trouble.usage, reserved=reserved, billed=trouble.billed)
         counted = trouble.kind == "transient" and not trouble.unreachable
-        await self._log.failure(call, number, reason=trouble.reason, spent=spent, in_doubt=in_doubt, counted=counted)
+        await self._ledger.failure(call, number, reason=trouble.reason, spent=spent, in_doubt=in_doubt, counted=counted)
         self._book(reserved, spent=spent, in_doubt=in_doubt)
         self._check_usage(call, trouble.usage, spent=spent, reserved=reserved)
 
@@ -218,7 +218,7 @@ class Pool:
         verdict = None
         if trouble.unreachable:
             verdict = self._health.absent(now)
-        elif not self._log.standing.is_suspect(call.key):
+        elif not self._ledger.replay.is_suspect(call.key):
             verdict = self._health.failed(trouble, now=now, used_up=pause is None)
         if verdict is not None:
             self._leave(verdict, trouble)
@@ -231,7 +231,7 @@ class Pool:
     def _refuse(self, call: Call, trouble: TroubleError) -> None:
         self._held.append((call, trouble))
         refused = sum(each.kind == "refused" for _, each in self._held)
-        if refused >= (REFUSALS_LATER if self._log.totals.answers else REFUSALS_FIRST):
+        if refused >= (REFUSALS_LATER if self._ledger.totals.answers else REFUSALS_FIRST):
             self._leave(f"refused {refused} calls in a row", trouble)
 
     async def _put_held_aside(self) -> None:
@@ -240,17 +240,17 @@ class Pool:
             return
         held, self._held = self._held, []
         for call, trouble in held:
-            await self._log.quarantine(call, reason=trouble.reason, raw=trouble.raw)
+            await self._ledger.quarantine(call, reason=trouble.reason, raw=trouble.raw)
             self._advance()
 
-    def _doubt_held(self) -> None:
+    def _check_held(self) -> None:
         """Stop if calls have come to nothing at an endpoint of which nothing shows that it works."""
         for _, trouble in self._held:
             if trouble.kind == "transient" and trouble.usage is None:
                 self._leave("does not answer", trouble)
 
     def _leave(self, what: str, trouble: TroubleError) -> None:
-        self._stop(lambda: endpoint_error(what, trouble.reason, answers=self._log.totals.answers))
+        self._stop(lambda: endpoint_error(what, trouble.reason, answers=self._ledger.totals.answers))
 
     def _stop(self, error: Callable[[], SertError]) -> None:
         """Send nothing more; the error is made once all that is under way has ended."""

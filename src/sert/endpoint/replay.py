@@ -18,7 +18,7 @@ _ZERO = Decimal(0)
 
 @dataclass
 class Totals:
-    """What a log counts, over every restart.
+    """What a ledger counts, over every restart.
 
     Attributes:
         requests: Attempts that were sent, or were about to be.
@@ -76,7 +76,7 @@ class Submission:
         return sum((member.reserved for member in self.members.values()), _ZERO)
 
 
-class Standing:
+class Replay:
     """How far the calls of a journal have come. In memory is only where results stand, not what they hold.
 
     Attributes:
@@ -176,13 +176,13 @@ class Standing:
             totals.flags[record["flag"]] = totals.flags.get(record["flag"], 0) + 1
 
 
-def read_standing(folder: Path) -> Standing:
+def replay_journal(folder: Path) -> Replay:
     """Read how far the calls of a folder have come, without writing there; nothing when there is no journal."""
-    standing = Standing()
+    replay = Replay()
     for start, record in read_records(folder / FILE):
         if record is None:
-            standing.damaged += 1
+            replay.damaged += 1
         else:
-            standing.apply(start, record)
-    standing.close()
-    return standing
+            replay.apply(start, record)
+    replay.close()
+    return replay

@@ -11,10 +11,10 @@ from typing import Any, NamedTuple
 from sert.config.endpoints import CallsConfig, EndpointConfig
 from sert.endpoint.batch.stage import settle_batches
 from sert.endpoint.calls import Call, Usage
-from sert.endpoint.ledger import CallLog
-from sert.endpoint.money import Budget, Estimate, check_money, cost_of, dollars
+from sert.endpoint.ledger import Ledger
+from sert.endpoint.money import Budget, CostRange, check_money, cost_of, dollars
 from sert.endpoint.pool import Pool
-from sert.endpoint.replay import read_standing
+from sert.endpoint.replay import replay_journal
 from sert.endpoint.secrets import check_url, read_key
 from sert.endpoint.transport import OpenAITransport
 from sert.errors import ConfigError
@@ -43,7 +43,7 @@ class CallPlan(NamedTuple):
     answered: int
     prompt_tokens: tuple[int, int, int]
     completion_tokens: tuple[int, int, int]
-    cost: Estimate | None
+    cost: CostRange | None
     basis: str
 
     def describe(self) -> dict[str, Any]:
@@ -64,19 +64,19 @@ class CallPlan(NamedTuple):
 
 def plan_calls(calls: Iterable[Call], *, folder: Path, config: CallsConfig) -> CallPlan:
     """Count what is to be sent and what it may cost. Opens no connection and writes nothing."""
-    standing = read_standing(folder)
+    replay = replay_journal(folder)
     keys: set[str] = set()
     answered = 0
     low, likely, most = [0, 0], [0, 0], [0, 0]
     for call in calls:
-        if call.key in keys or standing.status(call.key) == "answer":
+        if call.key in keys or replay.status(call.key) == "answer":
             answered += 1
             continue
         keys.add(call.key)
         for sums, usage in ((low, call.least_usage), (likely, call.likely_usage), (most, call.most_usage)):
             sums[0] += usage.prompt_tokens
             sums[1] += usage.completion_tokens
-    totals, basis = standing.totals, "4 bytes a token, a third of max_tokens"
+    totals, basis = replay.totals, "4 bytes a token, a third of max_tokens"
     if totals.answers >= ENOUGH_ANSWERS and totals.prompt_tokens:
         likely = [len(keys) * each // totals.answers for each in (totals.prompt_tokens, totals.completion_tokens)]
         basis = f"the {totals.answers} answers so far"
@@ -104,20 +104,20 @@ def check_endpoint(endpoint: EndpointConfig, config: CallsConfig) -> None:
 
 
 @contextmanager
-def open_calls(folder: Path, *, label: str, reporter: Reporter | None = None) -> Iterator[CallLog]:
-    """Open the log of calls in a folder, as its only writer.
+def open_calls(folder: Path, *, label: str, reporter: Reporter | None = None) -> Iterator[Ledger]:
+    """Open the ledger of calls in a folder, as its only writer.
 
     Raises:
         RunLockedError: If another process makes calls there.
     """
-    with run_lock(folder), CallLog(folder) as log:
-        if log.standing.damaged:
-            (reporter or Silent()).say(f"{label}: {log.standing.damaged} damaged records in {folder} are passed over")
-        yield log
+    with run_lock(folder), Ledger(folder) as ledger:
+        if ledger.replay.damaged:
+            (reporter or Silent()).say(f"{label}: {ledger.replay.damaged} damaged records in {folder} are passed over")
+        yield ledger
 
 
 def make_calls(
-    log: CallLog,
+    ledger: Ledger,
     calls: Callable[[], Iterable[Call]],
     *,
     total: int,
@@ -127,10 +127,10 @@ def make_calls(
     reporter: Reporter | None = None,
     retry_quarantined: bool = False,
 ) -> None:
-    """Settle every call; read the answers from the log afterwards.
+    """Settle every call; read the answers from the ledger afterwards.
 
     Args:
-        log: Where everything is recorded; what is answered there is not asked again.
+        ledger: Where everything is recorded; what is answered there is not asked again.
         calls: Makes the calls, one at a time.
         total: How many there are.
         endpoint: Whom to ask.
@@ -147,17 +147,17 @@ def make_calls(
     """
     check_money(config)
     transport = OpenAITransport(endpoint, config)
-    elsewhere = _reserved_elsewhere(log, endpoint, config)
-    budget = Budget(config, spent=log.totals.spent, in_doubt=log.totals.in_doubt + elsewhere)
+    elsewhere = _reserved_elsewhere(ledger, endpoint, config)
+    budget = Budget(config, spent=ledger.totals.spent, in_doubt=ledger.totals.in_doubt + elsewhere)
 
     async def run() -> None:
         with (reporter or Silent()).track(label, total, "calls") as advance:
             async with transport:
                 common: dict[str, Any] = {
-                    "log": log,
+                    "ledger": ledger,
                     "budget": budget,
                     "config": config,
-                    "advance": lambda: advance(1, _note(budget, log)),
+                    "advance": lambda: advance(1, _note(budget, ledger)),
                     "say": lambda line: (reporter or Silent()).say(f"{label}: {line}"),
                     "retry_quarantined": retry_quarantined,
                 }
@@ -169,13 +169,13 @@ def make_calls(
     run_to_end(run)
 
 
-def _reserved_elsewhere(log: CallLog, endpoint: EndpointConfig, config: CallsConfig) -> Decimal:
+def _reserved_elsewhere(ledger: Ledger, endpoint: EndpointConfig, config: CallsConfig) -> Decimal:
     """Add up what batches at other addresses may still cost.
 
     Raises:
         ConfigError: If batches are under way at this address, and no batches are wanted.
     """
-    under_way, address = log.standing.submissions.values(), _address(endpoint)
+    under_way, address = ledger.replay.submissions.values(), _address(endpoint)
     here = sum(len(each.members) for each in under_way if each.url == address)
     if here and not config.batch:
         raise ConfigError(
@@ -211,13 +211,13 @@ def _say_unless_stopped(loop: asyncio.AbstractEventLoop, context: dict[str, Any]
         loop.default_exception_handler(context)
 
 
-def _note(budget: Budget, log: CallLog) -> str:
-    aside = f", {log.totals.quarantined} put aside" if log.totals.quarantined else ""
+def _note(budget: Budget, ledger: Ledger) -> str:
+    aside = f", {ledger.totals.quarantined} put aside" if ledger.totals.quarantined else ""
     return f"{budget}{aside}"
 
 
-def _cost(prompt: tuple[int, int, int], completion: tuple[int, int, int], config: CallsConfig) -> Estimate | None:
+def _cost(prompt: tuple[int, int, int], completion: tuple[int, int, int], config: CallsConfig) -> CostRange | None:
     if config.free or config.price is None:
         return None
     parts = [cost_of(Usage(*usage), config.price) for usage in zip(prompt, completion, strict=True)]
-    return Estimate(*(part.quantize(Decimal("0.000001")) for part in parts))
+    return CostRange(*(part.quantize(Decimal("0.000001")) for part in parts))

@@ -55,7 +55,7 @@ class _RefusedError(Exception):
     """The reply is no evidence; the message is the failure that is reported."""
 
 
-class _Line(NamedTuple):
+class _CriterionLine(NamedTuple):
     """A line that names criteria: those whose score it tries to give, and the score if it is a score line."""
 
     attempts: tuple[str, ...]
@@ -158,7 +158,7 @@ def _without_quotes(answer: str) -> str:
     return "\n".join([*kept, answer[start:]])
 
 
-def _read_line(line: str) -> _Line | None:
+def _read_line(line: str) -> _CriterionLine | None:
     """Read one line; None when it names no criterion."""
     names = {criterion for found in _NAME.finditer(line) if (criterion := found.lastgroup)}
     if not names:
@@ -166,9 +166,9 @@ def _read_line(line: str) -> _Line | None:
     body = line[_end_of_bullet(line) :]
     found = _SCORE_LINE.match(body)
     if found and _is_comment(body[found.end() :]):
-        return _Line((_criterion(found["name"]),), float(found["bracketed"] or found["bare"]))
+        return _CriterionLine((_criterion(found["name"]),), float(found["bracketed"] or found["bare"]))
     tries = _ANNOUNCED.search(body) or any(character.isdigit() for character in body)
-    return _Line(tuple(sorted(names)) if tries else (), None)
+    return _CriterionLine(tuple(sorted(names)) if tries else (), None)
 
 
 def _end_of_bullet(line: str) -> int:

@@ -13,8 +13,8 @@ from typing import Any, ClassVar, NamedTuple
 from sert.config.endpoints import CallsConfig, EndpointConfig
 from sert.config.tree import JudgeConfig
 from sert.endpoint.calls import Call, make_call
-from sert.endpoint.ledger import CallLog
-from sert.endpoint.replay import read_standing
+from sert.endpoint.ledger import Ledger
+from sert.endpoint.replay import replay_journal
 from sert.endpoint.session import CallPlan, make_calls, open_calls, plan_calls
 from sert.errors import ConfigError, DataError, EndpointError
 from sert.judge.planted import CALIBRATION
@@ -114,14 +114,14 @@ class JudgeJob:
 
     def _fill(self, draft: Draft, *, texts: Sequence[JudgedText], label: str, reporter: Reporter) -> dict[str, Any]:
         endpoint = _endpoint_of(self.judge)
-        with open_calls(self.calls, label=label, reporter=reporter) as log:
-            asking = _Asking(log, endpoint, self.judge, label=label, reporter=reporter, retry=self.retry_quarantined)
+        with open_calls(self.calls, label=label, reporter=reporter) as ledger:
+            asking = _Asking(ledger, endpoint, self.judge, label=label, reporter=reporter, retry=self.retry_quarantined)
             asking.ask(texts)
             rows = list(asking.judgements(texts))
             write_table(draft.folder / "judgements.parquet", rows, Judgement)
             summary = summarize_judgements(rows, judge=endpoint.model, output=asking.output)
             write_json(draft.folder / "scores.json", summary)
-            return summary | {"requests": log.totals.requests, "dollars_spent": str(log.totals.spent)}
+            return summary | {"requests": ledger.totals.requests, "dollars_spent": str(ledger.totals.spent)}
 
 
 def judge(
@@ -161,7 +161,7 @@ def plan_judging(folders: Mapping[str, Path], *, config: JudgeConfig, calls: Pat
     """Count what would be asked and what it may cost. Opens no connection and writes nothing."""
     endpoint = _endpoint_of(config)
     texts = _texts(_open(folders), config.limit)
-    notes = read_standing(calls).notes
+    notes = replay_journal(calls).notes
     known = notes.get(_OUTPUT, "lines") if config.output == "auto" else config.output
     output: JudgeOutput = "json_schema" if known == "json_schema" else "lines"
     made = _calls(texts, endpoint, config, nonce=notes.get(_NONCE, "0" * 16), output=output)
@@ -173,7 +173,7 @@ class _Asking:
 
     def __init__(
         self,
-        log: CallLog,
+        ledger: Ledger,
         endpoint: EndpointConfig,
         config: JudgeConfig,
         *,
@@ -181,9 +181,9 @@ class _Asking:
         reporter: Reporter,
         retry: bool,
     ) -> None:
-        self._log, self._endpoint, self._config = log, endpoint, config
+        self._ledger, self._endpoint, self._config = ledger, endpoint, config
         self._label, self._reporter, self._retry = label, reporter, retry
-        self._nonce = log.note(_NONCE, secrets.token_hex(8))
+        self._nonce = ledger.note(_NONCE, secrets.token_hex(8))
         self.output: JudgeOutput = "lines"
 
     def ask(self, texts: Sequence[JudgedText]) -> None:
@@ -216,7 +216,7 @@ class _Asking:
             return self._config.output
         if self._endpoint.api == "completions":
             return "lines"
-        known = self._log.standing.notes.get(_OUTPUT)
+        known = self._ledger.replay.notes.get(_OUTPUT)
         if known is None:
             try:
                 self._make(first, 1, "json_schema", f"{self._label}: first reply")
@@ -224,12 +224,12 @@ class _Asking:
                 return "lines"
             (call,) = _calls(first, self._endpoint, self._config, nonce=self._nonce, output="json_schema", repeats=1)
             scored = self._read(call, first[0], output="json_schema")[0].scores is not None
-            known = self._log.note(_OUTPUT, "json_schema" if scored else "lines")
+            known = self._ledger.note(_OUTPUT, "json_schema" if scored else "lines")
         return "json_schema" if known == "json_schema" else "lines"
 
     def _make(self, texts: Sequence[JudgedText], repeats: int, output: JudgeOutput, label: str) -> None:
         make_calls(
-            self._log,
+            self._ledger,
             lambda: _calls(texts, self._endpoint, self._config, nonce=self._nonce, output=output, repeats=repeats),
             total=len(texts) * repeats,
             endpoint=self._endpoint,
@@ -240,9 +240,9 @@ class _Asking:
         )
 
     def _read(self, call: Call, text: JudgedText, *, output: JudgeOutput | None = None) -> tuple[Parsed, str]:
-        reply = self._log.reply(call.key)
+        reply = self._ledger.reply(call.key)
         if reply is None:
-            aside = self._log.quarantined(call.key)
+            aside = self._ledger.quarantined(call.key)
             return Parsed(None, _ASIDE if aside is None else f"{_ASIDE}: {aside.reason}"), ""
         if reply.flag is not None:
             return Parsed(None, reply.flag), reply.text

@@ -60,7 +60,7 @@ class RecordedRow(NamedTuple):
     finish_reason: str
 
 
-def read_rows(file: Path) -> Iterator[RecordedRow]:
+def read_recorded_rows(file: Path) -> Iterator[RecordedRow]:
     """Read a file of recorded rationales; of one question's rows, the one to use comes first.
 
     Raises:

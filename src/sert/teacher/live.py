@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from sert.config.endpoints import EndpointConfig
 from sert.config.tree import PromptTemplates
 from sert.endpoint.calls import Call, Reply, make_call
-from sert.endpoint.ledger import CallLog, Quarantined
+from sert.endpoint.ledger import Ledger, Quarantined
 from sert.endpoint.secrets import check_url
 from sert.records import Question, Rationale
 from sert.tasks.answers import ANSWER_PHRASE, extract_strict, is_correct
@@ -27,22 +27,22 @@ def rationale_calls(
 
 
 def read_rationales(
-    log: CallLog, questions: Sequence[Question], *, endpoint: EndpointConfig, prompts: PromptTemplates
+    ledger: Ledger, questions: Sequence[Question], *, endpoint: EndpointConfig, prompts: PromptTemplates
 ) -> Iterator[Rationale]:
     """Read the rationales that were answered, in the order of the questions."""
     host = check_url(endpoint.url).netloc
     for question in questions:
-        reply = log.reply(_call(question, endpoint, prompts).key)
+        reply = ledger.reply(_call(question, endpoint, prompts).key)
         if reply is not None:
             yield _rationale(question, reply, prompt=teacher_prompt(question, prompts), model=endpoint.model, host=host)
 
 
 def read_quarantined(
-    log: CallLog, questions: Sequence[Question], *, endpoint: EndpointConfig, prompts: PromptTemplates
+    ledger: Ledger, questions: Sequence[Question], *, endpoint: EndpointConfig, prompts: PromptTemplates
 ) -> Iterator[Quarantined]:
     """Read what was put aside, in the order of the questions."""
     for question in questions:
-        quarantined = log.quarantined(_call(question, endpoint, prompts).key)
+        quarantined = ledger.quarantined(_call(question, endpoint, prompts).key)
         if quarantined is not None:
             yield quarantined._replace(label=question.question_id)
 

@@ -204,7 +204,7 @@ def rationale_examples(
 
 
 @dataclass
-class _Tally:
+class _RationaleCounts:
     """Counts rationales as they pass by."""
 
     rationales: int = 0
@@ -232,12 +232,12 @@ def _write(
     label: str,
     reporter: Reporter | None,
 ) -> dict[str, Any]:
-    tally = _Tally()
+    counts = _RationaleCounts()
     write_table(folder / "questions.parquet", questions, Question)
-    write_table(folder / "rationales.parquet", tally.watch(source.rationales()), Rationale)
-    if not tally.rationales:
+    write_table(folder / "rationales.parquet", counts.watch(source.rationales()), Rationale)
+    if not counts.rationales:
         raise TeacherError(f"{label}: {source.name} holds no rationale for any of {len(questions)} questions.")
-    for line in _summary(tally, source, len(questions)):
+    for line in _summary(counts, source, len(questions)):
         (reporter or Silent()).say(f"{label}: {line}")
     chosen = rationale_examples(
         questions,
@@ -251,20 +251,20 @@ def _write(
     if quarantined:
         (folder / "quarantined.jsonl").write_text("\n".join(quarantined) + "\n", encoding="utf-8")
     aside = {"quarantined": len(quarantined)} if teacher.kind == "endpoint" else {}
-    return {"questions": len(questions), **vars(tally), "examples": examples, **aside, **source.counts}
+    return {"questions": len(questions), **vars(counts), "examples": examples, **aside, **source.counts}
 
 
-def _summary(tally: _Tally, source: Source, questions: int) -> Iterator[str]:
-    share = 100 * tally.correct / tally.rationales
-    yield f"{counted(tally.rationales, 'rationales')}, {tally.correct} with the right answer ({share:.1f} %)"
-    if tally.flagged:
-        yield f"not trained on by default: {', '.join(f'{count} {flag}' for flag, count in tally.flagged.items())}"
+def _summary(counts: _RationaleCounts, source: Source, questions: int) -> Iterator[str]:
+    share = 100 * counts.correct / counts.rationales
+    yield f"{counted(counts.rationales, 'rationales')}, {counts.correct} with the right answer ({share:.1f} %)"
+    if counts.flagged:
+        yield f"not trained on by default: {', '.join(f'{count} {flag}' for flag, count in counts.flagged.items())}"
     if source.counts.get("seem_cut_off"):
         yield f"{source.counts['seem_cut_off']} seem cut off, but the record does not tell; they are not left out"
     if source.counts.get("held_out"):
         yield f"{counted(source.counts['held_out'], 'answers')} to held-out questions refused"
-    if tally.rationales < questions:
-        yield f"{questions - tally.rationales} of {questions} questions have no rationale"
+    if counts.rationales < questions:
+        yield f"{questions - counts.rationales} of {questions} questions have no rationale"
 
 
 def _check_teacher(teacher: TeacherConfig, recorded: Path | None, *, label: str) -> None:

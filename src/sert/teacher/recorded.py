@@ -11,7 +11,7 @@ from sert.errors import TeacherError
 from sert.records import Question, Rationale
 from sert.tasks.answers import ANSWER_PHRASE, extract_strict, is_correct, normalize_gold
 from sert.tasks.duplicates import fold
-from sert.teacher.formats import RecordedRow, read_rows
+from sert.teacher.formats import RecordedRow, read_recorded_rows
 from sert.teacher.guard import refuse_test_questions
 from sert.terminal.text import shorten
 
@@ -63,10 +63,10 @@ def read_recorded(
             a row's `question_id` and `question` belong to different questions; or if a question is held out.
     """
     refuse_test_questions(questions, held_out)
-    index = _Index(questions, held_out)
+    index = _QuestionIndex(questions, held_out)
     rows: dict[str, RecordedRow] = {}
     unmatched = duplicates = num_held_out = 0
-    for row in read_rows(file):
+    for row in read_recorded_rows(file):
         matches = index.find(row)
         if not matches:
             of_test = index.is_held_out(row)
@@ -90,7 +90,7 @@ def read_recorded(
     )
 
 
-class _Index:
+class _QuestionIndex:
     """Questions by id and by folded text: the wanted ones exactly, of the held-out ones whatever could be one."""
 
     def __init__(self, questions: Sequence[Question], held_out: Sequence[Question]) -> None:

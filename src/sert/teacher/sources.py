@@ -8,7 +8,7 @@ from typing import Any
 
 from sert.config.endpoints import EndpointConfig
 from sert.config.tree import PromptTemplates, TeacherConfig
-from sert.endpoint.ledger import CallLog, Quarantined
+from sert.endpoint.ledger import Ledger, Quarantined
 from sert.endpoint.session import make_calls, open_calls
 from sert.errors import TeacherError
 from sert.records import Question, Rationale
@@ -57,9 +57,9 @@ def open_source(
     else:
         endpoint = teacher.endpoint
         assert endpoint is not None and calls is not None
-        with open_calls(calls, label=label, reporter=reporter) as log:
+        with open_calls(calls, label=label, reporter=reporter) as ledger:
             make_calls(
-                log,
+                ledger,
                 lambda: rationale_calls(questions, endpoint=endpoint, prompts=prompts),
                 total=len(questions),
                 endpoint=endpoint,
@@ -68,7 +68,7 @@ def open_source(
                 reporter=reporter,
                 retry_quarantined=retry_quarantined,
             )
-            yield _live(log, questions, endpoint, prompts)
+            yield _live(ledger, questions, endpoint, prompts)
 
 
 def check_recorded(file: Path, questions: Sequence[Question], held_out: Sequence[Question]) -> None:
@@ -97,9 +97,9 @@ def _recorded(file: Path, questions: Sequence[Question], held_out: Sequence[Ques
     return Source(str(file), lambda: result.rationales, counts)
 
 
-def _live(log: CallLog, questions: Sequence[Question], endpoint: EndpointConfig, prompts: PromptTemplates) -> Source:
-    totals = log.totals
-    # The tasks of a run share one log, and one cap.
+def _live(ledger: Ledger, questions: Sequence[Question], endpoint: EndpointConfig, prompts: PromptTemplates) -> Source:
+    totals = ledger.totals
+    # The tasks of a run share one ledger, and one cap.
     counts = {
         "requests": totals.requests,
         "prompt_tokens": totals.prompt_tokens,
@@ -109,9 +109,9 @@ def _live(log: CallLog, questions: Sequence[Question], endpoint: EndpointConfig,
     }
     return Source(
         endpoint.url,
-        lambda: read_rationales(log, questions, endpoint=endpoint, prompts=prompts),
+        lambda: read_rationales(ledger, questions, endpoint=endpoint, prompts=prompts),
         counts,
-        lambda: read_quarantined(log, questions, endpoint=endpoint, prompts=prompts),
+        lambda: read_quarantined(ledger, questions, endpoint=endpoint, prompts=prompts),
     )
 
 

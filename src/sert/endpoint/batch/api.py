@@ -152,7 +152,7 @@ def write_line(call: Call) -> bytes:
     return json.dumps(line, separators=(",", ":")).encode("ascii") + b"\n"
 
 
-def read_lines(file: IO[bytes], *, longest: int) -> Iterator[dict[str, Any] | None]:
+def read_results(file: IO[bytes], *, longest: int) -> Iterator[dict[str, Any] | None]:
     """Read the results in a file; None for a line that is too long, or no result."""
     while line := file.readline(longest + 1):
         if len(line) > longest:

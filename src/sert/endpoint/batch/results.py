@@ -1,4 +1,4 @@
-"""Taking the results of one batch into the log and the books."""
+"""Taking the results of one batch into the ledger and the books."""
 
 from collections.abc import Callable, Iterable
 from decimal import Decimal
@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from sert.endpoint.batch.api import BatchState, is_answer, read_result
 from sert.endpoint.calls import Reply, TroubleError
-from sert.endpoint.ledger import CallLog
+from sert.endpoint.ledger import Ledger
 from sert.endpoint.money import Budget, excess_error
 from sert.endpoint.reading import Redact
 from sert.endpoint.replay import Member, Submission
@@ -40,7 +40,7 @@ class Results:
         self,
         submission: Submission,
         *,
-        log: CallLog,
+        ledger: Ledger,
         budget: Budget,
         redact: Redact,
         settled: Callable[[str], None],
@@ -50,18 +50,18 @@ class Results:
 
         Args:
             submission: What was handed in.
-            log: Where everything is recorded.
+            ledger: Where everything is recorded.
             budget: What was reserved for the calls.
             redact: Takes the key out of texts.
             settled: Called with the key of each call that is answered or put aside.
             failed: Called with the key of each call that is not, and why.
         """
-        self._submission, self._log, self._budget, self._redact = submission, log, budget, redact
+        self._submission, self._ledger, self._budget, self._redact = submission, ledger, budget, redact
         self._settled, self._failed = settled, failed
         self._seen: set[str] = set()
         self._answers = self._failures = 0  # answers also of calls whose result is known already
         self._refused: list[Refused] = []
-        self._first_batch = not log.totals.answers
+        self._first_batch = not ledger.totals.answers
         self.damaged = 0
         self.unanswered = ""
         self.error: EndpointError | None = None
@@ -89,7 +89,7 @@ class Results:
         lost = self.damaged > 0 or state.status == "completed" or state.completed > self._answers
         for member in list(self._submission.members.values()):
             await self._fail(member, TroubleError("transient", reason, billed=lost))
-        await self._log.finish(self._submission)
+        await self._ledger.finish(self._submission)
 
     async def _take_line(self, line: dict[str, Any], member: Member) -> None:
         try:
@@ -112,7 +112,7 @@ class Results:
 
     async def _answer(self, member: Member, reply: Reply) -> None:
         spent, in_doubt = self._budget.charge(reply.usage, reserved=member.reserved, billed=True)
-        await self._log.answer(member.call, member.number, reply=reply, spent=spent, in_doubt=in_doubt)
+        await self._ledger.answer(member.call, member.number, reply=reply, spent=spent, in_doubt=in_doubt)
         self._budget.settle(member.reserved, spent=spent, in_doubt=in_doubt)
         self._settled(member.call.key)
         if self._budget.capped and spent > member.reserved:
@@ -121,7 +121,7 @@ class Results:
     async def _fail(self, member: Member, trouble: TroubleError) -> None:
         spent, in_doubt = self._budget.charge(trouble.usage, reserved=member.reserved, billed=trouble.billed)
         reason = trouble.reason
-        await self._log.failure(member.call, member.number, reason=reason, spent=spent, in_doubt=in_doubt)
+        await self._ledger.failure(member.call, member.number, reason=reason, spent=spent, in_doubt=in_doubt)
         self._budget.settle(member.reserved, spent=spent, in_doubt=in_doubt)
         if trouble.kind != "refused":
             self._failed(member.call.key, trouble)
@@ -138,5 +138,5 @@ class Results:
         for member, trouble in self._refused:
             await self._fail(member, trouble)
             if not spared:
-                await self._log.quarantine(member.call, reason=trouble.reason, raw=trouble.raw)
+                await self._ledger.quarantine(member.call, reason=trouble.reason, raw=trouble.raw)
                 self._settled(member.call.key)

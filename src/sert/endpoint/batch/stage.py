@@ -14,11 +14,11 @@ from decimal import Decimal
 from typing import IO, NamedTuple
 
 from sert.config.endpoints import CallsConfig
-from sert.endpoint.batch.api import ENDED, BatchApi, BatchState, read_lines, write_line
+from sert.endpoint.batch.api import ENDED, BatchApi, BatchState, read_results, write_line
 from sert.endpoint.batch.results import Results
 from sert.endpoint.calls import Call, TroubleError
-from sert.endpoint.first_answer import cut_prompt, doubts_about
-from sert.endpoint.ledger import CallLog
+from sert.endpoint.first_answer import cut_prompt, warnings_about
+from sert.endpoint.ledger import Ledger
 from sert.endpoint.money import Budget, budget_error
 from sert.endpoint.replay import Submission
 from sert.endpoint.retries import Pause, RequestRetries, endpoint_error
@@ -50,7 +50,7 @@ async def settle_batches(
     *,
     transport: OpenAITransport,
     url: str,
-    log: CallLog,
+    ledger: Ledger,
     budget: Budget,
     config: CallsConfig,
     advance: Callable[[], None] = lambda: None,
@@ -65,7 +65,7 @@ async def settle_batches(
         calls: Makes the calls, all of one model and interface, one at a time; called once a round.
         transport: The open way to the endpoint.
         url: Its base URL; batches of another one are left alone.
-        log: Where everything is recorded.
+        ledger: Where everything is recorded.
         budget: What may still be spent; what the batches under way may cost is reserved here.
         config: Patience, and the largest reply.
         advance: Called once for each call that is settled, also for those that were settled earlier.
@@ -77,12 +77,12 @@ async def settle_batches(
     Raises:
         EndpointError: If the endpoint refuses, fails or cannot be reached, or calls come back unanswered too often.
         BudgetError: If the next call could pass the cap.
-        DiskError: If the log or a batch cannot be written.
+        DiskError: If the ledger or a batch cannot be written.
     """
     settler = _Settler(
-        BatchApi(transport), url=url, log=log, budget=budget, config=config, advance=advance, say=say, pause=pause
+        BatchApi(transport), url=url, ledger=ledger, budget=budget, config=config, advance=advance, say=say, pause=pause
     )
-    with writing(log.folder):
+    with writing(ledger.folder):
         settler.count(calls(), retry_quarantined=retry_quarantined)
         await settler.run(calls, limits or BatchLimits())
 
@@ -117,14 +117,14 @@ class _Settler:
         api: BatchApi,
         *,
         url: str,
-        log: CallLog,
+        ledger: Ledger,
         budget: Budget,
         config: CallsConfig,
         advance: Callable[[], None],
         say: Callable[[str], None],
         pause: Pause,
     ) -> None:
-        self._api, self._url, self._log, self._budget, self._config = api, url, log, budget, config
+        self._api, self._url, self._ledger, self._budget, self._config = api, url, ledger, budget, config
         self._advance, self._say, self._pause = advance, say, pause
         self._retries = RequestRetries(config, pause=pause, say=say)
         self._rounds: dict[str, int] = {}  # the calls that are to be settled: in how many batches each was
@@ -135,7 +135,7 @@ class _Settler:
     def count(self, calls: Iterable[Call], *, retry_quarantined: bool) -> None:
         """Find out which calls are to be settled."""
         for call in calls:
-            status = self._log.standing.status(call.key)
+            status = self._ledger.replay.status(call.key)
             if status == "answer" or (status == "quarantine" and not retry_quarantined) or call.key in self._rounds:
                 self._advance()
             else:
@@ -153,17 +153,17 @@ class _Settler:
 
     async def _put_aside(self, calls: Callable[[], Iterable[Call]]) -> None:
         """Put aside what the endpoint answered in every round, but never with a text, while it answered others."""
-        if not self._log.totals.answers:
+        if not self._ledger.totals.answers:
             return
         for call in calls():
             trouble = self._failed.get(call.key)
             if call.key in self._rounds and trouble is not None and trouble.usage is not None:
-                await self._log.quarantine(call, reason=trouble.reason, raw=trouble.raw)
+                await self._ledger.quarantine(call, reason=trouble.reason, raw=trouble.raw)
                 self._settled(call.key)
 
     async def _resume(self) -> None:
         """Settle the batches that an earlier process left under way."""
-        under_way = [each for each in self._log.standing.submissions.values() if each.url == self._url]
+        under_way = [each for each in self._ledger.replay.submissions.values() if each.url == self._url]
         for submission in under_way:
             self._budget.reserved += submission.reserved  # even where a lower cap is given by now
         for submission in under_way:
@@ -180,11 +180,11 @@ class _Settler:
             submission_id = submission.submission_id
             found = await self._retries.insist(lambda: self._api.find(submission_id))
             if found is not None:
-                await self._log.name_batch(submission, found)
+                await self._ledger.name_batch(submission, found)
         return bool(submission.members) and submission.batch_id is not None
 
     async def _round(self, calls: Iterable[Call], limits: BatchLimits) -> None:
-        with tempfile.TemporaryFile(dir=self._log.folder) as file:
+        with tempfile.TemporaryFile(dir=self._ledger.folder) as file:
             for draft in self._drafts(calls, _Draft(file), limits):
                 submission = await self._submit(draft)
                 first = draft.first
@@ -211,11 +211,11 @@ class _Settler:
             lambda: self._api.upload(draft.file, size=draft.size), refusal="takes no batches"
         )
         keys = sorted(call.key for call, _ in draft.calls)
-        name = hashlib.sha256(canonical_json([keys, self._log.standing.submitted]).encode()).hexdigest()[:32]
+        name = hashlib.sha256(canonical_json([keys, self._ledger.replay.submitted]).encode()).hexdigest()[:32]
         path = draft.calls[0][0].path
-        submission = await self._log.submit(name, url=self._url, path=path, calls=draft.calls)
+        submission = await self._ledger.submit(name, url=self._url, path=path, calls=draft.calls)
         batch_id = await self._create(submission, file_id)
-        await self._log.name_batch(submission, batch_id)
+        await self._ledger.name_batch(submission, batch_id)
         self._say(f"batch {batch_id}: {len(draft.calls)} calls handed in")
         return submission
 
@@ -241,14 +241,14 @@ class _Settler:
     async def _give_up(self, submission: Submission) -> None:
         """Close a submission of which nothing comes, and release its money."""
         self._budget.settle(submission.reserved)
-        await self._log.finish(submission)
+        await self._ledger.finish(submission)
 
     async def _settle(self, submission: Submission) -> None:
         """Wait for a batch and take in its results."""
         state = await self._wait(submission)
         results = Results(
             submission,
-            log=self._log,
+            ledger=self._ledger,
             budget=self._budget,
             redact=self._api.redact,
             settled=self._settled,
@@ -257,13 +257,13 @@ class _Settler:
         longest = self._config.max_reply_bytes
         most = longest * 2 * submission.calls  # each line may be there twice
         with ExitStack() as stack:
-            files = [stack.enter_context(tempfile.TemporaryFile(dir=self._log.folder)) for _ in state.files]
+            files = [stack.enter_context(tempfile.TemporaryFile(dir=self._ledger.folder)) for _ in state.files]
             for file_id, file in zip(state.files, files, strict=True):
                 await self._download(file_id, file, most)
-            async with self._log.together():
+            async with self._ledger.together():
                 for file in files:
                     file.seek(0)
-                    await results.take(read_lines(file, longest=longest))
+                    await results.take(read_results(file, longest=longest))
                 await results.close(state)
         if results.damaged:
             self._say(f"batch {state.batch_id}: {results.damaged} lines cannot be read")
@@ -279,7 +279,7 @@ class _Settler:
             if look:
                 await self._pause(LONGEST_LOOK)
             found = await self._retries.insist(lambda: self._api.download(file_id, file, most=most))
-            if found and all(read_lines(file, longest=self._config.max_reply_bytes)):
+            if found and all(read_results(file, longest=self._config.max_reply_bytes)):
                 return
         self._say(f"the file {file_id} with results is not whole; calls without a result are made again")
 
@@ -304,11 +304,11 @@ class _Settler:
 
     def _check_first(self, call: Call | None) -> None:
         """Look at the first answer before more batches are paid for."""
-        reply = None if call is None or self._checked else self._log.reply(call.key)
+        reply = None if call is None or self._checked else self._ledger.reply(call.key)
         if call is None or reply is None:
             return
         self._checked = True
-        for doubt in doubts_about(call, reply):
-            self._say(f"{doubt}; `sert doctor` tells more")
+        for warning in warnings_about(call, reply):
+            self._say(f"{warning}; `sert doctor` tells more")
         if (cut := cut_prompt(call, reply)) is not None:
             raise EndpointError(f"{cut[0].upper()}{cut[1:]}. Give it a longer context, and look with `sert doctor`.")
