@@ -128,13 +128,15 @@ def test_plans_and_json(tmp_path: Path, extra: list[str]) -> None:
         check(tmp_path, run_sert(tmp_path, *teach(server.base_url, *extra)))
 
 
-@pytest.mark.parametrize("level", ["debug", "info"])
+@pytest.mark.parametrize("level", ["DEBUG", "INFO"])
 def test_the_clients_own_log(tmp_path: Path, level: str) -> None:
-    environment = {**os.environ, "TEACHER_KEY": KEY, "OPENAI_LOG": level}  # read when the client is imported
+    code = f"import logging; logging.basicConfig(level={level!r}); from sert.cli import main; main()"
+    environment = {**os.environ, "TEACHER_KEY": KEY}
     with FaultServer() as server:
-        command = [sys.executable, "-m", "sert", *teach(server.base_url)]
+        command = [sys.executable, "-c", code, *teach(server.base_url)]
         done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, timeout=60, check=False)
         check(tmp_path, done, server)
+        assert b"httpx2" in done.stderr
 
 
 def test_nobody_listens(tmp_path: Path) -> None:

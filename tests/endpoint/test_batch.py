@@ -31,7 +31,7 @@ from sert.endpoint.ledger import Ledger
 from sert.endpoint.money import Budget
 from sert.endpoint.replay import replay_journal
 from sert.endpoint.session import make_calls, open_calls
-from sert.endpoint.transport import OpenAITransport
+from sert.endpoint.transport import HttpTransport
 from sert.errors import BudgetError, ConfigError, EndpointError
 
 PRICE = Price(Decimal(5), Decimal(20))
@@ -81,7 +81,7 @@ def settle(
     server: FaultServer,
     calls: list[Call],
     *,
-    transport: type[OpenAITransport] = OpenAITransport,
+    transport: type[HttpTransport] = HttpTransport,
     ledger_type: type[Ledger] = Ledger,
     on_pause: Callable[[float], None] = lambda seconds: None,
     limits: BatchLimits | None = None,
@@ -269,7 +269,7 @@ def test_a_batch_that_fails_as_a_whole_is_told_and_costs_nothing(tmp_path: Path)
         assert (caught.value.exit_code, server.log.batches) == (7, 1)
 
 
-class Odd(OpenAITransport):
+class Odd(HttpTransport):
     """Puts lines into the files of results that no call has."""
 
     async def download(self, file_id, into, *, most):
@@ -295,7 +295,7 @@ def test_a_line_that_is_too_long_is_not_read() -> None:
     assert list(read_results(file, longest=18)) == [{"custom_id": "a"}, None, {"custom_id": "b"}]
 
 
-class Lossy(OpenAITransport):
+class Lossy(HttpTransport):
     """Loses the first file of results."""
 
     async def download(self, file_id, into, *, most):
@@ -350,18 +350,18 @@ def test_a_fault_that_every_call_has_puts_nothing_aside(tmp_path: Path) -> None:
 # ---- crashes and failures on the way
 
 
-class KilledBeforeCreate(OpenAITransport):
+class KilledBeforeCreate(HttpTransport):
     async def post(self, path, body):
         raise Killed
 
 
-class KilledAfterCreate(OpenAITransport):
+class KilledAfterCreate(HttpTransport):
     async def post(self, path, body):
         await super().post(path, body)
         raise Killed
 
 
-class KilledWhileWaiting(OpenAITransport):
+class KilledWhileWaiting(HttpTransport):
     looks = 0
 
     async def get(self, path, query=None):
@@ -371,7 +371,7 @@ class KilledWhileWaiting(OpenAITransport):
         return await super().get(path, query)
 
 
-class KilledWhileFetching(OpenAITransport):
+class KilledWhileFetching(HttpTransport):
     async def download(self, file_id, into, *, most):
         await super().download(file_id, into, most=most)
         raise Killed
@@ -381,7 +381,7 @@ CRASHES = [KilledBeforeCreate, KilledAfterCreate, KilledWhileWaiting, KilledWhil
 
 
 @pytest.mark.parametrize("crash", CRASHES)
-def test_a_batch_is_handed_in_once_whenever_the_process_ends(tmp_path: Path, crash: type[OpenAITransport]) -> None:
+def test_a_batch_is_handed_in_once_whenever_the_process_ends(tmp_path: Path, crash: type[HttpTransport]) -> None:
     with batch_server() as server:
         settle(tmp_path / "other", server, calls_of(server, 12)[9:])
         billed = server.cost
@@ -434,12 +434,12 @@ CHILD = """
 import os, signal, sys
 from pathlib import Path
 from endpoint.test_batch import Run, calls_of, endpoint_of, settle
-from sert.endpoint.transport import OpenAITransport
+from sert.endpoint.transport import HttpTransport
 
 class Server:
     base_url = sys.argv[1]
 
-class Ended(OpenAITransport):
+class Ended(HttpTransport):
     async def post(self, path, body):
         await super().post(path, body)
         os.kill(os.getpid(), signal.SIGKILL)
@@ -497,7 +497,7 @@ def test_what_no_repetition_mends_is_told_at_once(
 
 
 def test_a_batch_that_is_refused_leaves_nothing_reserved(tmp_path: Path) -> None:
-    class Refused(OpenAITransport):
+    class Refused(HttpTransport):
         async def post(self, path, body):
             return await super().post(path, {**body, "completion_window": "1h"})
 

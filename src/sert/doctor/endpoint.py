@@ -16,7 +16,7 @@ from sert.endpoint.money import check_money, cost_of, dollars
 from sert.endpoint.reading import read_reply
 from sert.endpoint.retries import FIRST_PAUSE
 from sert.endpoint.session import run_to_end
-from sert.endpoint.transport import OpenAITransport
+from sert.endpoint.transport import HttpTransport
 from sert.errors import BudgetError
 
 LONGEST_WAIT = 10.0
@@ -66,7 +66,7 @@ def probe_endpoint(endpoint: EndpointConfig, config: CallsConfig) -> list[Findin
         BudgetError: If the probes could cost more than the cap.
     """
     check_money(config)
-    transport = OpenAITransport(endpoint, config)
+    transport = HttpTransport(endpoint, config)
     probes = _probes(endpoint)
     price = None if config.free else config.price
     most = cost_of(_sum(_most(call) for probe in probes for call in probe.calls), price)
@@ -97,7 +97,7 @@ class _Prober:
         answered: Whether any answer came.
     """
 
-    def __init__(self, transport: OpenAITransport, config: CallsConfig) -> None:
+    def __init__(self, transport: HttpTransport, config: CallsConfig) -> None:
         self._transport = transport
         self._gate = Gate(requests_per_minute=config.requests_per_minute, tokens_per_minute=config.tokens_per_minute)
         self._requests, self._counted, self._uncounted = 0, Usage(0, 0), Usage(0, 0)

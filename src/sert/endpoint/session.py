@@ -16,7 +16,7 @@ from sert.endpoint.money import Budget, CostRange, check_money, cost_of, dollars
 from sert.endpoint.pool import Pool
 from sert.endpoint.replay import replay_journal
 from sert.endpoint.secrets import check_url, read_key
-from sert.endpoint.transport import OpenAITransport
+from sert.endpoint.transport import HttpTransport
 from sert.errors import ConfigError
 from sert.store.lock import run_lock
 from sert.terminal.progress import Reporter, Silent
@@ -146,7 +146,7 @@ def make_calls(
         BudgetError: If the next call could pass the cap.
     """
     check_money(config)
-    transport = OpenAITransport(endpoint, config)
+    transport = HttpTransport(endpoint, config)
     elsewhere = _reserved_elsewhere(ledger, endpoint, config)
     budget = Budget(config, spent=ledger.totals.spent, in_doubt=ledger.totals.in_doubt + elsewhere)
 

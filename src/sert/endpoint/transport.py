@@ -1,9 +1,11 @@
-"""The way to an endpoint: the `openai` client, with its retries off and its trust in servers taken away."""
+"""The way to an endpoint: HTTP that tries once, follows nobody, and takes nothing on trust that a server sends."""
 
 import asyncio
+import importlib.metadata
+import ssl
 import time
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from typing import IO, TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from sert.config.endpoints import CallsConfig, EndpointConfig
@@ -13,7 +15,6 @@ from sert.endpoint.secrets import Redactor, check_url, read_key
 
 if TYPE_CHECKING:
     import httpx2
-    import openai
 
 
 SLOWEST_BYTES = 2**16
@@ -25,6 +26,13 @@ class Received(NamedTuple):
 
     reply: Reply
     wait: float
+
+
+class Response(NamedTuple):
+    """What came back with a status of success: headers, names in lower case, and the whole body."""
+
+    headers: dict[str, str]
+    content: bytes
 
 
 class Transport(Protocol):
@@ -39,12 +47,8 @@ class Transport(Protocol):
         ...
 
 
-class _ReplyError(Exception):
-    """A reply that is not read any further."""
-
-
-class OpenAITransport:
-    """Sends calls through the `openai` client. Use it as an asynchronous context manager."""
+class HttpTransport:
+    """Sends calls over HTTP. Use it as an asynchronous context manager."""
 
     def __init__(self, endpoint: EndpointConfig, calls: CallsConfig) -> None:
         """Check the address and read the key.
@@ -56,41 +60,28 @@ class OpenAITransport:
         self._endpoint, self._calls = endpoint, calls
         self._key = read_key(endpoint, calls)
         self.redact = Redactor(self._key)
-        self.client: openai.AsyncOpenAI
+        self._client: httpx2.AsyncClient
 
-    async def __aenter__(self) -> "OpenAITransport":
+    async def __aenter__(self) -> "HttpTransport":
         import httpx2
-        import openai
 
         connections = self._calls.concurrency
-        http = httpx2.AsyncClient(
-            event_hooks={"response": [self._guard]},
+        self._client = httpx2.AsyncClient(
+            base_url=self._endpoint.url,
+            headers={
+                "Authorization": f"Bearer {self._key}",
+                "Accept": "application/json",
+                "Accept-Encoding": "identity",
+                "User-Agent": f"sert/{importlib.metadata.version('sert')}",
+            },
             limits=httpx2.Limits(max_connections=connections, max_keepalive_connections=connections),
             timeout=httpx2.Timeout(self._calls.timeout, pool=None),
             follow_redirects=False,
         )
-        # What the client would take from the environment may belong to another endpoint.
-        headers: dict[str, Any] = {
-            "Authorization": f"Bearer {self._key}",
-            "Accept-Encoding": "identity",
-            "OpenAI-Organization": openai.omit,
-            "OpenAI-Project": openai.omit,
-        }
-        self.client = openai.AsyncOpenAI(
-            api_key=self._key,
-            admin_api_key="",
-            base_url=self._endpoint.url,
-            organization="",
-            project="",
-            max_retries=0,
-            timeout=httpx2.Timeout(self._calls.timeout, pool=None),
-            http_client=http,
-            default_headers=headers,
-        )
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self.client.close()
+        await self._client.aclose()
 
     async def send(self, call: Call) -> Received:
         """Send a call and read the reply.
@@ -100,41 +91,34 @@ class OpenAITransport:
         """
         response = await self.post(call.path, call.body)
         reply = read_reply(response.content, call, redact=self.redact)
-        return Received(reply, headroom(_headers(response)))
+        return Received(reply, headroom(response.headers))
 
-    async def post(self, path: str, body: Mapping[str, Any]) -> "httpx2.Response":
+    async def post(self, path: str, body: Mapping[str, Any]) -> Response:
         """Post JSON and return the reply with status 200, whatever it holds.
 
         Raises:
             TroubleError: If the endpoint cannot be reached, takes too long or answers with an error.
         """
-        import httpx2
+        return await self._ask(self._client.build_request("POST", path, json=dict(body)), self._calls.timeout)
 
-        async with self._exchange(self._calls.timeout):
-            return await self.client.post(path, cast_to=httpx2.Response, body=dict(body))
-
-    async def get(self, path: str, query: Mapping[str, str | int] | None = None) -> "httpx2.Response":
+    async def get(self, path: str, query: Mapping[str, str | int] | None = None) -> Response:
         """Get the reply with status 200, whatever it holds.
 
         Raises:
             TroubleError: As `post`.
         """
-        import httpx2
+        return await self._ask(self._client.build_request("GET", path, params=query), self._calls.timeout)
 
-        async with self._exchange(self._calls.timeout):
-            return await self.client.get(path, cast_to=httpx2.Response, options={"params": dict(query or {})})
-
-    async def upload(self, file: IO[bytes], *, size: int, purpose: "openai.types.FilePurpose") -> "httpx2.Response":
+    async def upload(self, file: IO[bytes], *, size: int, purpose: str) -> Response:
         """Send a file from its beginning and return the reply with status 200, whatever it holds.
 
         Raises:
             TroubleError: As `post`.
         """
         file.seek(0)
-        async with self._exchange(self._calls.timeout + size / SLOWEST_BYTES):
-            sent = ("calls.jsonl", file, "application/jsonl")
-            reply = await self.client.files.with_raw_response.create(file=sent, purpose=purpose)
-            return reply.http_response
+        sent = {"file": ("calls.jsonl", file, "application/jsonl")}
+        request = self._client.build_request("POST", "/files", data={"purpose": purpose}, files=sent)
+        return await self._ask(request, self._calls.timeout + size / SLOWEST_BYTES)
 
     async def download(self, file_id: str, into: IO[bytes], *, most: int) -> bool:
         """Fetch a file of at most so many bytes; False if there is no such file.
@@ -142,83 +126,75 @@ class OpenAITransport:
         Raises:
             TroubleError: As `post`, and if the file is larger.
         """
-        import openai
-
         end, size = asyncio.get_running_loop().time() + self._calls.timeout, 0
-        async with self._exchange(self._calls.timeout) as deadline:
-            try:
-                async with self.client.files.with_streaming_response.content(file_id) as response:
-                    async for chunk in response.iter_bytes():
-                        size += len(chunk)
-                        if size > most:
-                            raise _ReplyError(f"the file {file_id} is larger than {most} bytes")
-                        into.write(chunk)
-                        deadline.reschedule(end + size / SLOWEST_BYTES)
-            except openai.NotFoundError:
-                return False
+        request = self._client.build_request("GET", f"/files/{file_id}/content", headers={"Accept": "*/*"})
+        async with self._exchange(request, self._calls.timeout) as (response, deadline):
+            if not response.is_success:
+                trouble = self._error(response, await self._read(response))
+                if response.status_code == 404:
+                    return False
+                raise trouble
+            async with aclosing(response.aiter_raw()) as chunks:
+                async for chunk in chunks:
+                    size += len(chunk)
+                    if size > most:
+                        raise _useless(f"the file {file_id} is larger than {most} bytes")
+                    into.write(chunk)
+                    deadline.reschedule(end + size / SLOWEST_BYTES)
         return True
 
+    async def _ask(self, request: "httpx2.Request", seconds: float) -> Response:
+        async with self._exchange(request, seconds) as (response, _):
+            content = await self._read(response)
+        if not response.is_success:
+            raise self._error(response, content)
+        return Response(_headers(response), content)
+
     @asynccontextmanager
-    async def _exchange(self, seconds: float) -> AsyncIterator[asyncio.Timeout]:
-        """Limit the time of what is done within, and tell what goes wrong there as a `TroubleError`."""
+    async def _exchange(
+        self, request: "httpx2.Request", seconds: float
+    ) -> AsyncIterator[tuple["httpx2.Response", asyncio.Timeout]]:
+        """Send a request and limit the time of all that is done within; what goes wrong there is a `TroubleError`."""
+        import anyio
         import httpx2
-        import openai
 
         try:
             async with asyncio.timeout(seconds) as deadline:
-                yield deadline
-        except openai.APIStatusError as error:
-            response = error.response
-            raise read_error(
-                error.status_code, _headers(response), response.content, redact=self.redact, now=time.time()
-            ) from None
-        except (TimeoutError, openai.APITimeoutError, httpx2.TimeoutException):
+                response = await self._client.send(request, stream=True)
+                try:
+                    if response.headers.get("content-encoding", "identity") != "identity":
+                        raise _useless("the reply is compressed, which was not asked for")
+                    yield response, deadline
+                finally:
+                    await response.aclose()
+        except (TimeoutError, httpx2.TimeoutException):
             reason = f"no reply within {seconds:g} seconds"
             raise TroubleError("transient", reason, timed_out=True, billed=True) from None
-        except openai.APIConnectionError as error:
-            raise self._connection_trouble(error.__cause__) from None
-        except httpx2.HTTPError as error:
-            raise self._connection_trouble(error) from None
-        except _ReplyError as error:
-            raise TroubleError("transient", str(error), billed=True) from None
+        except (httpx2.HTTPError, ssl.SSLError, anyio.EndOfStream) as error:  # the client lets some of TLS through
+            unreachable = isinstance(error, httpx2.ConnectError)
+            what = "it cannot be reached" if unreachable else "the connection broke"
+            reason = self.redact(f"{what} ({type(error).__name__}: {error})")
+            raise TroubleError("transient", reason, unreachable=unreachable, billed=not unreachable) from None
 
-    def _connection_trouble(self, cause: BaseException | None) -> TroubleError:
-        import httpx2
+    async def _read(self, response: "httpx2.Response") -> bytes:
+        """Read a body that takes no more memory than allowed."""
+        content, limit = bytearray(), self._calls.max_reply_bytes
+        async with aclosing(response.aiter_raw()) as chunks:
+            async for chunk in chunks:
+                content += chunk
+                if len(content) > limit:
+                    raise _useless(f"the reply is larger than {limit} bytes (calls.max_reply_bytes)")
+        return bytes(content)
 
-        if isinstance(cause, _ReplyError):
-            return TroubleError("transient", str(cause), billed=True)
-        unreachable = isinstance(cause, httpx2.ConnectError)
-        what = "it cannot be reached" if unreachable else "the connection broke"
-        reason = self.redact(f"{what} ({type(cause).__name__}: {cause})")
-        return TroubleError("transient", reason, unreachable=unreachable, billed=not unreachable)
-
-    async def _guard(self, response: "httpx2.Response") -> None:
-        """Let no reply take more memory than allowed. Files go to the disk, and `download` counts them itself."""
-        encoding = response.headers.get("content-encoding", "identity")
-        if encoding != "identity":
-            raise _ReplyError("the reply is compressed, which was not asked for")
-        if response.status_code == 200 and response.request.url.path.endswith("/content"):
-            return
-        response.stream = _bounded(response.stream, self._calls.max_reply_bytes)
+    def _error(self, response: "httpx2.Response", content: bytes) -> TroubleError:
+        headers = _headers(response)
+        return read_error(response.status_code, headers, content, redact=self.redact, now=time.time())
 
 
 def _headers(response: "httpx2.Response") -> dict[str, str]:
     return {name.lower(): value for name, value in response.headers.items()}
 
 
-def _bounded(stream: Any, limit: int) -> Any:
-    import httpx2
-
-    class Bounded(httpx2.AsyncByteStream):
-        async def __aiter__(self) -> AsyncIterator[bytes]:
-            size = 0
-            async for chunk in stream:
-                size += len(chunk)
-                if size > limit:
-                    raise _ReplyError(f"the reply is larger than {limit} bytes (calls.max_reply_bytes)")
-                yield chunk
-
-        async def aclose(self) -> None:
-            await stream.aclose()
-
-    return Bounded()
+def _useless(reason: str) -> TroubleError:
+    """Say why a reply is not read any further; it may be charged for all the same."""
+    return TroubleError("transient", reason, billed=True)

@@ -7,7 +7,7 @@ from typing import IO, Any, NamedTuple
 
 from sert.endpoint.calls import Call, Reply, TroubleError
 from sert.endpoint.reading import RAW_SHOWN, Redact, read_error, read_reply
-from sert.endpoint.transport import OpenAITransport
+from sert.endpoint.transport import HttpTransport
 
 ENDED = frozenset({"completed", "expired", "cancelled", "failed"})
 """Statuses after which nothing more comes."""
@@ -42,7 +42,7 @@ class BatchState(NamedTuple):
 class BatchApi:
     """The requests, each made once."""
 
-    def __init__(self, transport: OpenAITransport) -> None:
+    def __init__(self, transport: HttpTransport) -> None:
         self._transport = transport
         self.redact = transport.redact
 

@@ -22,7 +22,7 @@ from sert.endpoint.ledger import Ledger
 from sert.endpoint.money import Budget, budget_error
 from sert.endpoint.replay import Submission
 from sert.endpoint.retries import Pause, RequestRetries, endpoint_error
-from sert.endpoint.transport import OpenAITransport
+from sert.endpoint.transport import HttpTransport
 from sert.errors import EndpointError
 from sert.store.artifacts import canonical_json
 from sert.store.disk import writing
@@ -48,7 +48,7 @@ class BatchLimits(NamedTuple):
 async def settle_batches(
     calls: Callable[[], Iterable[Call]],
     *,
-    transport: OpenAITransport,
+    transport: HttpTransport,
     url: str,
     ledger: Ledger,
     budget: Budget,
