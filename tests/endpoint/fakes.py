@@ -6,6 +6,7 @@ from decimal import Decimal
 from pathlib import Path
 
 from sert.config.endpoints import CallsConfig, EndpointConfig, Price
+from sert.endpoint.account import Account
 from sert.endpoint.calls import Call, Reply, TroubleError, Usage, make_call
 from sert.endpoint.ledger import Ledger
 from sert.endpoint.money import Budget
@@ -70,8 +71,8 @@ def settle(
         budget = Budget(config, spent=ledger.totals.spent, in_doubt=ledger.totals.in_doubt)
 
         async def run() -> float:
-            pool = Pool(transport, ledger=ledger, budget=budget, config=config, retry_quarantined=retry_quarantined)
-            await pool.run(calls)
+            account = Account(ledger, budget, config, retry_quarantined=retry_quarantined)
+            await Pool(transport, account).run(calls)
             return asyncio.get_running_loop().time()
 
         return ledger, budget, run_virtual(run())

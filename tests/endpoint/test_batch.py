@@ -24,6 +24,7 @@ from fault_http import ApiError
 from fault_kinds import FaultScript
 from fault_server import FaultServer
 from sert.config.endpoints import CallsConfig, EndpointConfig, Price
+from sert.endpoint.account import Account
 from sert.endpoint.batch.api import read_results
 from sert.endpoint.batch.stage import BatchLimits, settle_batches
 from sert.endpoint.calls import Call, make_call
@@ -106,19 +107,10 @@ def settle(
 
         async def main() -> None:
             async with transport(endpoint_of(server), config) as way:
-                await settle_batches(
-                    lambda: iter(calls),
-                    transport=way,
-                    url=server.base_url,
-                    ledger=ledger,
-                    budget=run.budget,
-                    config=config,
-                    advance=advance,
-                    say=run.said.append,
-                    retry_quarantined=retry_quarantined,
-                    limits=limits,
-                    pause=pause,
-                )
+                say, again = run.said.append, retry_quarantined
+                account = Account(ledger, run.budget, config, advance=advance, say=say, retry_quarantined=again)
+                where = {"transport": way, "url": server.base_url}
+                await settle_batches(lambda: iter(calls), account, **where, limits=limits, pause=pause)
 
         asyncio.run(main())
     return run

@@ -7,12 +7,11 @@ import asyncio
 from collections.abc import Callable, Iterable, Iterator
 from decimal import Decimal
 
-from sert.config.endpoints import CallsConfig
-from sert.endpoint.calls import Call, TroubleError, Usage
-from sert.endpoint.first_answer import cut_prompt, warnings_about
+from sert.endpoint.account import Account
+from sert.endpoint.calls import Call, TroubleError
+from sert.endpoint.first_answer import cut_prompt
 from sert.endpoint.gate import Gate, Ticket
-from sert.endpoint.ledger import Ledger
-from sert.endpoint.money import Budget, budget_error, excess_error
+from sert.endpoint.money import budget_error
 from sert.endpoint.retries import (
     REFUSALS_FIRST,
     REFUSALS_LATER,
@@ -25,39 +24,20 @@ from sert.endpoint.retries import (
 from sert.endpoint.transport import Received, Transport
 from sert.errors import EndpointError, SertError
 
-Advance = Callable[[], None]
-
-_ZERO = Decimal(0)
-
 
 class Pool:
     """Calls to one endpoint that share its limits, its ledger and its budget."""
 
-    def __init__(
-        self,
-        transport: Transport,
-        *,
-        ledger: Ledger,
-        budget: Budget,
-        config: CallsConfig,
-        advance: Advance = lambda: None,
-        say: Callable[[str], None] = lambda line: None,
-        retry_quarantined: bool = False,
-    ) -> None:
+    def __init__(self, transport: Transport, account: Account) -> None:
         """Prepare the pool; must be made inside a running event loop.
 
         Args:
             transport: Sends one call, once.
-            ledger: Where everything is recorded.
-            budget: What may still be spent.
-            config: Pace and retries.
-            advance: Called once for each call that is settled, also for those that were settled earlier.
-            say: Called with what people should know meanwhile.
-            retry_quarantined: Make calls again that were put aside earlier.
+            account: Where all that happens is recorded, and by what rules the calls are made.
         """
-        self._transport, self._ledger, self._budget, self._config = transport, ledger, budget, config
-        self._advance, self._say = advance, say
-        self._retry_quarantined = retry_quarantined
+        config = account.config
+        self._transport, self._account, self._config = transport, account, config
+        self._ledger, self._budget = account.ledger, account.budget
         self._gate = Gate(requests_per_minute=config.requests_per_minute, tokens_per_minute=config.tokens_per_minute)
         self._health = EndpointHealth(config)
         self._error: Callable[[], SertError] | None = None
@@ -97,12 +77,10 @@ class Pool:
 
     def _unsettled(self, calls: Iterable[Call]) -> Iterator[Call]:
         for call in calls:
-            status = self._ledger.replay.status(call.key)
-            self._proven = self._proven or status == "answer"
-            if status == "answer" or (status == "quarantine" and not self._retry_quarantined):
-                self._advance()
-            elif call.key in self._under_way:
-                self._advance()  # the same question twice: one answer is for both
+            self._proven = self._proven or self._ledger.replay.status(call.key) == "answer"
+            # What is under way is the same question twice: one answer is for both.
+            if self._account.is_settled(call) or call.key in self._under_way:
+                self._account.advance()
             else:
                 self._under_way.add(call.key)
                 yield call
@@ -126,7 +104,8 @@ class Pool:
             number = await self._ledger.intend(call, reserved=reserved)
             if not self._gate.lets_through():  # closed while the intent was written
                 await self._ledger.unsent(call, number)
-                self._book(reserved, spent=_ZERO, in_doubt=_ZERO)
+                self._budget.settle(reserved)
+                self._room.set()
                 self._gate.failed(ticket)
                 continue
             started = loop.time()
@@ -159,32 +138,20 @@ class Pool:
             message = f"Stopped: {cut}. Give it a longer context, and look with `sert doctor`."
             self._stop(lambda: EndpointError(message))
             return
-        spent, in_doubt = self._budget.charge(reply.usage, reserved=reserved, billed=True)
-        await self._ledger.answer(call, number, reply=reply, spent=spent, in_doubt=in_doubt)
-        self._book(reserved, spent=spent, in_doubt=in_doubt)
+        excess = await self._account.answer(call, number, reply, reserved=reserved)
+        self._room.set()
         self._gate.answered(ticket, wait=received.wait)
         if not self._health.answered:
-            for warning in warnings_about(call, reply):
-                self._say(f"{warning}; `sert doctor` tells more")
+            self._account.warn(call, reply)
         self._proven = True
         self._health.answer()
-        self._check_usage(call, reply.usage, spent=spent, reserved=reserved)
+        self._stop_if(excess)
         await self._put_held_aside()
-        self._advance()
+        self._account.advance()
 
     async def _pay_for_trouble(self, call: Call, number: int, trouble: TroubleError, reserved: Decimal) -> None:
-        spent, in_doubt = self._budget.charge(trouble.usage, reserved=reserved, billed=trouble.billed)
         counted = trouble.kind == "transient" and not trouble.unreachable
-        await self._ledger.failure(call, number, reason=trouble.reason, spent=spent, in_doubt=in_doubt, counted=counted)
-        self._book(reserved, spent=spent, in_doubt=in_doubt)
-        self._check_usage(call, trouble.usage, spent=spent, reserved=reserved)
-
-    def _check_usage(self, call: Call, usage: Usage | None, *, spent: Decimal, reserved: Decimal) -> None:
-        if self._budget.capped and spent > reserved:
-            self._stop(lambda: excess_error(call, usage))
-
-    def _book(self, reserved: Decimal, *, spent: Decimal, in_doubt: Decimal) -> None:
-        self._budget.settle(reserved, spent=spent, in_doubt=in_doubt)
+        self._stop_if(await self._account.failure(call, number, trouble, reserved=reserved, counted=counted))
         self._room.set()
 
     async def _go_on(self, call: Call, ticket: Ticket, trouble: TroubleError, retries: CallRetries) -> bool:
@@ -211,7 +178,7 @@ class Pool:
     def _wait(self, ticket: Ticket, trouble: TroubleError) -> None:
         wait = self._gate.asked_to_wait(ticket, wait=trouble.wait)
         if wait >= WORTH_TELLING:
-            self._say(f"the endpoint is busy, going on in {wait:.0f} s ({trouble.reason})")
+            self._account.say(f"the endpoint is busy, going on in {wait:.0f} s ({trouble.reason})")
 
     async def _try_again(self, call: Call, trouble: TroubleError, retries: CallRetries) -> bool:
         pause, now = retries.pause(unreachable=trouble.unreachable), asyncio.get_running_loop().time()
@@ -241,7 +208,7 @@ class Pool:
         held, self._held = self._held, []
         for call, trouble in held:
             await self._ledger.quarantine(call, reason=trouble.reason, raw=trouble.raw)
-            self._advance()
+            self._account.advance()
 
     def _check_held(self) -> None:
         """Stop if calls have come to nothing at an endpoint of which nothing shows that it works."""
@@ -251,6 +218,10 @@ class Pool:
 
     def _leave(self, what: str, trouble: TroubleError) -> None:
         self._stop(lambda: endpoint_error(what, trouble.reason, answers=self._ledger.totals.answers))
+
+    def _stop_if(self, error: EndpointError | None) -> None:
+        if error is not None:
+            self._stop(lambda: error)
 
     def _stop(self, error: Callable[[], SertError]) -> None:
         """Send nothing more; the error is made once all that is under way has ended."""

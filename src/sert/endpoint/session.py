@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from sert.config.endpoints import CallsConfig, EndpointConfig
+from sert.endpoint.account import Account
 from sert.endpoint.batch.stage import settle_batches
 from sert.endpoint.calls import Call, Usage
 from sert.endpoint.ledger import Ledger
@@ -152,19 +153,19 @@ def make_calls(
 
     async def run() -> None:
         with (reporter or Silent()).track(label, total, "calls") as advance:
+            account = Account(
+                ledger,
+                budget,
+                config,
+                advance=lambda: advance(1, _note(budget, ledger)),
+                say=lambda line: (reporter or Silent()).say(f"{label}: {line}"),
+                retry_quarantined=retry_quarantined,
+            )
             async with transport:
-                common: dict[str, Any] = {
-                    "ledger": ledger,
-                    "budget": budget,
-                    "config": config,
-                    "advance": lambda: advance(1, _note(budget, ledger)),
-                    "say": lambda line: (reporter or Silent()).say(f"{label}: {line}"),
-                    "retry_quarantined": retry_quarantined,
-                }
                 if config.batch:
-                    await settle_batches(calls, transport=transport, url=_address(endpoint), **common)
+                    await settle_batches(calls, account, transport=transport, url=_address(endpoint))
                 else:
-                    await Pool(transport, **common).run(calls())
+                    await Pool(transport, account).run(calls())
 
     run_to_end(run)
 

@@ -1,19 +1,16 @@
-"""Taking the results of one batch into the ledger and the books."""
+"""Taking the results of one batch into the account."""
 
 from collections.abc import Callable, Iterable
-from decimal import Decimal
 from typing import Any, NamedTuple
 
+from sert.endpoint.account import Account
 from sert.endpoint.batch.api import BatchState, is_answer, read_result
 from sert.endpoint.calls import Reply, TroubleError
-from sert.endpoint.ledger import Ledger
-from sert.endpoint.money import Budget, excess_error
 from sert.endpoint.reading import Redact
 from sert.endpoint.replay import Member, Submission
 from sert.endpoint.retries import REFUSALS_LATER, endpoint_error
 from sert.errors import EndpointError
 
-_ZERO = Decimal(0)
 _NO_LINE = {"expired": "the batch expired", "cancelled": "the batch was cancelled", "failed": "the batch failed"}
 
 CUT_BYTES = 16
@@ -39,9 +36,8 @@ class Results:
     def __init__(
         self,
         submission: Submission,
+        account: Account,
         *,
-        ledger: Ledger,
-        budget: Budget,
         redact: Redact,
         settled: Callable[[str], None],
         failed: Callable[[str, TroubleError], None],
@@ -50,18 +46,17 @@ class Results:
 
         Args:
             submission: What was handed in.
-            ledger: Where everything is recorded.
-            budget: What was reserved for the calls.
+            account: Where everything is recorded.
             redact: Takes the key out of texts.
             settled: Called with the key of each call that is answered or put aside.
             failed: Called with the key of each call that is not, and why.
         """
-        self._submission, self._ledger, self._budget, self._redact = submission, ledger, budget, redact
+        self._submission, self._account, self._ledger, self._redact = submission, account, account.ledger, redact
         self._settled, self._failed = settled, failed
         self._seen: set[str] = set()
         self._answers = self._failures = 0  # answers also of calls whose result is known already
         self._refused: list[Refused] = []
-        self._first_batch = not ledger.totals.answers
+        self._first_batch = not self._ledger.totals.answers
         self.damaged = 0
         self.unanswered = ""
         self.error: EndpointError | None = None
@@ -111,22 +106,16 @@ class Results:
             await self._answer(member, reply)
 
     async def _answer(self, member: Member, reply: Reply) -> None:
-        spent, in_doubt = self._budget.charge(reply.usage, reserved=member.reserved, billed=True)
-        await self._ledger.answer(member.call, member.number, reply=reply, spent=spent, in_doubt=in_doubt)
-        self._budget.settle(member.reserved, spent=spent, in_doubt=in_doubt)
+        excess = await self._account.answer(member.call, member.number, reply, reserved=member.reserved)
         self._settled(member.call.key)
-        if self._budget.capped and spent > member.reserved:
-            self.error = self.error or excess_error(member.call, reply.usage)
+        self.error = self.error or excess
 
     async def _fail(self, member: Member, trouble: TroubleError) -> None:
-        spent, in_doubt = self._budget.charge(trouble.usage, reserved=member.reserved, billed=trouble.billed)
-        reason = trouble.reason
-        await self._ledger.failure(member.call, member.number, reason=reason, spent=spent, in_doubt=in_doubt)
-        self._budget.settle(member.reserved, spent=spent, in_doubt=in_doubt)
+        await self._account.failure(member.call, member.number, trouble, reserved=member.reserved)
         if trouble.kind != "refused":
             self._failed(member.call.key, trouble)
             self._failures += 1
-            self.unanswered = reason
+            self.unanswered = trouble.reason
 
     async def _settle_refused(self) -> None:
         """Put refused calls aside, unless there is nothing else: then the fault may be ours, and in every call."""

@@ -13,13 +13,12 @@ from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import IO, NamedTuple
 
-from sert.config.endpoints import CallsConfig
+from sert.endpoint.account import Account
 from sert.endpoint.batch.api import ENDED, BatchApi, BatchState, read_results, write_line
 from sert.endpoint.batch.results import Results
 from sert.endpoint.calls import Call, TroubleError
-from sert.endpoint.first_answer import cut_prompt, warnings_about
-from sert.endpoint.ledger import Ledger
-from sert.endpoint.money import Budget, budget_error
+from sert.endpoint.first_answer import cut_prompt
+from sert.endpoint.money import budget_error
 from sert.endpoint.replay import Submission
 from sert.endpoint.retries import Pause, RequestRetries, endpoint_error
 from sert.endpoint.transport import HttpTransport
@@ -47,15 +46,10 @@ class BatchLimits(NamedTuple):
 
 async def settle_batches(
     calls: Callable[[], Iterable[Call]],
+    account: Account,
     *,
     transport: HttpTransport,
     url: str,
-    ledger: Ledger,
-    budget: Budget,
-    config: CallsConfig,
-    advance: Callable[[], None] = lambda: None,
-    say: Callable[[str], None] = lambda line: None,
-    retry_quarantined: bool = False,
     limits: BatchLimits | None = None,
     pause: Pause = asyncio.sleep,
 ) -> None:
@@ -63,14 +57,9 @@ async def settle_batches(
 
     Args:
         calls: Makes the calls, all of one model and interface, one at a time; called once a round.
+        account: Where all that happens is recorded; what the batches under way may cost is reserved here.
         transport: The open way to the endpoint.
         url: Its base URL; batches of another one are left alone.
-        ledger: Where everything is recorded.
-        budget: What may still be spent; what the batches under way may cost is reserved here.
-        config: Patience, and the largest reply.
-        advance: Called once for each call that is settled, also for those that were settled earlier.
-        say: Called with what people should know meanwhile.
-        retry_quarantined: Make calls again that were put aside earlier.
         limits: How large a batch may be.
         pause: Waits for so many seconds.
 
@@ -79,11 +68,9 @@ async def settle_batches(
         BudgetError: If the next call could pass the cap.
         DiskError: If the ledger or a batch cannot be written.
     """
-    settler = _Settler(
-        BatchApi(transport), url=url, ledger=ledger, budget=budget, config=config, advance=advance, say=say, pause=pause
-    )
-    with writing(ledger.folder):
-        settler.count(calls(), retry_quarantined=retry_quarantined)
+    settler = _Settler(BatchApi(transport), account, url=url, pause=pause)
+    with writing(account.ledger.folder):
+        settler.count(calls())
         await settler.run(calls, limits or BatchLimits())
 
 
@@ -112,32 +99,25 @@ class _Draft:
 
 
 class _Settler:
-    def __init__(
-        self,
-        api: BatchApi,
-        *,
-        url: str,
-        ledger: Ledger,
-        budget: Budget,
-        config: CallsConfig,
-        advance: Callable[[], None],
-        say: Callable[[str], None],
-        pause: Pause,
-    ) -> None:
-        self._api, self._url, self._ledger, self._budget, self._config = api, url, ledger, budget, config
-        self._advance, self._say, self._pause = advance, say, pause
-        self._retries = RequestRetries(config, pause=pause, say=say)
+    def __init__(self, api: BatchApi, account: Account, *, url: str, pause: Pause) -> None:
+        self._api, self._account, self._url, self._pause = api, account, url, pause
+        self._ledger, self._budget, self._config, self._say = (
+            account.ledger,
+            account.budget,
+            account.config,
+            account.say,
+        )
+        self._retries = RequestRetries(account.config, pause=pause, say=account.say)
         self._rounds: dict[str, int] = {}  # the calls that are to be settled: in how many batches each was
         self._failed: dict[str, TroubleError] = {}
         self._unanswered = ""
         self._checked = False
 
-    def count(self, calls: Iterable[Call], *, retry_quarantined: bool) -> None:
+    def count(self, calls: Iterable[Call]) -> None:
         """Find out which calls are to be settled."""
         for call in calls:
-            status = self._ledger.replay.status(call.key)
-            if status == "answer" or (status == "quarantine" and not retry_quarantined) or call.key in self._rounds:
-                self._advance()
+            if self._account.is_settled(call) or call.key in self._rounds:
+                self._account.advance()
             else:
                 self._rounds[call.key] = 0
 
@@ -246,14 +226,8 @@ class _Settler:
     async def _settle(self, submission: Submission) -> None:
         """Wait for a batch and take in its results."""
         state = await self._wait(submission)
-        results = Results(
-            submission,
-            ledger=self._ledger,
-            budget=self._budget,
-            redact=self._api.redact,
-            settled=self._settled,
-            failed=self._failed.__setitem__,
-        )
+        settled, failed = self._settled, self._failed.__setitem__
+        results = Results(submission, self._account, redact=self._api.redact, settled=settled, failed=failed)
         longest = self._config.max_reply_bytes
         most = longest * 2 * submission.calls  # each line may be there twice
         with ExitStack() as stack:
@@ -300,7 +274,7 @@ class _Settler:
 
     def _settled(self, key: str) -> None:
         if self._rounds.pop(key, None) is not None:
-            self._advance()
+            self._account.advance()
 
     def _check_first(self, call: Call | None) -> None:
         """Look at the first answer before more batches are paid for."""
@@ -308,7 +282,6 @@ class _Settler:
         if call is None or reply is None:
             return
         self._checked = True
-        for warning in warnings_about(call, reply):
-            self._say(f"{warning}; `sert doctor` tells more")
+        self._account.warn(call, reply)
         if (cut := cut_prompt(call, reply)) is not None:
             raise EndpointError(f"{cut[0].upper()}{cut[1:]}. Give it a longer context, and look with `sert doctor`.")

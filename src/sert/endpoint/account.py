@@ -1,0 +1,64 @@
+"""What one run of calls shares, however they are sent: where each ending is recorded, and what it cost."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from decimal import Decimal
+
+from sert.config.endpoints import CallsConfig
+from sert.endpoint.calls import Call, Reply, TroubleError, Usage
+from sert.endpoint.first_answer import warnings_about
+from sert.endpoint.ledger import Ledger
+from sert.endpoint.money import Budget, excess_error
+from sert.errors import EndpointError
+
+
+@dataclass(frozen=True)
+class Account:
+    """Keeps ledger and budget in step.
+
+    Attributes:
+        ledger: Where everything is recorded.
+        budget: What may still be spent.
+        config: Pace, retries and money.
+        advance: Called once for each call that is settled, also for those that were settled earlier.
+        say: Called with what people should know meanwhile.
+        retry_quarantined: Make calls again that were put aside earlier.
+    """
+
+    ledger: Ledger
+    budget: Budget
+    config: CallsConfig
+    advance: Callable[[], None] = lambda: None
+    say: Callable[[str], None] = lambda line: None
+    retry_quarantined: bool = False
+
+    def is_settled(self, call: Call) -> bool:
+        """Tell whether nothing is left to do for a call."""
+        status = self.ledger.replay.status(call.key)
+        return status == "answer" or (status == "quarantine" and not self.retry_quarantined)
+
+    async def answer(self, call: Call, number: int, reply: Reply, *, reserved: Decimal) -> EndpointError | None:
+        """Book an answer; return what is wrong if it cost more than any answer to this call can."""
+        spent, in_doubt = self.budget.charge(reply.usage, reserved=reserved, billed=True)
+        await self.ledger.answer(call, number, reply=reply, spent=spent, in_doubt=in_doubt)
+        return self._settle(call, reply.usage, reserved=reserved, spent=spent, in_doubt=in_doubt)
+
+    async def failure(
+        self, call: Call, number: int, trouble: TroubleError, *, reserved: Decimal, counted: bool = False
+    ) -> EndpointError | None:
+        """Book an attempt that brought no answer; `counted` and what is returned as `Ledger.failure` and `answer`."""
+        spent, in_doubt = self.budget.charge(trouble.usage, reserved=reserved, billed=trouble.billed)
+        reason = trouble.reason
+        await self.ledger.failure(call, number, reason=reason, spent=spent, in_doubt=in_doubt, counted=counted)
+        return self._settle(call, trouble.usage, reserved=reserved, spent=spent, in_doubt=in_doubt)
+
+    def warn(self, call: Call, reply: Reply) -> None:
+        """Say what is odd about the first answer."""
+        for warning in warnings_about(call, reply):
+            self.say(f"{warning}; `sert doctor` tells more")
+
+    def _settle(
+        self, call: Call, usage: Usage | None, *, reserved: Decimal, spent: Decimal, in_doubt: Decimal
+    ) -> EndpointError | None:
+        self.budget.settle(reserved, spent=spent, in_doubt=in_doubt)
+        return excess_error(call, usage) if self.budget.capped and spent > reserved else None
