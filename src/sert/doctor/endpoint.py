@@ -2,8 +2,9 @@
 
 import asyncio
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import reduce
 from typing import Any, NamedTuple
 
 from sert.config.endpoints import CallsConfig, EndpointConfig, Price
@@ -69,7 +70,7 @@ def probe_endpoint(endpoint: EndpointConfig, config: CallsConfig) -> list[Findin
     transport = HttpTransport(endpoint, config)
     probes = _probes(endpoint)
     price = None if config.free else config.price
-    most = cost_of(_sum(_most(call) for probe in probes for call in probe.calls), price)
+    most = cost_of(reduce(Usage.plus, (_most(call) for probe in probes for call in probe.calls)), price)
     if config.max_cost is not None and most > config.max_cost:
         raise BudgetError(
             f"The probes could cost {dollars(most)}, more than the cap of {dollars(config.max_cost)}; nothing was "
@@ -149,9 +150,9 @@ class _Prober:
 
     def _count(self, call: Call, usage: Usage | None, *, billed: bool) -> None:
         if usage is not None:
-            self._counted = _sum([self._counted, usage])
+            self._counted = self._counted.plus(usage)
         elif billed:
-            self._uncounted = _sum([self._uncounted, _most(call)])
+            self._uncounted = self._uncounted.plus(_most(call))
 
     def spent(self, price: Price | None) -> Finding:
         """Say what was used."""
@@ -214,11 +215,6 @@ def _text(first: str, words: int) -> str:
 def _most(call: Call) -> Usage:
     most = call.most_usage
     return Usage(most.prompt_tokens, most.completion_tokens * call.body.get("n", 1))
-
-
-def _sum(usages: Iterable[Usage]) -> Usage:
-    prompts, completions = zip(*usages, strict=True)
-    return Usage(sum(prompts), sum(completions))
 
 
 def _tokens(usage: Usage, price: Price | None) -> str:

@@ -1,7 +1,7 @@
 """What is sent to an endpoint and what comes back: calls, replies, and what can go wrong with one attempt."""
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from typing import Any, Literal, NamedTuple
 
 from sert.config.endpoints import EndpointConfig
@@ -23,6 +23,10 @@ class Usage(NamedTuple):
 
     prompt_tokens: int
     completion_tokens: int
+
+    def plus(self, other: "Usage") -> "Usage":
+        """Add the tokens of another call."""
+        return Usage(self.prompt_tokens + other.prompt_tokens, self.completion_tokens + other.completion_tokens)
 
 
 Flag = Literal["truncated", "filtered", "empty", "unfinished", "damaged"]
@@ -88,6 +92,7 @@ class Reply:
 Kind = Literal["transient", "limited", "refused", "fatal"]
 
 
+@dataclass(eq=False)
 class TroubleError(Exception):
     """One attempt brought no answer.
 
@@ -103,21 +108,18 @@ class TroubleError(Exception):
         raw: The reply's body, cut and without secrets.
     """
 
-    def __init__(
-        self,
-        kind: Kind,
-        reason: str,
-        *,
-        wait: float | None = None,
-        unreachable: bool = False,
-        timed_out: bool = False,
-        billed: bool = False,
-        usage: Usage | None = None,
-        raw: str = "",
-    ) -> None:
-        super().__init__(reason)
-        self.kind, self.reason, self.wait, self.unreachable = kind, reason, wait, unreachable
-        self.timed_out, self.billed, self.usage, self.raw = timed_out, billed, usage, raw
+    kind: Kind
+    reason: str
+    _: KW_ONLY
+    wait: float | None = None
+    unreachable: bool = False
+    timed_out: bool = False
+    billed: bool = False
+    usage: Usage | None = None
+    raw: str = ""
+
+    def __str__(self) -> str:
+        return self.reason
 
 
 def make_call(

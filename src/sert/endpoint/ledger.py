@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import asdict
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -109,20 +110,8 @@ class Ledger:
 
     async def answer(self, call: Call, number: int, *, reply: Reply, spent: Decimal, in_doubt: Decimal) -> None:
         """Record an answer and what it cost."""
-        await self._write(
-            {
-                "type": "answer",
-                "number": number,
-                "key": call.key,
-                "text": reply.text,
-                "finish_reason": reply.finish_reason,
-                "flag": reply.flag,
-                "usage": list(reply.usage) if reply.usage else None,
-                "model": reply.model,
-                "spent": str(spent),
-                "in_doubt": str(in_doubt),
-            }
-        )
+        record = {"type": "answer", "number": number, "key": call.key, **asdict(reply)}
+        await self._write({**record, "spent": str(spent), "in_doubt": str(in_doubt)})
 
     async def failure(
         self, call: Call, number: int, *, reason: str, spent: Decimal, in_doubt: Decimal, counted: bool = False

@@ -33,14 +33,6 @@ def check_money(calls: CallsConfig) -> None:
         )
 
 
-class CostRange(NamedTuple):
-    """Dollars that calls may cost: if answers are short, as usual, and at the very most."""
-
-    low: Decimal
-    mid: Decimal
-    high: Decimal
-
-
 class Charge(NamedTuple):
     """Dollars of one attempt: those that are known, and those that nobody can tell."""
 
@@ -89,7 +81,7 @@ class Budget:
         """Price tokens; 0 for a free endpoint."""
         return cost_of(usage, self._price)
 
-    def charge(self, usage: Usage | None, *, reserved: Decimal, billed: bool) -> "Charge":
+    def charge(self, usage: Usage | None, *, reserved: Decimal, billed: bool) -> Charge:
         """Say what an attempt cost: what its tokens cost, or all that was set aside if it may have been charged for."""
         if usage is not None:
             return Charge(self.cost(usage), _ZERO)

@@ -8,12 +8,12 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from sert.config.endpoints import CallsConfig, EndpointConfig
+from sert.config.endpoints import CallsConfig, EndpointConfig, Price
 from sert.endpoint.account import Account
 from sert.endpoint.batch.stage import settle_batches
 from sert.endpoint.calls import Call, Usage
 from sert.endpoint.ledger import Ledger
-from sert.endpoint.money import Budget, CostRange, check_money, cost_of, dollars
+from sert.endpoint.money import Budget, check_money, cost_of, dollars
 from sert.endpoint.pool import Pool
 from sert.endpoint.replay import replay_journal
 from sert.endpoint.secrets import check_url, read_key
@@ -34,17 +34,15 @@ class CallPlan(NamedTuple):
     Attributes:
         calls: All calls.
         answered: Those that were answered earlier; they cost nothing.
-        prompt_tokens: Tokens of the others: low, likely, most.
-        completion_tokens: The same for their answers.
-        cost: Dollars for the others; None for a free endpoint or an unknown price.
+        tokens: Of the others: if answers are short, as usual, and at the very most.
+        price: Dollars a million tokens; None for a free endpoint or an unknown price.
         basis: How the likely figures were found.
     """
 
     calls: int
     answered: int
-    prompt_tokens: tuple[int, int, int]
-    completion_tokens: tuple[int, int, int]
-    cost: CostRange | None
+    tokens: tuple[Usage, Usage, Usage]
+    price: Price | None
     basis: str
 
     def describe(self) -> dict[str, Any]:
@@ -52,15 +50,18 @@ class CallPlan(NamedTuple):
         return {
             "calls": self.calls,
             "answered_earlier": self.answered,
-            "prompt_tokens": " / ".join(map(str, self.prompt_tokens)),
-            "completion_tokens": " / ".join(map(str, self.completion_tokens)),
+            "prompt_tokens": " / ".join(str(usage.prompt_tokens) for usage in self.tokens),
+            "completion_tokens": " / ".join(str(usage.completion_tokens) for usage in self.tokens),
             "cost (low / likely / most)": self.price_tag(),
             "likely by": self.basis,
         }
 
     def price_tag(self) -> str:
         """Write what the calls may cost: low, likely and at most."""
-        return "free or of unknown price" if self.cost is None else " / ".join(dollars(part) for part in self.cost)
+        if self.price is None:
+            return "free or of unknown price"
+        costs = [cost_of(usage, self.price).quantize(Decimal("0.000001")) for usage in self.tokens]
+        return " / ".join(map(dollars, costs))
 
 
 def plan_calls(calls: Iterable[Call], *, folder: Path, config: CallsConfig) -> CallPlan:
@@ -68,29 +69,21 @@ def plan_calls(calls: Iterable[Call], *, folder: Path, config: CallsConfig) -> C
     replay = replay_journal(folder)
     keys: set[str] = set()
     answered = 0
-    low, likely, most = [0, 0], [0, 0], [0, 0]
+    low = likely = most = Usage(0, 0)
     for call in calls:
         if call.key in keys or replay.status(call.key) == "answer":
             answered += 1
             continue
         keys.add(call.key)
-        for sums, usage in ((low, call.least_usage), (likely, call.likely_usage), (most, call.most_usage)):
-            sums[0] += usage.prompt_tokens
-            sums[1] += usage.completion_tokens
+        low, likely, most = low.plus(call.least_usage), likely.plus(call.likely_usage), most.plus(call.most_usage)
     totals, basis = replay.totals, "4 bytes a token, a third of max_tokens"
     if totals.answers >= ENOUGH_ANSWERS and totals.prompt_tokens:
-        likely = [len(keys) * each // totals.answers for each in (totals.prompt_tokens, totals.completion_tokens)]
+        so_far = (totals.prompt_tokens, totals.completion_tokens)
+        likely = Usage(*(len(keys) * tokens // totals.answers for tokens in so_far))
         basis = f"the {totals.answers} answers so far"
-    prompt = (min(low[0], likely[0]), likely[0], most[0])
-    completion = (min(low[1], likely[1]), likely[1], most[1])
-    return CallPlan(
-        calls=len(keys) + answered,
-        answered=answered,
-        prompt_tokens=prompt,
-        completion_tokens=completion,
-        cost=_cost(prompt, completion, config),
-        basis=basis,
-    )
+    tokens = (Usage(*map(min, low, likely)), likely, most)
+    price = None if config.free else config.price
+    return CallPlan(len(keys) + answered, answered, tokens, price, basis)
 
 
 def check_endpoint(endpoint: EndpointConfig, config: CallsConfig) -> None:
@@ -215,10 +208,3 @@ def _say_unless_stopped(loop: asyncio.AbstractEventLoop, context: dict[str, Any]
 def _note(budget: Budget, ledger: Ledger) -> str:
     aside = f", {ledger.totals.quarantined} put aside" if ledger.totals.quarantined else ""
     return f"{budget}{aside}"
-
-
-def _cost(prompt: tuple[int, int, int], completion: tuple[int, int, int], config: CallsConfig) -> CostRange | None:
-    if config.free or config.price is None:
-        return None
-    parts = [cost_of(Usage(*usage), config.price) for usage in zip(prompt, completion, strict=True)]
-    return CostRange(*(part.quantize(Decimal("0.000001")) for part in parts))

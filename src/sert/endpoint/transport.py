@@ -128,12 +128,10 @@ class HttpTransport:
         """
         end, size = asyncio.get_running_loop().time() + self._calls.timeout, 0
         request = self._client.build_request("GET", f"/files/{file_id}/content", headers={"Accept": "*/*"})
-        async with self._exchange(request, self._calls.timeout) as (response, deadline):
-            if not response.is_success:
-                trouble = self._error(response, await self._read(response))
-                if response.status_code == 404:
-                    return False
-                raise trouble
+        async with self._exchange(request, self._calls.timeout, expected=404) as (response, deadline):
+            if response.status_code == 404:
+                await self._read(response)
+                return False
             async with aclosing(response.aiter_raw()) as chunks:
                 async for chunk in chunks:
                     size += len(chunk)
@@ -145,16 +143,16 @@ class HttpTransport:
 
     async def _ask(self, request: "httpx2.Request", seconds: float) -> Response:
         async with self._exchange(request, seconds) as (response, _):
-            content = await self._read(response)
-        if not response.is_success:
-            raise self._error(response, content)
-        return Response(_headers(response), content)
+            return Response(_headers(response), await self._read(response))
 
     @asynccontextmanager
     async def _exchange(
-        self, request: "httpx2.Request", seconds: float
+        self, request: "httpx2.Request", seconds: float, *, expected: int = 200
     ) -> AsyncIterator[tuple["httpx2.Response", asyncio.Timeout]]:
-        """Send a request and limit the time of all that is done within; what goes wrong there is a `TroubleError`."""
+        """Send a request and limit the time of all that is done within; what goes wrong there is a `TroubleError`.
+
+        So is a status other than one of success, or the `expected` one.
+        """
         import anyio
         import httpx2
 
@@ -164,6 +162,9 @@ class HttpTransport:
                 try:
                     if response.headers.get("content-encoding", "identity") != "identity":
                         raise _useless("the reply is compressed, which was not asked for")
+                    if not response.is_success and response.status_code != expected:
+                        status, headers, body = response.status_code, _headers(response), await self._read(response)
+                        raise read_error(status, headers, body, redact=self.redact, now=time.time())
                     yield response, deadline
                 finally:
                     await response.aclose()
@@ -185,10 +186,6 @@ class HttpTransport:
                 if len(content) > limit:
                     raise _useless(f"the reply is larger than {limit} bytes (calls.max_reply_bytes)")
         return bytes(content)
-
-    def _error(self, response: "httpx2.Response", content: bytes) -> TroubleError:
-        headers = _headers(response)
-        return read_error(response.status_code, headers, content, redact=self.redact, now=time.time())
 
 
 def _headers(response: "httpx2.Response") -> dict[str, str]:
