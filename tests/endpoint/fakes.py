@@ -72,7 +72,7 @@ def settle(
 
         async def run() -> float:
             account = Account(ledger, budget, config, retry_quarantined=retry_quarantined)
-            await Pool(transport, account).run(calls)
+            await Pool(transport.send, account).run(calls)
             return asyncio.get_running_loop().time()
 
         return ledger, budget, run_virtual(run())

@@ -1,13 +1,12 @@
 """What the replies to the probes of an endpoint say about it."""
 
-import json
 import re
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from sert.doctor.finding import Finding, Severity
 from sert.endpoint.calls import Call, Reply, TroubleError, Usage
-from sert.endpoint.reading import flag_of
+from sert.endpoint.reading import flag_of, json_or_none
 
 SHORT_WORDS, LONG_WORDS = 500, 4500
 """Words of the two prompts that show where prompts are cut; the usual places are 2,048 and 4,096 tokens."""
@@ -220,10 +219,7 @@ def check_logprobs(seen: Sequence[Seen]) -> list[Finding]:
 def check_schema(seen: Sequence[Seen]) -> list[Finding]:
     """Look whether the answer has the form `{"score": integer}`."""
     reply = seen[0].reply
-    try:
-        value = json.loads(reply.text)
-    except (ValueError, RecursionError):
-        value = None
+    value = json_or_none(reply.text)
     if isinstance(value, dict) and value.keys() == {"score"} and type(value["score"]) is int:
         return [Finding("json_schema", "ok", "It answers in a JSON form that it is given.")]
     if reply.flag is not None:

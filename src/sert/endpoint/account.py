@@ -8,7 +8,7 @@ from sert.config.endpoints import CallsConfig
 from sert.endpoint.calls import Call, Reply, TroubleError, Usage
 from sert.endpoint.first_answer import warnings_about
 from sert.endpoint.ledger import Ledger
-from sert.endpoint.money import Budget, excess_error
+from sert.endpoint.money import Budget, Charge, excess_error
 from sert.errors import EndpointError
 
 
@@ -39,26 +39,23 @@ class Account:
 
     async def answer(self, call: Call, number: int, reply: Reply, *, reserved: Decimal) -> EndpointError | None:
         """Book an answer; return what is wrong if it cost more than any answer to this call can."""
-        spent, in_doubt = self.budget.charge(reply.usage, reserved=reserved, billed=True)
-        await self.ledger.answer(call, number, reply=reply, spent=spent, in_doubt=in_doubt)
-        return self._settle(call, reply.usage, reserved=reserved, spent=spent, in_doubt=in_doubt)
+        charge = self.budget.charge(reply.usage, reserved=reserved, billed=True)
+        await self.ledger.answer(call, number, reply=reply, charge=charge)
+        return self._settle(call, reply.usage, charge, reserved=reserved)
 
     async def failure(
         self, call: Call, number: int, trouble: TroubleError, *, reserved: Decimal, counted: bool = False
     ) -> EndpointError | None:
         """Book an attempt that brought no answer; `counted` and what is returned as `Ledger.failure` and `answer`."""
-        spent, in_doubt = self.budget.charge(trouble.usage, reserved=reserved, billed=trouble.billed)
-        reason = trouble.reason
-        await self.ledger.failure(call, number, reason=reason, spent=spent, in_doubt=in_doubt, counted=counted)
-        return self._settle(call, trouble.usage, reserved=reserved, spent=spent, in_doubt=in_doubt)
+        charge = self.budget.charge(trouble.usage, reserved=reserved, billed=trouble.billed)
+        await self.ledger.failure(call, number, reason=trouble.reason, charge=charge, counted=counted)
+        return self._settle(call, trouble.usage, charge, reserved=reserved)
 
     def warn(self, call: Call, reply: Reply) -> None:
         """Say what is odd about the first answer."""
         for warning in warnings_about(call, reply):
             self.say(f"{warning}; `sert doctor` tells more")
 
-    def _settle(
-        self, call: Call, usage: Usage | None, *, reserved: Decimal, spent: Decimal, in_doubt: Decimal
-    ) -> EndpointError | None:
-        self.budget.settle(reserved, spent=spent, in_doubt=in_doubt)
-        return excess_error(call, usage) if self.budget.capped and spent > reserved else None
+    def _settle(self, call: Call, usage: Usage | None, charge: Charge, *, reserved: Decimal) -> EndpointError | None:
+        self.budget.settle(reserved, spent=charge.spent, in_doubt=charge.in_doubt)
+        return excess_error(call, usage) if self.budget.capped and charge.spent > reserved else None

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from sert.endpoint.calls import Call, Reply, Usage
+from sert.endpoint.money import Charge
 from sert.endpoint.replay import FILE, Submission, Totals, replay_journal
 from sert.errors import DiskError
 from sert.store.journal import Journal
@@ -108,22 +109,20 @@ class Ledger:
         """Record that nothing more comes of a submission; calls of it without a result cost nothing."""
         await self._write({"type": "finished", "submission": submission.submission_id})
 
-    async def answer(self, call: Call, number: int, *, reply: Reply, spent: Decimal, in_doubt: Decimal) -> None:
+    async def answer(self, call: Call, number: int, *, reply: Reply, charge: Charge) -> None:
         """Record an answer and what it cost."""
         record = {"type": "answer", "number": number, "key": call.key, **asdict(reply)}
-        await self._write({**record, "spent": str(spent), "in_doubt": str(in_doubt)})
+        await self._write(record | _costs(charge))
 
-    async def failure(
-        self, call: Call, number: int, *, reason: str, spent: Decimal, in_doubt: Decimal, counted: bool = False
-    ) -> None:
+    async def failure(self, call: Call, number: int, *, reason: str, charge: Charge, counted: bool = False) -> None:
         """Record an attempt that brought no answer, what it cost, and whether it counts as one of the call's."""
         record = {"type": "failure", "number": number, "key": call.key, "reason": reason, "counted": counted}
-        await self._write({**record, "spent": str(spent), "in_doubt": str(in_doubt)})
+        await self._write(record | _costs(charge))
 
     async def unsent(self, call: Call, number: int) -> None:
         """Record that an attempt was not made after all."""
         record = {"type": "failure", "number": number, "key": call.key, "reason": "it was not sent", "sent": False}
-        await self._write({**record, "spent": "0", "in_doubt": "0"})
+        await self._write(record | _costs(Charge(_ZERO, _ZERO)))
 
     async def quarantine(self, call: Call, *, reason: str, raw: str) -> None:
         """Record that a call is put aside."""
@@ -174,3 +173,7 @@ class Ledger:
 
     def _append(self, record: Mapping[str, Any]) -> None:
         self.replay.apply(self._journal.append(record), record)
+
+
+def _costs(charge: Charge) -> dict[str, str]:
+    return {"spent": str(charge.spent), "in_doubt": str(charge.in_doubt)}

@@ -21,22 +21,22 @@ from sert.endpoint.retries import (
     EndpointHealth,
     endpoint_error,
 )
-from sert.endpoint.transport import Received, Transport
+from sert.endpoint.transport import Received, Send
 from sert.errors import EndpointError, SertError
 
 
 class Pool:
     """Calls to one endpoint that share its limits, its ledger and its budget."""
 
-    def __init__(self, transport: Transport, account: Account) -> None:
+    def __init__(self, send: Send, account: Account) -> None:
         """Prepare the pool; must be made inside a running event loop.
 
         Args:
-            transport: Sends one call, once.
+            send: Sends one call, once.
             account: Where all that happens is recorded, and by what rules the calls are made.
         """
         config = account.config
-        self._transport, self._account, self._config = transport, account, config
+        self._send, self._account, self._config = send, account, config
         self._ledger, self._budget = account.ledger, account.budget
         self._gate = Gate(requests_per_minute=config.requests_per_minute, tokens_per_minute=config.tokens_per_minute)
         self._health = EndpointHealth(config)
@@ -110,7 +110,7 @@ class Pool:
                 continue
             started = loop.time()
             try:
-                received = await self._transport.send(call)
+                received = await self._send(call)
             except TroubleError as trouble:
                 retries.seconds += loop.time() - started
                 await self._pay_for_trouble(call, number, trouble, reserved)

@@ -103,6 +103,14 @@ def read_error(
     return TroubleError("refused", reason, raw=raw)
 
 
+def json_or_none(text: str | bytes) -> Any:
+    """Read JSON; None where it is none, or too deep to be read."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+
+
 def shown(body: bytes, redact: Redact) -> str:
     """Return the beginning of a body as a text, without the key; cut last, so that no part of a key is left over."""
     return redact(body.decode("utf-8", "replace"))[:RAW_SHOWN]
@@ -180,10 +188,7 @@ def _usage(value: Any) -> Usage | None:
 
 def _error_of(body: bytes, redact: Redact) -> tuple[str, str]:
     """Read message and code of an error; both may be missing."""
-    try:
-        value = json.loads(body)
-    except (ValueError, RecursionError):
-        return "", ""
+    value = json_or_none(body)
     error = value.get("error", value) if isinstance(value, dict) else value
     if isinstance(error, str):
         return _SURROGATE.sub("�", redact(error))[:500], ""

@@ -158,7 +158,7 @@ def make_calls(
                 if config.batch:
                     await settle_batches(calls, account, transport=transport, url=_address(endpoint))
                 else:
-                    await Pool(transport, account).run(calls())
+                    await Pool(transport.send, account).run(calls())
 
     run_to_end(run)
 

@@ -4,9 +4,9 @@ import asyncio
 import importlib.metadata
 import ssl
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import aclosing, asynccontextmanager
-from typing import IO, TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 from sert.config.endpoints import CallsConfig, EndpointConfig
 from sert.endpoint.calls import Call, Reply, TroubleError
@@ -28,23 +28,15 @@ class Received(NamedTuple):
     wait: float
 
 
+Send = Callable[[Call], Awaitable[Received]]
+"""Sends one call, once, and reads the reply; a `TroubleError` if no answer came."""
+
+
 class Response(NamedTuple):
     """What came back with a status of success: headers, names in lower case, and the whole body."""
 
     headers: dict[str, str]
     content: bytes
-
-
-class Transport(Protocol):
-    """Sends one call, once."""
-
-    async def send(self, call: Call) -> Received:
-        """Send it and read the reply.
-
-        Raises:
-            TroubleError: If no answer came.
-        """
-        ...
 
 
 class HttpTransport:

@@ -18,7 +18,7 @@ from sert.endpoint.replay import replay_journal
 from sert.endpoint.session import CallPlan, make_calls, open_calls, plan_calls
 from sert.errors import ConfigError, DataError, EndpointError
 from sert.judge.planted import CALIBRATION
-from sert.judge.prompt import JudgeOutput, json_schema, judge_prompt
+from sert.judge.prompt import CRITERIA, JudgeOutput, json_schema, judge_prompt
 from sert.judge.reply import Parsed, parse_reply
 from sert.judge.scores import PLANTED, summarize_judgements
 from sert.records import Judgement, Prediction, Question
@@ -168,81 +168,75 @@ def plan_judging(folders: Mapping[str, Path], *, config: JudgeConfig, calls: Pat
     return plan_calls(made, folder=calls, config=config.calls)
 
 
+@dataclass
 class _Asking:
     """Asks a judge and reads its replies; the nonce and the form of the replies outlive a restart."""
 
-    def __init__(
-        self,
-        ledger: Ledger,
-        endpoint: EndpointConfig,
-        config: JudgeConfig,
-        *,
-        label: str,
-        reporter: Reporter,
-        retry: bool,
-    ) -> None:
-        self._ledger, self._endpoint, self._config = ledger, endpoint, config
-        self._label, self._reporter, self._retry = label, reporter, retry
-        self._nonce = ledger.note(_NONCE, secrets.token_hex(8))
-        self.output: JudgeOutput = "lines"
+    ledger: Ledger
+    endpoint: EndpointConfig
+    config: JudgeConfig
+    label: str
+    reporter: Reporter
+    retry: bool
+    output: JudgeOutput = "lines"
+
+    def __post_init__(self) -> None:
+        self.nonce = self.ledger.note(_NONCE, secrets.token_hex(8))
 
     def ask(self, texts: Sequence[JudgedText]) -> None:
         self.output = self._find_output(texts[:1])
-        self._make(texts, self._config.repeats, self.output, self._label)
+        self._make(texts, self.config.repeats, self.output, self.label)
 
     def judgements(self, texts: Sequence[JudgedText]) -> Iterator[Judgement]:
-        made = _calls(texts, self._endpoint, self._config, nonce=self._nonce, output=self.output)
+        made = _calls(texts, self.endpoint, self.config, nonce=self.nonce, output=self.output)
         for text in texts:
-            for repeat in range(self._config.repeats):
+            for repeat in range(self.config.repeats):
                 parsed, reply = self._read(next(made), text)
-                coherence, relevance, consistency, completeness = parsed.scores or (None, None, None, None)
+                scores = dict.fromkeys(CRITERIA) if parsed.scores is None else parsed.scores._asdict()
                 yield Judgement(
                     source=text.source,
                     question_id=text.question.question_id,
                     branch=text.branch,
                     sample=text.sample,
                     repeat=repeat,
-                    coherence=coherence,
-                    relevance=relevance,
-                    logical_consistency=consistency,
-                    completeness=completeness,
+                    **scores,
                     failure=parsed.failure,
                     reply=reply,
                 )
 
     def _find_output(self, first: Sequence[JudgedText]) -> JudgeOutput:
         """Ask once for JSON; an endpoint that does not give it is asked for lines from then on."""
-        if self._config.output != "auto":
-            return self._config.output
-        if self._endpoint.api == "completions":
+        if self.config.output != "auto":
+            return self.config.output
+        if self.endpoint.api == "completions":
             return "lines"
-        known = self._ledger.replay.notes.get(_OUTPUT)
+        known = self.ledger.replay.notes.get(_OUTPUT)
         if known is None:
             try:
-                self._make(first, 1, "json_schema", f"{self._label}: first reply")
+                self._make(first, 1, "json_schema", f"{self.label}: first reply")
             except EndpointError:  # some answer 500 to what they do not know; other faults will show again
                 return "lines"
-            (call,) = _calls(first, self._endpoint, self._config, nonce=self._nonce, output="json_schema", repeats=1)
+            (call,) = _calls(first, self.endpoint, self.config, nonce=self.nonce, output="json_schema", repeats=1)
             scored = self._read(call, first[0], output="json_schema")[0].scores is not None
-            known = self._ledger.note(_OUTPUT, "json_schema" if scored else "lines")
+            known = self.ledger.note(_OUTPUT, "json_schema" if scored else "lines")
         return "json_schema" if known == "json_schema" else "lines"
 
     def _make(self, texts: Sequence[JudgedText], repeats: int, output: JudgeOutput, label: str) -> None:
         make_calls(
-            self._ledger,
-            lambda: _calls(texts, self._endpoint, self._config, nonce=self._nonce, output=output, repeats=repeats),
+            self.ledger,
+            lambda: _calls(texts, self.endpoint, self.config, nonce=self.nonce, output=output, repeats=repeats),
             total=len(texts) * repeats,
-            endpoint=self._endpoint,
-            config=self._config.calls,
+            endpoint=self.endpoint,
+            config=self.config.calls,
             label=label,
-            reporter=self._reporter,
-            retry_quarantined=self._retry,
+            reporter=self.reporter,
+            retry_quarantined=self.retry,
         )
 
     def _read(self, call: Call, text: JudgedText, *, output: JudgeOutput | None = None) -> tuple[Parsed, str]:
-        reply = self._ledger.reply(call.key)
+        reply = self.ledger.reply(call.key)
         if reply is None:
-            aside = self._ledger.quarantined(call.key)
+            aside = self.ledger.quarantined(call.key)
             return Parsed(None, _ASIDE if aside is None else f"{_ASIDE}: {aside.reason}"), ""
         if reply.flag is not None:
             return Parsed(None, reply.flag), reply.text

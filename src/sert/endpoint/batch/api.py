@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import IO, Any, NamedTuple
 
 from sert.endpoint.calls import Call, Reply, TroubleError
-from sert.endpoint.reading import RAW_SHOWN, Redact, read_error, read_reply
+from sert.endpoint.reading import RAW_SHOWN, Redact, json_or_none, read_error, read_reply
 from sert.endpoint.transport import HttpTransport
 
 ENDED = frozenset({"completed", "expired", "cancelled", "failed"})
@@ -199,10 +199,7 @@ def _result(line: bytes) -> dict[str, Any] | None:
 
 
 def _object(content: bytes) -> dict[str, Any]:
-    try:
-        value = json.loads(content)
-    except (ValueError, RecursionError):
-        value = None
+    value = json_or_none(content)
     if not isinstance(value, dict):
         raise TroubleError("transient", "the reply is no JSON object")
     return value

@@ -1,7 +1,7 @@
 """Taking the results of one batch into the account."""
 
 from collections.abc import Callable, Iterable
-from typing import Any, NamedTuple
+from typing import Any
 
 from sert.endpoint.account import Account
 from sert.endpoint.batch.api import BatchState, is_answer, read_result
@@ -15,13 +15,6 @@ _NO_LINE = {"expired": "the batch expired", "cancelled": "the batch was cancelle
 
 CUT_BYTES = 16
 """Bytes of a prompt a token above which it was cut; no vocabulary's tokens are that long on average."""
-
-
-class Refused(NamedTuple):
-    """A call that is held until it is known whether all others are refused, too."""
-
-    member: Member
-    trouble: TroubleError
 
 
 class Results:
@@ -55,7 +48,7 @@ class Results:
         self._settled, self._failed = settled, failed
         self._seen: set[str] = set()
         self._answers = self._failures = 0  # answers also of calls whose result is known already
-        self._refused: list[Refused] = []
+        self._refused: list[tuple[Member, TroubleError]] = []  # held until it is known whether all others are, too
         self._first_batch = not self._ledger.totals.answers
         self.damaged = 0
         self.unanswered = ""
@@ -91,7 +84,7 @@ class Results:
             reply = read_result(line, member.call, redact=self._redact)
         except TroubleError as trouble:
             if trouble.kind == "refused":
-                self._refused.append(Refused(member, trouble))
+                self._refused.append((member, trouble))
                 return
             await self._fail(member, trouble)
             if trouble.kind == "fatal":
@@ -123,7 +116,7 @@ class Results:
         spared = alone and (self._first_batch or len(self._refused) >= REFUSALS_LATER)
         if spared:
             what = f"refused all {len(self._refused)} calls of a batch"
-            self.error = endpoint_error(what, self._refused[0].trouble.reason)
+            self.error = endpoint_error(what, self._refused[0][1].reason)
         for member, trouble in self._refused:
             await self._fail(member, trouble)
             if not spared:

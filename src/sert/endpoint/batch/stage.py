@@ -101,12 +101,8 @@ class _Draft:
 class _Settler:
     def __init__(self, api: BatchApi, account: Account, *, url: str, pause: Pause) -> None:
         self._api, self._account, self._url, self._pause = api, account, url, pause
-        self._ledger, self._budget, self._config, self._say = (
-            account.ledger,
-            account.budget,
-            account.config,
-            account.say,
-        )
+        self._ledger, self._budget = account.ledger, account.budget
+        self._config, self._say = account.config, account.say
         self._retries = RequestRetries(account.config, pause=pause, say=account.say)
         self._rounds: dict[str, int] = {}  # the calls that are to be settled: in how many batches each was
         self._failed: dict[str, TroubleError] = {}
