@@ -1,6 +1,6 @@
 """Taking the results of one batch into the account."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 from sert.endpoint.account import Account
@@ -21,37 +21,28 @@ class Results:
     """The results of one submission; the caller lets the records share one wait for the disk.
 
     Attributes:
+        settled: Keys of the calls that are answered or put aside.
+        failed: Key of each call that can be made again -> why it failed.
         damaged: Lines that could not be read.
-        unanswered: Why the last call failed that can be made again; empty when none did.
         error: Why no more calls can be made; None when they can.
     """
 
-    def __init__(
-        self,
-        submission: Submission,
-        account: Account,
-        *,
-        redact: Redact,
-        settled: Callable[[str], None],
-        failed: Callable[[str, TroubleError], None],
-    ) -> None:
+    def __init__(self, submission: Submission, account: Account, *, redact: Redact) -> None:
         """Prepare for the lines.
 
         Args:
             submission: What was handed in.
             account: Where everything is recorded.
             redact: Takes the key out of texts.
-            settled: Called with the key of each call that is answered or put aside.
-            failed: Called with the key of each call that is not, and why.
         """
         self._submission, self._account, self._ledger, self._redact = submission, account, account.ledger, redact
-        self._settled, self._failed = settled, failed
+        self.settled: list[str] = []
+        self.failed: dict[str, TroubleError] = {}
         self._seen: set[str] = set()
-        self._answers = self._failures = 0  # answers also of calls whose result is known already
+        self._answers = 0  # also of calls whose result is known already
         self._refused: list[tuple[Member, TroubleError]] = []  # held until it is known whether all others are, too
         self._first_batch = not self._ledger.totals.answers
         self.damaged = 0
-        self.unanswered = ""
         self.error: EndpointError | None = None
 
     async def take(self, lines: Iterable[dict[str, Any] | None]) -> None:
@@ -100,19 +91,17 @@ class Results:
 
     async def _answer(self, member: Member, reply: Reply) -> None:
         excess = await self._account.answer(member.call, member.number, reply, reserved=member.reserved)
-        self._settled(member.call.key)
+        self.settled.append(member.call.key)
         self.error = self.error or excess
 
     async def _fail(self, member: Member, trouble: TroubleError) -> None:
         await self._account.failure(member.call, member.number, trouble, reserved=member.reserved)
         if trouble.kind != "refused":
-            self._failed(member.call.key, trouble)
-            self._failures += 1
-            self.unanswered = trouble.reason
+            self.failed[member.call.key] = trouble
 
     async def _settle_refused(self) -> None:
         """Put refused calls aside, unless there is nothing else: then the fault may be ours, and in every call."""
-        alone = bool(self._refused) and not self._answers and not self._failures
+        alone = bool(self._refused) and not self._answers and not self.failed
         spared = alone and (self._first_batch or len(self._refused) >= REFUSALS_LATER)
         if spared:
             what = f"refused all {len(self._refused)} calls of a batch"
@@ -121,4 +110,4 @@ class Results:
             await self._fail(member, trouble)
             if not spared:
                 await self._ledger.quarantine(member.call, reason=trouble.reason, raw=trouble.raw)
-                self._settled(member.call.key)
+                self.settled.append(member.call.key)

@@ -222,8 +222,7 @@ class _Settler:
     async def _settle(self, submission: Submission) -> None:
         """Wait for a batch and take in its results."""
         state = await self._wait(submission)
-        settled, failed = self._settled, self._failed.__setitem__
-        results = Results(submission, self._account, redact=self._api.redact, settled=settled, failed=failed)
+        results = Results(submission, self._account, redact=self._api.redact)
         longest = self._config.max_reply_bytes
         most = longest * 2 * submission.calls  # each line may be there twice
         with ExitStack() as stack:
@@ -237,7 +236,11 @@ class _Settler:
                 await results.close(state)
         if results.damaged:
             self._say(f"batch {state.batch_id}: {results.damaged} lines cannot be read")
-        self._unanswered = results.unanswered or self._unanswered
+        self._failed |= results.failed
+        for trouble in results.failed.values():
+            self._unanswered = trouble.reason
+        for key in results.settled:
+            self._settled(key)
         if state.status == "failed":
             raise endpoint_error("refused a batch", "; ".join(state.messages) or "it does not say why")
         if results.error is not None:
