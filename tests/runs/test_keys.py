@@ -1,0 +1,339 @@
+"""What a result depends on: a setting changes the key of every stage whose output it can change, or of none."""
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sert.config.load import apply_overrides
+from sert.config.section import settings_of
+from sert.config.tree import Config
+from sert.evaluation.prediction import EvaluateJob, evaluate
+from sert.judge.stage import JudgeJob, judge
+from sert.method import build_graph
+from sert.paths.filtering import FilterJob, filter_paths
+from sert.paths.mining import MineJob, mine
+from sert.records import Example
+from sert.store.artifacts import Artifact, commit
+from sert.store.stage import Stage, key_of
+from sert.student.training.stage import TrainJob, train
+from sert.tasks.load import load_task
+from sert.teacher.rationales import TeachJob, teach
+
+NOTHING: set[str] = set()
+SAMPLES, STUDENT = {"mine", "probe", "score"}, {"mine", "probe", "score", "train", "evaluate"}
+EVERYTHING = {*STUDENT, "filter", "teach", "judge"}
+WITH_QUESTIONS = EVERYTHING - {"filter", "judge"}
+
+# Setting -> another value, and the first words of the steps whose output it changes by itself; what is made of these
+# changes with them. Whoever adds a setting says here what it changes.
+EFFECTS: dict[str, tuple[str, set[str]]] = {
+    "name": ('"other"', NOTHING),  # where the run lies
+    "seed": ("7", EVERYTHING),
+    "methods": ('["zero_shot", "sert"]', NOTHING),  # which stages there are
+    "rounds": ("1", NOTHING),
+    "student.path": ('"gpt2"', STUDENT),
+    "student.revision": ('"v2"', STUDENT),  # of a student on the hub
+    "student.dtype": ('"bfloat16"', STUDENT),
+    "student.device": ('"cpu"', NOTHING),  # where it is done, and by how many
+    "student.num_threads": ("1", NOTHING),
+    "tasks.<name>.kind": ('"strategyqa"', NOTHING),  # how questions are read; their content is in the keys
+    "tasks.<name>.data": ('"{folder}/fewer.jsonl"', {"mine", "train", "teach"}),
+    "tasks.<name>.test_data": ('"{folder}/more.jsonl"', {"probe", "teach", "evaluate-zero_shot", "evaluate-rd"}),
+    "tasks.<name>.split_file": ('"{folder}/split.json"', NOTHING),
+    "tasks.<name>.hub": ('"some/set"', NOTHING),
+    "tasks.<name>.hub_revision": ('"v2"', NOTHING),
+    "tasks.<name>.train_split": ('"other"', NOTHING),
+    "tasks.<name>.test_split": ('"other"', NOTHING),
+    "tasks.<name>.test_share": ("0.5", NOTHING),
+    "tasks.<name>.dev_share": ("0.6", {"mine", "train", "teach"}),
+    "tasks.<name>.near_duplicates": ("0.8", {"mine", "train", "teach"}),
+    "tasks.<name>.columns.question_id": ('"key"', WITH_QUESTIONS),
+    "tasks.<name>.columns.question": ('"other"', WITH_QUESTIONS),
+    "tasks.<name>.columns.choices": ('"options"', WITH_QUESTIONS),
+    "tasks.<name>.columns.answer": ('"wrong"', WITH_QUESTIONS),
+    "tasks.<name>.methods": ('["sert"]', NOTHING),
+    "tasks.<name>.limit": ("1", WITH_QUESTIONS),
+    "tasks.<name>.prompts.choices": ('"{question} Options: {choices}"', {"mine", "train", "teach"}),
+    "tasks.<name>.prompts.student": ('"Q: {question}"', WITH_QUESTIONS),
+    "tasks.<name>.prompts.label": ('" Well. So the answer is {answer}."', {"train"}),
+    "tasks.<name>.prompts.path": ('" {path} Well. So the answer is {answer}."', {"mine"}),
+    "tasks.<name>.prompts.teacher": ('"Q: {question} Let us think."', {"teach", "evaluate-rd", "evaluate-sert+rd"}),
+    "tasks.<name>.prompts.rationale": ('" {rationale} Well. So the answer is {answer}."', {"teach"}),
+    "tasks.<name>.rationales": ('"{folder}/more.jsonl"', {"teach"}),
+    "mining.branches": ("3", {"mine", "score"}),
+    "mining.samples": ("3", {"mine", "score"}),
+    "mining.top_k": ("7", {*SAMPLES, "evaluate"}),
+    "mining.top_p": ("0.5", {*SAMPLES, "evaluate"}),
+    "mining.temperature": ("0.5", {*SAMPLES, "evaluate"}),
+    "mining.max_new_tokens": ("9", SAMPLES),
+    "mining.eos_branch": ('"continue"', SAMPLES),
+    "mining.keep_all": ("true", {"mine"}),
+    "mining.max_lanes": ("99", SAMPLES),  # by rounding
+    "rules.imitation": ("false", {"mine", "filter", "evaluate"}),
+    "rules.option_repetition": ("false", {"mine", "filter", "evaluate"}),
+    "rules.direct_response": ("false", {"mine", "filter", "evaluate"}),
+    "rules.min_tokens": ("7", {"mine", "filter", "evaluate"}),
+    "rules.max_rep_2": ("0.5", {"mine", "filter", "evaluate"}),
+    "rules.min_perplexity": ("2.0", {"mine", "filter", "evaluate"}),
+    "rules.unit": ('"words"', {"mine", "filter", "evaluate"}),
+    "rules.perplexity_over": ('"continuation"', {"mine", "filter", "evaluate"}),
+    "rules.max_dropped_share": ("0.5", {"filter"}),
+    "selection.rules": ("[]", {"mine", "filter"}),
+    "selection.order": ('"random"', {"mine", "filter"}),
+    "selection.only_agreeing": ("true", {"mine", "filter"}),
+    "selection.shuffled": ("true", {"mine", "filter"}),
+    "training.batch_size": ("3", {"train"}),
+    "training.micro_batch_size": ("2", {"train"}),
+    "training.learning_rate": ("0.5", {"train"}),
+    "training.epochs": ("2.0", {"train"}),
+    "training.max_steps": ("9", {"train"}),
+    "training.weight_decay": ("0.5", {"train"}),
+    "training.warmup_steps": ("2", {"train"}),
+    "training.schedule": ('"linear"', {"train"}),
+    "training.max_grad_norm": ("1.0", {"train"}),
+    "training.adam_betas": ("[0.5, 0.5]", {"train"}),
+    "training.max_length": ("99", {"train"}),
+    "training.loss_on_prompt": ("true", {"train"}),
+    "training.autocast": ('"bf16"', {"train"}),
+    "training.snapshots": ("3", {"train"}),
+    "teacher.kind": ('"recorded"', {"teach"}),
+    "teacher.num_rationales": ("2", {"train-rd", "train-sert+rd"}),
+    "teacher.only_correct": ("true", {"teach"}),
+    "teacher.keep_flagged": ("true", {"teach"}),
+    "judge.output": ('"lines"', {"judge"}),
+    "judge.limit": ("1", {"judge"}),  # but that paths are judged all
+    "judge.repeats": ("2", {"judge"}),
+    "evaluation.max_new_tokens": ("9", {"evaluate"}),
+    "evaluation.max_lanes": ("99", {"evaluate"}),
+    "evaluation.max_format_rep_2": ("0.9", {"evaluate"}),
+    "evaluation.votes": ("5", {"evaluate"}),
+    "evaluation.harness": ('"compat"', {"evaluate"}),
+    "evaluation.epoch_choice": ('"last"', NOTHING),  # what is chosen among the results
+    "evaluation.scored_questions": ("0", NOTHING),  # which stages there are
+    "evaluation.probe_samples": ("0", NOTHING),
+    "execution.workers": ("2", NOTHING),
+    "execution.checkpoint_seconds": ("9.0", NOTHING),
+    "execution.keep_units": ("false", NOTHING),
+}
+_ENDPOINT = {
+    "url": '"http://127.0.0.1:8/v1"',
+    "model": '"other"',
+    "api": '"completions"',
+    "temperature": "0.5",
+    "top_p": "0.5",
+    "max_tokens": "9",
+    "token_limit_field": '"max_completion_tokens"',
+    "stop": '["x"]',
+    "seed": "7",
+    "extra_body": "{top_k = 3}",
+}
+_CALLS = {  # how an endpoint is called and paid for does not change what it answers
+    "api_key_env": '"SOME_KEY"',
+    "max_cost": '"3"',
+    "free": "false",
+    "price": '["1", "2"]',
+    "batch": "true",
+    "concurrency": "3",
+    "requests_per_minute": "9.0",
+    "tokens_per_minute": "9.0",
+    "timeout": "9.0",
+    "max_attempts": "3",
+    "max_item_seconds": "9.0",
+    "max_reply_bytes": "4096",
+}
+for _who, _step in (("teacher", "teach"), ("judge", "judge")):
+    EFFECTS |= {f"{_who}.endpoint.{name}": (value, {_step}) for name, value in _ENDPOINT.items()}
+    EFFECTS |= {f"{_who}.calls.{name}": (value, NOTHING) for name, value in _CALLS.items()}
+
+# Settings of questions that cannot be changed one at a time: others must go or come with them.
+OTHER_SOURCES = {
+    f"tasks.<name>.{name}" for name in "kind split_file hub hub_revision train_split test_split".split()
+} | {"tasks.<name>.test_share"}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Question files, the second with one question more and other columns beside."""
+    folder = tmp_path_factory.mktemp("questions")
+    asked = [
+        "Can a large grey heron swim across the lake?",
+        "Is ice cold?",
+        "Do stones sing at night?",
+        "Was bread known to the Romans?",
+        "Have whales got feathers?",
+        "Does salt dissolve in water?",
+        "Are all squares rectangles?",
+        "Will iron float on mercury?",
+        "Can a large gray heron swim across the lake?",
+        "Is the moon made of cheese?",
+        "Do spiders have eight legs?",
+        "Did Mozart own a telephone?",
+    ]
+    text = [
+        json.dumps(
+            {
+                "key": f"n{number}",
+                "question": question,
+                "other": f"Truly: {question}",
+                "options": ["yes", "no", "perhaps"],
+                "answer": "no" if number % 2 else "yes",
+                "wrong": "yes" if number % 2 else "no",
+            }
+        )
+        for number, question in enumerate(asked)
+    ]
+    (folder / "train.jsonl").write_text("\n".join(text[:8]) + "\n")
+    (folder / "test.jsonl").write_text("\n".join(text[8:11]) + "\n")
+    (folder / "more.jsonl").write_text("\n".join(text[8:]) + "\n")
+    (folder / "fewer.jsonl").write_text("\n".join(text[:7]) + "\n")
+    return folder
+
+
+def config_of(folder: Path, *overrides: str) -> Config:
+    """Make a configuration that has every kind of stage, with some settings changed."""
+    endpoint = {"url": "http://127.0.0.1:9/v1", "model": "m"}
+    tree: dict[str, Any] = {
+        "name": "keys",
+        "rounds": 2,
+        "student": {"path": "lab"},
+        "tasks": {"t": {"kind": "table", "data": f"{folder}/train.jsonl", "test_data": f"{folder}/test.jsonl"}},
+        "training": {"snapshots": 2},
+        "teacher": {"kind": "endpoint", "endpoint": endpoint, "calls": {"free": True}},
+        "judge": {"endpoint": endpoint, "calls": {"free": True}},
+        "evaluation": {"votes": 3, "scored_questions": 2, "probe_samples": 2, "epoch_choice": "dev"},
+    }
+    tree["tasks"]["t"]["dev_share"] = 0.4
+    return Config.model_validate(apply_overrides(tree, overrides))
+
+
+def stages_of(config: Config) -> dict[str, Stage]:
+    graph = build_graph("t", config, load_task("t", config.tasks["t"]), out=Path("nowhere"))
+    return {stage.job.step: stage for stage in graph.stages}
+
+
+def override(folder: Path, path: str, value: str) -> str:
+    return f"{path.replace('<name>', 't')}={value.replace('{folder}', str(folder))}"
+
+
+def with_needs(folder: Path, path: str, value: str) -> tuple[list[str], list[str]]:
+    """List the overrides of a configuration, and those of the same with one setting changed."""
+    changed = override(folder, path, value)
+    if path == "student.revision":
+        return ["student.path=gpt2"], ["student.path=gpt2", changed]
+    return [], [changed]
+
+
+LEAVES = {setting.path for setting in settings_of(Config) if setting.section is None}
+
+
+def test_of_every_setting_it_is_said_what_it_changes() -> None:
+    assert EFFECTS.keys() == LEAVES
+
+
+@pytest.mark.parametrize("path", sorted(LEAVES - OTHER_SOURCES))
+def test_in_a_run_a_setting_changes_the_stages_whose_output_it_can_change(folder: Path, path: str) -> None:
+    value, steps = EFFECTS[path]
+    before, after = (stages_of(config_of(folder, *each)) for each in with_needs(folder, path, value))
+    common = before.keys() & after.keys()
+    changed = {step for step in common if before[step].result.key != after[step].result.key}
+    expected = {step for step in common if step in steps or step.partition("-")[0] in steps}
+    if path == "judge.limit":
+        expected.remove("judge-paths")
+    assert expected <= changed, expected - changed
+    of_others = {step for step in common if before[step].needs != after[step].needs}
+    assert of_others <= changed  # what is made of something else is something else
+    assert steps or changed == of_others
+
+
+# ---- alone
+
+
+def key_alone(monkeypatch: pytest.MonkeyPatch, job: type, call: Callable[[], Artifact]) -> str:
+    """Tell by which key a single command knows its result."""
+    with monkeypatch.context() as patched:
+        patched.setattr(job, "make", lambda self, folder, **_: key_of(self))
+        return str(call())
+
+
+def commands(config: Config, folder: Path, mined: Artifact) -> Mapping[str, tuple[type, Callable[[], Artifact]]]:
+    data = load_task("t", config.tasks["t"])
+    train_questions, prompts, out = data.split("train"), config.tasks["t"].prompts, folder / "out"
+    examples = [Example("q", "Is it?", " So the answer is yes.", "label")]
+    return {
+        "mine": (
+            MineJob,
+            lambda: mine(
+                train_questions,
+                config.student,
+                out=out,
+                config=config.mining,
+                rules=config.rules,
+                prompts=prompts,
+                execution=config.execution,
+                seed=config.seed,
+            ),
+        ),
+        "filter": (FilterJob, lambda: filter_paths(mined, rules=config.rules, selection=config.selection, out=out)),
+        "train": (
+            TrainJob,
+            lambda: train(
+                examples, config.student, out=out, config=config.training, execution=config.execution, seed=config.seed
+            ),
+        ),
+        "teach": (
+            TeachJob,
+            lambda: teach(
+                train_questions,
+                out=out,
+                held_out=data.held_out,
+                teacher=config.teacher,
+                prompts=prompts,
+                recorded=config.tasks["t"].rationales,
+            ),
+        ),
+        "evaluate": (
+            EvaluateJob,
+            lambda: evaluate(
+                data.split("test"),
+                config.student,
+                out=out,
+                config=config.evaluation,
+                rules=config.rules,
+                sampling=config.mining,
+                execution=config.execution,
+                seed=config.seed,
+            ),
+        ),
+        "judge": (JudgeJob, lambda: judge({"mined": mined.folder}, out=out, config=config.judge)),
+    }
+
+
+# What a single command has no part of: its examples come as they are, its selection cannot change how it mined, ...
+_NOT_ALONE = {
+    ("train", "tasks.<name>.prompts.label"),
+    ("train", "tasks.<name>.prompts.student"),
+    ("train", "teacher.num_rationales"),
+    ("teach", "seed"),
+    ("filter", "seed"),
+    ("judge", "seed"),
+}
+
+
+@pytest.mark.parametrize("path", sorted(LEAVES - OTHER_SOURCES - {"evaluation.harness"}))
+def test_alone_a_setting_changes_the_result_that_it_can_change(
+    folder: Path, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mined = commit(folder / "mined", lambda draft: {}, stage="mine", config={}, inputs={}, seed=0)
+    value, steps = EFFECTS[path]
+    before, after = (commands(config_of(folder, *each), folder, mined) for each in with_needs(folder, path, value))
+    for kind, (job, call) in before.items():
+        unchanged = key_alone(monkeypatch, job, call) == key_alone(monkeypatch, *after[kind])
+        of_questions = path.startswith("tasks.") and kind == "train"
+        of_selection = path.startswith("selection.") and kind == "mine"
+        if kind in steps and (kind, path) not in _NOT_ALONE and not of_questions and not of_selection:
+            assert not unchanged, kind
+        if not steps:
+            assert unchanged, kind
