@@ -87,7 +87,7 @@ class _Wave:
         self._lengths = torch.zeros(total, dtype=torch.long, device=self._device)
         self._stopped = torch.ones(total, dtype=torch.bool, device=self._device)
         self._finishes: dict[int, str] = {}
-        self._told = torch.zeros(total, dtype=torch.bool, device=self._device)
+        self._reported = torch.zeros(total, dtype=torch.bool, device=self._device)
         self._ended = torch.zeros(total, dtype=torch.bool, device=self._device)
         # Which lane each slot of the grid decodes; a slot whose lane is over repeats it until the grid is compacted.
         self._lanes_QS = torch.arange(total, device=self._device).view(questions, slots)
@@ -215,8 +215,8 @@ class _Wave:
 
     def _tell(self, referee: Referee, indices: Sequence[int], finished: Tensor) -> None:
         """Tell the referee of finished lanes, of each once."""
-        lanes = (finished & ~self._told).nonzero()[:, 0].tolist()
-        self._told |= finished
+        lanes = (finished & ~self._reported).nonzero()[:, 0].tolist()
+        self._reported |= finished
         for lane, continuation in zip(lanes, self._continuations(lanes), strict=True):
             referee.ended(indices[lane // self._decoding.lanes_per_question], continuation)
 

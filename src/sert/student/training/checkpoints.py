@@ -55,7 +55,7 @@ class Checkpoints:
         say: Callable[[str], None],
         saved: Callable[[], object] = lambda: None,
     ) -> None:
-        """Take where they lie, how often one is due, who is told of broken ones, and what is called after each one."""
+        """Take where they lie, how often one is due, who hears of broken ones, and what is called after each one."""
         self._saved = saved
         self._folder, self._every, self._say = folder, every_seconds, say
         self._damaged: list[Path] = []
