@@ -17,7 +17,7 @@ from sert.evaluation.voting import Vote, count_votes
 from sert.records import Output, Prediction, Question
 from sert.store.artifacts import Artifact, Draft, artifact_key
 from sert.store.executors import make_executor
-from sert.store.stage import Cost, Result, dumped, finish
+from sert.store.stage import Cost, Inputs, dumped, finish
 from sert.store.tables import questions_input, questions_key, write_table
 from sert.student.decoding.lanes import Lane
 from sert.student.decoding.schedule import Decoding
@@ -87,13 +87,9 @@ class EvaluateJob:
         evaluation = self.evaluation.model_copy(update=_BESIDE).model_dump(mode="json", exclude={"votes", "harness"})
         return {"evaluation": evaluation | _unlike_greedy(self.evaluation, self.sampling), **dumped(rules=self.rules)}
 
-    def reads(self) -> tuple[Result, ...]:
-        """The training that made the student."""
-        return self.student.reads()
-
-    def inputs(self) -> dict[str, str]:
+    def inputs(self) -> Inputs:
         """The questions and the student."""
-        return questions_input(self.questions) | self.student.inputs()
+        return {**questions_input(self.questions), **self.student.inputs()}
 
     def earlier_key(self) -> str:
         """The key in version 0.1."""
@@ -152,20 +148,7 @@ def evaluate(
     label: str = "evaluate",
     reporter: Reporter | None = None,
 ) -> Artifact:
-    """Ask a student every question, decode, grade the outputs and keep them (see `EvaluateJob`).
-
-    Args:
-        questions: What is asked; `Question.prompt` is the prompt, word for word.
-        student: The student; loaded only if there is work to do.
-        out: Folder of the result.
-        config: How many outputs a question, and the limits of decoding and of the format.
-        rules: What counts as reasoning (see `sert.paths.rules.is_reasoned`).
-        sampling: Its `top_k`, `top_p` and `temperature` are those of outputs that vote.
-        execution: Who decodes. What was decoded is found again when the same call is made after a stop, but for
-            `harness = "compat"`.
-        seed: Seed of outputs that vote.
-        label: What the progress is called.
-        reporter: Where progress goes.
+    """Ask a student every question and keep its graded outputs in the folder `out` (see `EvaluateJob`).
 
     Raises:
         ConfigError: If several outputs are to vote and the harness gives one.

@@ -24,7 +24,7 @@ from sert.judge.scores import PLANTED, summarize_judgements
 from sert.records import Judgement, Prediction, Question
 from sert.records import Path as MinedPath
 from sert.store.artifacts import Artifact, Draft, artifact_key, discard, open_artifact, write_json
-from sert.store.stage import NOTHING, Cost, Result, dumped, finish, key_of
+from sert.store.stage import NOTHING, Cost, Inputs, Result, dumped, finish, input_keys, key_of
 from sert.store.tables import StoredTable, read_table, write_table
 from sert.terminal.progress import Reporter, Silent
 from sert.terminal.text import counted
@@ -71,7 +71,7 @@ class JudgeJob:
     @property
     def work(self) -> str:
         """How much there is to do, for people."""
-        what = "paths" if any(result.kind == "mine" for result in self.reads()) else "outputs"
+        what = "paths" if any(result.kind == "mine" for _, result in self.sources) else "outputs"
         texts = counted(len(self.sources) * self.num_texts, what)
         return f"{texts} and the planted texts, {counted(self.judge.repeats, 'replies')} each"
 
@@ -79,18 +79,14 @@ class JudgeJob:
         """What the scores depend on."""
         return dumped(judge=self.judge.model_copy(update={"calls": CallsConfig()}))
 
-    def reads(self) -> tuple[Result, ...]:
+    def inputs(self) -> Inputs:
         """What is judged."""
-        return tuple(result for _, result in self.sources)
-
-    def inputs(self) -> dict[str, str]:
-        """What is judged."""
-        return {result.step: result.key for _, result in self.sources}
+        return {result.step: result for _, result in self.sources}
 
     def earlier_key(self) -> str:
         """The key in version 0.1."""
         settings = {"judge": self.judge.model_dump(mode="json", exclude={"calls"})}
-        return artifact_key(self.kind, config=settings, inputs=self.inputs(), seed=self.seed)
+        return artifact_key(self.kind, config=settings, inputs=input_keys(self), seed=self.seed)
 
     def make(self, folder: Path, *, label: str, reporter: Reporter) -> Artifact:
         """Have the texts judged.
@@ -134,22 +130,10 @@ def judge(
     label: str = "judge",
     reporter: Reporter | None = None,
 ) -> Artifact:
-    """Let a judge score outputs, or the paths of mined folders, and texts of known quality among them (see `JudgeJob`).
-
-    Args:
-        folders: Whose texts -> the folder that `evaluate` or `mine` left; a path that was stopped early is passed over.
-        out: Folder of the result.
-        config: The judge.
-        calls: Folder of the ledger of calls; `<out>.calls` when not given.
-        retry_quarantined: Ask again what was put aside earlier.
-        label: What the progress is called.
-        reporter: Where progress and warnings go.
+    """Let a judge score what `evaluate` or `mine` left in some folders, by the names that they get (see `JudgeJob`).
 
     Raises:
-        ConfigError: If the judge's endpoint is not named, or it is not said who pays for it.
-        DataError: If a folder holds neither outputs nor paths, or a name stands for planted texts.
-        EndpointError: If the endpoint refuses, fails or cannot be reached.
-        BudgetError: If the next call could pass the cap.
+        ConfigError, DataError, EndpointError, BudgetError: As `JudgeJob.make` does.
     """
     _endpoint_of(config)
     sources = tuple((name, Result.of(artifact, name)) for name, artifact in _open(folders).items())

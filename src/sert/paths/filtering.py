@@ -14,7 +14,7 @@ from sert.paths.rules import OUTRUN, REJECTED, apply_rules
 from sert.paths.selection import SelectedExamples, select
 from sert.records import Example, Path, PathKey, Question, Verdict
 from sert.store.artifacts import Artifact, Draft, artifact_key, write_json
-from sert.store.stage import NOTHING, Cost, Result, dumped, finish
+from sert.store.stage import NOTHING, Cost, Inputs, Result, dumped, finish
 from sert.store.tables import StoredTable, TableWriter, read_table, write_table
 from sert.terminal.progress import Reporter, Silent
 from sert.terminal.text import counted
@@ -143,18 +143,14 @@ class FilterJob:
         """What the verdicts depend on."""
         return dumped(rules=self.rules, selection=self.selection)
 
-    def reads(self) -> tuple[Result, ...]:
+    def inputs(self) -> Inputs:
         """The mined paths."""
-        return (self.mined,)
-
-    def inputs(self) -> dict[str, str]:
-        """The mined paths."""
-        return {self.mined.step: self.mined.key}
+        return {self.mined.step: self.mined}
 
     def earlier_key(self) -> str:
         """The key in version 0.1."""
         settings = self.settings() | dumped(prompts=_prompts_of(self.mined.open()))
-        return artifact_key(self.kind, config=settings, inputs=self.inputs(), seed=self.seed)
+        return artifact_key(self.kind, config=settings, inputs={self.mined.step: self.mined.key}, seed=self.seed)
 
     def make(self, folder: pathlib.Path, *, label: str, reporter: Reporter) -> Artifact:
         """Apply the rules and select.
@@ -216,15 +212,7 @@ def filter_paths(
     label: str = "filter",
     reporter: Reporter | None = None,
 ) -> Artifact:
-    """Apply the rules to every mined path and select the ones to train on (see `FilterJob`).
-
-    Args:
-        mined: What `mine` left.
-        rules: Thresholds and switches.
-        selection: Which rules are asked, and which of the kept paths is taken; the paper's choice by default.
-        out: Folder of the new artifact.
-        label: What the progress is called.
-        reporter: Told of progress and warnings.
+    """Apply the rules to what `mine` left and select the paths to train on, into the folder `out` (see `FilterJob`).
 
     Raises:
         DataError: If `mined` comes from another stage, or its tables do not belong together.

@@ -18,7 +18,7 @@ from sert.paths.rules import path_of
 from sert.records import Path, Question
 from sert.store.artifacts import Artifact, Draft, artifact_key
 from sert.store.executors import make_executor
-from sert.store.stage import Cost, Result, dumped, finish
+from sert.store.stage import Cost, Inputs, dumped, finish
 from sert.store.tables import questions_input, questions_key, write_table
 from sert.student.decoding.schedule import Decoding
 from sert.student.decoding.units import DecodedRows, DecodingJob, decode_in_units
@@ -78,13 +78,9 @@ class MineJob:
         rules = {} if self.mining.keep_all or self.rules is None else dumped(rules=self.rules)
         return dumped(mining=self.mining) | prompts | rules
 
-    def reads(self) -> tuple[Result, ...]:
-        """The training that made the student."""
-        return self.student.reads()
-
-    def inputs(self) -> dict[str, str]:
+    def inputs(self) -> Inputs:
         """The questions and the student."""
-        return questions_input(self.questions) | self.student.inputs()
+        return {**questions_input(self.questions), **self.student.inputs()}
 
     def earlier_key(self) -> str:
         """The key in version 0.1."""
@@ -150,19 +146,7 @@ def mine(
     label: str = "mine",
     reporter: Reporter | None = None,
 ) -> Artifact:
-    """Sample `branches` x `samples` paths of every question (see `MineJob`).
-
-    Args:
-        questions: What the student is asked.
-        student: The student; loaded only if there is work to do.
-        out: Folder of the result.
-        config: Branching and sampling.
-        rules: The rules that early stopping looks at.
-        prompts: Templates, kept in the manifest for the examples that are made of the paths.
-        execution: Who decodes. What was decoded is found again when the same call is made after a stop.
-        seed: Seed of the sampling.
-        label: What the progress is called.
-        reporter: Where progress goes.
+    """Sample `branches` x `samples` paths of every question into the folder `out` (see `MineJob`).
 
     Raises:
         DataError: If there are no questions.

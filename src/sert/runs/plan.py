@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from sert.store.artifacts import content_key, json_text
 from sert.store.disk import check_folder, put
-from sert.store.stage import Stage
+from sert.store.stage import Stage, input_keys
 
 PLAN = "plan.json"
 """In a run folder: its stages, and what each depends on."""
@@ -44,7 +44,7 @@ def write_plan(run: Path, stages: Iterable[Stage]) -> None:
         DiskError: If it cannot be written; what stood there stays.
     """
     plan = {
-        stage.name: {"folder": stage.folder.name, "settings": _settings_of(stage), "inputs": stage.job.inputs()}
+        stage.name: {"folder": stage.folder.name, "settings": _settings_of(stage), "inputs": input_keys(stage.job)}
         for stage in stages
     }
     put(run / PLAN, json_text({"stages": plan, "hash": content_key(plan)}).encode())
@@ -71,7 +71,7 @@ def why_again(stage: Stage, plan: Mapping[str, Mapping[str, Any]]) -> list[str]:
         for key in [*new, *(key for key in old if key not in new)]
         if old.get(key) != new.get(key)
     ]
-    others = [name for name, key in stage.job.inputs().items() if before["inputs"].get(name) != key]
+    others = [name for name, key in input_keys(stage.job).items() if before["inputs"].get(name) != key]
     return [*changed, *(f"{name} changed" for name in others)]
 
 

@@ -58,6 +58,9 @@ class Result(NamedTuple):
         return Result(kind, step or kind, artifact.folder, artifact.key)
 
 
+Inputs = dict[str, str | Result]
+
+
 class Job(Protocol):
     """What is to be made, as data: frozen, picklable, and the same whether it runs alone or in a run.
 
@@ -96,12 +99,8 @@ class Job(Protocol):
         """The part of the configuration that the result depends on."""
         ...
 
-    def reads(self) -> tuple[Result, ...]:
-        """The results that it reads."""
-        ...
-
-    def inputs(self) -> dict[str, str]:
-        """What else it depends on: name -> key or hash of what is read."""
+    def inputs(self) -> Inputs:
+        """What else it depends on: name -> the result that is read, or a hash of what is."""
         ...
 
     def earlier_key(self) -> str:
@@ -113,9 +112,14 @@ class Job(Protocol):
         ...
 
 
+def input_keys(job: Job) -> dict[str, str]:
+    """Name what a job reads, each with its key or hash."""
+    return {name: each.key if isinstance(each, Result) else each for name, each in job.inputs().items()}
+
+
 def key_of(job: Job) -> str:
     """Hash everything that the result of a job depends on."""
-    return artifact_key(job.step, config=job.settings(), inputs=job.inputs(), seed=job.seed)
+    return artifact_key(job.step, config=job.settings(), inputs=input_keys(job), seed=job.seed)
 
 
 def finish(
@@ -145,7 +149,7 @@ def finish(
         fill,
         stage=job.kind,
         config=job.settings() | dict(notes or {}),
-        inputs=job.inputs(),
+        inputs=input_keys(job),
         seed=job.seed,
         key=key_of(job),
         earlier_key=job.earlier_key,
@@ -194,7 +198,7 @@ class Stage:
     @property
     def needs(self) -> tuple[Result, ...]:
         """What must be there before."""
-        return self.job.reads()
+        return tuple(each for each in self.job.inputs().values() if isinstance(each, Result))
 
     @property
     def finished(self) -> bool:

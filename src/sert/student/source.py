@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 from sert.config.tree import StudentConfig
 from sert.store.artifacts import Artifact
-from sert.store.stage import Result
+from sert.store.stage import Inputs, Result
 from sert.student.load import student_key
 
 SNAPSHOTS = "snapshots"
@@ -42,15 +42,9 @@ class StudentSource:
         """What a training, or a snapshot of it, makes of the student; the student itself where there is none."""
         return replace(self, trained=training, snapshot=snapshot)
 
-    def reads(self) -> tuple[Result, ...]:
-        """The result that it is made of."""
-        return () if self.trained is None else (self.trained,)
-
-    def inputs(self) -> dict[str, str]:
+    def inputs(self) -> Inputs:
         """What names it among the things that a result depends on."""
-        if self.trained is None:
-            return {"student": student_key(self.config)}
-        return {self.trained.step: self.trained.key}
+        return {"student": student_key(self.config)} if self.trained is None else {self.trained.step: self.trained}
 
     def resolve(self) -> StudentConfig:
         """Say where it lies.

@@ -18,7 +18,7 @@ from sert.endpoint.session import plan_calls
 from sert.errors import ConfigError, TeacherError
 from sert.records import Example, Question, Rationale
 from sert.store.artifacts import Artifact, Draft, artifact_key, discard, file_hash
-from sert.store.stage import NOTHING, Cost, Result, dumped, finish, key_of
+from sert.store.stage import NOTHING, Cost, Inputs, dumped, finish, key_of
 from sert.store.tables import questions_input, questions_key, write_table
 from sert.tasks.prompts import rationale_example
 from sert.teacher.guard import refuse_test_questions
@@ -73,13 +73,10 @@ class TeachJob:
         asked = self.teacher.model_copy(update={"calls": CallsConfig(), "num_rationales": None})
         return dumped(teacher=asked, prompts=self.prompts)
 
-    def reads(self) -> tuple[Result, ...]:
-        """Nothing."""
-        return ()
-
-    def inputs(self) -> dict[str, str]:
+    def inputs(self) -> Inputs:
         """The questions, those that are held out, and the file of earlier answers."""
-        return questions_input(self.questions) | {
+        return {
+            **questions_input(self.questions),
             "test questions": questions_key(self.held_out),  # and those of dev
             "recorded rationales": file_hash(self.recorded) if self.recorded else "",
         }
@@ -146,26 +143,10 @@ def teach(
     label: str = "teach",
     reporter: Reporter | None = None,
 ) -> Artifact:
-    """Get one rationale a question (see `TeachJob`).
-
-    Args:
-        questions: What the teacher is asked.
-        out: Folder of the result.
-        held_out: The dev and test questions; nothing is trained on a teacher's answers to them.
-        teacher: Which teacher.
-        recorded: The file of earlier answers, for the recorded teacher.
-        calls: Folder of the ledger of an endpoint's calls; `<out>.calls` when not given.
-        retry_quarantined: Ask again what was put aside earlier, and make the result anew if there was any.
-        prompts: Templates.
-        label: What the progress is called.
-        reporter: Where progress and warnings go.
+    """Get one rationale a question into the folder `out` (see `TeachJob`); its ledger is `<out>.calls` unless named.
 
     Raises:
-        TeacherError: If a question is held out, there is no rationale for any question, or the recorded file is missing
-            or cannot be read.
-        ConfigError: If the endpoint is not named, or it is not said who pays for it.
-        EndpointError: If the endpoint refuses, fails or cannot be reached.
-        BudgetError: If the next call could pass the cap.
+        TeacherError, ConfigError, EndpointError, BudgetError: As `TeachJob.make` does.
     """
     job = TeachJob(
         tuple(questions),

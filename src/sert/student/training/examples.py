@@ -11,7 +11,7 @@ from sert.config.tree import PromptTemplates
 from sert.errors import DataError
 from sert.records import Example, Question
 from sert.seeds import derive_seed
-from sert.store.stage import Result, dumped
+from sert.store.stage import Inputs, Result, dumped
 from sert.store.tables import questions_input, read_table, records_key
 from sert.tasks.prompts import label_example
 from sert.tasks.readers import bounded, read_jsonl, read_parquet
@@ -70,11 +70,7 @@ class ExampleSource(Protocol):
         """The part of the configuration that the examples depend on."""
         ...
 
-    def reads(self) -> tuple[Result, ...]:
-        """The results that they are made of."""
-        ...
-
-    def inputs(self) -> dict[str, str]:
+    def inputs(self) -> Inputs:
         """What names them among the things that a result depends on."""
         ...
 
@@ -93,11 +89,7 @@ class GivenExamples:
         """Nothing."""
         return {}
 
-    def reads(self) -> tuple[Result, ...]:
-        """Nothing."""
-        return ()
-
-    def inputs(self) -> dict[str, str]:
+    def inputs(self) -> Inputs:
         """Their content."""
         return {"examples": records_key(self.examples)}
 
@@ -117,13 +109,9 @@ class LabelExamples:
         """The templates."""
         return dumped(prompts=self.prompts)
 
-    def reads(self) -> tuple[Result, ...]:
-        """Nothing."""
-        return ()
-
-    def inputs(self) -> dict[str, str]:
+    def inputs(self) -> Inputs:
         """The questions."""
-        return questions_input(self.questions)
+        return {**questions_input(self.questions)}
 
     def read(self) -> Sequence[Example]:
         """Make one of each question."""
@@ -152,13 +140,9 @@ class StageExamples:
         fewer = {} if self.wanted is None else {"teacher": {"num_rationales": self.wanted}}
         return dumped(prompts=self.prompts) | fewer
 
-    def reads(self) -> tuple[Result, ...]:
+    def inputs(self) -> Inputs:
         """What left them."""
-        return (self.result,)
-
-    def inputs(self) -> dict[str, str]:
-        """What left them."""
-        return {self.result.kind: self.result.key}
+        return {self.result.kind: self.result}
 
     def read(self) -> Sequence[Example]:
         """Read those that are taken, in their order."""

@@ -18,7 +18,7 @@ from sert.errors import DataError
 from sert.records import Example, Question
 from sert.store.artifacts import MANIFEST, RESULT, Artifact, Draft, artifact_key, open_artifact, work_folder
 from sert.store.disk import make_folder, remove, require_room, sync, sync_tree, writing
-from sert.store.stage import NOTHING, Cost, Result, dumped, finish, key_of
+from sert.store.stage import NOTHING, Cost, Inputs, dumped, finish, key_of
 from sert.store.tables import records_key, write_table
 from sert.student.load import Student, load_student, student_key
 from sert.student.source import SNAPSHOTS, StudentSource
@@ -75,11 +75,7 @@ class TrainJob:
         """What the student depends on."""
         return dumped(training=self.training) | self.examples.settings()
 
-    def reads(self) -> tuple[Result, ...]:
-        """What left the examples, and the training before."""
-        return self.examples.reads() + self.student.reads()
-
-    def inputs(self) -> dict[str, str]:
+    def inputs(self) -> Inputs:
         """The examples and the student."""
         return self.examples.inputs() | self.student.inputs()
 
@@ -189,24 +185,11 @@ def train(
     label: str = "train",
     reporter: Reporter | None = None,
 ) -> Artifact:
-    """Train a student on examples and save it (see `TrainJob`).
-
-    Args:
-        examples: What it is trained on, in any order; the order of training is a function of the seed.
-        student: Where training starts; the weights are trained in float32 whatever `dtype` says.
-        out: Folder of the result.
-        config: The recipe.
-        execution: How often the state is saved. The same call after a stop goes on from there, bit for bit.
-        seed: Decides data order and dropout.
-        label: What the progress and the model card call this training.
-        reporter: Where progress goes.
+    """Train a student on examples and save it in the folder `out` (see `TrainJob`); the model card holds the label.
 
     Raises:
         DataError: If there are no examples, or all of them are too long.
-        StudentError: If the student cannot be loaded.
-        NonFiniteError: If a loss or gradient is not finite.
-        OutOfMemoryError: If a single example is too much for the memory.
-        DiskError: If the disk is full or cannot be written; the last checkpoint is kept.
+        StudentError, NonFiniteError, OutOfMemoryError, DiskError: As `TrainJob.make` does.
     """
     if not examples:
         raise DataError(f"{label}: there are no examples to train on.")
