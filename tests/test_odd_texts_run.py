@@ -13,7 +13,7 @@ from hostile_support import is_whole, odd_texts, sert, unprintable
 from sert.config.load import load_config
 from sert.config.tree import StudentConfig, TrainingConfig
 from sert.records import Example, Question, Rationale
-from sert.report.examples import ReportData, ShownPath, ShownPrediction
+from sert.report.examples import ReportData
 from sert.report.page import write_report
 from sert.runs.folder import RunResult
 from sert.runs.run import run
@@ -21,6 +21,7 @@ from sert.store.tables import read_table
 from sert.student.training.model_card import write_model_card
 from sert.terminal.progress import Terminal
 from sert.terminal.text import printable
+from shown_examples import shown_path, shown_prediction
 from tests_support import make_tokenizer
 
 COLUMNS = {"question_id": "id", "question": "q", "choices": "c", "answer": "a"}
@@ -43,11 +44,13 @@ class Seen(HTMLParser):
         self.elements: set[str] = set()
         self.attributes: set[str] = set()
         self.texts: list[str] = []
+        self.links: list[str | None] = []
         self._open = False
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.elements.add(tag)
         self.attributes.update(name for name, _ in attrs)
+        self.links += [value for name, value in attrs if name == "href"]
         if tag == "pre" or ("class", "question") in attrs:
             self.texts.append("")
             self._open = True
@@ -152,26 +155,33 @@ def test_a_run_keeps_every_text_through_every_stage(finished: RunResult, rows: l
 
 def test_what_a_run_writes_for_people_holds_no_control_character(finished: RunResult) -> None:
     written = [
-        *finished.folder.glob("report/*"),
+        *(file for file in finished.folder.glob("report/*") if file.is_file()),
+        *finished.folder.glob("report/figures/*.svg"),
         *finished.folder.glob("*/model/README.md"),
         finished.folder / "manifest.json",
     ]
-    assert len(written) == 7
+    assert len(written) == 7 + len(list(finished.folder.glob("report/figures/*.png"))) > 7
     for file in written:
         assert unprintable(file.read_text(encoding="utf-8")) == [], file
     seen = see(finished.report)
-    assert not seen.elements & {"script", "img", "iframe", "object", "embed", "base", "form", "input", "a", "link"}
-    assert not any(name.startswith("on") or name in ("src", "href", "srcdoc") for name in seen.attributes)
+    assert not seen.elements & {"script", "img", "iframe", "object", "embed", "base", "form", "input", "link"}
+    assert not any(name.startswith("on") or name in ("src", "srcdoc") for name in seen.attributes)
+    assert all(link and link.startswith("#") for link in seen.links)
 
 
 @pytest.mark.soak
 def test_the_page_shows_every_text_as_it_is(finished: RunResult, texts: list[str], tmp_path: Path) -> None:
     shown = [text for text in texts if is_whole(text)]
     paths = [
-        ShownPath("own", text, text, 0, 0, text, "length" if number % 2 else None, False, None, 1, 0.0, 1.0)
+        shown_path("own", text, question=text, text=text, reason="length" if number % 2 else None)
         for number, text in enumerate(shown)
     ]
-    predictions = [ShownPrediction("own", "sert", text, text, text, text, text, True, True) for text in shown]
+    predictions = [
+        shown_prediction(
+            "own", text, method="sert", question=text, completion=text, gold=text, answer=text, correct=True
+        )
+        for text in shown
+    ]
     write_report(tmp_path, ReportData(finished.metrics, paths, predictions))
     page = (tmp_path / "index.html").read_text(encoding="utf-8")
     assert unprintable(page) == []

@@ -10,12 +10,12 @@ ABOUT = {"student": "s", "task": "t"}
 
 def test_funnels_are_added_up() -> None:
     rows = [
-        {**ABOUT, "rule": "mined", "remaining": 100, "dropped": 0, "true_share": 0.1},
-        {**ABOUT, "rule": "length", "remaining": 40, "dropped": 60, "true_share": 0.25},
-        {**ABOUT, "rule": "mined", "remaining": 300, "dropped": 0, "true_share": 0.3},
-        {**ABOUT, "rule": "length", "remaining": 60, "dropped": 240, "true_share": 0.5},
+        {**ABOUT, "rule": "mined", "mined": 100, "remaining": 100, "dropped": 0, "true": 10},
+        {**ABOUT, "rule": "length", "mined": 100, "remaining": 40, "dropped": 60, "true": 10},
+        {**ABOUT, "rule": "mined", "mined": 300, "remaining": 300, "dropped": 0, "true": 90},
+        {**ABOUT, "rule": "length", "mined": 300, "remaining": 60, "dropped": 240, "true": 30},
     ]
-    mined, length = aggregate.pool_funnel(rows)
+    mined, length = aggregate.pool("funnel", rows)
     assert (mined["remaining"], mined["share"], mined["dropped"]) == (400, 1.0, 0)
     assert mined["true_share"] == pytest.approx((10 + 90) / 400)
     assert (length["remaining"], length["share"], length["dropped"]) == (100, 0.25, 300)
@@ -24,10 +24,10 @@ def test_funnels_are_added_up() -> None:
 
 def test_what_is_unknown_of_one_seed_is_unknown() -> None:
     rows = [
-        {**ABOUT, "rule": "mined", "remaining": 10, "dropped": 0, "true_share": None},
-        {**ABOUT, "rule": "mined", "remaining": 10, "dropped": 0, "true_share": 0.5},
+        {**ABOUT, "rule": "mined", "mined": 10, "remaining": 10, "dropped": 0, "true": None},
+        {**ABOUT, "rule": "mined", "mined": 10, "remaining": 10, "dropped": 0, "true": 5},
     ]
-    assert aggregate.pool_funnel(rows)[0]["true_share"] is None
+    assert aggregate.pool("funnel", rows)[0]["true_share"] is None
 
 
 def test_bands_are_shares_of_all_questions() -> None:
@@ -43,7 +43,7 @@ def test_bands_are_shares_of_all_questions() -> None:
         }
         for hits in (10, 30)
     ]
-    assert aggregate.pool_bands(rows) == [
+    assert aggregate.pool("bands", rows) == [
         {
             **ABOUT,
             "source": "raw sampling",
@@ -61,7 +61,7 @@ def test_steps_are_averaged_over_seeds() -> None:
         {**ABOUT, "seed": seed, "method": "rd", "step": 10, "split": "dev", "accuracy": accuracy}
         for seed, accuracy in enumerate((0.5, 0.7, 0.6))
     ]
-    (row,) = aggregate.pool_steps(rows)
+    (row,) = aggregate.average_steps(rows)
     assert row["mean"] == pytest.approx(0.6)
     assert row["sd"] == pytest.approx(0.1)
     assert (row["lowest"], row["highest"], row["seeds"]) == (0.5, 0.7, 3)
@@ -82,7 +82,7 @@ def test_one_training_counts_once_for_its_number_of_rationales() -> None:
             (14, "48", 0, 0.5),
         ]
     ]
-    few, all_there_are = aggregate.pool_amounts(rows)
+    few, all_there_are = aggregate.average_amounts(rows)
     assert (few["rationales"], few["seeds"], few["accuracy"]["mean"]) == (12, 1, 0.2)
     assert (all_there_are["rationales"], all_there_are["seeds"]) == (14, 2)
     assert all_there_are["accuracy"]["mean"] == pytest.approx(0.6)

@@ -3,11 +3,16 @@
 from collections.abc import Collection
 from typing import Any
 
+from sert.analysis.grid_numbers import summarize_seeds
 from sert.judge.prompt import CRITERIA
 from sert.report.examples import ShownPath, ShownPrediction
+from shown_examples import shown_path, shown_prediction
 
 HOSTILE = "<script>alert(1)</script></style>|`x`|\x1b[31m\u202etxt.exe\n# head $a_b$ [l](javascript:x) &amp; {{ 7*7 }}"
 UNBROKEN = "W" * 4000
+BANDS = ("0-2", "2-4", "4-6", "6-8", "8-10")
+WORDS = {"main", "clean", "compat", "last", "dev", "test-best", "verifier", "judge", "test", *BANDS}
+"""What metrics define themselves; every other text comes from a user, a file or a model."""
 
 _METHODS = {
     # method: correct of 400, interval, strict, format, length, repetition, reasoned, true paths
@@ -21,10 +26,11 @@ _METHODS = {
 
 def make_metrics(task: str = "lab_yes_no") -> dict[str, Any]:
     """A run of every method on one task with a verifier, and of two on a task without one."""
-    return {
+    metrics = {
         "name": "demo",
         "student": "lab",
         "seed": 0,
+        "seeds": [0],
         "created": "2026-01-02T03:04:05Z",
         "sert_version": "0.1.0",
         "config_key": "0123456789ab",
@@ -48,6 +54,9 @@ def make_metrics(task: str = "lab_yes_no") -> dict[str, Any]:
         "selection": [
             {
                 "task": task,
+                "student": "lab",
+                "variant": "main",
+                "group": None,
                 "questions": 800,
                 "with_selected": 771,
                 "selected_agree": 409,
@@ -55,9 +64,15 @@ def make_metrics(task: str = "lab_yes_no") -> dict[str, Any]:
                 "mined_true_share": 0.083,
             }
         ],
-        "judged": [make_judged(task)],
+        "judged": [make_judged(task) | {"seed": 0}],
         "warnings": [f"{task}: 29 train questions have no surviving path and train nothing"],
     }
+    return summed(metrics)
+
+
+def summed(metrics: dict[str, Any]) -> dict[str, Any]:
+    """The same numbers, with the rows of single seeds summed up again."""
+    return metrics | {"summary": summarize_seeds(metrics["rows"])}
 
 
 def make_judged(task: str) -> dict[str, Any]:
@@ -100,18 +115,16 @@ def make_paths(task: str = "lab_yes_no", text: str = " Mara keeps an owl.\nOwls 
     """One path of every kind; the kept ones come last, so that the report has to sort."""
     ends = [(rule, False) for rule, *_ in _FUNNEL[1:-1]] + [(None, False), (None, True)]
     return [
-        ShownPath(
-            task=task,
-            question_id=f"q{number}",
+        shown_path(
+            task,
+            f"q{number}",
             question="Does the pet of Mara fear thunder?",
             branch=number % 5,
-            sample=1,
             text=text,
             reason=reason,
             selected=selected,
             true=selected,
             num_tokens=30 + number,
-            rep_2=0.0625,
             perplexity=float("inf") if number == 0 else 9.25,
         )
         for number, (reason, selected) in enumerate(ends)
@@ -121,16 +134,15 @@ def make_paths(task: str = "lab_yes_no", text: str = " Mara keeps an owl.\nOwls 
 def make_predictions(task: str = "lab_yes_no", text: str = " So the answer is no.") -> list[ShownPrediction]:
     """A wrong and a right output of two methods."""
     return [
-        ShownPrediction(
-            task=task,
+        shown_prediction(
+            task,
+            f"t{number}",
             method=method,
-            question_id=f"t{number}",
             question="Does the pet of Otto like rain?",
             completion=text,
             gold="no",
             answer="no" if correct else None,
             correct=correct,
-            format_ok=correct,
         )
         for method in ("zero_shot", "sert")
         for number, correct in enumerate((False, True))
@@ -139,13 +151,15 @@ def make_predictions(task: str = "lab_yes_no", text: str = " So the answer is no
 
 def make_hostile(text: str = HOSTILE) -> tuple[dict[str, Any], list[ShownPath], list[ShownPrediction]]:
     """The same run with one text in every text field that a user, a file or a model fills."""
-    metrics = fill(make_metrics(), text)
+    metrics = fill(make_metrics(), text, WORDS)
     paths = [
-        ShownPath(text, text, text, 0, 0, text, text, False, None, 1, 0.0, 1.0),
-        ShownPath(text, text, text, 0, 1, text, None, True, True, 1, 0.0, 1.0),
+        shown_path(text, text, question=text, text=text, reason=text),
+        shown_path(text, text, question=text, text=text, selected=True, true=True),
     ]
     predictions = [
-        ShownPrediction(text, text, text, text, text, text, answer, correct=True, format_ok=False)
+        shown_prediction(
+            text, text, method=text, question=text, completion=text, gold=text, answer=answer, correct=True
+        )
         for answer in (text, None)
     ]
     return metrics, paths, predictions
@@ -164,6 +178,7 @@ def _task(task: str, *, majority: str = "A", share: float = 0.25, left_out: dict
     return {
         "task": task,
         "num_train": 1600,
+        "num_dev": 0,
         "num_test": 400,
         "majority_answer": majority,
         "majority_accuracy": share,
@@ -178,10 +193,16 @@ def _row(task: str, method: str) -> dict[str, Any]:
     return {
         "task": task,
         "student": "lab",
+        "variant": "main",
+        "group": None,
         "method": method,
         "seed": 0,
         "split": "test",
         "epoch_choice": "last" if trained else None,
+        "primary": True,
+        "harness": "clean",
+        "votes": 1,
+        "step": 4000 if trained else None,
         "n": 400,
         "correct": correct,
         "accuracy": correct / 400,
@@ -205,12 +226,19 @@ def _comparison(
     return {
         "task": task,
         "student": "lab",
+        "group": None,
         "a": a,
         "b": b,
+        "method": None,
         "difference": difference,
         "ci95": list(interval),
         "p_value": p_value / 2,
         "p_holm": p_value,
+        "seeds": 1,
+        "by_seed": [difference],
+        "sd": None,
+        "ci95_seeds": None,
+        "n": 400,
         "detectable": 0.125,
         "test": "exact McNemar, paired by question",
     }

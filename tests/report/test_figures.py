@@ -4,20 +4,22 @@ import matplotlib
 import pytest
 from report_data import HOSTILE, make_hostile, make_metrics
 
-from sert.report.figures import draw_accuracy, draw_funnel, draw_latent
+from sert.report.figures.bars import accuracy_figure, funnel_figure, latent_figure
+from sert.report.figures.style import svg
+from sert.report.rows import pairs_of, reported_rows
 
 
 def draw_all(metrics, name="x"):
-    rows = [row for row in metrics["rows"] if row["task"] == metrics["tasks"][0]["task"]]
-    return [
-        draw_accuracy(rows, majority=0.5275, name=name),
-        draw_latent(metrics["latent"], name=name),
-        draw_funnel(metrics["funnel"], name=name),
-    ]
+    figures = (
+        accuracy_figure(reported_rows(metrics, pairs_of(metrics)[0]), majority=0.5275),
+        latent_figure(metrics["latent"]),
+        funnel_figure(metrics["funnel"]),
+    )
+    return [svg(figure, name) for figure in figures]
 
 
-def texts(svg):
-    return ["".join(node.itertext()) for node in ElementTree.fromstring(svg).iter("{http://www.w3.org/2000/svg}text")]
+def texts(drawn):
+    return ["".join(node.itertext()) for node in ElementTree.fromstring(drawn).iter("{http://www.w3.org/2000/svg}text")]
 
 
 def test_accuracy_shows_every_method_with_its_value():
@@ -48,11 +50,11 @@ def test_funnel_shows_what_is_left_and_how_much_is_true():
 
 
 def test_ink_follows_the_page_and_nothing_is_painted_behind():
-    for svg in draw_all(make_metrics()):
-        assert "currentColor" in svg
-        assert "#010203" not in svg
-        assert "#000000" not in svg
-        assert "width=" not in svg.split(">")[0]
+    for drawn in draw_all(make_metrics()):
+        assert "currentColor" in drawn
+        assert "#010203" not in drawn
+        assert "#000000" not in drawn
+        assert "width=" not in drawn.split(">")[0]
 
 
 def test_equal_numbers_give_equal_bytes_and_leave_the_settings_alone():
@@ -64,7 +66,7 @@ def test_equal_numbers_give_equal_bytes_and_leave_the_settings_alone():
 
 def test_ids_of_two_figures_do_not_clash_and_all_references_are_met():
     first, second = (draw_all(make_metrics(), name=name)[0] for name in ("a", "b"))
-    ids = [{node.get("id") for node in ElementTree.fromstring(svg).iter()} - {None} for svg in (first, second)]
+    ids = [{node.get("id") for node in ElementTree.fromstring(each).iter()} - {None} for each in (first, second)]
     assert ids[0]
     assert not ids[0] & ids[1]
     for node in ElementTree.fromstring(first).iter():
@@ -78,6 +80,6 @@ def test_ids_of_two_figures_do_not_clash_and_all_references_are_met():
 @pytest.mark.parametrize("text", [HOSTILE, "$\\frac{1}$", "漢字 עברית", "W" * 4000])
 def test_labels_are_short_inert_text(text):
     metrics = make_hostile(text)[0]
-    for svg in draw_all(metrics):
-        assert "<script" not in svg
-        assert all(len(label) <= 28 and label.isascii() for label in texts(svg) if "%" not in label)
+    for drawn in draw_all(metrics):
+        assert "<script" not in drawn
+        assert all(len(label) <= 28 and label.isascii() for label in texts(drawn) if "%" not in label)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-from grid_metrics import make_hostile_grid
+from grid_data import make_hostile_grid
 from hostile_texts import ASKS, KINDS, LEAVES, RUNS, Hostile, make_hostile_texts
 from report_data import make_hostile
 

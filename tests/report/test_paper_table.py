@@ -1,6 +1,6 @@
-from grid_metrics import make_grid
+from grid_data import make_grid
 
-from sert.report.paper_table import NUM_TEST, STUDENTS, paper_counts, paper_table
+from sert.report.sections.paper import NUM_TEST, STUDENTS, paper_counts, paper_table
 
 BOTH = ("strategyqa", "commonsenseqa")
 

@@ -1,7 +1,8 @@
 """Counts of several seeds added up, and made into the shares that tables and figures show."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 from statistics import fmean
 from typing import Any
@@ -9,7 +10,6 @@ from typing import Any
 import numpy as np
 
 from sert.analysis.comparisons import Outcome
-from sert.analysis.run_numbers import selection_shares
 from sert.stats.counts import added, share_of
 from sert.stats.seeds import OverSeeds, over_seeds
 from sert.stats.shares import wilson_interval
@@ -26,112 +26,98 @@ def spread_of(values: OverSeeds) -> Row:
     return {**row, "ci95": list(values.interval) if values.interval else None}
 
 
-def pool_funnel(rows: Iterable[Row]) -> list[Row]:
-    """Add up the funnels of several seeds."""
-    pooled = []
-    mined: dict[tuple[Any, ...], int] = {}
-    for key, group in _grouped(rows, "student", "task", "rule"):
-        remaining, place = added(group, "remaining"), (key["student"], key["task"])
-        mined.setdefault(place, remaining)
-        known = all(row["true_share"] is not None or not row["remaining"] for row in group)
-        true = sum((row["true_share"] or 0.0) * row["remaining"] for row in group)
-        pooled.append(
-            {
-                **key,
-                "remaining": remaining,
-                "share": share_of(remaining, mined[place]) or 0.0,
-                "dropped": added(group, "dropped"),
-                "true_share": share_of(true, remaining) if known else None,
-            }
-        )
+@dataclass(frozen=True)
+class Pool:
+    """How the rows of a section are added up over seeds, for each student and task.
+
+    Attributes:
+        keys: What else tells rows apart.
+        sums: Counts that are kept.
+        shares: Name of a share -> the counts that it divides.
+        same: What is as it is with the first seed.
+    """
+
+    keys: tuple[str, ...]
+    sums: tuple[str, ...]
+    shares: Mapping[str, tuple[str, str]]
+    same: tuple[str, ...] = ()
+
+
+POOLED: Mapping[str, Pool] = {
+    "funnel": Pool(
+        ("rule",), ("remaining", "dropped"), {"share": ("remaining", "mined"), "true_share": ("true", "remaining")}
+    ),
+    "latent": Pool(
+        ("decoding",),
+        ("questions", "questions_reasoned"),
+        {
+            "reasoned_share": ("reasoned", "outputs"),
+            "questions_reasoned_share": ("questions_reasoned", "questions"),
+            "true_share": ("true", "outputs"),
+            "questions_true_share": ("questions_true", "questions"),
+        },
+        same=("samples",),
+    ),
+    "selection": Pool(
+        ("variant", "group"),
+        ("questions", "with_selected", "selected_agree"),
+        {"selected_true_share": ("selected_true", "with_selected"), "mined_true_share": ("mined_true", "mined")},
+    ),
+    "bands": Pool(
+        ("scorer", "source", "band"), (), {"share": ("hits", "questions")}, same=("questions", "samples")
+    ),  # figure 1
+    "filtering": Pool(
+        ("scorer", "criterion", "after", "band"),
+        ("paths",),
+        {"share": ("hits", "paths"), "mean_score": ("score", "paths")},
+    ),  # figure 4
+    "first_tokens": Pool(
+        ("branch",),
+        ("paths",),
+        {
+            "mean_probability": ("probability", "paths"),
+            "kept_share": ("kept", "paths"),
+            "true_share": ("true", "paths"),
+        },
+    ),
+    "first_token_bins": Pool(("low", "high"), ("paths",), {"kept_share": ("kept", "paths")}),
+    "budget": Pool(
+        ("variant", "branches", "samples"),
+        ("paths", "questions"),
+        {
+            f"{questions}{what}_share": (f"{questions}{what}", of)
+            for questions, of in (("", "paths"), ("questions_", "questions"))
+            for what in ("reasoned", "kept", "true")
+        },
+    ),
+}
+"""The sections of `metrics.json` that are counts added up."""
+
+
+def pool(section: str, rows: Iterable[Row]) -> list[Row]:
+    """Add up the counts of several seeds, and make shares of them."""
+    how = POOLED[section]
+    pooled = [
+        {
+            **key,
+            **{name: group[0][name] for name in how.same},
+            **{name: added(group, name) for name in how.sums},
+            **{share: share_of(added(group, part), added(group, whole)) for share, (part, whole) in how.shares.items()},
+        }
+        for key, group in grouped(rows, "student", "task", *how.keys)
+    ]
+    if section == "first_token_bins":  # a bin that the first seed lacks stands in its place
+        pooled.sort(key=lambda row: (row["student"], row["task"], row["low"]))
     return pooled
 
 
-def pool_selection(rows: Iterable[Row]) -> list[Row]:
-    """Add up what was selected, in main and in each variant."""
-    return [{**key, **selection_shares(group)} for key, group in _grouped(rows, "student", "task", "variant", "group")]
-
-
-def pool_budget(rows: Iterable[Row]) -> list[Row]:
-    """Add up what mining of each shape is worth."""
-    pooled = []
-    for key, group in _grouped(rows, "student", "task", "variant", "branches", "samples"):
-        paths, questions = added(group, "paths"), added(group, "questions")
-        pooled.append(
-            {
-                **key,
-                "paths": paths,
-                "questions": questions,
-                "reasoned_share": share_of(added(group, "reasoned"), paths),
-                "questions_reasoned_share": share_of(added(group, "questions_reasoned"), questions),
-                "kept_share": share_of(added(group, "kept"), paths),
-                "questions_kept_share": share_of(added(group, "questions_kept"), questions),
-                "true_share": share_of(added(group, "true"), paths),
-                "questions_true_share": share_of(added(group, "questions_true"), questions),
-            }
-        )
-    return pooled
-
-
-def pool_bands(rows: Iterable[Row]) -> list[Row]:
-    """Share the questions with a path in each band (figure 1); questions of several seeds are added up."""
-    return [
-        {
-            **key,
-            "share": share_of(added(group, "hits"), added(group, "questions")),
-            "questions": group[0]["questions"],
-            "samples": group[0]["samples"],
-        }
-        for key, group in _grouped(rows, "student", "task", "scorer", "source", "band")
-    ]
-
-
-def pool_filtering(rows: Iterable[Row]) -> list[Row]:
-    """Share the paths in each band that are left after each rule (figure 4)."""
-    return [
-        {
-            **key,
-            "share": share_of(added(group, "hits"), added(group, "paths")),
-            "paths": added(group, "paths"),
-            "mean_score": share_of(added(group, "score"), added(group, "paths")),
-        }
-        for key, group in _grouped(rows, "student", "task", "scorer", "criterion", "after", "band")
-    ]
-
-
-def pool_first_tokens(rows: Iterable[Row]) -> list[Row]:
-    """Share the kept and the true paths by the rank of their first token, and give its mean probability."""
-    return [
-        {
-            **key,
-            "mean_probability": share_of(added(group, "probability"), added(group, "paths")),
-            "paths": added(group, "paths"),
-            "kept_share": share_of(added(group, "kept"), added(group, "paths")),
-            "true_share": share_of(added(group, "true"), added(group, "paths")),
-        }
-        for key, group in _grouped(rows, "student", "task", "branch")
-    ]
-
-
-def pool_first_token_bins(rows: Iterable[Row]) -> list[Row]:
-    """Share the kept paths by the probability of their first token."""
-    return sorted(
-        (
-            {**key, "paths": added(group, "paths"), "kept_share": share_of(added(group, "kept"), added(group, "paths"))}
-            for key, group in _grouped(rows, "student", "task", "low", "high")
-        ),
-        key=lambda row: (row["student"], row["task"], row["low"]),
-    )
-
-
-def pool_steps(rows: Iterable[Row]) -> list[Row]:
+def average_steps(rows: Iterable[Row]) -> list[Row]:
     """Average the accuracy after each step over seeds."""
-    return _averaged(
-        rows, ("student", "task", "method", "step", "split"), lambda found: {**spread_of(found), "seeds": found.n}
-    )
+    found = _averaged(rows, "student", "task", "method", "step", "split")
+    return [{**key, **spread_of(values), "seeds": values.n} for key, values in found]
 
 
-def pool_amounts(rows: Iterable[Row]) -> list[Row]:
+def average_amounts(rows: Iterable[Row]) -> list[Row]:
     """Average the accuracy at each number of rationales over seeds.
 
     Several variants were trained on as many where no more questions or rationales are there; the first counts.
@@ -140,8 +126,9 @@ def pool_amounts(rows: Iterable[Row]) -> list[Row]:
     distinct: dict[tuple[Any, ...], Row] = {}
     for row in rows:
         distinct.setdefault(tuple(row[key] for key in (*keys, "seed")), row)
-    averaged = _averaged(distinct.values(), keys, lambda found: {"accuracy": spread_of(found), "seeds": found.n})
-    return sorted(averaged, key=lambda row: (row["student"], row["task"], row["method"], row["rationales"]))
+    found = _averaged(distinct.values(), *keys)
+    averaged = [{**key, "accuracy": spread_of(values), "seeds": values.n} for key, values in found]
+    return sorted(averaged, key=lambda row: tuple(row[key] for key in keys))
 
 
 def accuracy_by(outcomes: Iterable[Outcome], kept: str) -> list[Row]:
@@ -175,11 +162,13 @@ def _ranges(values: Sequence[float]) -> list[tuple[float, float]]:
     return list(pairwise(edges)) or [(edges[0], edges[0])]
 
 
-def _averaged(rows: Iterable[Row], keys: tuple[str, ...], write: Callable[[OverSeeds], Row]) -> list[Row]:
-    return [{**key, **write(over_seeds([row["accuracy"] for row in group]))} for key, group in _grouped(rows, *keys)]
+def _averaged(rows: Iterable[Row], *keys: str) -> Iterator[tuple[Row, OverSeeds]]:
+    for key, group in grouped(rows, *keys):
+        yield key, over_seeds([row["accuracy"] for row in group])
 
 
-def _grouped(rows: Iterable[Row], *keys: str) -> list[tuple[Row, list[Row]]]:
+def grouped(rows: Iterable[Row], *keys: str) -> list[tuple[Row, list[Row]]]:
+    """Put rows together that have the same values of some keys, in the order in which they come."""
     groups: dict[tuple[Any, ...], list[Row]] = defaultdict(list)
     for row in rows:
         groups[tuple(row[key] for key in keys)].append(row)

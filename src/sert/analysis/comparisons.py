@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
-from sert.analysis.run_numbers import COMPARED
 from sert.config.grid import MAIN
 from sert.config.tree import Method
 from sert.stats.holm import holm
@@ -17,6 +16,13 @@ from sert.stats.means import averages_over_seeds, paired_bootstrap
 from sert.stats.seeds import paired_over_seeds
 from sert.stats.shares import smallest_detectable_difference
 
+COMPARED: tuple[tuple[Method, Method], ...] = (
+    ("sert", "zero_shot"),
+    ("sert", "finetune"),
+    ("rd", "finetune"),
+    ("sert+rd", "rd"),
+    ("sert+rd", "sert"),
+)
 TEST = "exact sign flips of the mean over seeds, paired by question"
 
 Row = dict[str, Any]

@@ -6,11 +6,10 @@ The unit is the question, averaged over seeds. All comparisons of a grid are one
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from statistics import fmean
 from typing import Any
 
-from sert.analysis.run_numbers import TaskResults
-from sert.config.grid import MAIN
+from sert.analysis.path_counts import PathCounts
+from sert.config.grid import MAIN, Arm
 from sert.stats.holm import holm
 from sert.stats.means import averages_over_seeds, paired_bootstrap
 
@@ -44,30 +43,16 @@ class MinedPaths:
         return [float(share > 0) for share in self.true_share]
 
 
-def mined_paths(result: TaskResults, *, student: str, variant: str, seed: int) -> MinedPaths:
-    """Look at the mined paths of one run."""
-    by_id = {question.question_id: question for question in result.train}
-    truths: dict[str, list[bool]] = defaultdict(list)
-    selected: dict[str, float] = {}
-    kept: set[str] = set()
-    known = result.verifier is not None
-    for path, verdict in zip(result.paths, result.verdicts, strict=True):
-        known = known and not path.stopped_early
-        if verdict.reason is None:
-            kept.add(path.question_id)
-        if known and result.verifier is not None:
-            is_true = result.verifier(by_id[path.question_id], path.text)
-            truths[path.question_id].append(is_true)
-            if verdict.selected:
-                selected[path.question_id] = float(is_true)
+def mined_paths(arm: Arm, task: str, counts: PathCounts) -> MinedPaths:
+    """Keep what comparisons need of the mined paths of one run."""
     return MinedPaths(
-        student=student,
-        task=result.task,
-        variant=variant,
-        seed=seed,
-        questions_kept=[float(name in kept) for name in by_id],
-        true_share=[fmean(truths[name]) for name in by_id] if known else [],
-        selected_true=[selected.get(name) for name in by_id] if known else [],
+        student=arm.student,
+        task=task,
+        variant=arm.variant,
+        seed=arm.seed,
+        questions_kept=counts.questions_kept(),
+        true_share=counts.true_shares(),
+        selected_true=counts.selected_true(),
     )
 
 

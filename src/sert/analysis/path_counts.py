@@ -1,27 +1,45 @@
-"""What the figures show of one run of a task, as counts, so that runs with several seeds can be added up."""
+"""One look at each mined path: kept, selected, reasoned, true, scored. Tables and figures of paths are made of these.
+
+Whole numbers are counted, so that runs with several seeds can be added up. Paths come some at a time and are not kept,
+so memory grows with the questions only. What nobody knows is None: whether a path is true where nothing verifies it,
+and all that a path would have become that was stopped early.
+"""
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from math import exp
-from statistics import fmean
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
-from sert.analysis.run_numbers import TaskResults
-from sert.config.tree import RULES, Config, RulesConfig
-from sert.judge.prompt import CRITERIA
-from sert.paths.rules import apply_rules, is_reasoned
-from sert.paths.selection import select
+from sert.config.tree import RULES, RulesConfig
+from sert.paths.rules import OUTRUN, REJECTED, is_reasoned
 from sert.records import Path, Question, Verdict
 
 BANDS = ("0-2", "2-4", "4-6", "6-8", "8-10")
 """Ranges of scores, each with its lower end and without its upper one; 10 is in the last."""
 PROBABILITIES = (0.0, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
 """Edges of the ranges of first tokens' probabilities, the last one included."""
-
-BRANCHING = "branching"
-"""The decoding of the paths that were sampled as mining does it."""
+SHOWN_PATHS = 20
+"""Paths of each end that a report shows."""
+SELECTED, KEPT = "selected", "kept"
+"""Ends of paths that no rule dropped; others are named by their rule."""
 
 Row = dict[str, Any]
+
+
+class Verification(Protocol):
+    """What a verifier says of a text."""
+
+    @property
+    def true(self) -> bool:
+        """Whether every step of it is true."""
+
+    @property
+    def score(self) -> float:
+        """Its grade from 0 to 10."""
+
+
+Verifier = Callable[[Question, str], Verification]
 
 
 def band_of(score: float) -> str:
@@ -29,168 +47,236 @@ def band_of(score: float) -> str:
     return BANDS[min(int(score // 2), len(BANDS) - 1)]
 
 
-class _Scorer(NamedTuple):
-    """Who scores paths: `score` takes the decoding of a path and the path; None where there is no score."""
-
-    name: str
-    criterion: str | None
-    score: Callable[[str, Path], float | None]
+def end_of(verdict: Verdict) -> str:
+    """Name what became of a path: selected, kept, or the rule that dropped it."""
+    return SELECTED if verdict.selected else verdict.reason or KEPT
 
 
-def _verifier(result: TaskResults, questions: Sequence[Question]) -> list[_Scorer]:
-    if (grade := result.scorer) is None:
-        return []
-    by_id = {question.question_id: question for question in questions}
-    return [_Scorer("verifier", None, lambda _, path: grade(by_id[path.question_id], path.text))]
+class Look(NamedTuple):
+    """What is known of one mined path; `true` and `score` are None where nobody knows."""
+
+    question: Question
+    path: Path
+    verdict: Verdict
+    reasoned: bool
+    true: bool | None
+    score: float | None
 
 
-def _judge(result: TaskResults, criterion: str | None = None) -> _Scorer:
-    """Take a judge's scores by a criterion, or their mean over all four."""
+@dataclass
+class Tally:
+    """Counts of some paths; `probability` and `score` are sums."""
 
-    def score(decoding: str, path: Path) -> float | None:
-        scores = (result.judged_paths or {}).get(decoding, {}).get(path.key)
-        if scores is None:
-            return None
-        return fmean(scores) if criterion is None else scores[CRITERIA.index(criterion)]
+    paths: int = 0
+    kept: int = 0
+    reasoned: int = 0
+    true: int = 0
+    stopped: int = 0
+    probability: float = 0.0
 
-    return _Scorer("judge", criterion, score)
-
-
-def band_rows(result: TaskResults) -> Iterator[Row]:
-    """Count the questions with at least one path in each band: by branch, by all branches, and raw (figure 1)."""
-    judges = [_judge(result)] if result.judged_paths else []
-    for scorer in (*_verifier(result, result.test), *judges):
-        for decoding, paths in result.scored.items():
-            yield from _bands_of(decoding, paths, scorer)
-
-
-def _bands_of(decoding: str, paths: Iterable[Path], scorer: _Scorer) -> Iterator[Row]:
-    """Count questions; one of which no path has a score is left out, since nobody knows of it."""
-    found: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
-    asked: set[str] = set()
-    counts: Counter[str] = Counter()
-    for path in paths:
-        asked.add(path.question_id)
-        score = scorer.score(decoding, path)
-        for source in [f"branch {path.branch}", "all branches"] if decoding == BRANCHING else [decoding]:
-            counts[source] += 1
-            if score is not None:
-                found[source][band_of(score)].add(path.question_id)
-    for source in sorted(found, key=lambda source: (source == "all branches", source)):
-        for band in BANDS:
-            yield {
-                "source": source,
-                "band": band,
-                "hits": len(found[source][band]),
-                "questions": len(set.union(*found[source].values())),
-                "samples": counts[source] // len(asked),
-                "scorer": scorer.name,
-            }
+    def add(self, look: Look, probability: float = 0.0) -> None:
+        """Count one more path."""
+        self.paths += 1
+        self.kept += look.verdict.reason is None
+        self.reasoned += look.reasoned
+        self.true += look.true is True
+        self.stopped += look.path.stopped_early
+        self.probability += probability
 
 
-def filtering_rows(result: TaskResults, config: Config) -> Iterator[Row]:
-    """Count the paths in each band that are left after each rule (figure 4).
+class Scores:
+    """The scores of paths by what became of them."""
 
-    A verifier scores the mined paths of the train questions, unless lanes were stopped early; a judge those paths of
-    the first test questions that it was shown, which the rules are asked about here.
+    def __init__(self) -> None:
+        self._bands: dict[str, Counter[str]] = defaultdict(Counter)
+        self._sums: dict[str, float] = defaultdict(float)
+
+    def add(self, end: str, score: float | None) -> None:
+        """Count the score of one more path, if it has one."""
+        if score is not None:
+            self._bands[end][band_of(score)] += 1
+            self._sums[end] += score
+
+    def rows(self, scorer: str, criterion: str | None = None) -> Iterator[Row]:
+        """Count the paths in each band that are left after each rule (figure 4)."""
+        for after, ends in left_after_rules(self._bands):
+            bands = sum((self._bands[end] for end in ends), Counter[str]())
+            for band in BANDS:
+                yield {
+                    "scorer": scorer,
+                    "criterion": criterion,
+                    "after": after,
+                    "band": band,
+                    "hits": bands[band],
+                    "paths": bands.total(),
+                    "score": sum(self._sums[end] for end in ends),
+                }
+
+
+def left_after_rules(ends: Collection[str]) -> Iterator[tuple[str, list[str]]]:
+    """Say which ends are left after each step of the filter: `mined`, the rules in order, `selected`.
+
+    Where paths were cut short while mining, that is a step as well, before the last. Nothing where there are no paths.
     """
-    if not result.some_stopped:
-        for scorer in _verifier(result, result.train):
-            yield from _left_after_rules(zip(result.paths, result.verdicts, strict=True), scorer)
-    if result.judged_paths:
-        by_id = {question.question_id: question for question in result.test}
-        paths = list(result.scored[BRANCHING])
-        verdicts = [
-            apply_rules(each, by_id[each.question_id], config.rules, asked=config.selection.rules) for each in paths
-        ]
-        chosen = select(verdicts, config.selection, seed=config.seed)
-        for criterion in CRITERIA:
-            yield from _left_after_rules(zip(paths, chosen, strict=True), _judge(result, criterion))
+    left = list(ends)
+    cuts = [cut for cut in (OUTRUN, REJECTED) if cut in ends]
+    for after in ("mined", *RULES, *cuts, SELECTED) if left else ():
+        left = [end for end in left if end == SELECTED or after not in (end, SELECTED)]
+        yield after, left
 
 
-def _left_after_rules(judged: Iterable[tuple[Path, Verdict]], scorer: _Scorer) -> Iterator[Row]:
-    scored = [
-        (score, "selected" if verdict.selected else verdict.reason or "kept")
-        for path, verdict in judged
-        if (score := scorer.score(BRANCHING, path)) is not None
-    ]
-    dropped: set[str] = set()
-    for after in ("mined", *RULES, "selected") if scored else ():
-        dropped |= {"kept", *RULES} if after == "selected" else {after}
-        left = [score for score, end in scored if end not in dropped]
-        bands = Counter(map(band_of, left))
-        for band in BANDS:
+@dataclass
+class PathCounts:
+    """What one pass over the paths of a mining and their verdicts found.
+
+    Attributes:
+        questions: Those that were mined, by their ids.
+        verified: Whether something can say if a path is true.
+        ends: What became of paths -> their counts.
+        selected: Counts of the selected paths.
+        shown: The first few paths of each end, so that nobody picks them.
+    """
+
+    questions: Mapping[str, Question]
+    verified: bool
+    all: Tally = field(default_factory=Tally)
+    ends: dict[str, Tally] = field(default_factory=lambda: defaultdict(Tally))
+    selected: dict[str, Look] = field(default_factory=dict)
+    shown: list[Look] = field(default_factory=list)
+    _by_question: dict[str, Tally] = field(default_factory=lambda: defaultdict(Tally))
+    _by_branch: dict[int, Tally] = field(default_factory=lambda: defaultdict(Tally))
+    _by_bin: dict[int, Tally] = field(default_factory=lambda: defaultdict(Tally))
+    _scores: Scores = field(default_factory=Scores)
+
+    def add(self, look: Look) -> None:
+        """Count one more path."""
+        end = end_of(look.verdict)
+        for tally in (self.all, self.ends[end], self._by_question[look.path.question_id]):
+            tally.add(look)
+        if look.path.first_token_logprob is not None:
+            probability = exp(look.path.first_token_logprob)
+            self._by_branch[look.path.branch].add(look, probability)
+            self._by_bin[_bin_of(probability)].add(look)
+        self._scores.add(end, look.score)
+        if look.verdict.selected:
+            self.selected[look.path.question_id] = look
+        if self.ends[end].paths <= SHOWN_PATHS:
+            self.shown.append(look)
+
+    def _true(self, tallies: Iterable[Tally]) -> int | None:
+        """Add up the true paths; None if that is not known of all."""
+        tallies = list(tallies)
+        return sum(each.true for each in tallies) if self.verified and not any(t.stopped for t in tallies) else None
+
+    def funnel_rows(self) -> Iterator[Row]:
+        """Count what is left after each rule."""
+        before = self.all.paths
+        for rule, ends in left_after_rules(self.ends):
+            tallies = [self.ends[end] for end in ends]
+            remaining = sum(each.paths for each in tallies)
+            true = self._true(tallies)
             yield {
-                "after": after,
-                "band": band,
-                "hits": bands[band],
-                "paths": len(left),
-                "score": sum(left),
-                "scorer": scorer.name,
-                "criterion": scorer.criterion,
+                "rule": rule,
+                "mined": self.all.paths,
+                "remaining": remaining,
+                "dropped": before - remaining,
+                "true": true,
             }
+            before = remaining
+
+    def filtering_rows(self) -> Iterator[Row]:
+        """Count the paths in each band of the verifier's scores that are left after each rule (figure 4)."""
+        return iter(()) if self.all.stopped else self._scores.rows("verifier")
+
+    def selection_row(self) -> Row:
+        """Count the questions with a selected path, of these paths the true ones and those that agree with gold.
+
+        Also all the paths that were mined for it, and the true ones.
+        """
+        return {
+            "questions": len(self.questions),
+            "with_selected": len(self.selected),
+            "selected_agree": sum(look.verdict.agrees is True for look in self.selected.values()),
+            "selected_true": sum(look.true is True for look in self.selected.values()) if self.verified else None,
+            "mined": self.all.paths,
+            "mined_true": self._true([self.all]),
+        }
+
+    def budget_row(self) -> Row:
+        """Count what the paths are worth: who reasons, what is true, what is kept."""
+        of_questions = self._by_question.values()
+        known, decoded = self._true([self.all]) is not None, not self.all.stopped
+        return {
+            **self._counts(self.all),
+            "reasoned": self.all.reasoned if decoded else None,
+            "questions": len(self.questions),
+            "questions_reasoned": sum(each.reasoned > 0 for each in of_questions) if decoded else None,
+            "questions_kept": sum(each.kept > 0 for each in of_questions),
+            "questions_true": sum(each.true > 0 for each in of_questions) if known else None,
+        }
+
+    def branch_rows(self) -> Iterator[Row]:
+        """Count the kept and the true paths by the rank of their first token."""
+        for branch, tally in sorted(self._by_branch.items()):
+            yield {"branch": branch, **self._counts(tally), "probability": tally.probability}
+
+    def bin_rows(self) -> Iterator[Row]:
+        """Count the kept paths by the probability of their first token."""
+        for place, tally in sorted(self._by_bin.items()):
+            ends = {"low": PROBABILITIES[place], "high": PROBABILITIES[place + 1]}
+            yield {**ends, "paths": tally.paths, "kept": tally.kept}
+
+    def _counts(self, tally: Tally) -> Row:
+        return {
+            "paths": tally.paths,
+            "kept": tally.kept,
+            "true": tally.true if self._true([self.all]) is not None else None,
+        }
+
+    def questions_kept(self) -> list[float]:
+        """Say of each question whether a path of it is kept, 0 or 1."""
+        return [float(self._by_question[name].kept > 0) for name in self.questions]
+
+    def true_shares(self) -> list[float]:
+        """Share the true paths of each question; empty where nobody can say of all."""
+        if self._true([self.all]) is None:
+            return []
+        return [tally.true / tally.paths for tally in map(self._by_question.__getitem__, self.questions)]
+
+    def selected_true(self) -> list[float | None]:
+        """Say of each question whether its selected path is true; None where none is, empty where nobody can say."""
+        if self._true([self.all]) is None:
+            return []
+        chosen = (self.selected.get(name) for name in self.questions)
+        return [None if look is None else float(look.true is True) for look in chosen]
 
 
-def first_token_rows(result: TaskResults) -> tuple[list[Row], list[Row]]:
-    """Count the kept and the true paths by the rank of their first token, and the kept ones by its probability."""
-    by_branch: dict[int, Counter[str]] = defaultdict(Counter)
-    by_bin: dict[int, Counter[str]] = defaultdict(Counter)
-    by_id = {question.question_id: question for question in result.train}
-    for path, verdict in zip(result.paths, result.verdicts, strict=True):
-        if path.first_token_logprob is None:
-            continue
-        probability = exp(path.first_token_logprob)
-        counts = by_branch[path.branch]
-        counts["paths"] += 1
-        counts["probability"] += probability  # type: ignore[assignment]
-        counts["kept"] += verdict.reason is None
-        if result.verifier is not None:
-            counts["true"] += result.verifier(by_id[path.question_id], path.text)
-        place = next(place for place, high in enumerate(PROBABILITIES[1:]) if probability < high or high == 1.0)
-        by_bin[place]["paths"] += 1
-        by_bin[place]["kept"] += verdict.reason is None
-    unknown = {} if _truth_is_known(result) else {"true": None}
-    branches = [{"branch": branch, **_numbers(counts), **unknown} for branch, counts in sorted(by_branch.items())]
-    bins = [
-        {"low": PROBABILITIES[place], "high": PROBABILITIES[place + 1], **_numbers(counts)}
-        for place, counts in sorted(by_bin.items())
-    ]
-    return branches, bins
+def count_paths(
+    paths: Iterable[Path],
+    verdicts: Iterable[Verdict],
+    *,
+    questions: Iterable[Question],
+    rules: RulesConfig,
+    verifier: Verifier | None,
+) -> PathCounts:
+    """Look at each path of a mining once.
+
+    Args:
+        paths: The mined paths.
+        verdicts: What the rules say of them, in the same order.
+        questions: What they answer.
+        rules: Say what counts as reasoning.
+        verifier: Says what is true, where something can.
+    """
+    counts = PathCounts({question.question_id: question for question in questions}, verifier is not None)
+    for path, verdict in zip(paths, verdicts, strict=True):
+        question = counts.questions[path.question_id]
+        said = verifier(question, path.text) if verifier and not path.stopped_early else None
+        reasoned = is_reasoned(path.text, path.num_tokens, question, rules)
+        true, score = (said.true, said.score) if said else (None, None)
+        counts.add(Look(question, path, verdict, reasoned, true, score))
+    return counts
 
 
-def budget_row(result: TaskResults, rules: RulesConfig) -> Row:
-    """Count what the mined paths of the train questions are worth: who reasons, what is true, what is kept."""
-    by_id = {question.question_id: question for question in result.train}
-    counts: Counter[str] = Counter()
-    with_true, with_kept, with_reasoned = set(), set(), set()
-    for path, verdict in zip(result.paths, result.verdicts, strict=True):
-        question = by_id[path.question_id]
-        counts["paths"] += 1
-        if is_reasoned(path.text, path.num_tokens, question, rules):
-            counts["reasoned"] += 1
-            with_reasoned.add(path.question_id)
-        if verdict.reason is None:
-            counts["kept"] += 1
-            with_kept.add(path.question_id)
-        if result.verifier is not None and result.verifier(question, path.text):
-            counts["true"] += 1
-            with_true.add(path.question_id)
-    unknown = [] if _truth_is_known(result) else ["true", "questions_true"]
-    if result.some_stopped:
-        unknown += ["reasoned", "questions_reasoned"]
-    row = {
-        **_numbers(counts),
-        "questions": len(result.train),
-        "questions_reasoned": len(with_reasoned),
-        "questions_kept": len(with_kept),
-        "questions_true": len(with_true),
-    }
-    return {**row, **dict.fromkeys(unknown)}
-
-
-def _truth_is_known(result: TaskResults) -> bool:
-    return result.verifier is not None and not result.some_stopped
-
-
-def _numbers(counts: Mapping[str, Any]) -> Row:
-    return {key: counts.get(key, 0) for key in ("paths", "probability", "kept", "true", "reasoned")}
+def _bin_of(probability: float) -> int:
+    return next(place for place, high in enumerate(PROBABILITIES[1:]) if probability < high or high == 1.0)

@@ -1,19 +1,19 @@
-"""From what finished stages left to what a report is made of."""
+"""From the folders that finished stages left to what a report is made of."""
 
 import time
 from collections.abc import Callable, Sequence
-from functools import cache, partial
+from functools import partial
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sert.analysis.epochs import SnapshotOutputs, choose_epochs
-from sert.analysis.grid_numbers import GridSummary
-from sert.analysis.run_numbers import TaskResults, summarize_tasks
-from sert.analysis.showing import shown_paths, shown_predictions, untrained, warnings_of
+from sert.analysis.epochs import SnapshotOutputs
+from sert.analysis.grid_numbers import GridNumbers
+from sert.analysis.task_results import MethodResults, MinedRound, TaskResults
+from sert.analysis.warnings import untrained, warnings_of
 from sert.config.grid import MAIN, Arm
 from sert.config.tree import Method
 from sert.judge.scores import path_scores
-from sert.method import TaskGraph
+from sert.method import TaskMethod
 from sert.records import Judgement, Path, Prediction, Question, Verdict
 from sert.report.examples import ReportData, ShownPath, ShownPrediction
 from sert.store.stage import Stage
@@ -24,15 +24,15 @@ from sert.terminal.progress import Reporter
 if TYPE_CHECKING:
     from sert.lab.verifier import Verification
 
-SHOWN = 20
-"""Paths of each end, and outputs of each method, that the report of a grid shows at most."""
+SHOWN_PREDICTIONS = 10
+"""Right outputs of each method that a report shows, and as many wrong ones."""
 
 
 class ArmGraphs(NamedTuple):
     """One run of a grid, the only one or one of many: its configuration, and the graph of each of its tasks."""
 
     arm: Arm
-    tasks: Sequence[TaskGraph]
+    tasks: Sequence[TaskMethod]
 
 
 def collect_results(arms: Sequence[ArmGraphs], *, name: str, config_key: str, reporter: Reporter) -> ReportData:
@@ -44,122 +44,102 @@ def collect_results(arms: Sequence[ArmGraphs], *, name: str, config_key: str, re
         config_key: Hash of what it was asked to do.
         reporter: Where progress goes.
     """
-    about = {
+    numbers, warnings = GridNumbers(), dict[str, None]()
+    paths: list[ShownPath] = []
+    predictions: list[ShownPrediction] = []
+    several = len(arms) > 1
+    with reporter.track(f"{name}, report", len(arms), "runs") as advance:
+        for arm, tasks in arms:
+            for result in map(read_results, tasks):
+                numbers.add(arm, result)
+                found = warnings_of(result) if arm.variant == MAIN else untrained(result)
+                warnings |= dict.fromkeys(f"{arm.prefix if several else ''}{warning}" for warning in found)
+                if arm is arms[0].arm:
+                    student = arm.student if several else ""
+                    paths += _shown_paths(result, student)
+                    predictions += shown_predictions(result, student)
+            advance(1)
+    first = arms[0].arm
+    metrics = {
         "name": name,
         "seeds": list(dict.fromkeys(arm.seed for arm, _ in arms)),
+        **({} if several else {"student": first.student, "seed": first.seed}),
         "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "sert_version": version("sert"),
         "config_key": config_key,
+        **numbers.tables(),
+        "warnings": list(warnings),
     }
-    if len(arms) == 1:
-        ((arm, tasks),) = arms
-        results = [read_results(task) for task in tasks]
-        return ReportData(
-            {
-                **about,
-                "student": arm.student,
-                "seed": arm.seed,
-                **summarize_tasks(results, student=arm.student, seed=arm.seed, rules=arm.config.rules),
-                "warnings": [warning for result in results for warning in warnings_of(result)],
-            },
-            [example for result in results for example in shown_paths(result)],
-            [shown for result in results for shown in shown_predictions(result)],
-        )
-    return _of_many(arms, about, reporter)
+    return ReportData(metrics, paths, predictions)
 
 
-def _of_many(arms: Sequence[ArmGraphs], about: dict[str, Any], reporter: Reporter) -> ReportData:
-    summary, warnings = GridSummary(), dict[str, None]()
-    paths: list[ShownPath] = []
-    predictions: list[ShownPrediction] = []
-    with reporter.track(f"{about['name']}, report", len(arms), "runs") as advance:
-        for arm, tasks in arms:
-            for result in map(read_results, tasks):
-                summary.add(arm, result)
-                found = warnings_of(result) if arm.variant == MAIN else untrained(result)
-                warnings |= dict.fromkeys(f"{arm.prefix}{warning}" for warning in found)
-                if arm is arms[0].arm:
-                    paths += shown_paths(result, each=SHOWN)
-                    predictions += shown_predictions(result, each=SHOWN // 2)
-            advance(1)
-    return ReportData({**about, **summary.tables(), "warnings": list(warnings)}, paths, predictions)
+def _shown_paths(result: TaskResults, student: str) -> list[ShownPath]:
+    """Show a few paths of each end. Of several rounds they are the last one's."""
+    looks = result.trained_on.shown if result.trained_on else []
+    return [ShownPath(result.task, each.question, each.path, each.verdict, each.true, student) for each in looks]
 
 
-def read_results(method: TaskGraph) -> TaskResults:
-    """Read what the stages of a task left. Every stage must be finished."""
-    training = {name: stage.result.open().counts for name, stage in method.trained.items()}
-    snapshots = {name: _snapshots_of(method, name) for name in method.snapshots}
-    verification = _lab_verification() if KINDS[method.config.tasks[method.task].kind].is_lab else None
-    choice = method.config.evaluation.epoch_choice
-    chosen = {
-        name: each.predictions for name in snapshots for each in choose_epochs(snapshots[name]) if each.choice == choice
-    }
-    return TaskResults(
-        task=method.task,
-        train=method.data.split("train"),
-        dev=method.data.split("dev"),
-        test=method.data.split("test"),
-        left_out=method.data.left_out,
-        near_duplicates=method.data.near_duplicates,
-        slips=method.data.slips,
-        paths=_paths_of(method.rounds[0][0]) if method.rounds else (),
-        verdicts=_verdicts_of(method.rounds[0][1]) if method.rounds else [],
-        last_round=_last_round_of(method),
-        rationales=int(method.taught.result.open().counts["rationales"]) if method.taught else None,
-        predictions={
-            name: chosen[name] if name in chosen else _predictions_of(stage) for name, stage in method.evaluated.items()
-        },
-        snapshots=snapshots,
-        epoch_choice=choice,
-        harness=method.config.evaluation.harness,
-        votes=method.config.evaluation.votes,
-        training=training,
-        probes={decoding: _paths_of(stage) for decoding, stage in method.probes.items()},
-        scored={decoding: _paths_of(stage) for decoding, stage in method.scored.items()},
-        judged=method.judged["judge"].result.open().counts if "judge" in method.judged else None,
-        judged_paths=path_scores(_judgements_of(method.judged["judge-paths"]))
-        if "judge-paths" in method.judged
-        else None,
-        verifier=(lambda question, text: verification(question, text).true) if verification else None,
-        scorer=(lambda question, text: verification(question, text).score) if verification else None,
-    )
-
-
-def _snapshots_of(method: TaskGraph, name: Method) -> list[SnapshotOutputs]:
-    snapshots = method.snapshots[name]
-    steps = method.trained[name].result.open().counts.get("snapshot_steps", [0] * len(snapshots))
+def shown_predictions(result: TaskResults, student: str, *, each: int = SHOWN_PREDICTIONS) -> list[ShownPrediction]:
+    """Show a few right and as many wrong outputs of each method: the first ones, so that nobody picks them."""
     return [
-        SnapshotOutputs(step, _predictions_of(dev) if dev else None, _predictions_of(test))
-        for step, (dev, test) in zip(steps, snapshots, strict=True)
+        ShownPrediction(result.task, method, result.test[prediction.question_id], prediction, student)
+        for method, measured in result.methods.items()
+        for correct in (True, False)
+        for prediction in [output for output in measured.primary if output.correct_loose is correct][:each]
     ]
 
 
+def read_results(graph: TaskMethod) -> TaskResults:
+    """Read what the stages of a task left. Every stage must be finished."""
+    first = _round_of(graph.mined, graph.filtered) if graph.mined and graph.filtered else None
+    return TaskResults(
+        task=graph.task,
+        config=graph.config,
+        data=graph.data,
+        methods={method: _method_results(graph, method) for method in graph.evaluated},
+        first_round=first,
+        last_round=_round_of(*graph.last_round) if graph.last_round else first,
+        rationales=int(graph.taught.result().counts["rationales"]) if graph.taught else None,
+        probes={decoding: _paths_of(stage) for decoding, stage in graph.probes.items()},
+        scored={decoding: _paths_of(stage) for decoding, stage in graph.scored.items()},
+        judged=graph.judged.result().counts if graph.judged else None,
+        judged_paths=path_scores(_judgements_of(graph.judged_paths)) if graph.judged_paths else None,
+        verifier=_lab_verifier() if KINDS[graph.settings.kind].is_lab else None,
+    )
+
+
+def _method_results(graph: TaskMethod, method: Method) -> MethodResults:
+    training: dict[str, Any] = graph.trained[method].result().counts if method in graph.trained else {}
+    choice = graph.config.evaluation.epoch_choice
+    if snapshots := graph.snapshots.get(method):
+        steps = training.get("snapshot_steps", [0] * len(snapshots))
+        outputs = [
+            SnapshotOutputs(step, _predictions_of(each.dev) if each.dev else None, _predictions_of(each.test))
+            for step, each in zip(steps, snapshots, strict=True)
+        ]
+    else:
+        outputs = [SnapshotOutputs(training.get("steps", 0), None, _predictions_of(graph.evaluated[method]))]
+    return MethodResults(outputs, training, choice)
+
+
+def _round_of(mined: Stage, filtered: Stage) -> MinedRound:
+    return MinedRound(_paths_of(mined), StoredTable(filtered.result().file("verdicts.parquet"), Verdict))
+
+
 def _paths_of(stage: Stage) -> StoredTable[Path]:
-    return StoredTable(stage.result.open().file("paths.parquet"), Path)
-
-
-def _verdicts_of(stage: Stage) -> list[Verdict]:
-    return read_table(stage.result.open().file("verdicts.parquet"), Verdict)
-
-
-def _last_round_of(method: TaskGraph) -> tuple[StoredTable[Path], list[Verdict]] | None:
-    if len(method.rounds) < 2:
-        return None
-    mined, filtered = method.rounds[-1]
-    return _paths_of(mined), _verdicts_of(filtered)
+    return StoredTable(stage.result().file("paths.parquet"), Path)
 
 
 def _predictions_of(stage: Stage) -> list[Prediction]:
-    return read_table(stage.result.open().file("predictions.parquet"), Prediction)
+    return read_table(stage.result().file("predictions.parquet"), Prediction)
 
 
 def _judgements_of(stage: Stage) -> StoredTable[Judgement]:
-    return StoredTable(stage.result.open().file("judgements.parquet"), Judgement)
+    return StoredTable(stage.result().file("judgements.parquet"), Judgement)
 
 
-def _lab_verification() -> "Callable[[Question, str], Verification]":
-    """Make what verifies a path of the lab; tables and figures ask for the same ones again."""
+def _lab_verifier() -> "Callable[[Question, str], Verification]":
     from sert.lab.verifier import verify
     from sert.lab.world import lab_world
 
-    return cache(partial(verify, lab_world()))
+    return partial(verify, lab_world())

@@ -1,55 +1,34 @@
-"""What a report is made of: the numbers, and what is shown of single outputs."""
+"""What a report is made of: the numbers, and what is shown of single paths and outputs."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from sert.records import Path, Prediction, Question, Verdict
 
-@dataclass(frozen=True, slots=True)
-class ShownPath:
+
+class ShownPath(NamedTuple):
     """One mined path as the report shows it.
 
     Attributes:
-        reason: The rule that dropped it, None when it was kept.
-        selected: Whether its question is trained on it.
-        true: Whether every step of it is true, None where nothing can verify that.
-        num_tokens: As the length rule measured it, like `rep_2` and `perplexity`.
+        true: Whether every step of it is true, None where nobody knows.
         student: Whose path it is; empty where a report has one student.
     """
 
     task: str
-    question_id: str
-    question: str
-    branch: int
-    sample: int
-    text: str
-    reason: str | None
-    selected: bool
+    question: Question
+    path: Path
+    verdict: Verdict
     true: bool | None
-    num_tokens: int
-    rep_2: float
-    perplexity: float
     student: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class ShownPrediction:
-    """One graded output on a test question as the report shows it.
-
-    Attributes:
-        answer: None when none could be read.
-        student: Whose output it is; empty where a report has one student.
-    """
+class ShownPrediction(NamedTuple):
+    """One graded output on a test question as the report shows it; `student` as of a path."""
 
     task: str
     method: str
-    question_id: str
-    question: str
-    completion: str
-    gold: str
-    answer: str | None
-    correct: bool
-    format_ok: bool
+    question: Question
+    prediction: Prediction
     student: str = ""
 
 

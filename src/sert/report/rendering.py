@@ -1,4 +1,4 @@
-"""What the pages of a run and of a grid share: templates that escape every text, examples in groups, finite numbers."""
+"""What the page is rendered with: templates that escape every text, examples in groups, finite numbers."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -8,8 +8,9 @@ from typing import Any, NamedTuple
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from sert.report import cells
 from sert.report.examples import ShownPath, ShownPrediction
+from sert.report.format import count, decimal
+from sert.report.names import RULES, method_name, rule_name
 from sert.terminal.text import printable
 
 
@@ -37,7 +38,7 @@ def page_environment() -> Environment:
         lstrip_blocks=True,
         finalize=_visible,
     )
-    environment.filters |= {"count": cells.count, "decimal": cells.decimal}
+    environment.filters |= {"count": count, "decimal": decimal}
     return environment
 
 
@@ -47,20 +48,25 @@ def _visible(value: Any) -> Any:
 
 def path_groups(paths: Sequence[ShownPath]) -> list[PathGroup]:
     """Group paths by what became of them: the selected first, then the kept, then the dropped by rule."""
-    order = list(cells.RULES)
+    order = list(RULES)
 
     def rank(path: ShownPath) -> tuple[bool, bool, int, str]:
-        reason = path.reason or ""
-        return not path.selected, path.reason is not None, order.index(reason) if reason in order else 0, reason
+        reason = path.verdict.reason or ""
+        return (
+            not path.verdict.selected,
+            path.verdict.reason is not None,
+            order.index(reason) if reason in order else 0,
+            reason,
+        )
 
-    groups = groupby(sorted(paths, key=rank), key=lambda path: (path.selected, path.reason))
+    groups = groupby(sorted(paths, key=rank), key=lambda path: (path.verdict.selected, path.verdict.reason))
     return [PathGroup(_group_title(selected, reason), list(group)) for (selected, reason), group in groups]
 
 
 def _group_title(selected: bool, reason: str | None) -> str:
     if selected:
         return "Kept and selected"
-    return "Kept, not selected" if reason is None else f"Dropped: {cells.rule_name(reason)}"
+    return "Kept, not selected" if reason is None else f"Dropped: {rule_name(reason)}"
 
 
 def prediction_groups(predictions: Sequence[ShownPrediction]) -> list[PredictionGroup]:
@@ -68,11 +74,18 @@ def prediction_groups(predictions: Sequence[ShownPrediction]) -> list[Prediction
     methods = dict.fromkeys(prediction.method for prediction in predictions)
     return [
         PredictionGroup(
-            cells.method_name(method),
-            sorted((each for each in predictions if each.method == method), key=lambda each: not each.correct),
+            method_name(method),
+            sorted(
+                (each for each in predictions if each.method == method),
+                key=lambda each: not each.prediction.correct_loose,
+            ),
         )
         for method in methods
     ]
+
+
+def _is_wrong(shown: ShownPrediction) -> bool:
+    return not shown.prediction.correct_loose
 
 
 def finite(value: Any) -> Any:

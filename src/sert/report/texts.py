@@ -1,64 +1,76 @@
-"""All tables of a report, as Markdown and as plain text for a terminal."""
+"""The report as Markdown, and the most important tables of it as plain text for a terminal."""
 
-from sert.report import cells
-from sert.report.grid_texts import grid_terminal_table
-from sert.report.judging import judging_table, judging_text
-from sert.report.table import (
-    Metrics,
-    Table,
-    comparison_table,
-    epoch_table,
-    funnel_table,
-    markdown_cell,
-    markdown_table,
-    of_task,
-    plain_table,
-    result_table,
-    wrap,
-)
+from collections.abc import Iterator, Sequence
+
+from sert.report.findings import Statement, overall_findings, pair_findings
+from sert.report.format import count
+from sert.report.judging import judging_text
+from sert.report.parts import ReportSection
+from sert.report.rows import Metrics, Pair, about_task, is_single, of_pair, pairs_of
+from sert.report.sections.ablations import ablation_groups, ablation_table
+from sert.report.sections.results import comparison_table, result_table
+from sert.report.table import markdown_cell, markdown_table, plain_table, wrap
 
 
-def markdown_tables(metrics: Metrics) -> str:
-    """Write the results, the comparisons and the funnel of every task as Markdown."""
-    parts = [f"# {markdown_cell(str(metrics['name']))}"]
-    parts.append(f"Student {markdown_cell(str(metrics['student']))}, seed {markdown_cell(str(metrics['seed']))}.")
-    for about in metrics["tasks"]:
-        task = about["task"]
+def markdown_text(metrics: Metrics, sections: Sequence[ReportSection]) -> str:
+    """Write the verdict, every table and the names of the figures as Markdown."""
+    parts = [f"# {markdown_cell(str(metrics['name']))}", f"{markdown_cell(_about(metrics))}."]
+    for task in metrics["tasks"]:
+        numbers = f"{count(task['num_train'])} train, {count(task['num_dev'])} dev and {count(task['num_test'])} test"
+        parts.append(markdown_cell(f"Questions of {task['task']}: {numbers}."))
+    parts += ["## Verdict", *_list(overall_findings(metrics))]
+    for pair in pairs_of(metrics):
+        parts += [f"### {markdown_cell(pair.title)}", *_list(pair_findings(metrics, pair))]
+    for section in sections:
+        parts += [f"## {section.title}", *map(markdown_cell, section.notes)]
+        for titled in (*section.tables, *section.folded):
+            parts += [f"### {markdown_cell(titled.title)}", markdown_table(titled.table)]
+            parts += map(markdown_cell, titled.notes)
         parts += [
-            f"## {markdown_cell(task)}",
-            f"{cells.count(about['num_train'])} train and {cells.count(about['num_test'])} test questions.",
+            f"![{markdown_cell(figure.title)}: {markdown_cell(figure.caption)}](figures/{figure.name}.png)"
+            for figure in section.figures
         ]
-        titled = (
-            ("Results", result_table(metrics, about)),
-            ("Comparisons", comparison_table(metrics, task)),
-            ("Choice of the epoch, accuracy in %", epoch_table(metrics, task)),
-            ("Scores of the judge", _judged(metrics, task)),
-            ("Paths that the rules left", funnel_table(metrics, task)),
-        )
-        for title, table in titled:
-            if not table.is_empty:
-                parts += [f"### {title}", markdown_table(table)]
     return "\n\n".join(parts) + "\n"
 
 
+def _about(metrics: Metrics) -> str:
+    """Say which student and seed a run has, or which seeds a grid."""
+    if is_single(metrics):
+        return f"Student {metrics['student']}, seed {metrics['seed']}"
+    seeds = metrics["seeds"]
+    return f"{'Seeds' if len(seeds) > 1 else 'Seed'} {', '.join(map(str, seeds))}"
+
+
+def _list(findings: Sequence[Statement]) -> list[str]:
+    lines = [f"- **{markdown_cell(each.label)}** {markdown_cell(each.text)}" for each in findings]
+    return ["\n".join(lines)] if lines else []
+
+
 def terminal_table(metrics: Metrics) -> str:
-    """Write the results and comparisons as plain text: no colour codes, at most 100 columns."""
-    if "seed" not in metrics:
-        return grid_terminal_table(metrics)
-    parts = []
-    for about in metrics["tasks"]:
-        title = f"{about['task']}: {about['num_test']} test questions, student {metrics['student']}"
-        parts += [wrap(f"{title}, seed {metrics['seed']}"), plain_table(result_table(metrics, about))]
-        comparisons = comparison_table(metrics, about["task"])
-        if not comparisons.is_empty:
-            parts.append(plain_table(Table(comparisons.header[:-2], [row[:-2] for row in comparisons.rows])))
-        for summary in of_task(metrics, "judged", about["task"]):
-            parts.append(judging_text(summary))
+    """Write results, comparisons and ablations as plain text: no colour codes, at most 100 columns."""
+    parts = [] if is_single(metrics) else [wrap(f"{each.label}: {each.text}") for each in overall_findings(metrics)]
+    for pair in pairs_of(metrics):
+        parts += _pair_parts(metrics, pair)
     if metrics["warnings"]:
         parts.append("\n".join(wrap(f"Warning: {warning}") for warning in metrics["warnings"]))
     return "\n\n".join(parts)
 
 
-def _judged(metrics: Metrics, task: str) -> Table:
-    rows = of_task(metrics, "judged", task)
-    return judging_table(rows[0]) if rows else Table((), [])
+def _pair_parts(metrics: Metrics, pair: Pair) -> Iterator[str]:
+    single, seeds = is_single(metrics), ", ".join(map(str, metrics["seeds"]))
+    number = f"{count(about_task(metrics, pair.task)['num_test'])} test questions"
+    of_run = f"{pair.task}: {number}, student {pair.student}, seed {seeds}"
+    yield wrap(of_run if single else f"{pair.title}: {number}, seeds {seeds}")
+    yield plain_table(result_table(metrics, pair, terminal=True))
+    comparisons = comparison_table(metrics, pair, terminal=True)
+    if not comparisons.is_empty:
+        yield plain_table(comparisons)
+    for group in ablation_groups(metrics, pair):
+        yield wrap(f"{pair.title}: {group}")
+        yield plain_table(ablation_table(metrics, pair, group=group, terminal=True))
+    if single:
+        yield from map(judging_text, of_pair(metrics, "judged", pair))
+        return
+    for finding in pair_findings(metrics, pair):
+        if finding.label == "Caution":
+            yield wrap(f"{finding.label}: {finding.text}")

@@ -1,4 +1,4 @@
-"""The figures of a grid with a line for each method: learning curves, and accuracy by length and repetition."""
+"""The figures with a line for each method: learning drawn, and accuracy by length and repetition."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -8,16 +8,15 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from sert.report import cells
-from sert.report.canvas import FONT_SIZE, INK, Style, blank, dress, legend, percent_tick, style_of
-from sert.report.grid_rows import Row
+from sert.report.figures.style import FONT_SIZE, INK, Style, blank, dress, legend, percent_tick, style_of
+from sert.report.names import Row, method_name
 
 Rows = Sequence[Row]
 
 _HEIGHT = 3.2  # inches
 
 
-class Curve(NamedTuple):
+class MethodLine(NamedTuple):
     """A method's points, from left to right."""
 
     method: str
@@ -33,50 +32,50 @@ def binned_figure(rows: Rows, *, label: str) -> Figure:
         label: What is binned.
     """
     figure, axes = _frame(label, whole=all(float(row["low"]).is_integer() for row in rows))
-    curves = _curves(rows)
-    for curve in curves:
-        shown = sorted((row for row in curve.rows if row["accuracy"] is not None), key=lambda row: row["low"])
+    drawn = _lines_of(rows)
+    for each in drawn:
+        shown = sorted((row for row in each.rows if row["accuracy"] is not None), key=lambda row: row["low"])
         middles = [row["low"] if row["high"] is None else (row["low"] + row["high"]) / 2 for row in shown]
         for middle, row in zip(middles, shown, strict=True):
             if row["ci95"] is not None:
-                axes.plot([middle, middle], row["ci95"], color=curve.style.color, linewidth=1.2, solid_capstyle="butt")
-        _line(axes, middles, [row["accuracy"] for row in shown], curve.style)
-    return _named(figure, curves)
+                axes.plot([middle, middle], row["ci95"], color=each.style.color, linewidth=1.2, solid_capstyle="butt")
+        _line(axes, middles, [row["accuracy"] for row in shown], each.style)
+    return _named(figure, drawn)
 
 
 def steps_figure(rows: Rows) -> Figure:
     """Draw accuracy along the training: on test questions with one standard deviation over seeds, on dev dashed."""
     figure, axes = _frame("training steps")
-    curves = _curves(rows)
-    for curve in curves:
-        for split in dict.fromkeys(row["split"] for row in curve.rows):
-            shown = [row for row in curve.rows if row["split"] == split and row["mean"] is not None]
+    drawn = _lines_of(rows)
+    for each in drawn:
+        for split in dict.fromkeys(row["split"] for row in each.rows):
+            shown = [row for row in each.rows if row["split"] == split and row["mean"] is not None]
             shown.sort(key=lambda row: row["step"])
             steps, means = [row["step"] for row in shown], [row["mean"] for row in shown]
             if split == "dev":
-                axes.plot(steps, means, color=curve.style.color, linewidth=1.2, linestyle=(0, (4, 2)))
+                axes.plot(steps, means, color=each.style.color, linewidth=1.2, linestyle=(0, (4, 2)))
                 continue
-            _spread(axes, steps, means, [row["sd"] for row in shown], curve.style)
-            _line(axes, steps, means, curve.style)
-    return _named(figure, curves)
+            _spread(axes, steps, means, [row["sd"] for row in shown], each.style)
+            _line(axes, steps, means, each.style)
+    return _named(figure, drawn)
 
 
 def amounts_figure(rows: Rows) -> Figure:
     """Draw accuracy by the number of the teacher's rationales, with one standard deviation over seeds."""
     figure, axes = _frame("rationales of the teacher")
-    curves = _curves(rows)
-    for curve in curves:
-        shown = sorted((row for row in curve.rows if row["accuracy"] is not None), key=lambda row: row["rationales"])
+    drawn = _lines_of(rows)
+    for each in drawn:
+        shown = sorted((row for row in each.rows if row["accuracy"] is not None), key=lambda row: row["rationales"])
         amounts, means = [row["rationales"] for row in shown], [row["accuracy"]["mean"] for row in shown]
-        _spread(axes, amounts, means, [row["accuracy"]["sd"] for row in shown], curve.style)
-        _line(axes, amounts, means, curve.style)
-    return _named(figure, curves)
+        _spread(axes, amounts, means, [row["accuracy"]["sd"] for row in shown], each.style)
+        _line(axes, amounts, means, each.style)
+    return _named(figure, drawn)
 
 
-def _curves(rows: Rows) -> list[Curve]:
+def _lines_of(rows: Rows) -> list[MethodLine]:
     methods = list(dict.fromkeys(row["method"] for row in rows))
     return [
-        Curve(method, style_of(method, place), [row for row in rows if row["method"] == method])
+        MethodLine(method, style_of(method, place), [row for row in rows if row["method"] == method])
         for place, method in enumerate(methods)
     ]
 
@@ -107,13 +106,13 @@ def _spread(
     axes.fill_between(places, low, high, color=style.color, alpha=0.18, linewidth=0)
 
 
-def _named(figure: Figure, curves: Sequence[Curve]) -> Figure:
+def _named(figure: Figure, drawn: Sequence[MethodLine]) -> Figure:
     entries: list[tuple[Any, str]] = [
         (
-            Line2D([], [], color=curve.style.color, marker=curve.style.marker, markersize=5),
-            cells.method_name(curve.method),
+            Line2D([], [], color=each.style.color, marker=each.style.marker, markersize=5),
+            method_name(each.method),
         )
-        for curve in curves
+        for each in drawn
     ]
     legend(figure, entries)
     return figure

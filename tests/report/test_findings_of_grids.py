@@ -1,8 +1,8 @@
-from grid_metrics import EXHIBITS, make_grid
+from grid_data import EXHIBITS, make_grid
 
-from sert.report.grid_rows import Pair
-from sert.report.grid_tables import result_table
-from sert.report.grid_verdict import grid_findings, pair_findings
+from sert.report.findings import overall_findings, pair_findings
+from sert.report.rows import Pair
+from sert.report.sections.results import result_table
 
 PAIR = Pair("gpt2", "strategyqa")
 OTHER = "gpt2-medium"
@@ -82,7 +82,7 @@ def test_the_whole_grid_is_told_by_comparison_where_there_are_several_pairs():
             row |= {"p_holm": 0.3, "detectable": 0.051}
         if row["student"] == OTHER and (row["a"], row["b"]) == ("sert", "zero_shot"):
             row["difference"] = -0.031
-    findings = grid_findings(metrics)
+    findings = overall_findings(metrics)
     assert [finding.label for finding in findings] == [
         "Methods",
         *("SERT against Zero-shot", "SERT against Finetune", "RD against Finetune"),
@@ -112,7 +112,7 @@ def test_the_whole_grid_is_told_by_comparison_where_there_are_several_pairs():
 
 
 def test_one_pair_is_counted_and_not_told_twice():
-    findings = grid_findings(make_grid())
+    findings = overall_findings(make_grid())
     assert [finding.label for finding in findings] == ["Methods", "Ablations"]
     assert findings[1].text == (
         "Of 3 comparisons of ablations, 2 are significant after Holm's correction. "
@@ -121,14 +121,14 @@ def test_one_pair_is_counted_and_not_told_twice():
     )
     metrics = make_grid()
     metrics["comparisons"] = metrics["comparisons"][:1]
-    assert grid_findings(metrics)[0].text.startswith("Of 1 comparison between methods, 1 is significant")
+    assert overall_findings(metrics)[0].text.startswith("Of 1 comparison between methods, 1 is significant")
 
 
 def test_a_difference_that_other_seeds_might_undo_is_told_with_their_interval():
     metrics = make_grid(("gpt2", "gpt2-medium"))
     first = next(row for row in metrics["comparisons"] if (row["a"], row["b"]) == ("sert+rd", "rd"))
     first["ci95_seeds"] = [-0.011, 0.12]
-    (said,) = sentences(grid_findings(metrics), "SERT+RD against RD")
+    (said,) = sentences(overall_findings(metrics), "SERT+RD against RD")
     assert said.startswith("Better: gpt2 on strategyqa (+4.8; with other seeds −1.1 to +12.0)")  # noqa: RUF001
 
 
@@ -144,14 +144,14 @@ def test_nothing_is_said_of_students_that_had_no_examples():
     assert len(told) == 4 and told[0].startswith("SERT had no examples to train on, so SERT against Zero-shot says")
     assert told[-1].startswith("“no filter, SERT” (filter) had no examples to train on")
     assert not any("SERT against" in text for text in sentences(pair_findings(metrics, PAIR), "Significant"))
-    assert "3 say nothing, of students that had no examples to train on." in grid_findings(metrics)[0].text
+    assert "3 say nothing, of students that had no examples to train on." in overall_findings(metrics)[0].text
     assert "SERT (not trained with 2 of 3 seeds)" in {row[0] for row in result_table(metrics, PAIR).rows}
 
 
 def test_one_seed_is_told():
     metrics = make_grid() | {"seeds": [3]}
-    assert sentences(grid_findings(metrics), "Caution") == [
-        "The grid has one seed: how far another training would move a number is unknown."
+    assert sentences(overall_findings(metrics), "Caution") == [
+        "There is one seed: how far another training would move a number is unknown."
     ]
     for row in metrics["comparisons"]:
         row["by_seed"] = row["by_seed"][:1]
@@ -160,6 +160,6 @@ def test_one_seed_is_told():
 
 def test_what_was_not_compared_is_not_told():
     metrics = make_grid() | {name: [] for name in EXHIBITS}
-    assert grid_findings(metrics) == []
+    assert overall_findings(metrics) == []
     assert {finding.label for finding in pair_findings(metrics, PAIR)} == {"Majority line", "Reasoned", "Caution"}
     assert pair_findings(metrics | {"summary": []}, PAIR) == []

@@ -1,65 +1,75 @@
-"""The findings of a grid in plain words: first over everything, then of each student on each task."""
+"""What the numbers say in plain words: first over everything, then of each student on each task.
+
+Differences are positive when the first of a comparison is better.
+"""
 
 from collections.abc import Callable, Sequence
 from statistics import fmean
+from typing import NamedTuple
 
-from sert.report import cells
-from sert.report.grid_ablations import ablated, ablation_groups
-from sert.report.grid_rows import (
+from sert.config.grid import MAIN
+from sert.report.columns import points_by_seed
+from sert.report.format import p_value, percent, points, points_interval, points_range, unsigned_points
+from sert.report.judging import judge_doubts
+from sert.report.names import (
     COMPAT,
-    MAIN,
     TEST_BEST,
+    Row,
+    comparison_name,
+    listed,
+    marks_of,
+    method_name,
+    variants_name,
+)
+from sert.report.rows import (
     Metrics,
     Pair,
-    Row,
     ablation_comparisons,
     about_task,
-    main_rows,
-    marks_of,
+    gain_of_test_best,
+    is_significant,
     method_comparisons,
     of_pair,
     pairs_of,
-    points_by_seed,
+    reported_rows,
     section,
 )
-from sert.report.grid_tables import gain_of_test_best, interval_of, points_range
-from sert.report.verdict import Finding, compared, doubts, is_significant, listed, reasoned
+from sert.report.sections.ablations import ablated, ablation_groups
 
 
-def grid_findings(metrics: Metrics) -> list[Finding]:
-    """Say what is significant over the whole grid; where there are several pairs, of which of them that is so."""
+class Statement(NamedTuple):
+    """One sentence of the verdict, under a short label."""
+
+    label: str
+    text: str
+
+
+def overall_findings(metrics: Metrics) -> list[Statement]:
+    """Say what is significant over everything; where there are several pairs, of which of them that is so."""
     pairs = pairs_of(metrics)
     methods = [(pair, row) for pair in pairs for row in method_comparisons(metrics, pair)]
     ablations = [(pair, row) for pair in pairs for row in ablation_comparisons(metrics, pair)]
     found = []
     if methods:
         rows = [row for _, row in methods]
-        found.append(Finding("Methods", f"{_counted(rows, 'comparisons between methods')}{_all_detectable(rows)}"))
+        found.append(Statement("Methods", f"{_counted(rows, 'comparisons between methods')}{_all_detectable(rows)}"))
     if len(pairs) > 1:
-        found += _by_name(methods, _method_names)
+        found += _by_name(methods, comparison_name)
     if ablations:
         rows = [row for _, row in ablations]
-        found.append(Finding("Ablations", f"{_counted(rows, 'comparisons of ablations')}{_all_detectable(rows)}"))
+        found.append(Statement("Ablations", f"{_counted(rows, 'comparisons of ablations')}{_all_detectable(rows)}"))
     if len(pairs) > 1:
         told = [each for each in ablations if is_significant(each[1]) or each[1].get("untrained")]
-        found += _by_name(told, _ablation_names)
+        found += _by_name(told, variants_name)
         found += _grid_cautions(metrics, pairs)
-    found += [Finding("Caution", doubt) for doubt in doubts(section(metrics, "judged"))]
+    found += [Statement("Caution", doubt) for doubt in judge_doubts(section(metrics, "judged"))]
     if len(metrics["seeds"]) == 1 and pairs:
-        text = "The grid has one seed: how far another training would move a number is unknown."
-        found.append(Finding("Caution", text))
+        text = "There is one seed: how far another training would move a number is unknown."
+        found.append(Statement("Caution", text))
     return found
 
 
-def _method_names(row: Row) -> str:
-    return f"{cells.method_name(row['a'])} against {cells.method_name(row['b'])}"
-
-
-def _ablation_names(row: Row) -> str:
-    return f"{row['a']} against {row['b']}, {cells.method_name(str(row['method']))}"
-
-
-def _by_name(rows: Sequence[tuple[Pair, Row]], name_of: Callable[[Row], str]) -> list[Finding]:
+def _by_name(rows: Sequence[tuple[Pair, Row]], name_of: Callable[[Row], str]) -> list[Statement]:
     """Say of each comparison on which student and task it is significant, and where other seeds might undo that."""
     found = []
     for name in dict.fromkeys(name_of(row) for _, row in rows):
@@ -70,10 +80,10 @@ def _by_name(rows: Sequence[tuple[Pair, Row]], name_of: Callable[[Row], str]) ->
                 place = "Better" if is_better else "Worse"
                 if not is_significant(row):
                     place = "Not trained" if row.get("untrained") else "No difference shown"
-                doubt = f"; with other seeds {cells.points_interval(row['ci95_seeds'])}" if _may_vanish(row) else ""
-                places[place].append(f"{pair.title} ({cells.points(row['difference'])}{doubt})")
+                doubt = f"; with other seeds {points_interval(row['ci95_seeds'])}" if _may_vanish(row) else ""
+                places[place].append(f"{pair.title} ({points(row['difference'])}{doubt})")
         parts = [f"{place}: {listed(where)}." for place, where in places.items() if where]
-        found.append(Finding(name, " ".join(parts)))
+        found.append(Statement(name, " ".join(parts)))
     return found
 
 
@@ -83,36 +93,71 @@ def _may_vanish(row: Row) -> bool:
     return is_significant(row) and interval is not None and interval[0] <= 0 <= interval[1]
 
 
-def _grid_cautions(metrics: Metrics, pairs: Sequence[Pair]) -> list[Finding]:
+def _grid_cautions(metrics: Metrics, pairs: Sequence[Pair]) -> list[Statement]:
     rows = [row for pair in pairs for row in of_pair(metrics, "summary", pair)]
     reported = [row for row in rows if row["primary"] and row["epoch_choice"] == TEST_BEST]
     found = []
     if reported:
         names = dict.fromkeys(f"{_name(row)} ({marks_of(row)})" for row in reported)
-        found.append(Finding("Caution", f"Read as too good: {listed(list(names))}."))
+        found.append(Statement("Caution", f"Read as too good: {listed(list(names))}."))
     gains = [gain for pair in pairs for gain in _gains(of_pair(metrics, "summary", pair)).values()]
     if gains:
         found.append(
-            Finding(
+            Statement(
                 "Caution",
-                f"Choosing epochs on the test set would report {cells.points(fmean(gains))} points on average "
-                f"({cells.points(min(gains))} to {cells.points(max(gains))}); these are too good.",
+                f"Choosing epochs on the test set would report {points(fmean(gains))} points on average "
+                f"({points(min(gains))} to {points(max(gains))}); these are too good.",
             )
         )
     return found
 
 
-def pair_findings(metrics: Metrics, pair: Pair) -> list[Finding]:
+def pair_findings(metrics: Metrics, pair: Pair) -> list[Statement]:
     """Say what the numbers of a student on a task show and what they do not."""
     comparisons = sorted(method_comparisons(metrics, pair), key=is_significant, reverse=True)
     found = [
-        compared(row, a=cells.method_name(row["a"]), b=cells.method_name(row["b"]), more=_by_seed(row))
-        for row in comparisons
+        _compared(row, a=method_name(row["a"]), b=method_name(row["b"]), more=_by_seed(row)) for row in comparisons
     ]
-    rows = main_rows(metrics, pair)
-    if rows:
-        found += [_against_majority(metrics, pair), _reasoning(rows)]
+    if rows := reported_rows(metrics, pair):
+        found += [_against_majority(metrics, pair, rows), _reasoning(rows)]
     return [*found, *_ablation_findings(metrics, pair), *_cautions(metrics, pair)]
+
+
+def _compared(row: Row, *, a: str, b: str, more: str = "") -> Statement:
+    """Say whether a and b differ.
+
+    Args:
+        row: The comparison.
+        a: What the first is called.
+        b: What the second is called.
+        more: Further numbers.
+    """
+    numbers = (
+        f"{points(row['difference'])} points, 95 % interval {points_interval(row['ci95'])}, "
+        f"Holm-corrected p {_p_relation(row['p_holm'])}{more}"
+    )
+    if row.get("untrained"):
+        names = listed([name for name, label in ((a, row["a"]), (b, row["b"])) if label in row["untrained"]])
+        text = f"{names} had no examples to train on, so {a} against {b} says nothing of methods ({numbers})."
+        return Statement("Not trained", text)
+    if not is_significant(row):
+        return Statement(
+            "Not significant", f"No difference between {a} and {b} is shown ({numbers}). {_detectable(row)}"
+        )
+    direction = "more" if row["difference"] > 0 else "less"
+    return Statement("Significant", f"{a} is right {direction} often than {b} ({numbers}).")
+
+
+def _detectable(row: Row) -> str:
+    if row["detectable"] is None:
+        return "These outputs disagree on too few questions for any difference to be found."
+    size = unsigned_points(row["detectable"])
+    return f"With one seed and before correction one of {size} points would be found four times of five."
+
+
+def _p_relation(value: float) -> str:
+    written = p_value(value)
+    return written if written.startswith("<") else f"= {written}"
 
 
 def _counted(rows: Sequence[Row], what: str) -> str:
@@ -137,41 +182,43 @@ def _all_detectable(rows: Sequence[Row]) -> str:
 def _by_seed(row: Row) -> str:
     if len(row["by_seed"] or []) < 2:
         return ""
-    return f", by seed {points_by_seed(row)}, with other seeds {cells.points_interval(row['ci95_seeds'])}"
+    return f", by seed {points_by_seed(row)}, with other seeds {points_interval(row['ci95_seeds'])}"
 
 
-def _against_majority(metrics: Metrics, pair: Pair) -> Finding:
+def _against_majority(metrics: Metrics, pair: Pair, rows: Sequence[Row]) -> Statement:
     about = about_task(metrics, pair.task)
     line = about["majority_accuracy"]
     places: dict[str, list[str]] = {"above": [], "not distinguishable from": [], "below": []}
-    for row in main_rows(metrics, pair):
-        interval = interval_of(metrics, row)
+    for row in rows:
+        interval = row["interval"]
         if interval is not None:
             place = "above" if interval[0] > line else "below" if interval[1] < line else "not distinguishable from"
-            places[place].append(cells.method_name(row["method"]))
+            places[place].append(method_name(row["method"]))
     judged = "; ".join(f"{verb} it: {listed(names)}" for verb, names in places.items() if names)
-    return Finding(
+    of_seeds = "their 95 % intervals" if len(metrics["seeds"]) == 1 else "the 95 % intervals of every seed"
+    return Statement(
         "Majority line",
-        f"Always answering “{about['majority_answer']}” scores {cells.percent(line)} %. By the 95 % intervals of every "
-        f"seed, {judged or 'nothing is known'}.",
+        f"Always answering “{about['majority_answer']}” scores {percent(line)} %. By {of_seeds}, "
+        f"{judged or 'nothing is known'}.",
     )
 
 
-def _reasoning(rows: Sequence[Row]) -> Finding:
-    measured = {
-        key: [
-            f"{cells.method_name(row['method'])} {cells.percent(row[key]['mean'])} %"
-            for row in rows
-            if row[key] is not None
-        ]
+def _reasoning(rows: Sequence[Row]) -> Statement:
+    """Say how often outputs reason, and that this is not how often they are right."""
+    reasoned, true = (
+        [f"{method_name(row['method'])} {percent(row[key]['mean'])} %" for row in rows if row[key] is not None]
         for key in ("reasoned", "true_paths")
-    }
-    return reasoned(measured["reasoned"], true=measured["true_paths"])
+    )
+    text = f"Outputs that reason before they answer: {listed(reasoned) if reasoned else 'not measured'}. "
+    if not true:
+        return Statement("Reasoned", text + "That says that they have the form of reasoning, not that it is right.")
+    text += f"That is the form of reasoning only; outputs whose every step is true: {listed(true)}."
+    return Statement("Reasoned", text)
 
 
-def _ablation_findings(metrics: Metrics, pair: Pair) -> list[Finding]:
+def _ablation_findings(metrics: Metrics, pair: Pair) -> list[Statement]:
     """Name each significant difference to the main student; of the others say together what could have been found."""
-    found: list[Finding] = []
+    found: list[Statement] = []
     unshown: list[Row] = []
     names: list[str] = []
     for group in ablation_groups(metrics, pair):
@@ -180,41 +227,41 @@ def _ablation_findings(metrics: Metrics, pair: Pair) -> list[Finding]:
                 continue
             name = f"“{each.name}” ({group})"
             if is_significant(each.comparison) or each.comparison.get("untrained"):
-                found.append(compared(each.comparison, a=name, b="the main student", more=_by_seed(each.comparison)))
+                found.append(_compared(each.comparison, a=name, b="the main student", more=_by_seed(each.comparison)))
             else:
                 unshown.append(each.comparison)
                 names.append(name)
     if unshown:
         text = f"No difference to the main student is shown for {listed(names)}.{_all_detectable(unshown)}"
-        found.append(Finding("Not significant", text))
+        found.append(Statement("Not significant", text))
     return found
 
 
-def _cautions(metrics: Metrics, pair: Pair) -> list[Finding]:
+def _cautions(metrics: Metrics, pair: Pair) -> list[Statement]:
     rows = of_pair(metrics, "summary", pair)
     best = dict.fromkeys(_name(row) for row in rows if row["epoch_choice"] == TEST_BEST and row["primary"])
     compat = dict.fromkeys(_name(row) for row in rows if row["harness"] == COMPAT)
     found = []
     if best:
         text = f"Epoch chosen on the test set: {listed(list(best))}. Read it as too good."
-        found.append(Finding("Caution", text))
+        found.append(Statement("Caution", text))
     if compat:
         text = (
             f"Tested as the earlier harness does, faults included: {listed(list(compat))}. The numbers show what these "
             "faults do, not how good the students are."
         )
-        found.append(Finding("Caution", text))
-    gains = [f"{cells.method_name(method)} {cells.points(gain)}" for method, gain in _gains(rows).items()]
+        found.append(Statement("Caution", text))
+    gains = [f"{method_name(method)} {points(gain)}" for method, gain in _gains(rows).items()]
     if gains:
         text = (
             f"Choosing the epoch on the test set would report, in points: {listed(gains)}. Such numbers are too good."
         )
-        found.append(Finding("Caution", text))
+        found.append(Statement("Caution", text))
     return found
 
 
 def _name(row: Row) -> str:
-    return cells.method_name(row["method"]) if row["variant"] == MAIN else f"“{row['variant']}”"
+    return method_name(row["method"]) if row["variant"] == MAIN else f"“{row['variant']}”"
 
 
 def _gains(rows: Sequence[Row]) -> dict[str, float]:

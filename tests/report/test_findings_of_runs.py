@@ -1,21 +1,28 @@
 import pytest
-from report_data import make_metrics
+from report_data import make_metrics, summed
 
-from sert.analysis.run_numbers import TaskResults, summarize_tasks
-from sert.config.tree import RulesConfig
+from sert.analysis.epochs import SnapshotOutputs
+from sert.analysis.grid_numbers import GridNumbers
+from sert.analysis.task_results import MethodResults, TaskResults
+from sert.config.grid import MAIN, Arm
+from sert.config.tree import Config
 from sert.records import Prediction, Question
-from sert.report.table import comparison_table
-from sert.report.verdict import findings, is_significant
+from sert.report.findings import overall_findings, pair_findings
+from sert.report.rows import Pair, is_significant
+from sert.report.sections.results import comparison_table
+from sert.tasks.load import TaskData
+
+FIRST, SECOND = Pair("lab", "lab_yes_no"), Pair("lab", "quiz")
 
 
 def sentences(metrics, label):
-    return [finding.text for finding in findings(metrics, metrics["tasks"][0]) if finding.label == label]
+    return [finding.text for finding in pair_findings(metrics, FIRST) if finding.label == label]
 
 
 def test_significant_differences_come_first_and_name_the_better_method():
     metrics = make_metrics()
     metrics["comparisons"].reverse()
-    labels = [finding.label for finding in findings(metrics, metrics["tasks"][0])]
+    labels = [finding.label for finding in pair_findings(metrics, FIRST)]
     assert labels == ["Significant", "Significant", "Not significant", "Majority line", "Reasoned"]
     assert sentences(metrics, "Significant") == [
         "RD is right more often than Finetune (+10.8 points, 95 % interval +4.4 to +17.0, Holm-corrected p = 0.0011).",
@@ -46,18 +53,21 @@ def test_nothing_is_said_of_a_method_that_was_not_trained():
         "SERT had no examples to train on, so SERT+RD against SERT",
     ]
     assert [text[:2] for text in sentences(metrics, "Significant")] == ["RD"]
-    marks = [row for row in comparison_table(metrics, "lab_yes_no").rows if "not trained" in row]
+    marks = [row for row in comparison_table(metrics, FIRST).rows if "not trained" in row]
     assert len(marks) == 2
 
 
 def test_a_judge_that_does_not_tell_texts_apart_is_a_caution():
     metrics = make_metrics()
     metrics["judged"] = [{"task": "lab_yes_no", "judge": "teacher", "calibration": {"separates": False}}]
-    assert sentences(metrics, "Caution") == [
-        "The judge teacher does not tell planted good texts from bad ones; what it scores says little."
+    one_seed = "There is one seed: how far another training would move a number is unknown."
+    cautions = [finding.text for finding in overall_findings(metrics) if finding.label == "Caution"]
+    assert cautions == [
+        "The judge teacher does not tell planted good texts from bad ones; what it scores says little.",
+        one_seed,
     ]
     metrics["judged"][0]["calibration"] = {"separates": True}
-    assert sentences(metrics, "Caution") == []
+    assert [finding.text for finding in overall_findings(metrics) if finding.label == "Caution"] == [one_seed]
 
 
 @pytest.mark.parametrize(("p_value", "significant"), [(0.0499, True), (0.05, False)])
@@ -80,7 +90,7 @@ def test_reasoning_is_not_called_right_where_nothing_verifies_it():
     assert text.endswith(
         "every step is true: Zero-shot 0.5 %, Finetune 0.0 %, SERT 42.0 %, RD 33.0 % and SERT+RD 47.0 %."
     )
-    quiz = findings(metrics, metrics["tasks"][1])[-1].text
+    quiz = pair_findings(metrics, SECOND)[-1].text
     assert quiz == (
         "Outputs that reason before they answer: Zero-shot 1.5 % and RD 100.0 %. "
         "That says that they have the form of reasoning, not that it is right."
@@ -91,7 +101,7 @@ def test_an_epoch_that_was_chosen_on_the_test_set_is_flagged():
     metrics = make_metrics()
     assert sentences(metrics, "Caution") == []
     metrics["rows"][2]["epoch_choice"] = "test-best"
-    assert sentences(metrics, "Caution") == ["The epoch of SERT was chosen on the test set; read it as too good."]
+    assert sentences(summed(metrics), "Caution") == ["Epoch chosen on the test set: SERT. Read it as too good."]
 
 
 def test_the_compat_harness_is_flagged():
@@ -99,15 +109,15 @@ def test_the_compat_harness_is_flagged():
     for row in metrics["rows"][:2]:
         row["harness"] = "compat"
     metrics["rows"][2]["harness"] = "clean"
-    assert sentences(metrics, "Caution") == [
-        "Tested as the earlier harness does, faults included (padding is attended to): Zero-shot and Finetune. "
-        "These numbers show what that does, not what the students can do."
+    assert sentences(summed(metrics), "Caution") == [
+        "Tested as the earlier harness does, faults included: Zero-shot and Finetune. "
+        "The numbers show what these faults do, not how good the students are."
     ]
 
 
 def test_a_task_without_results_has_no_findings():
-    metrics = make_metrics() | {"rows": [], "comparisons": []}
-    assert findings(metrics, metrics["tasks"][0]) == []
+    metrics = make_metrics() | {"rows": [], "summary": [], "comparisons": []}
+    assert pair_findings(metrics, FIRST) == []
 
 
 def test_the_direction_agrees_with_how_comparisons_are_measured():
@@ -121,9 +131,12 @@ def test_the_direction_agrees_with_how_comparisons_are_measured():
             for each in questions
         ]
 
-    result = TaskResults(
-        "demo", questions, questions, {}, predictions={"zero_shot": predict(False), "sert": predict(True)}
-    )
-    metrics = summarize_tasks([result], student="lab", seed=0, rules=RulesConfig())
+    config = Config.model_validate({"name": "x", "student": {"path": "lab"}, "tasks": {"demo": {"kind": "lab_yes_no"}}})
+    outputs = {"zero_shot": predict(False), "sert": predict(True)}
+    methods = {name: MethodResults([SnapshotOutputs(0, None, each)]) for name, each in outputs.items()}
+    numbers = GridNumbers()
+    numbers.add(Arm("lab", 0, MAIN, None, config), TaskResults("demo", config, TaskData(tuple(questions), {}), methods))
+    metrics = {"seeds": [0], **numbers.tables()}
     assert [row["difference"] for row in metrics["comparisons"]] == [1.0]
-    assert sentences(metrics, "Significant")[0].startswith("SERT is right more often than Zero-shot (+100.0 points")
+    (text, *_) = [each.text for each in pair_findings(metrics, Pair("lab", "demo")) if each.label == "Significant"]
+    assert text.startswith("SERT is right more often than Zero-shot (+100.0 points")

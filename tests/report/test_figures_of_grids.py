@@ -4,14 +4,13 @@ import xml.etree.ElementTree as ElementTree
 
 import matplotlib
 import pytest
-from grid_metrics import EXHIBITS, make_grid, make_hostile_grid
+from grid_data import EXHIBITS, make_grid, make_hostile_grid
 from PIL import Image
 from report_data import HOSTILE
 
-from sert.report import canvas, cells
-from sert.report.grid_curves import amounts_figure, binned_figure, steps_figure
-from sert.report.grid_exhibits import exhibits
-from sert.report.grid_figures import (
+from sert.report.contents import report_sections
+from sert.report.figures import style
+from sert.report.figures.bars import (
     accuracy_figure,
     bands_figure,
     budget_figure,
@@ -21,15 +20,16 @@ from sert.report.grid_figures import (
     first_token_figure,
     judged_figure,
 )
-from sert.report.grid_parts import file_names
-from sert.report.grid_rows import Pair, main_rows, pairs_of
-from sert.report.grid_sections import grid_sections
+from sert.report.figures.curves import amounts_figure, binned_figure, steps_figure
+from sert.report.format import MINUS
+from sert.report.parts import file_names
+from sert.report.rows import Pair, main_rows
 
 PAIR = Pair("gpt2", "strategyqa")
 
 
 def texts(figure):
-    return texts_of(canvas.svg(figure, "x"))
+    return texts_of(style.svg(figure, "x"))
 
 
 def texts_of(svg):
@@ -46,7 +46,7 @@ def lines(axes):
 
 
 def drawings(metrics):
-    return [drawing for section in grid_sections(metrics) for drawing in section.drawings]
+    return [figure for section in report_sections(metrics) for figure in section.figures]
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +81,7 @@ def test_differences_that_are_not_significant_are_hollow(metrics):
     figure = difference_figure(rows, names=["first", "second"], significant=[True, False])
     assert {"first", "second", "+3.9", "+1.2"} <= set(texts(figure))
     faces = [line.get_markerfacecolor() for line in figure.axes[0].lines if line.get_marker() == "o"]
-    assert faces == [canvas.BLUE, "white"]
+    assert faces == [style.BLUE, "white"]
     assert "0" in texts(figure)
     assert "+0" not in texts(figure)
 
@@ -145,7 +145,7 @@ def test_scores_of_several_seeds_are_averaged_and_those_of_one_have_an_interval(
         [(4.0, 1.0), (6.0, 1.0)],
         [(5.0, 1.0)],
     ]
-    assert {line.get_color() for line in figure.axes[0].lines} == {canvas.VERMILION, canvas.BLUE}
+    assert {line.get_color() for line in figure.axes[0].lines} == {style.VERMILION, style.BLUE}
 
 
 def test_planted_texts_are_not_drawn(metrics):
@@ -189,20 +189,21 @@ def test_every_pair_has_its_own_figures_and_names_are_safe():
 
 def test_ablations_of_the_funnel_are_not_drawn(metrics):
     more = metrics | {"funnel": [*metrics["funnel"], *(row | {"group": "filter"} for row in metrics["funnel"])]}
-    assert len(exhibits(more, pairs_of(more))[3].folded[0].table.rows) == 8
+    (funnel,) = [section for section in report_sections(more) if section.anchor == "funnel"]
+    assert len(funnel.folded[0].table.rows) == 8
 
 
 def test_images_are_inert_and_equal_numbers_give_equal_bytes():
     def images():
         figure = bands_figure(make_grid()["bands"])
-        return canvas.images(figure, "bands")
+        return style.images(figure, "bands")
 
     before = dict(matplotlib.rcParams)
     first = images()
     assert first == images()
     assert dict(matplotlib.rcParams) == before
     assert "currentColor" in first.svg
-    assert canvas.INK not in first.svg
+    assert style.INK not in first.svg
     assert "<metadata" not in first.svg
     picture = Image.open(io.BytesIO(first.png))
     assert set(picture.info) == {"dpi"}
@@ -221,9 +222,9 @@ def test_labels_are_short_inert_text(text, sections):
     hostile = make_hostile_grid(text)[0]
     metrics = hostile | {name: [] for name in EXHIBITS if name not in sections}
     for drawing in drawings(metrics):
-        svg = canvas.svg(drawing.figure, "x")
+        svg = style.svg(drawing.figure, "x")
         assert "<script" not in svg
-        labels = [label.replace(cells.MINUS, "-") for label in texts_of(svg)]
+        labels = [label.replace(MINUS, "-") for label in texts_of(svg)]
         assert all(len(label) <= 28 and label.isascii() for label in labels if "%" not in label)
 
 
@@ -231,8 +232,8 @@ def test_labels_are_short_inert_text(text, sections):
     ("values", "end"), [([0.5, None], 0.56), ([0.95], 1.02), ([], 1.02), ([None], 1.02), ([0.0], 1.02)]
 )
 def test_an_axis_ends_a_little_behind_the_largest_share(values, end):
-    assert canvas.upper_end(values) == pytest.approx(end)
+    assert style.upper_end(values) == pytest.approx(end)
 
 
 def test_ticks_are_not_rounded_away():
-    assert [canvas.percent_tick(share) for share in (0.525, 0.55, 1.0, 0.0)] == ["52.5%", "55%", "100%", "0%"]
+    assert [style.percent_tick(share) for share in (0.525, 0.55, 1.0, 0.0)] == ["52.5%", "55%", "100%", "0%"]

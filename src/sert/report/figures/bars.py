@@ -1,6 +1,6 @@
-"""The figures of a grid that have a row for each thing compared: dots with intervals, bars, stacked bars."""
+"""The figures that have a row for each thing compared: dots with intervals, bars, stacked bars."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
@@ -9,8 +9,9 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, NullLocator
 
-from sert.report import cells
-from sert.report.canvas import (
+from sert.config.grid import MAIN
+from sert.judge.prompt import CRITERIA
+from sert.report.figures.style import (
     BLUE,
     FONT_SIZE,
     FRAME_HEIGHT,
@@ -28,9 +29,8 @@ from sert.report.canvas import (
     style_of,
     upper_end,
 )
-from sert.report.grid_numbers import after_name
-from sert.report.grid_rows import MAIN, Row, marks_of
-from sert.report.judging import CRITERIA
+from sert.report.format import MINUS, MISSING, count, decimal, percent, points
+from sert.report.names import Row, after_name, bin_name, marks_of, method_name, rule_name
 
 Rows = Sequence[Row]
 
@@ -46,7 +46,7 @@ def accuracy_figure(rows: Rows, *, majority: float | None) -> Figure:
     """Draw each method's mean accuracy with its interval, its seeds as small dots below, and the majority line.
 
     Args:
-        rows: Rows of the summary, each with its `interval`.
+        rows: Rows of the summary, each with its `interval` over questions.
         majority: Accuracy of always giving the most frequent answer.
     """
     figure, axes = panel([_name(row) for row in rows], row_height=1.25 * ROW_HEIGHT)
@@ -57,7 +57,7 @@ def accuracy_figure(rows: Rows, *, majority: float | None) -> Figure:
         ends += seeds
         if row["accuracy"] is not None:
             ends += _dot(axes, place, row["accuracy"]["mean"], row["interval"])
-            margin(axes, place, f"{cells.percent(row['accuracy']['mean'])} %")
+            margin(axes, place, f"{percent(row['accuracy']['mean'])} %")
     if majority is not None:
         axes.axvline(majority, color=VERMILION, linestyle=(0, (5, 3)), linewidth=1.5)
     if ends:
@@ -66,11 +66,11 @@ def accuracy_figure(rows: Rows, *, majority: float | None) -> Figure:
 
 
 def _name(row: Row) -> str:
-    name = cells.method_name(row["method"])
+    name = method_name(row["method"])
     return f"{name} ({marks_of(row)})" if marks_of(row) else name
 
 
-def difference_figure(rows: Rows, *, names: Sequence[str], significant: Sequence[bool]) -> Figure:
+def difference_figure(rows: Rows, *, names: Sequence[str], significant: Iterable[bool]) -> Figure:
     """Draw differences with their intervals around 0; those that are not significant are hollow.
 
     Args:
@@ -83,13 +83,13 @@ def difference_figure(rows: Rows, *, names: Sequence[str], significant: Sequence
     for place, (row, filled) in enumerate(zip(rows, significant, strict=True)):
         if row["difference"] is not None:
             _dot(axes, place, row["difference"], row["ci95"], filled=filled)
-        margin(axes, place, cells.points(row["difference"]))
+        margin(axes, place, points(row["difference"]))
     axes.xaxis.set_major_formatter(FuncFormatter(_points_tick))
     return figure
 
 
 def _points_tick(difference: float, _place: int | None = None) -> str:
-    return f"{round(100 * difference, 4):+.4g}".replace("-", cells.MINUS) if difference else "0"
+    return f"{round(100 * difference, 4):+.4g}".replace("-", MINUS) if difference else "0"
 
 
 def _dot(
@@ -127,7 +127,7 @@ def bands_figure(rows: Rows) -> Figure:
 
 def _beside(axes: Axes, value: float | None, place: float) -> None:
     """Write a share at the end of its bar."""
-    text = cells.MISSING if value is None else f"{100 * value:.0f}"
+    text = MISSING if value is None else f"{100 * value:.0f}"
     axes.annotate(
         text, (value or 0, place), (3, 0), textcoords="offset points", va="center", color=INK, fontsize=FONT_SIZE - 1
     )
@@ -152,47 +152,63 @@ def filtering_figure(rows: Rows) -> Figure:
                     f"{100 * width:.0f}", (middle, place), ha="center", va="center", color=ink, fontsize=FONT_SIZE - 1
                 )
             left += width or 0
-        margin(axes, place, cells.decimal(next(iter(of_step.values()))["mean_score"], 1))
+        margin(axes, place, decimal(next(iter(of_step.values()))["mean_score"], 1))
     axes.set_xlim(0, 1)
     colors = [_BANDS[min(number, len(_BANDS) - 1)][0] for number in range(len(bands))]
     legend(figure, [(Patch(color=color), band) for color, band in zip(colors, bands, strict=True)])
     return figure
 
 
+def funnel_figure(rows: Rows) -> Figure:
+    """Draw the share of mined paths left after each rule (bars) and the share of those that is true (diamonds)."""
+    labels = [rule_name(row["rule"]) for row in rows]
+    return _share_bars(rows, labels, "share", [count(row["remaining"]) for row in rows], end=1.02)
+
+
 def first_token_figure(rows: Rows) -> Figure:
     """Draw the share of each branch's paths that is kept (bars) and that is true (diamonds)."""
-    labels = [f"branch {row['branch']} ({cells.percent(row['mean_probability'])} %)" for row in rows]
-    figure, axes = panel(labels)
-    for place, row in enumerate(rows):
-        axes.barh(place, row["kept_share"] or 0, height=0.62, color=BLUE)
-        if row["true_share"] is not None:
-            axes.plot(row["true_share"], place, color=VERMILION, marker="D", markersize=7, markeredgecolor="white")
-        margin(axes, place, f"{cells.percent(row['kept_share'])} %")
-    axes.set_xlim(0, upper_end(row[key] for row in rows for key in ("kept_share", "true_share")))
-    return figure
+    labels = [f"branch {row['branch']} ({percent(row['mean_probability'])} %)" for row in rows]
+    kept = [f"{percent(row['kept_share'])} %" for row in rows]
+    return _share_bars(rows, labels, "kept_share", kept)
 
 
 def first_token_bins_figure(rows: Rows) -> Figure:
     """Draw the share of paths that is kept by the probability of their first token, and the number of paths."""
-    figure, axes = panel([_percent_bin(row["low"], row["high"]) for row in rows])
-    for place, row in enumerate(rows):
-        axes.barh(place, row["kept_share"] or 0, height=0.62, color=BLUE)
-        margin(axes, place, cells.count(row["paths"]))
-    axes.set_xlim(0, upper_end(row["kept_share"] for row in rows))
+    labels = [bin_name(row["low"], row["high"], in_percent=True) for row in rows]
+    return _share_bars(rows, labels, "kept_share", [count(row["paths"]) for row in rows])
+
+
+def _share_bars(
+    rows: Rows, labels: Sequence[str], key: str, margins: Sequence[str], *, end: float | None = None
+) -> Figure:
+    """Draw a share of each row as a bar, and the share that is true as a diamond where it is known."""
+    figure, axes = panel(labels)
+    for place, (row, text) in enumerate(zip(rows, margins, strict=True)):
+        axes.barh(place, row[key] or 0, height=0.62, color=BLUE)
+        if row.get("true_share") is not None:
+            axes.plot(row["true_share"], place, color=VERMILION, marker="D", markersize=7, markeredgecolor="white")
+        margin(axes, place, text)
+    axes.set_xlim(0, end or upper_end(row.get(each) for row in rows for each in (key, "true_share")))
     return figure
-
-
-def _percent_bin(low: float, high: float | None) -> str:
-    return f"{100 * low:g} % or more" if high is None else f"{100 * low:g} to {100 * high:g} %"
 
 
 def budget_figure(rows: Rows) -> Figure:
     """Draw, for each way to spend a budget, the share of paths kept (upper) and of questions with one (lower)."""
-    figure, axes = panel([_budget_name(row) for row in rows], row_height=2 * ROW_HEIGHT)
+    return _pairs_of_bars(rows, [_budget_name(row) for row in rows], "kept_share", "questions_kept_share")
+
+
+def latent_figure(rows: Rows) -> Figure:
+    """Draw how often each decoding reasons: of all outputs (upper), of questions with at least one such (lower)."""
+    labels = [str(row["decoding"]) for row in rows]
+    return _pairs_of_bars(rows, labels, "reasoned_share", "questions_reasoned_share")
+
+
+def _pairs_of_bars(rows: Rows, labels: Sequence[str], upper: str, lower: str) -> Figure:
+    figure, axes = panel(labels, row_height=2 * ROW_HEIGHT)
     for place, row in enumerate(rows):
-        for offset, key, color in ((-0.19, "kept_share", BLUE), (0.19, "questions_kept_share", VERMILION)):
+        for offset, key, color in ((-0.19, upper, BLUE), (0.19, lower, VERMILION)):
             axes.barh(place + offset, row[key] or 0, height=0.34, color=color)
-            margin(axes, place + offset, f"{cells.percent(row[key])} %")
+            margin(axes, place + offset, f"{percent(row[key])} %")
     axes.set_xlim(0, 1.02)
     return figure
 
@@ -232,4 +248,4 @@ def _scores(axes: Axes, place: float, seeds: Sequence[Mapping[str, Any]], *, col
     elif seeds[0]["interval"] is not None:
         axes.plot(seeds[0]["interval"], [place, place], color=color, linewidth=2, solid_capstyle="butt")
     axes.plot(fmean(means), place, color=color, marker="o", markersize=7)
-    margin(axes, place, cells.decimal(fmean(means), 1))
+    margin(axes, place, decimal(fmean(means), 1))

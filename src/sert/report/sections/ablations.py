@@ -1,23 +1,17 @@
-"""Tables of a grid's ablations: each group's variants beside the main student, and what the difference to it is."""
+"""Tables of ablations: each group's variants beside the main student, and what the difference to it is."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from sert.report import cells
-from sert.report.grid_rows import (
-    LAST,
-    MAIN,
-    Metrics,
-    Pair,
-    Row,
-    ablation_comparisons,
-    flagged,
-    is_reported,
-    of_pair,
-    right_by_seed,
-)
-from sert.report.grid_tables import FOUND_COLUMNS
-from sert.report.table import Column, Table, build_table, if_measured
+from sert.config.grid import MAIN
+from sert.report.columns import ABLATIONS, BETWEEN
+from sert.report.names import LAST, Row, variant_name
+from sert.report.parts import ReportSection, TitledTable, filled
+from sert.report.rows import Metrics, Pair, ablation_comparisons, is_reported, of_pair
+from sert.report.sections.results import differences
+from sert.report.table import Table, build_table
+
+_COMPARED = ("difference", "ci95", "p_holm", "detectable")
 
 
 class Ablated(NamedTuple):
@@ -29,34 +23,7 @@ class Ablated(NamedTuple):
     @property
     def name(self) -> str:
         """The variant and its method."""
-        return f"{self.summary['variant']}, {cells.method_name(self.summary['method'])}"
-
-
-_COLUMNS = (
-    Column("Variant", lambda row: flagged(row["name"], row)),
-    Column("Epoch", lambda row: cells.epoch_name(row["epoch_choice"])),
-    Column("Acc %", lambda row: cells.spread(row["accuracy"])),
-    Column("k by seed / n", right_by_seed),
-    Column("To main, points", lambda row: cells.points(row["difference"])),
-    Column("95 % interval", lambda row: cells.points_interval(row["ci95"])),
-    *FOUND_COLUMNS,
-)
-_OUTPUT_COLUMNS = (
-    Column("Strict %", lambda row: cells.spread(row["accuracy_strict"])),
-    Column("Fmt", lambda row: _mean(row["format"])),
-    Column("Len", lambda row: _mean(row["mean_length"], 1)),
-    Column("Rep", lambda row: _mean(row["repetition"])),
-    Column("Reasoned %", lambda row: cells.spread(row["reasoned"])),
-)
-_TRUE_PATHS = Column("True paths %", lambda row: cells.spread(row["true_paths"]))
-_SELECTED_TRUE = Column("True among selected %", lambda row: cells.percent(row["selected_true"]))
-_BETWEEN_COLUMNS = (
-    Column("Comparison", lambda row: f"{row['a']} against {row['b']}, {cells.method_name(str(row['method']))}"),
-    Column("Difference, points", lambda row: cells.points(row["difference"])),
-    Column("95 % interval", lambda row: cells.points_interval(row["ci95"])),
-    *FOUND_COLUMNS,
-)
-_COMPARED = ("difference", "ci95", "p_holm", "detectable")
+        return variant_name(self.summary)
 
 
 def ablation_groups(metrics: Metrics, pair: Pair) -> list[str]:
@@ -88,7 +55,7 @@ def _compared_at(rows: Sequence[Row]) -> Row | None:
     return next(last, None) or next((row for row in rows if is_reported(row)), None)
 
 
-def ablation_table(metrics: Metrics, pair: Pair, *, group: str) -> Table:
+def ablation_table(metrics: Metrics, pair: Pair, *, group: str, terminal: bool = False) -> Table:
     """Build the table of a group: the main student of each method, then its variants and their difference to it.
 
     The main student is shown at the epoch that its variants are compared at. A variant that is reported at another
@@ -107,9 +74,7 @@ def ablation_table(metrics: Metrics, pair: Pair, *, group: str) -> Table:
         for method in methods
         for each in _of_method(metrics, pair, [each for each in variants if each.summary["method"] == method])
     ]
-    true_paths = if_measured(rows, _TRUE_PATHS, key="true_paths")
-    selected = if_measured(rows, _SELECTED_TRUE, key="selected_true")
-    return build_table(rows, (*_COLUMNS, *selected, *_OUTPUT_COLUMNS, *true_paths))
+    return build_table(rows, ABLATIONS, terminal=terminal)
 
 
 def _of_method(metrics: Metrics, pair: Pair, variants: Sequence[Ablated]) -> list[Ablated]:
@@ -130,8 +95,24 @@ def _of_method(metrics: Metrics, pair: Pair, variants: Sequence[Ablated]) -> lis
 def between_table(metrics: Metrics, pair: Pair, *, group: str) -> Table:
     """Build the table of a group's comparisons of variants with one another."""
     rows = ablation_comparisons(metrics, pair)
-    return build_table([row for row in rows if row["group"] == group and row["b"] != MAIN], _BETWEEN_COLUMNS)
+    return build_table([row for row in rows if row["group"] == group and row["b"] != MAIN], BETWEEN)
 
 
-def _mean(measure: Row | None, digits: int = 2) -> str:
-    return cells.MISSING if measure is None else cells.decimal(measure["mean"], digits)
+def ablations_section(metrics: Metrics, pairs: Sequence[Pair]) -> ReportSection:
+    """Lay out each group of ablations of each student."""
+    tables, named = [], []
+    for pair in pairs:
+        compared: list[tuple[str, Row]] = []
+        for group in ablation_groups(metrics, pair):
+            title = f"{pair.title}: {group}"
+            tables.append(TitledTable(title, ablation_table(metrics, pair, group=group)))
+            tables.append(TitledTable(f"{title}, between variants", between_table(metrics, pair, group=group)))
+            variants = ablated(metrics, pair, group=group)
+            compared += [(each.name, each.comparison) for each in variants if each.comparison is not None]
+        named.append(compared)
+    notes = [
+        "Each variant changes one thing of the main student. Differences are variant minus main, paired on the same "
+        "questions, after the last epoch and over the seeds that both were run with.",
+    ]
+    figures = differences(pairs, named, name="ablations")
+    return ReportSection("ablations", "Ablations", notes, tables=filled(tables), figures=figures)

@@ -1,16 +1,14 @@
-"""The rows of a grid's metrics by student and task, and which of them the report is about."""
+"""The rows of `metrics.json` by student and task, and which of them the report is about."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from sert.report import cells
+from sert.config.grid import MAIN
+from sert.report.names import Row
 
 Metrics = Mapping[str, Any]
-Row = Mapping[str, Any]
 
-MAIN = "main"
-LAST, TEST_BEST, COMPAT = "last", "test-best", "compat"
-_LISTED = 4  # seeds whose numbers are written out in a cell
+SIGNIFICANCE = 0.05
 
 
 class Pair(NamedTuple):
@@ -36,6 +34,11 @@ def pairs_of(metrics: Metrics) -> list[Pair]:
         for student in students
         if (student, about["task"]) in measured
     ]
+
+
+def is_single(metrics: Metrics) -> bool:
+    """Tell whether the report is about one run: one student, one seed, nothing varied."""
+    return "seed" in metrics
 
 
 def about_task(metrics: Metrics, task: str) -> Row:
@@ -98,39 +101,28 @@ def _turned(row: Row) -> Row:
     return turned
 
 
-def marks_of(row: Row) -> str:
-    """Name what sets a row's numbers apart; empty for others.
+def interval_of(metrics: Metrics, row: Row) -> list[float] | None:
+    """Find where the 95 % intervals over questions of all seeds that a row of the summary sums up begin and end."""
+    intervals = [seed["ci95"] for seed in seeds_of(metrics, row) if seed["ci95"] is not None]
+    return [min(low for low, _ in intervals), max(high for _, high in intervals)] if intervals else None
 
-    That is a student without examples to train on, an epoch chosen on the test set, the earlier harness.
+
+def reported_rows(metrics: Metrics, pair: Pair) -> list[Row]:
+    """Pick the rows that the results show, each with its `interval` over questions."""
+    return [{**row, "interval": interval_of(metrics, row)} for row in main_rows(metrics, pair)]
+
+
+def gain_of_test_best(best: Row | None, reported: Row | None) -> float | None:
+    """Subtract the reported mean accuracy from that of the best epoch on the test set."""
+    if best is None or reported is None or best["accuracy"] is None or reported["accuracy"] is None:
+        return None
+    return float(best["accuracy"]["mean"] - reported["accuracy"]["mean"])
+
+
+def is_significant(comparison: Row) -> bool:
+    """Tell whether a comparison's p-value, corrected for all comparisons, is known and below 0.05.
+
+    Never with a student that had no examples to train on: its numbers say nothing of its method.
     """
-    reasons = [TEST_BEST] * (row["epoch_choice"] == TEST_BEST) + [COMPAT] * (row["harness"] == COMPAT)
-    if untrained := row.get("untrained"):
-        some = f" with {untrained} of {row['seeds']} seeds" if untrained < row["seeds"] else ""
-        reasons.insert(0, f"not trained{some}")
-    return ", ".join(reasons)
-
-
-def flagged(name: str, row: Row) -> str:
-    """Write a name with how many outputs a question vote, if several, and with what sets its numbers apart.
-
-    Those of an epoch chosen on the test set are too good.
-    """
-    votes, marks = row.get("votes") or 1, marks_of(row)
-    name = f"{name} [{votes} votes]" if votes > 1 else name
-    return f"{name} ({marks}{': too good' if TEST_BEST in marks else ''})" if marks else name
-
-
-def right_by_seed(row: Row) -> str:
-    """Write how many of n questions each seed got right; of many seeds the fewest and the most."""
-    correct = row["correct"]
-    if len(correct) > _LISTED:
-        return f"{min(correct)} to {max(correct)} / {row['n']}"
-    return f"{', '.join(map(str, correct))} / {row['n']}"
-
-
-def points_by_seed(row: Row) -> str:
-    """Write the difference of each seed in points; of many seeds the lowest and the highest."""
-    differences = row["by_seed"] or []
-    if len(differences) > _LISTED:
-        return f"{cells.points(min(differences))} to {cells.points(max(differences))}"
-    return ", ".join(cells.points(each) for each in differences) or cells.MISSING
+    known = comparison["p_holm"] is not None and not comparison.get("untrained")
+    return known and bool(comparison["p_holm"] < SIGNIFICANCE)

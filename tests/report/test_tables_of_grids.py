@@ -1,11 +1,11 @@
 import pytest
-from grid_metrics import EXHIBITS, make_grid
+from grid_data import EXHIBITS, make_grid
 
-from sert.report import grid_tables
-from sert.report.grid_ablations import ablation_groups, ablation_table, between_table
-from sert.report.grid_numbers import number_table
-from sert.report.grid_parts import joined
-from sert.report.grid_rows import Pair, pairs_of
+from sert.report.parts import joined
+from sert.report.rows import Pair, pairs_of
+from sert.report.sections.ablations import ablation_groups, ablation_table, between_table
+from sert.report.sections.numbers import funnel_table, near_duplicate_table, number_table
+from sert.report.sections.results import choice_table, comparison_table, overview_table, result_table
 from sert.report.table import Table
 
 PAIR = Pair("gpt2", "strategyqa")
@@ -16,7 +16,7 @@ def rows_of(table):
 
 
 def test_methods_stand_with_their_spread_the_count_of_each_seed_and_the_lines_without_a_student():
-    table = grid_tables.result_table(make_grid(), PAIR)
+    table = result_table(make_grid(), PAIR)
     assert table.header == (
         *("Method", "Acc %", "k by seed / n", "95 %, questions", "95 %, seeds", "Strict %", "Fmt", "Len", "Rep"),
         *("Reasoned %", "True paths %"),
@@ -36,30 +36,30 @@ def test_methods_stand_with_their_spread_the_count_of_each_seed_and_the_lines_wi
 
 def test_only_the_reported_epoch_is_in_the_results_and_one_that_is_too_good_is_flagged():
     metrics = make_grid()
-    assert [row[0] for row in grid_tables.result_table(metrics, PAIR).rows[:5]] == [
+    assert [row[0] for row in result_table(metrics, PAIR).rows[:5]] == [
         *("Zero-shot", "Finetune", "SERT", "RD", "SERT+RD"),
     ]
     for row in metrics["summary"]:
         row["primary"] = row["epoch_choice"] == "test-best"
     metrics["summary"][2]["harness"] = "compat"  # of no reported row
-    names = [row[0] for row in grid_tables.result_table(metrics, PAIR).rows[:3]]
+    names = [row[0] for row in result_table(metrics, PAIR).rows[:3]]
     assert names == ["Zero-shot", "Finetune (test-best: too good)", "SERT (test-best: too good)"]
     for row in metrics["summary"]:
         row["harness"] = "compat"
-    assert grid_tables.result_table(metrics, PAIR).rows[1][0] == "Finetune (test-best, compat: too good)"
+    assert result_table(metrics, PAIR).rows[1][0] == "Finetune (test-best, compat: too good)"
 
 
 def test_many_seeds_are_written_as_their_range():
     metrics = make_grid()
     metrics["summary"][2]["correct"] = [360, 371, 349, 380, 366]
     metrics["comparisons"][0]["by_seed"] = [0.01, -0.02, 0.03, 0.0, 0.02]
-    assert rows_of(grid_tables.result_table(metrics, PAIR))["Finetune"][1] == "349 to 380 / 687"
-    assert grid_tables.comparison_table(metrics, PAIR).rows[0][2] == "−2.0 to +3.0"  # noqa: RUF001
+    assert rows_of(result_table(metrics, PAIR))["Finetune"][1] == "349 to 380 / 687"
+    assert comparison_table(metrics, PAIR).rows[0][2] == "−2.0 to +3.0"  # noqa: RUF001
 
 
 def test_students_stand_side_by_side_where_there_are_several():
-    assert grid_tables.overview_table(make_grid(), "strategyqa").is_empty
-    table = grid_tables.overview_table(make_grid(("gpt2", "gpt2-medium")), "strategyqa")
+    assert overview_table(make_grid(), "strategyqa").is_empty
+    table = overview_table(make_grid(("gpt2", "gpt2-medium")), "strategyqa")
     assert table.header == ("Acc %", "gpt2", "gpt2-medium")
     # 368, 362, 374 right, and 11 more each: 53.6 and 55.2 %.
     assert rows_of(table)["Finetune"] == ("53.6 ± 0.9", "55.2 ± 0.9")
@@ -67,7 +67,7 @@ def test_students_stand_side_by_side_where_there_are_several():
 
 
 def test_epochs_stand_side_by_side_with_what_choosing_on_the_test_set_would_add():
-    table = grid_tables.choice_table(make_grid(), PAIR)
+    table = choice_table(make_grid(), PAIR)
     assert table.header == (
         *("Method", "last epoch %", "chosen on dev %", "best on test % (too good)", "Test-best above reported, points"),
     )
@@ -76,11 +76,11 @@ def test_epochs_stand_side_by_side_with_what_choosing_on_the_test_set_would_add(
     assert "Zero-shot" not in rows_of(table)
     metrics = make_grid()
     metrics["summary"] = [row for row in metrics["summary"] if row["epoch_choice"] in (None, "dev")]
-    assert grid_tables.choice_table(metrics, PAIR).is_empty
+    assert choice_table(metrics, PAIR).is_empty
 
 
 def test_comparisons_between_methods_stand_with_their_seeds_and_what_could_be_found():
-    table = grid_tables.comparison_table(make_grid(), PAIR)
+    table = comparison_table(make_grid(), PAIR)
     assert len(table.rows) == 5  # none of an ablation
     # SERT is right on 371, 380, 377 and zero-shot on 349 of 687: 22, 31 and 28 more, 27 on average.
     assert table.rows[0] == (
@@ -91,7 +91,7 @@ def test_comparisons_between_methods_stand_with_their_seeds_and_what_could_be_fo
 
 
 def test_means_are_written_in_their_own_units():
-    table = grid_tables.mean_table(make_grid(), PAIR)
+    table = number_table(make_grid(), PAIR, "means")
     assert [row[1:4] for row in table.rows] == [
         ("Len, tokens", "−64.4", "−80.5 to −48.3"),  # noqa: RUF001
         ("Rep", "−0.035", "−0.044 to −0.026"),  # noqa: RUF001
@@ -99,7 +99,7 @@ def test_means_are_written_in_their_own_units():
     ]
     metrics = make_grid()
     metrics["means"][0] |= dict.fromkeys(("difference", "ci95", "p_value", "p_holm"))
-    assert grid_tables.mean_table(metrics, PAIR).rows[0][2:7] == ("–",) * 5  # noqa: RUF001
+    assert number_table(metrics, PAIR, "means").rows[0][2:7] == ("–",) * 5  # noqa: RUF001
 
 
 def test_an_ablation_stands_under_the_main_student_of_its_method():
@@ -176,7 +176,7 @@ def test_variants_of_several_methods_are_told_apart():
 
 def test_every_student_that_was_tested_is_listed():
     metrics = make_grid()
-    table = grid_tables.seed_table(metrics, PAIR)
+    table = number_table(metrics, PAIR, "rows")
     assert len(table.rows) == len(metrics["rows"]) == 1 + 4 * 3 * 3 + 3 * 2 * 3 + 2 * 3
     assert table.rows[4] == (
         *("Finetune", "0", "chosen on dev", "53.6", "368/687", "49.9 to 57.3", "52.5", "1.00", "0.0", "–"),  # noqa: RUF001
@@ -201,35 +201,40 @@ def test_every_student_that_was_tested_is_listed():
 )
 def test_numbers_behind_a_figure(section, row):
     metrics = make_grid()
-    assert number_table(metrics, PAIR, section=section).rows[0] == row
-    assert number_table(metrics | {section: []}, PAIR, section=section).is_empty
+    assert number_table(metrics, PAIR, section).rows[0] == row
+    assert number_table(metrics | {section: []}, PAIR, section).is_empty
 
 
 def test_what_the_rules_left_and_what_was_selected():
     metrics = make_grid()
-    assert grid_tables.funnel_table(metrics, PAIR).rows[3] == (
+    assert funnel_table(metrics, PAIR).rows[3] == (
         "answers without reasoning",
         "20,777",
         "12,403",
         "34.4",
         "25.1",
     )
-    assert grid_tables.selection_table(metrics, PAIR).rows[0] == ("main", "1,443", "1,380", "733", "31.0", "8.3")
+    assert number_table(metrics, PAIR, "selection").rows[0] == ("main", "1,443", "1,380", "733", "31.0", "8.3")
 
 
 def test_tables_of_students_are_joined_where_their_columns_are_the_same():
     first, second = Pair("a", "quiz"), Pair("b", "quiz")
     table, other = Table(("x", "y"), [("r", "1")]), Table(("x", "z"), [("r", "2")])
-    (same,) = joined([(first, table), (second, table)])
+    (same,) = joined([first, second], {first: table, second: table}.get)
     assert same == ("quiz", Table(("x", "y"), [("a, r", "1"), ("b, r", "1")]), ())
-    assert [each.title for each in joined([(first, table), (second, other)])] == ["a on quiz", "b on quiz"]
-    assert [each.title for each in joined([(first, table), (second, Table(("x", "y"), []))])] == ["a on quiz"]
+    assert [each.title for each in joined([first, second], {first: table, second: other}.get)] == [
+        "a on quiz",
+        "b on quiz",
+    ]
+    assert [each.title for each in joined([first, second], {first: table, second: Table(("x", "y"), [])}.get)] == [
+        "a on quiz"
+    ]
 
 
 def test_near_duplicates_are_shown_as_they_come():
-    assert grid_tables.near_duplicate_table(make_grid()).is_empty
+    assert near_duplicate_table(make_grid()).is_empty
     rows = [{"task": "quiz", "train_questions": 1200, "share": 0.0123456}, {"task": "x", "train_questions": None}]
-    table = grid_tables.near_duplicate_table(make_grid() | {"near_duplicates": rows})
+    table = near_duplicate_table(make_grid() | {"near_duplicates": rows})
     assert table == Table(
         ("Task", "Train questions", "Share"),
         [("quiz", "1,200", "0.0123"), ("x", "–", "–")],  # noqa: RUF001
@@ -245,9 +250,9 @@ def test_pairs_come_by_task_and_only_where_something_was_tested():
 def test_sections_that_are_empty_or_absent_give_empty_tables():
     metrics = make_grid()
     for lacking in (metrics | {name: [] for name in EXHIBITS}, {k: v for k, v in metrics.items() if k not in EXHIBITS}):
-        assert grid_tables.comparison_table(lacking, PAIR).is_empty
-        assert grid_tables.funnel_table(lacking, PAIR).is_empty
+        assert comparison_table(lacking, PAIR).is_empty
+        assert funnel_table(lacking, PAIR).is_empty
         assert "Smallest detectable difference (one seed, uncorrected), points" not in rows_of(
-            grid_tables.result_table(lacking, PAIR)
+            result_table(lacking, PAIR)
         )
         assert ablation_table(lacking, PAIR, group="filter").rows[1][4] == "–"  # noqa: RUF001

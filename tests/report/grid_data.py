@@ -5,7 +5,7 @@ from itertools import pairwise
 from statistics import fmean, stdev
 from typing import Any
 
-from report_data import HOSTILE, fill, make_judged, make_paths, make_predictions
+from report_data import BANDS, HOSTILE, WORDS, fill, make_judged, make_paths, make_predictions
 
 from sert.report.examples import ShownPath, ShownPrediction
 
@@ -25,7 +25,6 @@ VARIANTS = {
     "shuffled paths": ("paths", [350, 344, 356], 0.0004, None),
 }
 RULES = ("imitation", "option_repetition", "direct_response", "length", "repetition", "perplexity")
-BANDS = ("0-2", "2-4", "4-6", "6-8", "8-10")
 SOURCES = (*(f"branch {rank}" for rank in range(5)), "all branches", "raw sampling", "raw sampling, SERT student")
 CHOICES = {"last": -3, "dev": 0, "test-best": 9}  # epoch choice -> questions more than the dev-chosen one
 EXHIBITS = (
@@ -42,6 +41,7 @@ def make_grid(
         "name": "paper grid",
         "created": "2026-01-02T03:04:05Z",
         "sert_version": "0.1.0",
+        "config_key": "0123456789ab",
         "seeds": [0, 1, 2],
         "warnings": ["gpt2 on strategyqa: 29 train questions have no surviving path and train nothing"],
         "tasks": [_task(task) for task in tasks],
@@ -59,8 +59,8 @@ def make_grid(
 def make_shown(student: str = "gpt2", task: str = "strategyqa") -> tuple[list[ShownPath], list[ShownPrediction]]:
     """Examples of one student."""
     return (
-        [replace(each, student=student) for each in make_paths(task)],
-        [replace(each, student=student) for each in make_predictions(task)],
+        [each._replace(student=student) for each in make_paths(task)],
+        [each._replace(student=student) for each in make_predictions(task)],
     )
 
 
@@ -422,12 +422,23 @@ def make_hostile_grid(text: str = HOSTILE) -> tuple[dict[str, Any], list[ShownPa
     paths, predictions = make_shown()
     metrics = make_grid()
     judged = metrics.pop("judged")
-    filled = fill(metrics, text, kept=_WORDS) | {"judged": fill(judged, text, kept={"good", "bad"})}
-    shown = [replace(each, student=text, task=text, question=text, text=text) for each in paths]
+    filled = fill(metrics, text, kept=WORDS) | {"judged": fill(judged, text, kept={"good", "bad"})}
+    shown = [
+        each._replace(
+            student=text,
+            task=text,
+            question=replace(each.question, question=text),
+            path=replace(each.path, text=text),
+        )
+        for each in paths
+    ]
     outputs = [
-        replace(each, student=text, task=text, question=text, completion=text, gold=text) for each in predictions
+        each._replace(
+            student=text,
+            task=text,
+            question=replace(each.question, question=text, answer=text),
+            prediction=replace(each.prediction, completion=text),
+        )
+        for each in predictions
     ]
     return filled, shown, outputs
-
-
-_WORDS = {"main", "clean", "compat", "last", "dev", "test-best", "verifier", "judge", "test", *BANDS}

@@ -1,13 +1,13 @@
 import pytest
-from grid_metrics import EXHIBITS, make_grid, make_hostile_grid
+from grid_data import EXHIBITS, make_grid, make_hostile_grid
 from report_data import HOSTILE, UNBROKEN
 
-from sert.report.grid_sections import grid_sections
-from sert.report.grid_texts import grid_markdown, grid_terminal_table
+from sert.report.contents import report_sections
+from sert.report.texts import markdown_text, terminal_table
 
 
 def markdown(metrics):
-    return grid_markdown(metrics, grid_sections(metrics))
+    return markdown_text(metrics, report_sections(metrics))
 
 
 def squeezed(text):
@@ -15,7 +15,7 @@ def squeezed(text):
 
 
 def test_the_terminal_shows_results_comparisons_ablations_and_cautions():
-    lines = squeezed(grid_terminal_table(make_grid()))
+    lines = squeezed(terminal_table(make_grid()))
     assert lines[0].startswith("Methods: Of 5 comparisons between methods, 3 are significant")
     assert "gpt2 on strategyqa: 687 test questions, seeds 0, 1, 2" in lines
     assert "SERT+RD 57.4 ± 0.9 395, 401, 388 / 687 52.8 to 62.1 56.4 ± 0.9 0.99 116.6 0.50" in lines
@@ -29,7 +29,7 @@ def test_the_terminal_shows_results_comparisons_ablations_and_cautions():
 
 @pytest.mark.parametrize("text", [HOSTILE, UNBROKEN, "[red]no markup[/red]"])
 def test_the_terminal_gets_plain_text_of_at_most_100_columns(text):
-    plain = grid_terminal_table(make_hostile_grid(text)[0])
+    plain = terminal_table(make_hostile_grid(text)[0])
     assert max(len(line) for line in plain.splitlines()) <= 100
     assert all(character.isprintable() or character == "\n" for character in plain)
     assert text[:9] in plain
@@ -53,7 +53,7 @@ def test_a_section_without_rows_is_left_out():
     assert headings == ["## Verdict", "## Results", "## Choice of the epoch", "## Ablations", "## Every seed"]
     empty = metrics | {"summary": [], "rows": []}
     assert [line for line in markdown(empty).splitlines() if line.startswith("#")] == ["# paper grid", "## Verdict"]
-    assert grid_terminal_table(empty).startswith("Warning:")
+    assert terminal_table(empty).startswith("Warning:")
 
 
 def test_no_text_acts_as_markdown_or_html():

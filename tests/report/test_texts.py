@@ -1,13 +1,22 @@
 import pytest
-from report_data import HOSTILE, UNBROKEN, make_hostile, make_metrics
+from report_data import HOSTILE, UNBROKEN, make_hostile, make_metrics, summed
 
-from sert.report.table import epoch_table, result_table
-from sert.report.texts import markdown_tables, terminal_table
+from sert.report.contents import report_sections
+from sert.report.rows import Pair
+from sert.report.sections.numbers import number_table
+from sert.report.sections.results import choice_table, result_table
+from sert.report.texts import markdown_text, terminal_table
+
+FIRST, SECOND = Pair("lab", "lab_yes_no"), Pair("lab", "quiz")
+
+
+def markdown(metrics):
+    return markdown_text(metrics, report_sections(metrics))
 
 
 def test_result_table_rows():
     metrics = make_metrics()
-    table = result_table(metrics, metrics["tasks"][0])
+    table = result_table(metrics, FIRST)
     assert table.header == (
         *("Method", "Acc %", "k/n", "95 % interval", "Strict %", "Fmt", "Len", "Rep", "Reasoned %", "True paths %"),
     )
@@ -19,47 +28,47 @@ def test_result_table_rows():
 
 def test_the_ways_of_choosing_the_epoch_stand_side_by_side_where_there_are_several():
     metrics = make_metrics()
-    assert epoch_table(metrics, metrics["tasks"][0]["task"]).is_empty
+    assert choice_table(metrics, FIRST).is_empty
     (sert,) = [row for row in metrics["rows"] if (row["task"], row["method"]) == (metrics["tasks"][0]["task"], "sert")]
     for row in metrics["rows"]:
         row["step"] = 1500
     best = sert | {"epoch_choice": "test-best", "step": 1000, "accuracy": 0.755, "primary": False}
     metrics["rows"].append(best)
-    table = epoch_table(metrics, sert["task"])
-    assert table.header == ("Method", "last epoch %", "best on test % (too good)")
-    assert ("SERT", "71.0 (step 1,500)", "75.5 (step 1,000)") in table.rows
-    assert [row[0] for row in result_table(metrics, metrics["tasks"][0]).rows].count("SERT") == 1
+    metrics = summed(metrics)
+    table = choice_table(metrics, FIRST)
+    assert table.header[:3] == ("Method", "last epoch %", "best on test % (too good)")
+    assert ("SERT", "71.0, reported", "75.5", "+4.5") in table.rows
+    assert [row[0] for row in result_table(metrics, FIRST).rows].count("SERT") == 1
+    seeds = number_table(metrics, FIRST, "rows")
+    tested = [row[seeds.header.index("Step tested")] for row in seeds.rows if row[0].startswith("SERT")]
+    assert tested == ["1,500", "1,500", "1,000"]  # SERT, SERT+RD, and SERT at the best epoch
 
 
 def test_true_paths_are_a_column_only_where_they_were_measured():
     metrics = make_metrics()
-    table = result_table(metrics, metrics["tasks"][1])
+    table = result_table(metrics, SECOND)
     assert "True paths %" not in table.header
     assert table.rows[-1][:2] == ("Chance", "–")  # noqa: RUF001
 
 
 def test_markdown_holds_results_comparisons_and_funnel():
-    lines = markdown_tables(make_metrics()).splitlines()
+    lines = markdown(make_metrics()).splitlines()
     assert "| SERT | 71.0 | 284/400 | 66.4 to 75.2 | 70.0 | 0.96 | 38.4 | 0.31 | 98.5 | 42.0 |" in lines
     assert (
-        "| SERT against Zero-shot | +18.2 | +12.0 to +24.3 | &lt; 0.0001 | &lt; 0.0001 | significant "
-        "| 12.5 | exact McNemar, paired by question |"
+        "| SERT against Zero-shot | +18.2 | +12.0 to +24.3 | &lt; 0.0001 | &lt; 0.0001 | significant | 12.5 |"
     ) in lines
+    assert "Test: exact McNemar, paired by question." in lines
     assert "| answers without reasoning | 11,930 | 6,310 | 31.6 | 25.1 |" in lines
-    assert [line for line in lines if line.startswith("#")] == [
+    assert "Questions of lab\\_yes\\_no: 1,600 train, 0 dev and 400 test." in lines
+    assert [line for line in lines if line.startswith(("# ", "## "))] == [
         "# demo",
-        "## lab\\_yes\\_no",
-        "### Results",
-        "### Comparisons",
-        "### Scores of the judge",
-        "### Paths that the rules left",
-        "## quiz",
-        "### Results",
+        *("## Verdict", "## Results", "## Comparisons", "## Latent reasoning", "## Filter", "## Selection", "## Judge"),
+        "## Every seed",
     ]
 
 
 def test_no_text_acts_as_markdown_or_html():
-    text = markdown_tables(make_hostile()[0])
+    text = markdown(make_hostile()[0])
     assert "<" not in text
     assert "\x1b" not in text
     assert "\u202e" not in text
@@ -69,21 +78,21 @@ def test_no_text_acts_as_markdown_or_html():
     ).replace("*", "\\*")
     assert f"| {escaped} | 52.8 | 211/400 |" in text
     for line in text.splitlines():
-        assert line == "" or line.startswith(("#", "|", "Student", "1,600"))
+        assert line == "" or line.startswith(("#", "|", "- **", "![")) or line[0].isalpha()
 
 
 def test_the_result_table_marks_what_was_not_tested_by_one_greedy_output():
     metrics = make_metrics()
     metrics["rows"][0] |= {"harness": "compat", "votes": 1}
     metrics["rows"][1] |= {"harness": "clean", "votes": 5}
-    metrics["rows"][2] |= {"harness": "clean", "votes": 1}
-    names = [row[0] for row in result_table(metrics, metrics["tasks"][0]).rows]
-    assert names[:4] == ["Zero-shot [compat harness]", "Finetune [5 votes]", "SERT", "RD"]
+    metrics["rows"][2] |= {"harness": "clean", "votes": 1, "train_steps": 0}
+    names = [row[0] for row in result_table(summed(metrics), FIRST).rows]
+    assert names[:4] == ["Zero-shot (compat)", "Finetune [5 votes]", "SERT (not trained)", "RD"]
 
 
 def test_every_row_of_a_markdown_table_has_as_many_cells_as_its_header():
-    table = markdown_tables(make_hostile()[0]).split("### Results\n\n")[1].split("\n\n")[0].splitlines()
-    assert {line.replace("\\|", "").count("|") for line in table} == {11}
+    table = "| Method" + markdown(make_hostile()[0]).split("| Method")[1].split("\n\n")[0]
+    assert {line.replace("\\|", "").count("|") for line in table.splitlines()} == {11}
 
 
 def test_terminal_table_shows_numbers_and_lines():
@@ -105,9 +114,10 @@ def test_terminal_table_is_plain_and_at_most_100_columns_wide(text):
 
 
 def test_a_run_without_results_is_still_written():
-    metrics = make_metrics() | {name: [] for name in ("rows", "comparisons", "funnel", "latent", "selection", "judged")}
-    assert "Majority class: no" in terminal_table(metrics)
-    assert "### Comparisons" not in markdown_tables(metrics)
+    empty = ("rows", "summary", "comparisons", "funnel", "latent", "selection", "judged")
+    metrics = make_metrics() | {name: [] for name in empty}
+    assert terminal_table(metrics).startswith("Warning:")
+    assert "## Comparisons" not in markdown(metrics)
 
 
 def test_a_judges_scores_stand_beside_how_many_replies_failed_and_how_far_to_trust_them():
@@ -117,4 +127,4 @@ def test_a_judges_scores_stand_beside_how_many_replies_failed_and_how_far_to_tru
     assert lines.index("Planted: bad 2.00 ±0.20 2.00 ±0.20 2.00 ±0.20 2.00 ±0.20 6 0") > 0
     assert "The judge tells the planted good texts from the bad ones by every criterion." in lines
     assert "Replies: 824, of which 8 gave no scores (no answer given 8)." in lines
-    assert "| SERT | 6.25 ±0.20 | 6.25 ±0.20 | 6.25 ±0.20 | 6.25 ±0.20 | 396 | 4 |" in markdown_tables(make_metrics())
+    assert "| SERT | 6.25 ±0.20 | 6.25 ±0.20 | 6.25 ±0.20 | 6.25 ±0.20 | 396 | 4 |" in markdown(make_metrics())

@@ -1,10 +1,10 @@
 from functools import cache
 
 import pytest
-from grid_metrics import EXHIBITS, make_grid
+from grid_data import EXHIBITS, make_grid
 
-from sert.report.grid_sections import grid_sections
-from sert.report.grid_texts import grid_markdown, grid_terminal_table
+from sert.report.contents import report_sections
+from sert.report.texts import markdown_text, terminal_table
 
 ALWAYS = ["results", "seeds"]
 ONE_PAIR = "gpt2-on-strategyqa"
@@ -14,7 +14,7 @@ ADDED = {
     "means": ("comparisons", [], 1, 0),
     "funnel": ("funnel", [f"funnel-{ONE_PAIR}"], 0, 1),
     "selection": ("selection", [], 1, 0),
-    "bands": ("bands", [f"bands-{ONE_PAIR}-the-judge"], 0, 1),
+    "bands": ("latent", [f"bands-{ONE_PAIR}-the-judge"], 0, 1),
     "filtering": (
         "filtering",
         [f"filtering-{ONE_PAIR}-{by}" for by in ("the-verifier", "the-judge-coherence", "the-judge-logical-con")],
@@ -41,31 +41,31 @@ def without_exhibits():
 @pytest.mark.parametrize("section", EXHIBITS)
 def test_each_exhibit_is_there_if_and_only_if_it_has_rows(section):
     bare = without_exhibits()
-    assert [each.anchor for each in grid_sections(bare)] == [*ALWAYS[:1], "paper", *ALWAYS[1:]]
+    assert [each.anchor for each in report_sections(bare)] == [*ALWAYS[:1], "paper", *ALWAYS[1:]]
     rows = make_grid()[section]
     anchor, names, shown, folded = ADDED[section]
-    (added,) = [each for each in grid_sections(bare | {section: rows}) if each.anchor == anchor]
-    assert [drawing.name for drawing in added.drawings] == names
+    (added,) = [each for each in report_sections(bare | {section: rows}) if each.anchor == anchor]
+    assert [drawing.name for drawing in added.figures] == names
     assert (len(added.tables), len(added.folded)) == (shown, folded)
 
 
 def test_ablations_are_shown_by_group_with_their_differences():
     metrics = make_grid() | {name: [] for name in EXHIBITS if name != "comparisons"}
-    (ablations,) = [section for section in grid_sections(metrics) if section.anchor == "ablations"]
+    (ablations,) = [section for section in report_sections(metrics) if section.anchor == "ablations"]
     assert [titled.title.split(": ")[1] for titled in ablations.tables] == ["filter", "paths", "harness"]
-    assert [drawing.name for drawing in ablations.drawings] == [f"ablations-{ONE_PAIR}"]
+    assert [drawing.name for drawing in ablations.figures] == [f"ablations-{ONE_PAIR}"]
 
 
 def test_the_tests_behind_the_p_values_are_named():
     metrics = make_grid() | {name: [] for name in EXHIBITS if name != "comparisons"}
-    (comparisons,) = [section for section in grid_sections(metrics) if section.anchor == "comparisons"]
+    (comparisons,) = [section for section in report_sections(metrics) if section.anchor == "comparisons"]
     assert comparisons.notes[1:] == ["Test: exact sign flips over questions, answers averaged over seeds."]
 
 
 def test_a_judge_that_planted_texts_expose_is_said_to_be_one():
     metrics = without_exhibits() | {"judged": make_grid()["judged"]}
     metrics["judged"][1]["calibration"]["separates"] = False
-    (judged,) = [section for section in grid_sections(metrics) if section.anchor == "judged"]
+    (judged,) = [section for section in report_sections(metrics) if section.anchor == "judged"]
     assert judged.notes[1:] == [
         "The judge tells the planted good texts from the bad ones by every criterion.",
         "This judge does not tell planted good texts from bad ones; its scores say little.",
@@ -104,10 +104,10 @@ def written_without(section, *keys):
     metrics = without_exhibits()
     rows = (row for row in make_grid()[section] if row.get("criterion") is None)
     metrics[section] = [row | dict.fromkeys(keys) for row in rows]
-    sections = grid_sections(metrics)
-    for drawing in (drawing for each in sections for drawing in each.drawings if each.anchor != "results"):
+    sections = report_sections(metrics)
+    for drawing in (drawing for each in sections for drawing in each.figures if each.anchor != "results"):
         drawing.figure.draw_without_rendering()
-    return f"{grid_markdown(metrics, sections)}{grid_terminal_table(metrics)}"
+    return f"{markdown_text(metrics, sections)}{terminal_table(metrics)}"
 
 
 @pytest.mark.parametrize(("section", "key"), [(name, key) for name, keys in SHOWN_AS_DASHES.items() for key in keys])

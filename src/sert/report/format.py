@@ -1,4 +1,4 @@
-"""Numbers and names as the report writes them: percentages, intervals, p-values, plain words."""
+"""Numbers as the report writes them: percentages, points, intervals, p-values."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -6,57 +6,6 @@ from typing import Any
 
 MISSING = "–"  # noqa: RUF001 - an en dash is how tables say "not measured"
 MINUS = "\N{MINUS SIGN}"
-
-METHODS = {
-    "zero_shot": "Zero-shot",
-    "finetune": "Finetune",
-    "sert": "SERT",
-    "rd": "RD",
-    "sert+rd": "SERT+RD",
-}
-RULES = {
-    "mined": "mined",
-    "imitation": "imitates the question format",
-    "option_repetition": "only lists the options",
-    "direct_response": "answers without reasoning",
-    "length": "too short",
-    "repetition": "too repetitive",
-    "perplexity": "perplexity too low",
-    "outrun": "stopped: another path was better",
-    "rejected": "cut short while mining",
-    "selected": "selected",
-}
-
-
-EPOCHS = {"last": "last epoch", "dev": "chosen on dev", "test-best": "best on test"}
-
-
-def epoch_name(choice: str | None) -> str:
-    """Name a way of choosing the epoch; an untrained student has none."""
-    return MISSING if choice is None else EPOCHS.get(choice, choice)
-
-
-def epoch_heading(choice: str) -> str:
-    """Name what a way of choosing the epoch comes to, as a heading over accuracies."""
-    return f"{epoch_name(choice)} %{' (too good)' if choice == 'test-best' else ''}"
-
-
-def method_name(method: str) -> str:
-    """Name a method for people; other names are kept as they are."""
-    return METHODS.get(method, method)
-
-
-def row_name(row: Mapping[str, Any]) -> str:
-    """Name the method of a result row; say when it was not trained, or not tested by one greedy output a question."""
-    marks = ["not trained"] * (row.get("train_steps") == 0) + ["compat harness"] * (row.get("harness") == "compat")
-    if row.get("votes", 1) > 1:
-        marks.append(f"{row['votes']} votes")
-    return f"{method_name(row['method'])}{''.join(f' [{mark}]' for mark in marks)}"
-
-
-def rule_name(rule: str) -> str:
-    """Say in words why a rule drops a path; other names are kept as they are."""
-    return RULES.get(rule, rule)
 
 
 def count(value: int | None) -> str:
@@ -91,12 +40,18 @@ def unsigned_points(size: float | None) -> str:
     return points(size).lstrip("+")
 
 
+def points_range(values: Sequence[float]) -> str:
+    """Write the smallest and the largest of some sizes in percentage points."""
+    low, high = unsigned_points(min(values)), unsigned_points(max(values))
+    return low if low == high else f"{low} to {high}"
+
+
 def points_interval(interval: Sequence[float] | None) -> str:
     """Write an interval of a difference in signed percentage points."""
     return MISSING if interval is None else f"{points(interval[0])} to {points(interval[1])}"
 
 
-def signed(value: float | None, digits: int = 2) -> str:
+def with_sign(value: float | None, digits: int = 2) -> str:
     """Write a difference of plain numbers with its sign; what rounds to 0 is not negative."""
     if value is None or not math.isfinite(value):
         return MISSING

@@ -1,0 +1,89 @@
+"""How good the paths are that were sampled to be scored: figure 1, and figure 4 where a judge scored them."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from statistics import fmean
+
+from sert.analysis.path_counts import BANDS, Row, Scores, band_of, end_of
+from sert.analysis.task_results import TaskResults
+from sert.judge.prompt import CRITERIA
+from sert.paths.rules import apply_rules
+from sert.paths.selection import select
+from sert.records import Path
+
+BRANCHING = "branching"
+"""The decoding of the paths that were sampled as mining does it."""
+
+
+class _Source:
+    """What one scorer says of the paths of one source: the questions with a path in each band."""
+
+    def __init__(self) -> None:
+        self.paths = 0
+        self.bands: dict[str, set[str]] = defaultdict(set)
+
+    def add(self, question_id: str, score: float | None) -> None:
+        self.paths += 1
+        if score is not None:
+            self.bands[band_of(score)].add(question_id)
+
+
+def band_rows(result: TaskResults) -> Iterator[Row]:
+    """Count the questions with at least one path in each band: by branch, by all branches, and raw (figure 1)."""
+    scorers = ["verifier"] * (result.verifier is not None) + ["judge"] * bool(result.judged_paths)
+    rows: dict[str, list[Row]] = {scorer: [] for scorer in scorers}
+    for decoding, paths in result.scored.items() if scorers else ():
+        for row in _bands_of(result, decoding, paths, scorers):
+            rows[row["scorer"]].append(row)
+    for of_scorer in rows.values():
+        yield from of_scorer
+
+
+def _bands_of(result: TaskResults, decoding: str, paths: Iterable[Path], scorers: Sequence[str]) -> Iterator[Row]:
+    """Count questions; one of which no path has a score is left out, since nobody knows of it."""
+    found: dict[str, dict[str, _Source]] = {scorer: defaultdict(_Source) for scorer in scorers}
+    asked: set[str] = set()
+    for path in paths:
+        asked.add(path.question_id)
+        for scorer in scorers:
+            score = _score(result, scorer, decoding, path)
+            for name in [f"branch {path.branch}", "all branches"] if decoding == BRANCHING else [decoding]:
+                found[scorer][name].add(path.question_id, score)
+    for scorer, sources in found.items():
+        for name, source in sorted(sources.items(), key=lambda each: (each[0] == "all branches", each[0])):
+            for band in BANDS if source.bands else ():
+                yield {
+                    "scorer": scorer,
+                    "source": name,
+                    "band": band,
+                    "hits": len(source.bands.get(band, ())),
+                    "questions": len(set.union(*source.bands.values())),
+                    "samples": source.paths // len(asked),
+                }
+
+
+def _score(result: TaskResults, scorer: str, decoding: str, path: Path) -> float | None:
+    if scorer == "verifier" and result.verifier is not None:
+        return result.verifier(result.test[path.question_id], path.text).score
+    scores = (result.judged_paths or {}).get(decoding, {}).get(path.key)
+    return None if scores is None else fmean(scores)
+
+
+def judged_filtering_rows(result: TaskResults) -> Iterator[Row]:
+    """Count the paths in each band of a judge's scores that are left after each rule (figure 4).
+
+    A judge scores those paths of the first test questions that it was shown, which the rules are asked about here.
+    """
+    if not result.judged_paths:
+        return
+    config = result.config
+    paths = list(result.scored[BRANCHING])
+    asked = config.selection.rules
+    verdicts = [apply_rules(each, result.test[each.question_id], config.rules, asked=asked) for each in paths]
+    by_criterion = [Scores() for _ in CRITERIA]
+    for path, verdict in zip(paths, select(verdicts, config.selection, seed=config.seed), strict=True):
+        of_path = result.judged_paths.get(BRANCHING, {}).get(path.key)
+        for scores, score in zip(by_criterion, of_path or (), strict=of_path is not None):
+            scores.add(end_of(verdict), score)
+    for criterion, scores in zip(CRITERIA, by_criterion, strict=True):
+        yield from scores.rows("judge", criterion)

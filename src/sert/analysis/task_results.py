@@ -1,0 +1,111 @@
+"""What the finished stages of a task left, as tables and figures need it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, NamedTuple
+
+from sert.analysis.epochs import Chosen, SnapshotOutputs, choose_epochs
+from sert.analysis.path_counts import PathCounts, Verifier, count_paths
+from sert.config.tree import Config, Method
+from sert.records import Path, PathKey, Prediction, Question, Verdict
+from sert.store.tables import StoredTable
+from sert.tasks.load import TaskData
+
+Paths = Sequence[Path] | StoredTable[Path]
+
+
+class MinedRound(NamedTuple):
+    """The mined paths of a round and their verdicts, in the same order; may be too many to hold at once."""
+
+    paths: Paths
+    verdicts: Sequence[Verdict] | StoredTable[Verdict]
+
+
+@dataclass(frozen=True)
+class MethodResults:
+    """What was measured of one method.
+
+    Attributes:
+        snapshots: Its predictions on the test questions, of each snapshot that was tested; at least one.
+        training: Counts of its training, none for a student that is not trained.
+        epoch_choice: How the snapshot is chosen that comparisons are about.
+    """
+
+    snapshots: Sequence[SnapshotOutputs]
+    training: Mapping[str, Any] = field(default_factory=dict)
+    epoch_choice: str = "last"
+
+    @cached_property
+    def choices(self) -> list[Chosen]:
+        """The snapshots that are reported; of one that was tested once, only that one."""
+        if len(self.snapshots) > 1:
+            return choose_epochs(self.snapshots)
+        (only,) = self.snapshots
+        return [Chosen("last", only.step, only.test)]
+
+    @property
+    def primary(self) -> Sequence[Prediction]:
+        """The predictions that comparisons are about: of the chosen snapshot, else of the last."""
+        chosen = (each.predictions for each in self.choices if each.choice == self.epoch_choice)
+        return next(chosen, self.choices[0].predictions)
+
+    @property
+    def untrained(self) -> bool:
+        """Whether there were no examples to train on, so that it is the student it started from."""
+        return self.training.get("steps") == 0
+
+
+@dataclass(frozen=True)
+class TaskResults:
+    """Everything that was measured on one task.
+
+    Attributes:
+        first_round, last_round: What SERT was trained on first and last; None where nothing was mined.
+        rationales: Train questions that the teacher answered, None when it was not asked.
+        probes: Decoding -> paths of the test questions, `probe_samples` a question.
+        scored: Decoding -> all paths of the first test questions.
+        judged: What a judge said of the outputs (`scores.json`), None when none was asked.
+        judged_paths: Decoding -> path in `scored` -> a judge's scores by its criteria; without those that have none.
+        verifier: Says whether a path is true, and grades it; only the lab has one.
+    """
+
+    task: str
+    config: Config
+    data: TaskData
+    methods: Mapping[Method, MethodResults]
+    first_round: MinedRound | None = None
+    last_round: MinedRound | None = None
+    rationales: int | None = None
+    probes: Mapping[str, Paths] = field(default_factory=dict)
+    scored: Mapping[str, Paths] = field(default_factory=dict)
+    judged: Mapping[str, Any] | None = None
+    judged_paths: Mapping[str, Mapping[PathKey, Sequence[float]]] | None = None
+    verifier: Verifier | None = None
+
+    @cached_property
+    def train(self) -> dict[str, Question]:
+        """The train questions by their ids, in their order."""
+        return {question.question_id: question for question in self.data.split("train")}
+
+    @cached_property
+    def test(self) -> dict[str, Question]:
+        """The test questions by their ids, in their order."""
+        return {question.question_id: question for question in self.data.split("test")}
+
+    @cached_property
+    def mined(self) -> PathCounts | None:
+        """Counts of the first round's paths."""
+        return self._count(self.first_round)
+
+    @cached_property
+    def trained_on(self) -> PathCounts | None:
+        """Counts of the last round's paths, which SERT was trained on."""
+        return self.mined if self.last_round is self.first_round else self._count(self.last_round)
+
+    def _count(self, mined: MinedRound | None) -> PathCounts | None:
+        if mined is None:
+            return None
+        questions = self.train.values()
+        counts = count_paths(*mined, questions=questions, rules=self.config.rules, verifier=self.verifier)
+        return counts if counts.all.paths else None

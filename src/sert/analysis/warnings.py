@@ -1,0 +1,69 @@
+"""What a reader of the numbers should know."""
+
+from collections.abc import Iterator
+
+from sert.analysis.task_results import TaskResults
+from sert.tasks.splits import NEARLY
+from sert.terminal.text import shorten
+
+SHOWN_PAIRS = 3
+"""Nearly equal questions that a warning names."""
+
+
+def warnings_of(result: TaskResults) -> Iterator[str]:
+    """Say of what was measured on one task what a reader of the numbers should know."""
+    for said in (_of_questions, _of_paths, _of_calls, _of_training, untrained):
+        yield from said(result)
+
+
+def _of_questions(result: TaskResults) -> Iterator[str]:
+    for slip in result.data.slips:
+        yield f"{result.task}: {slip}"
+    for reason, count in result.data.left_out.items():
+        if count:
+            yield f"{result.task}: {count} left out, {reason}{_pairs(result, reason)}"
+
+
+def _pairs(result: TaskResults, reason: str) -> str:
+    """Name the first questions that are nearly the same, where that is the reason."""
+    pairs = [pair for pair in result.data.near_duplicates if NEARLY[pair.split] == reason]
+    if not pairs:
+        return ""
+    named = [f"{shorten(pair.question_id)} as {shorten(pair.other_id)}" for pair in pairs[:SHOWN_PAIRS]]
+    return f": {'; '.join(named)}{'; ...' if len(pairs) > SHOWN_PAIRS else ''}"
+
+
+def _of_paths(result: TaskResults) -> Iterator[str]:
+    if result.trained_on and (without := len(result.train) - len(result.trained_on.selected)):
+        yield f"{result.task}: {without} train questions have no surviving path and train nothing"
+    if result.mined and (stopped := result.mined.all.stopped):
+        yield (
+            f"{result.task}: {stopped} of {result.mined.all.paths} paths were stopped early, so the filter's counts "
+            "are not those of all paths; mine with keep_all for these"
+        )
+
+
+def _of_calls(result: TaskResults) -> Iterator[str]:
+    if result.rationales is not None and result.rationales < len(result.train):
+        missing = len(result.train) - result.rationales
+        yield f"{result.task}: {missing} of {len(result.train)} train questions have no rationale"
+    if result.judged_paths is not None:
+        asked = sum(map(len, result.scored.values()))
+        scored = sum(map(len, result.judged_paths.values()))
+        if scored < asked:
+            yield f"{result.task}: the judge gave no readable scores to {asked - scored} of {asked} paths"
+
+
+def _of_training(result: TaskResults) -> Iterator[str]:
+    for method, measured in result.methods.items():
+        if measured.training.get("too_long"):
+            yield (f"{result.task}: {measured.training['too_long']} examples of {method} exceed max_length, left out")
+
+
+def untrained(result: TaskResults) -> Iterator[str]:
+    """Name the methods that had no examples; their numbers are those of the student before."""
+    for method, measured in result.methods.items():
+        if measured.untrained:
+            yield (
+                f"{result.task}: {method} was not trained, there were no examples; it is the student it started from"
+            )

@@ -1,0 +1,225 @@
+"""The columns of results and comparisons.
+
+A measure of outputs is declared once, in `MEASURES`: its column stands on the page, in Markdown and on the terminal,
+and its mean over seeds in `metrics.json`. It is computed by `sert.evaluation.grading.summarize`, or in
+`sert.analysis.run_numbers` where that takes more than the predictions.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from sert.config.grid import MAIN
+from sert.report.format import (
+    MISSING,
+    count,
+    decimal,
+    p_value,
+    percent,
+    percent_interval,
+    points,
+    points_interval,
+    spread,
+    unsigned_points,
+)
+from sert.report.names import (
+    Row,
+    comparison_name,
+    epoch_name,
+    flagged,
+    method_name,
+    variants_name,
+)
+from sert.report.rows import is_significant
+from sert.report.table import Column
+
+_LISTED = 4  # seeds whose numbers are written out in a cell
+
+
+class Measure(NamedTuple):
+    """One number of the outputs of a student.
+
+    Attributes:
+        key: Of it in the rows of `metrics.json`.
+        heading: Of its column.
+        write: Writes it.
+        meaning: What the page says that it is.
+        with_sd: Whether results show the standard deviation over seeds beside its mean.
+        in_short: Whether the terminal shows it of several runs, too; of one run it shows all.
+        optional: Whether the column is left out where nothing was measured.
+    """
+
+    key: str
+    heading: str
+    write: Callable[[float | None], str]
+    meaning: str
+    with_sd: bool = False
+    in_short: bool = True
+    optional: bool = False
+
+    def column(self, *, with_sd: bool, on_terminal: bool = True) -> Column:
+        """Make the column of its mean over seeds."""
+
+        def cell(row: Row) -> str:
+            measured = row[self.key]
+            return spread(measured if with_sd or measured is None else {**measured, "sd": None}, self.write)
+
+        return Column(self.heading, cell, self.key if self.optional else None, on_terminal)
+
+    def column_of_seed(self) -> Column:
+        """Make the column of one seed."""
+        return Column(self.heading, lambda row: self.write(row[self.key]))
+
+
+def _tenth(value: float | None) -> str:
+    return decimal(value, 1)
+
+
+MEASURES = (
+    Measure(
+        "accuracy",
+        "Acc %",
+        percent,
+        "Share of test questions answered correctly, with k right of n. Reads the stated answer, else the first "
+        "plausible one.",
+        with_sd=True,
+    ),
+    Measure(
+        "accuracy_strict",
+        "Strict %",
+        percent,
+        "Accuracy when only the text after the last “So the answer is” counts.",
+        with_sd=True,
+    ),
+    Measure(
+        "format",
+        "Fmt",
+        decimal,
+        "Share (0 to 1) of outputs that state their answer, end by themselves and do not repeat severely.",
+    ),
+    Measure("mean_length", "Len", _tenth, "Mean number of student tokens before “So the answer is”."),
+    Measure("repetition", "Rep", decimal, "Share (0 to 1) of the reasoning's words that repeat an earlier one."),
+    Measure(
+        "reasoned",
+        "Reasoned %",
+        percent,
+        "Share of outputs that reason before they answer. It judges the form only: wrong reasoning counts too.",
+        in_short=False,
+    ),
+    Measure(
+        "true_paths",
+        "True paths %",
+        percent,
+        "Share of outputs whose every step is true. Known only where the task comes with a verifier.",
+        in_short=False,
+        optional=True,
+    ),
+)
+_ACCURACY, *_OTHERS = MEASURES
+
+
+def result_columns(*, single: bool) -> list[Column]:
+    """List the columns of the results, of one run or of means over several."""
+    if single:
+        right = [Column("k/n", _right_of), Column("95 % interval", lambda row: percent_interval(row["interval"]))]
+    else:
+        right = [
+            Column("k by seed / n", right_by_seed),
+            Column("95 %, questions", lambda row: percent_interval(row["interval"])),
+            Column("95 %, seeds", lambda row: percent_interval((row["accuracy"] or {}).get("ci95")), on_terminal=False),
+        ]
+    return [
+        Column("Method", lambda row: flagged(method_name(row["method"]), row)),
+        _ACCURACY.column(with_sd=True),
+        *right,
+        *(each.column(with_sd=each.with_sd, on_terminal=single or each.in_short) for each in _OTHERS),
+    ]
+
+
+def _right_of(row: Row) -> str:
+    return f"{', '.join(map(str, row['correct']))}/{row['n']}"
+
+
+def right_by_seed(row: Row) -> str:
+    """Write how many of n questions each seed got right; of many seeds the fewest and the most."""
+    correct = row["correct"]
+    if len(correct) > _LISTED:
+        return f"{min(correct)} to {max(correct)} / {row['n']}"
+    return f"{', '.join(map(str, correct))} / {row['n']}"
+
+
+def points_by_seed(row: Row) -> str:
+    """Write the difference of each seed in points; of many seeds the lowest and the highest."""
+    differences = row["by_seed"] or []
+    if len(differences) > _LISTED:
+        return f"{points(min(differences))} to {points(max(differences))}"
+    return ", ".join(points(each) for each in differences) or MISSING
+
+
+def significance(comparison: Row) -> str:
+    """Say in a cell whether a comparison is significant."""
+    if comparison["p_holm"] is None:
+        return MISSING
+    if comparison.get("untrained"):
+        return "not trained"
+    return "significant" if is_significant(comparison) else "not significant"
+
+
+DIFFERENCE = Column("Difference, points", lambda row: points(row["difference"]))
+INTERVAL = Column("95 % interval", lambda row: points_interval(row["ci95"]))
+P_VALUE = Column("p", lambda row: p_value(row["p_value"]))
+P_HOLM = Column("p, Holm", lambda row: p_value(row["p_holm"]))
+SIGNIFICANT = Column("At 0.05", significance)
+DETECTABLE = Column("Detectable, points", lambda row: unsigned_points(row["detectable"]))
+
+
+def comparison_columns(*, single: bool) -> list[Column]:
+    """List the columns of the comparisons of methods, in one run or over several."""
+    name = Column("Comparison", comparison_name)
+    if single:
+        detectable = DETECTABLE._replace(on_terminal=False)
+        return [name, DIFFERENCE, INTERVAL, P_VALUE, P_HOLM, SIGNIFICANT, detectable]
+    return [
+        name,
+        DIFFERENCE,
+        Column("By seed", points_by_seed, on_terminal=False),
+        Column("95 %, seeds", lambda row: points_interval(row["ci95_seeds"]), on_terminal=False),
+        INTERVAL,
+        P_VALUE._replace(on_terminal=False),
+        P_HOLM,
+        SIGNIFICANT,
+        DETECTABLE,
+    ]
+
+
+ABLATIONS = (
+    Column("Variant", lambda row: flagged(row["name"], row)),
+    Column("Epoch", lambda row: epoch_name(row["epoch_choice"]), on_terminal=False),
+    _ACCURACY.column(with_sd=True),
+    Column("k by seed / n", right_by_seed, on_terminal=False),
+    Column("To main, points", lambda row: points(row["difference"])),
+    INTERVAL,
+    P_HOLM,
+    SIGNIFICANT,
+    DETECTABLE._replace(on_terminal=False),
+    Column("True among selected %", lambda row: percent(row["selected_true"]), "selected_true"),
+    *(each.column(with_sd=each.write is percent, on_terminal=False) for each in _OTHERS),
+)
+BETWEEN = (Column("Comparison", variants_name), DIFFERENCE, INTERVAL, P_HOLM, SIGNIFICANT, DETECTABLE)
+SEEDS = (
+    Column("Method", lambda row: _name_of_seed(row)),
+    Column("Seed", lambda row: str(row["seed"])),
+    Column("Epoch", lambda row: epoch_name(row["epoch_choice"])),
+    _ACCURACY.column_of_seed(),
+    Column("k/n", lambda row: f"{row['correct']}/{row['n']}"),
+    Column("95 % interval", lambda row: percent_interval(row["ci95"])),
+    *(each.column_of_seed() for each in _OTHERS),
+    Column("Examples", lambda row: count(row["train_examples"])),
+    Column("Steps", lambda row: count(row["train_steps"])),
+    Column("Step tested", lambda row: count(row["step"])),
+    Column("Votes", lambda row: count(row["votes"])),
+)
+
+
+def _name_of_seed(row: Row) -> str:
+    name = method_name(row["method"])
+    return flagged(name if row["variant"] == MAIN else f"{row['variant']}: {name}", row)

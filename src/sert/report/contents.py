@@ -1,0 +1,31 @@
+"""What the report shows, in its order: sections of tables and figures. One without content is left out."""
+
+from sert.report.parts import ReportSection
+from sert.report.rows import Metrics, pairs_of
+from sert.report.sections.ablations import ablations_section
+from sert.report.sections.outputs import curves_section, judged_section, outputs_section
+from sert.report.sections.paper import paper_section
+from sert.report.sections.paths import path_sections
+from sert.report.sections.results import comparisons_section, epochs_section, results_section, seeds_section
+
+
+def report_sections(metrics: Metrics) -> list[ReportSection]:
+    """Lay out all that the metrics have numbers for."""
+    return [each for each in all_sections(metrics) if not each.is_empty]
+
+
+def all_sections(metrics: Metrics) -> list[ReportSection]:
+    """Lay out every section, those without content too."""
+    pairs = pairs_of(metrics)
+    return [
+        results_section(metrics, pairs),
+        comparisons_section(metrics, pairs),
+        epochs_section(metrics, pairs),
+        paper_section(metrics),
+        ablations_section(metrics, pairs),
+        *path_sections(metrics, pairs),
+        outputs_section(metrics, pairs),
+        curves_section(metrics, pairs),
+        judged_section(metrics),
+        seeds_section(metrics, pairs),
+    ]

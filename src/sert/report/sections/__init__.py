@@ -1,0 +1,1 @@
+"""The sections of the report: which tables and figures each shows."""

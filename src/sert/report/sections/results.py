@@ -1,0 +1,169 @@
+"""The results: accuracies, comparisons of methods, the choice of the epoch, and every seed."""
+
+from collections.abc import Sequence
+
+from matplotlib.figure import Figure
+
+from sert.config.grid import MAIN
+from sert.report.columns import comparison_columns, result_columns
+from sert.report.figures.bars import accuracy_figure, difference_figure
+from sert.report.format import MISSING, percent, points, points_range, spread
+from sert.report.names import EPOCHS, TEST_BEST, Row, epoch_heading, flagged, method_name
+from sert.report.parts import CaptionedFigure, ReportSection, TitledTable, by_pair, drawn, file_names, filled, joined
+from sert.report.rows import (
+    Metrics,
+    Pair,
+    about_task,
+    gain_of_test_best,
+    is_significant,
+    is_single,
+    method_comparisons,
+    of_pair,
+    pairs_of,
+    reported_rows,
+)
+from sert.report.sections.numbers import number_table
+from sert.report.table import Table, build_table
+
+
+def result_table(metrics: Metrics, pair: Pair, *, terminal: bool = False) -> Table:
+    """Build the result table of a student on a task: a row a method, then the lines that need no student."""
+    single = is_single(metrics)
+    table = build_table(reported_rows(metrics, pair), result_columns(single=single), terminal=terminal)
+    lines = _lines_without_student(about_task(metrics, pair.task))
+    found = [row["detectable"] for row in method_comparisons(metrics, pair) if row["detectable"] is not None]
+    if found and not single:
+        lines.append(("Smallest detectable difference (one seed, uncorrected), points", points_range(found)))
+    blanks = ("",) * (len(table.header) - 2)
+    table.rows.extend((*line, *blanks) for line in lines)
+    return table
+
+
+def _lines_without_student(about: Row) -> list[tuple[str, str]]:
+    majority = f"Majority class: {about['majority_answer']}"
+    return [(majority, percent(about["majority_accuracy"])), ("Chance", percent(about["chance_accuracy"]))]
+
+
+def overview_table(metrics: Metrics, task: str) -> Table:
+    """Put the accuracies of all students on a task side by side; empty for a single student."""
+    students = [pair for pair in pairs_of(metrics) if pair.task == task]
+    if len(students) < 2:
+        return Table((), [])
+    by_student = [
+        {flagged(method_name(row["method"]), row): row for row in reported_rows(metrics, pair)} for pair in students
+    ]
+    names = dict.fromkeys(name for rows in by_student for name in rows)
+    rows = [(name, *(spread(rows[name]["accuracy"]) if name in rows else "" for rows in by_student)) for name in names]
+    lines = [(name, *[share] * len(students)) for name, share in _lines_without_student(about_task(metrics, task))]
+    return Table(("Acc %", *(pair.student for pair in students)), [*rows, *lines])
+
+
+def choice_table(metrics: Metrics, pair: Pair) -> Table:
+    """Put the choices of the epoch side by side, a row a method; empty where there is only one choice."""
+    by_method: dict[str, dict[str, Row]] = {}
+    for row in of_pair(metrics, "summary", pair):
+        if row["variant"] == MAIN and row["epoch_choice"] is not None:
+            name = flagged(method_name(row["method"]), {**row, "epoch_choice": None})
+            by_method.setdefault(name, {})[row["epoch_choice"]] = row
+    found = {choice for rows in by_method.values() for choice in rows}
+    choices = [*(each for each in EPOCHS if each in found), *sorted(found - EPOCHS.keys())]
+    if len(choices) < 2:
+        return Table((), [])
+    table = Table(("Method", *map(epoch_heading, choices), "Test-best above reported, points"), [])
+    for name, rows in by_method.items():
+        reported = next((row for row in rows.values() if row["primary"]), None)
+        written = (_choice_cell(rows.get(choice)) for choice in choices)
+        table.rows.append((name, *written, points(gain_of_test_best(rows.get(TEST_BEST), reported))))
+    return table
+
+
+def _choice_cell(row: Row | None) -> str:
+    if row is None:
+        return MISSING
+    return f"{spread(row['accuracy'])}, reported" if row["primary"] else spread(row["accuracy"])
+
+
+def comparison_table(metrics: Metrics, pair: Pair, *, terminal: bool = False) -> Table:
+    """Build the table of paired differences between methods."""
+    columns = comparison_columns(single=is_single(metrics))
+    return build_table(method_comparisons(metrics, pair), columns, terminal=terminal)
+
+
+def results_section(metrics: Metrics, pairs: Sequence[Pair]) -> ReportSection:
+    """Lay out accuracies, each method of each student."""
+    overview = [TitledTable(about["task"], overview_table(metrics, about["task"])) for about in metrics["tasks"]]
+    each = by_pair(pairs, lambda pair: result_table(metrics, pair))
+    names = file_names(pair.title for pair in pairs)
+    figures = [
+        CaptionedFigure(
+            f"accuracy-{names[pair.title]}",
+            pair.title,
+            "Accuracy; lines: the 95 % intervals over questions of all seeds; small dots: each seed; dashes: the "
+            "majority class.",
+            accuracy_figure(rows, majority=about_task(metrics, pair.task)["majority_accuracy"]),
+        )
+        for pair in pairs
+        if (rows := reported_rows(metrics, pair))
+    ]
+    notes = [
+        "Means over seeds ± their standard deviation. “95 %, questions” spans the intervals of all seeds: how far "
+        "other test questions could move a seed's accuracy. “95 %, seeds” is Student's interval of the mean: how far "
+        "other trainings could move it, on these questions.",
+    ]
+    if is_single(metrics):
+        notes = ["The 95 % interval says how far other test questions could move an accuracy."]
+    return ReportSection("results", "Results", notes, tables=[*filled(overview), *each], figures=figures)
+
+
+def differences(
+    pairs: Sequence[Pair], named: Sequence[Sequence[tuple[str, Row]]], *, name: str
+) -> list[CaptionedFigure]:
+    """Draw comparisons, of each pair a figure, each with what it is called."""
+
+    def draw(rows: list[Row]) -> Figure:
+        return difference_figure(rows, names=[row["name"] for row in rows], significant=map(is_significant, rows))
+
+    rows: dict[Pair, list[Row]] = {
+        pair: [{**row, "name": each} for each, row in of] for pair, of in zip(pairs, named, strict=True)
+    }
+    caption = "Differences in points with 95 % intervals; hollow: not significant after Holm's correction."
+    return drawn(pairs, rows, name=name, caption=caption, draw=draw)
+
+
+def comparisons_section(metrics: Metrics, pairs: Sequence[Pair]) -> ReportSection:
+    """Lay out the comparisons of methods."""
+    of_pairs = [method_comparisons(metrics, pair) for pair in pairs]
+    named = [[(f"{method_name(row['a'])} vs {method_name(row['b'])}", row) for row in rows] for rows in of_pairs]
+    tables = by_pair(pairs, lambda pair: comparison_table(metrics, pair))
+    means = joined(pairs, lambda pair: number_table(metrics, pair, "means"))
+    tables += [each._replace(title=f"{each.title}: means") for each in means]
+    notes = ["Paired on the same questions; positive when the first is higher.", *_what_is_tested(metrics)]
+    notes = [" ".join(notes), *dict.fromkeys(f"Test: {row['test']}." for rows in of_pairs for row in rows)]
+    figures = differences(pairs, named, name="comparisons")
+    return ReportSection("comparisons", "Comparisons", notes, tables=tables, figures=figures)
+
+
+def _what_is_tested(metrics: Metrics) -> list[str]:
+    seeds = "p and “95 % interval” are about other questions with these trained students"
+    seeds += "." if is_single(metrics) else ", “95 %, seeds” about other seeds with these questions."
+    detectable = (
+        "A detectable difference would be found four times of five with one seed, before correction, and with as many "
+        "questions that disagree."
+    )
+    return [seeds, detectable]
+
+
+def epochs_section(metrics: Metrics, pairs: Sequence[Pair]) -> ReportSection:
+    """Lay out what each choice of the epoch comes to."""
+    notes = [
+        "The same trainings tested after their last epoch, after the epoch that is best on dev questions, and after "
+        "the one that is best on the test set. That one is flagged: it was chosen by the answers it is graded by.",
+    ]
+    tables = joined(pairs, lambda pair: choice_table(metrics, pair))
+    return ReportSection("epochs", "Choice of the epoch", notes, tables=tables)
+
+
+def seeds_section(metrics: Metrics, pairs: Sequence[Pair]) -> ReportSection:
+    """Lay out every student that was tested, a row a method, variant, seed and epoch."""
+    folded = by_pair(pairs, lambda pair: number_table(metrics, pair, "rows"))
+    return ReportSection("seeds", "Every seed", ["All that was tested, one by one."], folded=folded)
