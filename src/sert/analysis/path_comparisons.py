@@ -45,14 +45,16 @@ class MinedPaths:
 
 def mined_paths(arm: Arm, task: str, counts: PathCounts) -> MinedPaths:
     """Keep what comparisons need of the mined paths of one run."""
+    questions = list(counts.by_question.values())
+    known = questions if counts.truth_is_known else []
     return MinedPaths(
         student=arm.student,
         task=task,
         variant=arm.variant,
         seed=arm.seed,
-        questions_kept=counts.questions_kept(),
-        true_share=counts.true_shares(),
-        selected_true=counts.selected_true(),
+        questions_kept=[float(each["kept"] > 0) for each in questions],
+        true_share=[each["true"] / each["paths"] for each in known],
+        selected_true=[float(each["selected_true"]) if each["selected"] else None for each in known],
     )
 
 

@@ -1,13 +1,13 @@
 """From the folders that finished stages left to what a report is made of."""
 
 import time
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from sert.analysis.epochs import SnapshotOutputs
 from sert.analysis.grid_numbers import GridNumbers
+from sert.analysis.path_counts import Verifier
 from sert.analysis.task_results import MethodResults, MinedRound, TaskResults
 from sert.analysis.warnings import untrained, warnings_of
 from sert.config.grid import MAIN, Arm
@@ -20,9 +20,6 @@ from sert.store.stage import Stage
 from sert.store.tables import StoredTable, read_table
 from sert.tasks.kinds import KINDS
 from sert.terminal.progress import Reporter
-
-if TYPE_CHECKING:
-    from sert.lab.verifier import Verification
 
 SHOWN_PREDICTIONS = 10
 """Right outputs of each method that a report shows, and as many wrong ones."""
@@ -138,8 +135,14 @@ def _judgements_of(stage: Stage) -> StoredTable[Judgement]:
     return StoredTable(stage.result().file("judgements.parquet"), Judgement)
 
 
-def _lab_verifier() -> "Callable[[Question, str], Verification]":
+def _lab_verifier() -> Verifier:
     from sert.lab.verifier import verify
     from sert.lab.world import lab_world
 
-    return partial(verify, lab_world())
+    world = lab_world()
+
+    def verify_in_lab(question: Question, text: str) -> tuple[bool, float]:
+        found = verify(world, question, text)
+        return found.true, found.score
+
+    return verify_in_lab

@@ -1,16 +1,18 @@
 """The numbers of one task of one run, as rows that are counted up over seeds: of its questions, outputs and samples."""
 
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, NamedTuple
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from typing import Any
 
 from sert.analysis.comparisons import Outcome
 from sert.analysis.epochs import Chosen
+from sert.analysis.path_counts import Counts
 from sert.analysis.task_results import MethodResults, TaskResults
 from sert.config.grid import Arm
 from sert.config.tree import Method
 from sert.evaluation.grading import summarize
 from sert.paths.rules import is_reasoned
-from sert.records import Path, Prediction, Question
+from sert.records import Path, Prediction
 from sert.stats.counts import share_of
 from sert.stats.shares import majority
 
@@ -48,7 +50,7 @@ def result_rows(result: TaskResults) -> Iterator[Row]:
 
 def _measures(result: TaskResults, predictions: Sequence[Prediction]) -> Row:
     verifier, test = result.verifier, result.test
-    true = [verifier(test[each.question_id], each.completion).true for each in predictions] if verifier else []
+    true = [verifier(test[each.question_id], each.completion)[0] for each in predictions] if verifier else []
     return {**summarize(predictions, list(test.values())), "true_paths": share_of(sum(true), len(true))}
 
 
@@ -85,58 +87,47 @@ def outcomes(arm: Arm, result: TaskResults) -> Iterator[Outcome]:
         )
 
 
-class _Output(NamedTuple):
-    """A text that a student wrote, and whether it reasons."""
-
-    question: Question
-    text: str
-    reasoned: bool
-
-
 def latent_rows(result: TaskResults) -> Iterator[Row]:
     """Count who reasons how often: one output, raw samples and branches a question, and the SERT student."""
     votes = result.config.evaluation.votes
     one = "greedy" if votes == 1 else f"{votes} votes"
-    if "zero_shot" in result.methods:
-        yield _latent_row(one, _outputs(result, "zero_shot"), result)
-    for decoding, paths in result.probes.items():
-        yield _latent_row(decoding, _samples(result, paths), result)
-    if "sert" in result.methods:
-        yield _latent_row(f"SERT {one}", _outputs(result, "sert"), result)
+    written = {
+        one: _outputs(result, "zero_shot"),
+        **{decoding: _samples(result, paths) for decoding, paths in result.probes.items()},
+        f"SERT {one}": _outputs(result, "sert"),
+    }
+    for decoding, outputs in written.items():
+        by_question: dict[str, Counts] = defaultdict(Counts)
+        for question_id, text, reasoned in outputs:
+            true = result.verifier is not None and result.verifier(result.test[question_id], text)[0]
+            by_question[question_id].update({"outputs": 1, "reasoned": reasoned, "true": true})
+        if by_question:
+            yield {"decoding": decoding, **_latent_counts(by_question.values(), verified=result.verifier is not None)}
 
 
-def _outputs(result: TaskResults, method: Method) -> Iterator[_Output]:
-    for each in result.methods[method].primary:
-        yield _Output(result.test[each.question_id], each.completion, each.reasoned)
+def _outputs(result: TaskResults, method: Method) -> Iterator[tuple[str, str, bool]]:
+    """Take the outputs of a method: whose they are, the text, and whether it reasons."""
+    for each in result.methods[method].primary if method in result.methods else ():
+        yield each.question_id, each.completion, each.reasoned
 
 
-def _samples(result: TaskResults, paths: Iterable[Path]) -> Iterator[_Output]:
+def _samples(result: TaskResults, paths: Iterable[Path]) -> Iterator[tuple[str, str, bool]]:
     for path in paths:
         question = result.test[path.question_id]
-        yield _Output(question, path.text, is_reasoned(path.text, path.num_tokens, question, result.config.rules))
+        yield path.question_id, path.text, is_reasoned(path.text, path.num_tokens, question, result.config.rules)
 
 
-def _latent_row(decoding: str, outputs: Iterable[_Output], result: TaskResults) -> Row:
-    number = reasoned = true = 0
-    asked, with_reasoned, with_true = set[str](), set[str](), set[str]()
-    for question, text, is_so in outputs:
-        number += 1
-        asked.add(question.question_id)
-        if is_so:
-            reasoned += 1
-            with_reasoned.add(question.question_id)
-        if result.verifier is not None and result.verifier(question, text).true:
-            true += 1
-            with_true.add(question.question_id)
+def _latent_counts(by_question: Collection[Counts], *, verified: bool) -> Row:
+    everything = sum(by_question, Counts())
+    true, questions_true = everything["true"], sum(each["true"] > 0 for each in by_question)
     return {
-        "decoding": decoding,
-        "questions": len(asked),
-        "samples": number // len(asked),
-        "outputs": number,
-        "reasoned": reasoned,
-        "questions_reasoned": len(with_reasoned),
-        "true": true if result.verifier else None,
-        "questions_true": len(with_true) if result.verifier else None,
+        "questions": len(by_question),
+        "samples": everything["outputs"] // len(by_question),
+        "outputs": everything["outputs"],
+        "reasoned": everything["reasoned"],
+        "questions_reasoned": sum(each["reasoned"] > 0 for each in by_question),
+        "true": true if verified else None,
+        "questions_true": questions_true if verified else None,
     }
 
 

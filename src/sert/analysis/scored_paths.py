@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from statistics import fmean
 
-from sert.analysis.path_counts import BANDS, Row, Scores, band_of, end_of
+from sert.analysis.path_counts import BANDS, Counts, Row, band_of, counted_score, end_of, filtering_rows
 from sert.analysis.task_results import TaskResults
 from sert.judge.prompt import CRITERIA
 from sert.paths.rules import apply_rules
@@ -64,7 +64,7 @@ def _bands_of(result: TaskResults, decoding: str, paths: Iterable[Path], scorers
 
 def _score(result: TaskResults, scorer: str, decoding: str, path: Path) -> float | None:
     if scorer == "verifier" and result.verifier is not None:
-        return result.verifier(result.test[path.question_id], path.text).score
+        return result.verifier(result.test[path.question_id], path.text)[1]
     scores = (result.judged_paths or {}).get(decoding, {}).get(path.key)
     return None if scores is None else fmean(scores)
 
@@ -80,10 +80,10 @@ def judged_filtering_rows(result: TaskResults) -> Iterator[Row]:
     paths = list(result.scored[BRANCHING])
     asked = config.selection.rules
     verdicts = [apply_rules(each, result.test[each.question_id], config.rules, asked=asked) for each in paths]
-    by_criterion = [Scores() for _ in CRITERIA]
+    by_criterion: list[dict[str, Counts]] = [defaultdict(Counts) for _ in CRITERIA]
     for path, verdict in zip(paths, select(verdicts, config.selection, seed=config.seed), strict=True):
         of_path = result.judged_paths.get(BRANCHING, {}).get(path.key)
-        for scores, score in zip(by_criterion, of_path or (), strict=of_path is not None):
-            scores.add(end_of(verdict), score)
-    for criterion, scores in zip(CRITERIA, by_criterion, strict=True):
-        yield from scores.rows("judge", criterion)
+        for ends, score in zip(by_criterion, of_path or (), strict=of_path is not None):
+            ends[end_of(verdict)].update(counted_score(score))
+    for criterion, ends in zip(CRITERIA, by_criterion, strict=True):
+        yield from filtering_rows(ends, "judge", criterion)

@@ -106,6 +106,5 @@ class TaskResults:
     def _count(self, mined: MinedRound | None) -> PathCounts | None:
         if mined is None:
             return None
-        questions = self.train.values()
-        counts = count_paths(*mined, questions=questions, rules=self.config.rules, verifier=self.verifier)
-        return counts if counts.all.paths else None
+        counts = count_paths(*mined, questions=self.train, rules=self.config.rules, verifier=self.verifier)
+        return counts if counts.all["paths"] else None

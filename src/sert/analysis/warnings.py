@@ -34,11 +34,11 @@ def _pairs(result: TaskResults, reason: str) -> str:
 
 
 def _of_paths(result: TaskResults) -> Iterator[str]:
-    if result.trained_on and (without := len(result.train) - len(result.trained_on.selected)):
+    if result.trained_on and (without := len(result.train) - result.trained_on.all["selected"]):
         yield f"{result.task}: {without} train questions have no surviving path and train nothing"
-    if result.mined and (stopped := result.mined.all.stopped):
+    if result.mined and (stopped := result.mined.all["stopped"]):
         yield (
-            f"{result.task}: {stopped} of {result.mined.all.paths} paths were stopped early, so the filter's counts "
+            f"{result.task}: {stopped} of {result.mined.all['paths']} paths were stopped early, so the filter's counts "
             "are not those of all paths; mine with keep_all for these"
         )
 
