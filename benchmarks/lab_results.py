@@ -11,11 +11,21 @@ from pathlib import Path
 from typing import Any, get_args
 
 from sert.config.tree import Method
-from sert.report import cells
-from sert.report.grid_numbers import PATH_MEASURES
+from sert.report.format import (
+    MISSING,
+    count,
+    p_value,
+    percent,
+    percent_interval,
+    points,
+    points_interval,
+    spread,
+    unsigned_points,
+)
+from sert.report.names import PATH_MEASURES, method_name
 
 FOLDER = Path(__file__).parent.parent / "docs" / "results"
-LEFT_OUT = ("created", "sert_version", "rows")
+LEFT_OUT = ("created", "sert_version", "rows", "latent")
 DIGITS = 9
 BEGIN, END = "<!-- tables: begin -->", "<!-- tables: end -->"
 METHODS = get_args(Method)
@@ -61,16 +71,16 @@ def _methods(metrics: Metrics) -> Iterator[str]:
             }
             last = rows["last"]
             yield _line(
-                f"{task}, {cells.method_name(method)}",
-                cells.spread(last["accuracy"]),
+                f"{task}, {method_name(method)}",
+                spread(last["accuracy"]),
                 ", ".join(map(str, last["correct"])),
-                cells.percent_interval(last["accuracy"]["ci95"]),
-                *(cells.spread(rows[choice]["accuracy"]) if choice in rows else cells.MISSING for choice in choices),
-                cells.spread(last["true_paths"]),
+                percent_interval(last["accuracy"]["ci95"]),
+                *(spread(rows[choice]["accuracy"]) if choice in rows else MISSING for choice in choices),
+                spread(last["true_paths"]),
             )
     for task in metrics["tasks"]:
         yield _line(
-            f"{task['task']}, always “{task['majority_answer']}”", cells.percent(task["majority_accuracy"]), *[""] * 5
+            f"{task['task']}, always “{task['majority_answer']}”", percent(task["majority_accuracy"]), *[""] * 5
         )
 
 
@@ -80,11 +90,11 @@ def _comparisons(metrics: Metrics) -> Iterator[str]:
     for row in metrics["comparisons"]:
         if row["group"] is None:
             yield _line(
-                f"{row['task']}, {cells.method_name(row['a'])} against {cells.method_name(row['b'])}",
+                f"{row['task']}, {method_name(row['a'])} against {method_name(row['b'])}",
                 *_difference(row),
-                ", ".join(cells.points(each) for each in row["by_seed"]),
-                cells.points_interval(row["ci95_seeds"]),
-                cells.unsigned_points(row["detectable"]),
+                ", ".join(points(each) for each in row["by_seed"]),
+                points_interval(row["ci95_seeds"]),
+                unsigned_points(row["detectable"]),
             )
 
 
@@ -94,9 +104,7 @@ def _minings(metrics: Metrics) -> Iterator[str]:
     for row in metrics["budget"]:
         shape = "raw sampling" if row["branches"] == 0 else f"{row['branches']} x {row['samples']}"
         shares = ("true_share", "questions_true_share", "kept_share", "questions_kept_share")
-        yield _line(
-            f"{row['task']}, {shape}", cells.count(row["paths"]), *(cells.percent(row[each]) for each in shares)
-        )
+        yield _line(f"{row['task']}, {shape}", count(row["paths"]), *(percent(row[each]) for each in shares))
 
 
 def _path_comparisons(metrics: Metrics) -> Iterator[str]:
@@ -113,7 +121,7 @@ def _funnel(metrics: Metrics) -> Iterator[str]:
     yield from _head("after", *(f"{task}: {what}" for task in tasks for what in ("left", "true")))
     by_rule: dict[str, list[str]] = {}
     for row in metrics["funnel"]:
-        by_rule.setdefault(row["rule"], []).extend([cells.count(row["remaining"]), cells.percent(row["true_share"])])
+        by_rule.setdefault(row["rule"], []).extend([count(row["remaining"]), percent(row["true_share"])])
     yield from (_line(rule, *found) for rule, found in by_rule.items())
 
 
@@ -123,10 +131,8 @@ def _amounts(metrics: Metrics) -> Iterator[str]:
     accuracy = {(row["task"], row["method"], row["rationales"]): row["accuracy"] for row in metrics["amounts"]}
     for row in metrics["amount_comparisons"]:
         task, amount = row["task"], row["rationales"]
-        both = (cells.spread(accuracy[task, method, amount]) for method in ("rd", "sert+rd"))
-        yield _line(
-            f"{task}, {amount}", *both, *_difference(row), row["seeds"], cells.points_interval(row["ci95_seeds"])
-        )
+        both = (spread(accuracy[task, method, amount]) for method in ("rd", "sert+rd"))
+        yield _line(f"{task}, {amount}", *both, *_difference(row), row["seeds"], points_interval(row["ci95_seeds"]))
 
 
 def _variants(metrics: Metrics) -> Iterator[str]:
@@ -140,7 +146,7 @@ def _variants(metrics: Metrics) -> Iterator[str]:
     for (variant, method), rows in found.items():
         texts = ("{} ({}), p {}".format(*_difference(rows[task])) for task in tasks)
         marked = f"{variant} (not trained)" if any(row["untrained"] for row in rows.values()) else variant
-        yield _line(marked, cells.method_name(method), *texts, next(iter(rows.values()))["seeds"])
+        yield _line(marked, method_name(method), *texts, next(iter(rows.values()))["seeds"])
 
 
 def _bands(metrics: Metrics) -> Iterator[str]:
@@ -152,11 +158,11 @@ def _bands(metrics: Metrics) -> Iterator[str]:
         if row["band"] == "8-10":
             found.setdefault(row["source"], {})[row["task"]] = row
     for source, rows in found.items():
-        yield _line(source, rows[tasks[0]]["samples"], *(cells.percent(rows[task]["share"]) for task in tasks))
+        yield _line(source, rows[tasks[0]]["samples"], *(percent(rows[task]["share"]) for task in tasks))
 
 
 def _difference(row: Row) -> tuple[str, str, str]:
-    return cells.points(row["difference"]), cells.points_interval(row["ci95"]), cells.p_value(row["p_holm"])
+    return points(row["difference"]), points_interval(row["ci95"]), p_value(row["p_holm"])
 
 
 def _tasks(metrics: Metrics) -> list[str]:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import pytest
 from grid_data import make_hostile_grid
 from hostile_texts import ASKS, KINDS, LEAVES, RUNS, Hostile, make_hostile_texts
-from report_data import make_hostile
+from report_data import make_hostile, summed
 
 from browser import Browser, Canary, Seen
 from sert.report.examples import ReportData, ShownPath, ShownPrediction
@@ -23,9 +23,9 @@ pytestmark = pytest.mark.soak
 
 # How often each place shows a text that is everything said of one task. The labels of figures are cut short.
 PLACES = {
-    **{"title": 1, "h1": 1, ".facts b": 3, ".settings dd": 2, ".findings dd": 6, "h3": 9, "tbody th": 11, "td": 5},
-    **{"figure div": 3, ".scroll": 6, "summary": 2, ".question": 4, "article .facts span": 7, "pre": 4},
-    **{".warnings li": 1, ".note": 3},
+    **{"title": 1, "h1": 1, ".facts b": 3, ".settings dd": 2, ".findings dd": 6, "h3": 13, "tbody th": 10, "td": 1},
+    **{"figure div": 10, "figcaption": 10, ".scroll": 15, "summary": 9, ".question": 4, "article .facts span": 7},
+    **{"pre": 4, ".warnings li": 1, ".note": 4},
 }
 LABELS_A_TEXT = 3
 READ = f"""Object.fromEntries({list(PLACES)}.map(place => [place, [...document.querySelectorAll(place)].map(
@@ -110,6 +110,8 @@ def hostile_run(texts: Sequence[str]) -> tuple[dict[str, Any], list[ShownPath], 
     merged["rows"] = [{**metrics["rows"][1], "seed": text} for text, (metrics, _, _) in zip(texts, runs, strict=True)]
     for text, row in zip(texts, merged["judged"], strict=True):
         row["agreement"][text] = row["agreement"]["coherence"]
+    merged["seeds"] = list(texts)
+    merged = summed(merged)
     return merged, [each for _, paths, _ in runs for each in paths], [each for *_, shown in runs for each in shown]
 
 

@@ -94,12 +94,13 @@ def results_section(metrics: Metrics, pairs: Sequence[Pair]) -> ReportSection:
     overview = [TitledTable(about["task"], overview_table(metrics, about["task"])) for about in metrics["tasks"]]
     each = by_pair(pairs, lambda pair: result_table(metrics, pair))
     names = file_names(pair.title for pair in pairs)
+    lines = "the 95 % interval" if is_single(metrics) else "the 95 % intervals over questions of all seeds"
+    caption = f"Accuracy; lines: {lines}; small dots: each seed; dashes: the majority class."
     figures = [
         CaptionedFigure(
             f"accuracy-{names[pair.title]}",
             pair.title,
-            "Accuracy; lines: the 95 % intervals over questions of all seeds; small dots: each seed; dashes: the "
-            "majority class.",
+            caption,
             accuracy_figure(rows, majority=about_task(metrics, pair.task)["majority_accuracy"]),
         )
         for pair in pairs
