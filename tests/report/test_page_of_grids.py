@@ -105,7 +105,8 @@ def test_warnings_left_out_questions_and_near_duplicates_are_shown(tmp_path, pag
     assert "1,443 train, 160 dev and 687 test questions." in texts
     title = "Train questions left out as nearly the same as another"
     assert title not in texts
-    rows = [{"task": "strategyqa", "question_id": f"q{number}", "other_id": "t7"} for number in range(14)]
+    like = {"task": "strategyqa", "other_id": "t7", "split": "test", "similarity": 0.95}
+    rows = [like | {"question_id": f"q{number}"} for number in range(14)]
     with_them = texts_of(write(tmp_path, slim(make_grid()) | {"near_duplicates": rows}))
     assert with_them[with_them.index(title) + 1] == "14 rows"
     assert "q13" in with_them

@@ -3,7 +3,7 @@ from grid_data import EXHIBITS, make_grid
 
 from sert.report.parts import joined
 from sert.report.rows import Pair, pairs_of
-from sert.report.sections.ablations import ablation_groups, ablation_table, between_table
+from sert.report.sections.ablations import ablation_groups, ablation_table
 from sert.report.sections.numbers import funnel_table, near_duplicate_table, number_table
 from sert.report.sections.results import choice_table, comparison_table, overview_table, result_table
 from sert.report.table import Table
@@ -138,25 +138,6 @@ def test_outputs_that_voted_are_told():
     assert names == ["main", "no filter [5 votes]", "only agreeing"]
 
 
-def test_a_comparison_of_main_with_a_variant_is_turned_around():
-    metrics = make_grid()
-    turned = next(row for row in metrics["comparisons"] if row["a"] == "no filter")
-    turned |= {"a": "main", "b": "no filter", "difference": 0.04, "ci95": [0.01, 0.07], "by_seed": [0.03, 0.04, 0.05]}
-    turned["ci95_seeds"] = [0.03, 0.05]
-    assert ablation_table(metrics, PAIR, group="filter").rows[1][4:6] == ("−4.0", "−7.0 to −1.0")  # noqa: RUF001
-
-
-def test_a_comparison_between_variants_has_a_table_of_its_own():
-    metrics = make_grid()
-    assert between_table(metrics, PAIR, group="filter").is_empty
-    like = next(row for row in metrics["comparisons"] if row["a"] == "no filter")
-    metrics["comparisons"].append(like | {"b": "only agreeing", "difference": -0.045})
-    table = between_table(metrics, PAIR, group="filter")
-    assert table.rows[0][:2] == ("no filter against only agreeing, SERT", "−4.5")  # noqa: RUF001
-    assert len(ablation_table(metrics, PAIR, group="filter").rows) == 3
-    assert ablation_table(metrics, PAIR, group="filter").rows[1][4] == "−2.8"  # noqa: RUF001
-
-
 def test_a_variant_in_the_compat_harness_is_flagged():
     table = ablation_table(make_grid(), PAIR, group="harness")
     assert [row[:3] for row in table.rows] == [
@@ -231,13 +212,12 @@ def test_tables_of_students_are_joined_where_their_columns_are_the_same():
     ]
 
 
-def test_near_duplicates_are_shown_as_they_come():
+def test_near_duplicates_are_shown():
     assert near_duplicate_table(make_grid()).is_empty
-    rows = [{"task": "quiz", "train_questions": 1200, "share": 0.0123456}, {"task": "x", "train_questions": None}]
-    table = near_duplicate_table(make_grid() | {"near_duplicates": rows})
-    assert table == Table(
-        ("Task", "Train questions", "Share"),
-        [("quiz", "1,200", "0.0123"), ("x", "–", "–")],  # noqa: RUF001
+    row = {"task": "quiz", "question_id": "q7", "other_id": "t3", "split": "test", "similarity": 0.9166}
+    assert near_duplicate_table(make_grid() | {"near_duplicates": [row]}) == Table(
+        ("Task", "Question", "Nearly the same as", "Of split", "Similarity"),
+        [("quiz", "q7", "t3", "test", "0.92")],
     )
 
 

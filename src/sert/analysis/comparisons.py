@@ -4,7 +4,7 @@ The comparisons of methods are one family for Holm's correction, those of varian
 those at each number of rationales a fourth.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
@@ -53,19 +53,17 @@ class Outcome:
 
 
 Cell = tuple[str, str, str, Method]
+Seeds = dict[int, Outcome]
 
 
 def compare_main(outcomes: Iterable[Outcome]) -> list[Row]:
     """Compare the methods with each other, each pair on the same seeds and questions."""
-    cells = _by_cell(outcomes)
-    rows = []
-    for student, task in _places(cells):
-        for a, b in COMPARED:
-            ours, theirs = cells.get((student, task, MAIN, a)), cells.get((student, task, MAIN, b))
-            if ours and theirs:
-                labels = {"student": student, "task": task, "group": None, "a": a, "b": b, "method": None}
-                rows.append(_difference(labels, ours, theirs, kept="correct"))
-    return _corrected(rows)
+    return corrected(
+        [
+            _difference({**about, "group": None, "method": None}, ours, theirs, kept="correct")
+            for about, ours, theirs in _pairs_of_methods(_by_cell(outcomes))
+        ]
+    )
 
 
 def compare_variants(outcomes: Iterable[Outcome], groups: Mapping[str, str | None]) -> list[Row]:
@@ -79,7 +77,7 @@ def compare_variants(outcomes: Iterable[Outcome], groups: Mapping[str, str | Non
         same = {seed: outcome for seed, outcome in main.items() if seed in ours}
         labels = {"student": student, "task": task, "group": groups[variant], "a": variant, "b": MAIN, "method": method}
         rows.append(_difference(labels, ours, same, kept="correct_last"))
-    return _corrected(rows)
+    return corrected(rows)
 
 
 def compare_amounts(outcomes: Iterable[Outcome], amounts: Iterable[Row]) -> list[Row]:
@@ -100,41 +98,36 @@ def compare_amounts(outcomes: Iterable[Outcome], amounts: Iterable[Row]) -> list
         if ours and theirs:
             labels = {"student": student, "task": task, "rationales": rationales, "a": "sert+rd", "b": "rd"}
             rows.append(_difference(labels, ours, theirs, kept="correct_last"))
-    return _corrected(rows)
+    return corrected(rows)
 
 
 def compare_means(outcomes: Iterable[Outcome]) -> list[Row]:
     """Compare lengths and repetition between methods; the unit is the question, averaged over seeds."""
-    cells = _by_cell(outcomes)
     rows: list[Row] = []
-    for student, task in _places(cells):
-        for a, b in COMPARED:
-            ours, theirs = cells.get((student, task, MAIN, a)), cells.get((student, task, MAIN, b))
-            if not ours or not theirs:
-                continue
-            for measure, kept in (("mean_length", "lengths"), ("repetition", "repetitions")):
-                both = [(getattr(ours[seed], kept), getattr(theirs[seed], kept)) for seed in ours if seed in theirs]
-                found = paired_bootstrap(*averages_over_seeds(both), seed=0)
-                if found.p_value is not None:
-                    labels = {"student": student, "task": task, "a": a, "b": b, "measure": measure}
-                    ends = {"difference": found.difference, "ci95": [found.low, found.high]}
-                    rows.append({**labels, **ends, "p_value": found.p_value, "n": found.n})
-    return _corrected(rows)
+    for about, ours, theirs in _pairs_of_methods(_by_cell(outcomes)):
+        for measure, kept in (("mean_length", "lengths"), ("repetition", "repetitions")):
+            both = [(getattr(ours[seed], kept), getattr(theirs[seed], kept)) for seed in ours if seed in theirs]
+            rows += mean_difference({**about, "measure": measure}, both)
+    return corrected(rows)
 
 
-def _by_cell(outcomes: Iterable[Outcome]) -> dict[Cell, dict[int, Outcome]]:
-    cells: dict[Cell, dict[int, Outcome]] = {}
+def _by_cell(outcomes: Iterable[Outcome]) -> dict[Cell, Seeds]:
+    cells: dict[Cell, Seeds] = {}
     for outcome in outcomes:
         cell = (outcome.student, outcome.task, outcome.variant, outcome.method)
         cells.setdefault(cell, {})[outcome.seed] = outcome
     return cells
 
 
-def _places(cells: Iterable[Cell]) -> list[tuple[str, str]]:
-    return list(dict.fromkeys((student, task) for student, task, _, _ in cells))
+def _pairs_of_methods(cells: Mapping[Cell, Seeds]) -> Iterator[tuple[Row, Seeds, Seeds]]:
+    for student, task in dict.fromkeys((student, task) for student, task, _, _ in cells):
+        for a, b in COMPARED:
+            ours, theirs = cells.get((student, task, MAIN, a)), cells.get((student, task, MAIN, b))
+            if ours and theirs:
+                yield {"student": student, "task": task, "a": a, "b": b}, ours, theirs
 
 
-def _difference(labels: Row, ours: Mapping[int, Outcome], theirs: Mapping[int, Outcome], *, kept: str) -> Row:
+def _difference(labels: Row, ours: Seeds, theirs: Seeds, *, kept: str) -> Row:
     seeds = sorted(ours.keys() & theirs.keys())
     a, b = ([getattr(side[seed], kept) for seed in seeds] for side in (ours, theirs))
     found = paired_over_seeds(a, b)
@@ -156,5 +149,16 @@ def _difference(labels: Row, ours: Mapping[int, Outcome], theirs: Mapping[int, O
     }
 
 
-def _corrected(rows: list[Row]) -> list[Row]:
+def mean_difference(
+    about: Row, seeds: Sequence[tuple[Sequence[float | None], Sequence[float | None]]]
+) -> Iterator[Row]:
+    """Compare the means of two numbers of each question, which stand here for each seed; nothing if none has both."""
+    found = paired_bootstrap(*averages_over_seeds(seeds), seed=0)
+    if found.p_value is not None:
+        ends = {"difference": found.difference, "ci95": [found.low, found.high]}
+        yield {**about, **ends, "p_value": found.p_value, "n": found.n}
+
+
+def corrected(rows: list[Row]) -> list[Row]:
+    """Correct the p-values of one family of comparisons."""
     return [{**row, "p_holm": p} for row, p in zip(rows, holm([row["p_value"] for row in rows]), strict=True)]

@@ -4,14 +4,13 @@ The unit is the question, averaged over seeds. All comparisons of a grid are one
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from sert.analysis.comparisons import corrected, mean_difference
 from sert.analysis.path_counts import PathCounts
 from sert.config.grid import MAIN, Arm
-from sert.stats.holm import holm
-from sert.stats.means import averages_over_seeds, paired_bootstrap
 
 MINED, SELECTED = "mined", "selected"
 TRUE_SHARE, QUESTIONS_TRUE, QUESTIONS_KEPT = "true_share", "questions_true", "questions_kept"
@@ -63,7 +62,7 @@ def compare_paths(mined: Iterable[MinedPaths]) -> list[Row]:
     cells: dict[tuple[str, str, str], dict[int, MinedPaths]] = defaultdict(dict)
     for each in mined:
         cells[each.student, each.task, each.variant][each.seed] = each
-    rows = []
+    rows: list[Row] = []
     for (student, task, variant), theirs in cells.items():
         about = {"student": student, "task": task}
         main = cells.get((student, task, MAIN), {})
@@ -75,14 +74,10 @@ def compare_paths(mined: Iterable[MinedPaths]) -> list[Row]:
             both = [(main[seed], each) for seed, each in theirs.items() if seed in main]
             pairs = [(getattr(ours, measure), getattr(other, measure)) for ours, other in both]
             rows += _difference({**about, "a": MAIN, "b": variant, "measure": measure}, pairs)
-    return [{**row, "p_holm": p} for row, p in zip(rows, holm([row["p_value"] for row in rows]), strict=True)]
+    return corrected(rows)
 
 
-def _difference(about: Row, pairs: Sequence[tuple[Sequence[float | None], Sequence[float | None]]]) -> list[Row]:
+def _difference(about: Row, pairs: Sequence[tuple[Sequence[float | None], Sequence[float | None]]]) -> Iterator[Row]:
     """Compare over the seeds where both are known."""
     known = [(ours, theirs) for ours, theirs in pairs if ours and theirs]
-    found = paired_bootstrap(*averages_over_seeds(known), seed=0)
-    if found.p_value is None:
-        return []
-    ends = {"difference": found.difference, "ci95": [found.low, found.high]}
-    return [{**about, **ends, "p_value": found.p_value, "n": found.n, "seeds": len(known)}]
+    return mean_difference({**about, "seeds": len(known)}, known)

@@ -27,7 +27,6 @@ from sert.report.names import (
     epoch_name,
     flagged,
     method_name,
-    variants_name,
 )
 from sert.report.rows import is_significant
 from sert.report.table import Column
@@ -204,7 +203,6 @@ ABLATIONS = (
     Column("True among selected %", lambda row: percent(row["selected_true"]), "selected_true"),
     *(each.column(with_sd=each.write is percent, on_terminal=False) for each in _OTHERS),
 )
-BETWEEN = (Column("Comparison", variants_name), DIFFERENCE, INTERVAL, P_HOLM, SIGNIFICANT, DETECTABLE)
 SEEDS = (
     Column("Method", lambda row: _name_of_seed(row)),
     Column("Seed", lambda row: str(row["seed"])),

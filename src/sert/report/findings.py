@@ -3,7 +3,7 @@
 Differences are positive when the first of a comparison is better.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from statistics import fmean
 from typing import NamedTuple
 
@@ -46,32 +46,32 @@ class Statement(NamedTuple):
 
 def overall_findings(metrics: Metrics) -> list[Statement]:
     """Say what is significant over everything; where there are several pairs, of which of them that is so."""
-    pairs = pairs_of(metrics)
-    methods = [(pair, row) for pair in pairs for row in method_comparisons(metrics, pair)]
-    ablations = [(pair, row) for pair in pairs for row in ablation_comparisons(metrics, pair)]
-    found = []
-    if methods:
-        rows = [row for _, row in methods]
-        found.append(Statement("Methods", f"{_counted(rows, 'comparisons between methods')}{_all_detectable(rows)}"))
-    if len(pairs) > 1:
-        found += _by_name(methods, comparison_name)
-    if ablations:
-        rows = [row for _, row in ablations]
-        found.append(Statement("Ablations", f"{_counted(rows, 'comparisons of ablations')}{_all_detectable(rows)}"))
-    if len(pairs) > 1:
-        told = [each for each in ablations if is_significant(each[1]) or each[1].get("untrained")]
-        found += _by_name(told, variants_name)
-        found += _grid_cautions(metrics, pairs)
-    found += [Statement("Caution", doubt) for doubt in judge_doubts(section(metrics, "judged"))]
+    pairs, found = pairs_of(metrics), list[Statement]()
+    told_by_name = len(pairs) > 1
+    for label, what, comparisons, name_of in (
+        ("Methods", "comparisons between methods", method_comparisons, comparison_name),
+        ("Ablations", "comparisons of ablations", ablation_comparisons, variants_name),
+    ):
+        rows = [(pair, row) for pair in pairs for row in comparisons(metrics, pair)]
+        if rows:
+            found.append(Statement(label, _counted([row for _, row in rows], what)))
+        if label == "Ablations":
+            rows = [(pair, row) for pair, row in rows if is_significant(row) or row.get("untrained")]
+        found += _by_name(rows, name_of) if told_by_name else ()
+    found += _cautions_over_all(metrics, pairs) if told_by_name else ()
+    found += [caution(doubt) for doubt in judge_doubts(section(metrics, "judged"))]
     if len(metrics["seeds"]) == 1 and pairs:
-        text = "There is one seed: how far another training would move a number is unknown."
-        found.append(Statement("Caution", text))
+        found.append(caution("There is one seed: how far another training would move a number is unknown."))
     return found
 
 
-def _by_name(rows: Sequence[tuple[Pair, Row]], name_of: Callable[[Row], str]) -> list[Statement]:
+def caution(text: str) -> Statement:
+    """Say what not to conclude."""
+    return Statement("Caution", text)
+
+
+def _by_name(rows: Sequence[tuple[Pair, Row]], name_of: Callable[[Row], str]) -> Iterator[Statement]:
     """Say of each comparison on which student and task it is significant, and where other seeds might undo that."""
-    found = []
     for name in dict.fromkeys(name_of(row) for _, row in rows):
         places: dict[str, list[str]] = {"Better": [], "Worse": [], "No difference shown": [], "Not trained": []}
         for pair, row in rows:
@@ -82,9 +82,7 @@ def _by_name(rows: Sequence[tuple[Pair, Row]], name_of: Callable[[Row], str]) ->
                     place = "Not trained" if row.get("untrained") else "No difference shown"
                 doubt = f"; with other seeds {points_interval(row['ci95_seeds'])}" if _may_vanish(row) else ""
                 places[place].append(f"{pair.title} ({points(row['difference'])}{doubt})")
-        parts = [f"{place}: {listed(where)}." for place, where in places.items() if where]
-        found.append(Statement(name, " ".join(parts)))
-    return found
+        yield Statement(name, " ".join(f"{place}: {listed(where)}." for place, where in places.items() if where))
 
 
 def _may_vanish(row: Row) -> bool:
@@ -93,23 +91,16 @@ def _may_vanish(row: Row) -> bool:
     return is_significant(row) and interval is not None and interval[0] <= 0 <= interval[1]
 
 
-def _grid_cautions(metrics: Metrics, pairs: Sequence[Pair]) -> list[Statement]:
+def _cautions_over_all(metrics: Metrics, pairs: Sequence[Pair]) -> Iterator[Statement]:
     rows = [row for pair in pairs for row in of_pair(metrics, "summary", pair)]
-    reported = [row for row in rows if row["primary"] and row["epoch_choice"] == TEST_BEST]
-    found = []
-    if reported:
+    if reported := [row for row in rows if row["primary"] and row["epoch_choice"] == TEST_BEST]:
         names = dict.fromkeys(f"{_name(row)} ({marks_of(row)})" for row in reported)
-        found.append(Statement("Caution", f"Read as too good: {listed(list(names))}."))
-    gains = [gain for pair in pairs for gain in _gains(of_pair(metrics, "summary", pair)).values()]
-    if gains:
-        found.append(
-            Statement(
-                "Caution",
-                f"Choosing epochs on the test set would report {points(fmean(gains))} points on average "
-                f"({points(min(gains))} to {points(max(gains))}); these are too good.",
-            )
+        yield caution(f"Read as too good: {listed(list(names))}.")
+    if gains := [gain for pair in pairs for gain in _gains(of_pair(metrics, "summary", pair)).values()]:
+        yield caution(
+            f"Choosing epochs on the test set would report {points(fmean(gains))} points on average "
+            f"({points(min(gains))} to {points(max(gains))}); these are too good."
         )
-    return found
 
 
 def pair_findings(metrics: Metrics, pair: Pair) -> list[Statement]:
@@ -165,18 +156,15 @@ def _counted(rows: Sequence[Row], what: str) -> str:
     what = what.replace("comparisons", "comparison", 1) if len(rows) == 1 else what
     verb = "is" if significant == 1 else "are"
     said = f"Of {len(rows)} {what}, {significant} {verb} significant after Holm's correction."
-    untrained = sum(bool(row.get("untrained")) for row in rows)
-    return f"{said} {untrained} say nothing, of students that had no examples to train on." if untrained else said
+    if untrained := sum(bool(row.get("untrained")) for row in rows):
+        said += f" {untrained} say nothing, of students that had no examples to train on."
+    return said + _all_detectable(rows)
 
 
 def _all_detectable(rows: Sequence[Row]) -> str:
     sizes = [row["detectable"] for row in rows if row["detectable"] is not None]
-    if not sizes:
-        return ""
-    return (
-        " The smallest difference that would be found four times of five, with one seed and before correction: "
-        f"{points_range(sizes)} points."
-    )
+    what = " The smallest difference that would be found four times of five, with one seed and before correction: "
+    return f"{what}{points_range(sizes)} points." if sizes else ""
 
 
 def _by_seed(row: Row) -> str:
@@ -216,48 +204,33 @@ def _reasoning(rows: Sequence[Row]) -> Statement:
     return Statement("Reasoned", text)
 
 
-def _ablation_findings(metrics: Metrics, pair: Pair) -> list[Statement]:
+def _ablation_findings(metrics: Metrics, pair: Pair) -> Iterator[Statement]:
     """Name each significant difference to the main student; of the others say together what could have been found."""
-    found: list[Statement] = []
-    unshown: list[Row] = []
-    names: list[str] = []
+    unshown: dict[str, Row] = {}
     for group in ablation_groups(metrics, pair):
         for each in ablated(metrics, pair, group=group):
-            if each.comparison is None:
-                continue
-            name = f"“{each.name}” ({group})"
-            if is_significant(each.comparison) or each.comparison.get("untrained"):
-                found.append(_compared(each.comparison, a=name, b="the main student", more=_by_seed(each.comparison)))
-            else:
-                unshown.append(each.comparison)
-                names.append(name)
+            name, row = f"“{each.name}” ({group})", each.comparison
+            if row is not None and (is_significant(row) or row.get("untrained")):
+                yield _compared(row, a=name, b="the main student", more=_by_seed(row))
+            elif row is not None:
+                unshown[name] = row
     if unshown:
-        text = f"No difference to the main student is shown for {listed(names)}.{_all_detectable(unshown)}"
-        found.append(Statement("Not significant", text))
-    return found
+        said = f"No difference to the main student is shown for {listed(list(unshown))}."
+        yield Statement("Not significant", f"{said}{_all_detectable(list(unshown.values()))}")
 
 
-def _cautions(metrics: Metrics, pair: Pair) -> list[Statement]:
+def _cautions(metrics: Metrics, pair: Pair) -> Iterator[Statement]:
     rows = of_pair(metrics, "summary", pair)
-    best = dict.fromkeys(_name(row) for row in rows if row["epoch_choice"] == TEST_BEST and row["primary"])
-    compat = dict.fromkeys(_name(row) for row in rows if row["harness"] == COMPAT)
-    found = []
-    if best:
-        text = f"Epoch chosen on the test set: {listed(list(best))}. Read it as too good."
-        found.append(Statement("Caution", text))
-    if compat:
-        text = (
+    if best := dict.fromkeys(_name(row) for row in rows if row["epoch_choice"] == TEST_BEST and row["primary"]):
+        yield caution(f"Epoch chosen on the test set: {listed(list(best))}. Read it as too good.")
+    if compat := dict.fromkeys(_name(row) for row in rows if row["harness"] == COMPAT):
+        yield caution(
             f"Tested as the earlier harness does, faults included: {listed(list(compat))}. The numbers show what these "
             "faults do, not how good the students are."
         )
-        found.append(Statement("Caution", text))
-    gains = [f"{method_name(method)} {points(gain)}" for method, gain in _gains(rows).items()]
-    if gains:
-        text = (
-            f"Choosing the epoch on the test set would report, in points: {listed(gains)}. Such numbers are too good."
-        )
-        found.append(Statement("Caution", text))
-    return found
+    if gains := [f"{method_name(method)} {points(gain)}" for method, gain in _gains(rows).items()]:
+        said = f"Choosing the epoch on the test set would report, in points: {listed(gains)}."
+        yield caution(f"{said} Such numbers are too good.")
 
 
 def _name(row: Row) -> str:

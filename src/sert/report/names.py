@@ -30,7 +30,6 @@ RULES = {
 }
 AFTER = {
     "mined": "mined",
-    "pattern": "+ patterns",
     "imitation": "+ imitation",
     "option_repetition": "+ option lists",
     "direct_response": "+ direct answers",

@@ -83,22 +83,8 @@ def method_comparisons(metrics: Metrics, pair: Pair) -> list[Row]:
 
 
 def ablation_comparisons(metrics: Metrics, pair: Pair) -> list[Row]:
-    """Pick the comparisons within groups of ablations; where one is with the main student, that is b."""
-    return [
-        _turned(row) if row["a"] == MAIN else row
-        for row in of_pair(metrics, "comparisons", pair)
-        if row["group"] is not None
-    ]
-
-
-def _turned(row: Row) -> Row:
-    """Say the same of b against a."""
-    turned = {**row, "a": row["b"], "b": row["a"]}
-    turned["difference"] = None if row["difference"] is None else -row["difference"]
-    turned["by_seed"] = [-each for each in row["by_seed"] or ()]
-    for interval in ("ci95", "ci95_seeds"):
-        turned[interval] = None if row[interval] is None else [-end for end in reversed(row[interval])]
-    return turned
+    """Pick the comparisons of variants with the main student."""
+    return [row for row in of_pair(metrics, "comparisons", pair) if row["group"] is not None]
 
 
 def interval_of(metrics: Metrics, row: Row) -> list[float] | None:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from sert.config.grid import MAIN
-from sert.report.columns import ABLATIONS, BETWEEN
+from sert.report.columns import ABLATIONS
 from sert.report.names import LAST, Row, variant_name
 from sert.report.parts import ReportSection, TitledTable, filled
 from sert.report.rows import Metrics, Pair, ablation_comparisons, is_reported, of_pair
@@ -37,11 +37,7 @@ def ablated(metrics: Metrics, pair: Pair, *, group: str) -> list[Ablated]:
 
     That is the last epoch, or the reported one of variants that have no other.
     """
-    compared = {
-        (row["a"], row["method"]): row
-        for row in ablation_comparisons(metrics, pair)
-        if row["b"] == MAIN and row["group"] == group
-    }
+    compared = {(row["a"], row["method"]): row for row in ablation_comparisons(metrics, pair) if row["group"] == group}
     by_variant: dict[tuple[str, str], list[Row]] = {}
     for row in of_pair(metrics, "summary", pair):
         if row["group"] == group:
@@ -92,21 +88,13 @@ def _of_method(metrics: Metrics, pair: Pair, variants: Sequence[Ablated]) -> lis
     return listed
 
 
-def between_table(metrics: Metrics, pair: Pair, *, group: str) -> Table:
-    """Build the table of a group's comparisons of variants with one another."""
-    rows = ablation_comparisons(metrics, pair)
-    return build_table([row for row in rows if row["group"] == group and row["b"] != MAIN], BETWEEN)
-
-
 def ablations_section(metrics: Metrics, pairs: Sequence[Pair]) -> ReportSection:
     """Lay out each group of ablations of each student."""
     tables, named = [], []
     for pair in pairs:
         compared: list[tuple[str, Row]] = []
         for group in ablation_groups(metrics, pair):
-            title = f"{pair.title}: {group}"
-            tables.append(TitledTable(title, ablation_table(metrics, pair, group=group)))
-            tables.append(TitledTable(f"{title}, between variants", between_table(metrics, pair, group=group)))
+            tables.append(TitledTable(f"{pair.title}: {group}", ablation_table(metrics, pair, group=group)))
             variants = ablated(metrics, pair, group=group)
             compared += [(each.name, each.comparison) for each in variants if each.comparison is not None]
         named.append(compared)

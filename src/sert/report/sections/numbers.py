@@ -1,7 +1,6 @@
 """Tables that show the rows of one section of `metrics.json` as they are: the numbers behind figures, and others."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from sert.report.columns import DIFFERENCE, INTERVAL, P_HOLM, P_VALUE, SEEDS, SIGNIFICANT
 from sert.report.format import MISSING, count, decimal, percent, percent_interval, points, spread, with_sign
@@ -30,6 +29,13 @@ _MEANS = (
     P_HOLM,
     SIGNIFICANT,
     Column("Questions", lambda row: count(row["n"])),
+)
+_NEAR_DUPLICATES = (
+    Column("Task", lambda row: str(row["task"])),
+    Column("Question", lambda row: str(row["question_id"])),
+    Column("Nearly the same as", lambda row: str(row["other_id"])),
+    Column("Of split", lambda row: str(row["split"])),
+    Column("Similarity", lambda row: decimal(row["similarity"])),
 )
 _SCORER = Column("Scored by", scored_by)
 _SEED_COUNT = Column("Seeds", lambda row: count(row["seeds"]))
@@ -166,13 +172,8 @@ def path_comparison_table(metrics: Metrics, pair: Pair, *, of: str) -> Table:
 
 
 def near_duplicate_table(metrics: Metrics) -> Table:
-    """Lay out what was found of train questions that are nearly test questions; its columns are its keys."""
-    rows = section(metrics, "near_duplicates")
-    keys = dict.fromkeys(key for row in rows for key in row)
-    return Table(
-        tuple(key.replace("_", " ").capitalize() for key in keys),
-        [tuple(_any_cell(row.get(key)) for key in keys) for row in rows],
-    )
+    """Lay out the train questions that were left out as nearly the same as another."""
+    return build_table(section(metrics, "near_duplicates"), _NEAR_DUPLICATES)
 
 
 def _unit_of(row: Row) -> tuple[str, int]:
@@ -186,11 +187,3 @@ def _interval_with_sign(row: Row) -> str:
         return MISSING
     low, high = (with_sign(end, _unit_of(row)[1]) for end in row["ci95"])
     return f"{low} to {high}"
-
-
-def _any_cell(value: Any) -> str:
-    if value is None:
-        return MISSING
-    if isinstance(value, int) and not isinstance(value, bool):
-        return count(value)
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
