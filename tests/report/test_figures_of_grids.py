@@ -187,12 +187,6 @@ def test_every_pair_has_its_own_figures_and_names_are_safe():
     assert file_names(["漢字", "עברית", "a" * 90]) == {"漢字": "student", "עברית": "student-2", "a" * 90: "a" * 40}
 
 
-def test_ablations_of_the_funnel_are_not_drawn(metrics):
-    more = metrics | {"funnel": [*metrics["funnel"], *(row | {"group": "filter"} for row in metrics["funnel"])]}
-    (funnel,) = [section for section in report_sections(more) if section.anchor == "funnel"]
-    assert len(funnel.folded[0].table.rows) == 8
-
-
 def test_images_are_inert_and_equal_numbers_give_equal_bytes():
     def images():
         figure = bands_figure(make_grid()["bands"])

@@ -198,7 +198,8 @@ def test_every_place_shows_every_text_as_it_is(opened: list[Opened]) -> None:
     for page in opened:
         for each in page.texts:
             counts = {place: sum(text.count(each.shown) for text in page.shown[place]) for place in PLACES}
-            assert counts == PLACES, each
+            # The findings over all tasks name each of several once more as a student and as a task.
+            assert counts == (PLACES if len(page.texts) == 1 else {**PLACES, ".findings dd": 8}), each
             if each.shown.isascii():
                 label = each.shown.replace("\n", " ")
                 cut = label if len(label) <= 28 else f"{label[:25]}..."

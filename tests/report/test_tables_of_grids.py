@@ -4,7 +4,7 @@ from grid_data import EXHIBITS, make_grid
 from sert.report.parts import joined
 from sert.report.rows import Pair, pairs_of
 from sert.report.sections.ablations import ablation_groups, ablation_table
-from sert.report.sections.numbers import funnel_table, near_duplicate_table, number_table
+from sert.report.sections.numbers import near_duplicate_table, number_table
 from sert.report.sections.results import choice_table, comparison_table, overview_table, result_table
 from sert.report.table import Table
 
@@ -188,7 +188,7 @@ def test_numbers_behind_a_figure(section, row):
 
 def test_what_the_rules_left_and_what_was_selected():
     metrics = make_grid()
-    assert funnel_table(metrics, PAIR).rows[3] == (
+    assert number_table(metrics, PAIR, "funnel").rows[3] == (
         "answers without reasoning",
         "20,777",
         "12,403",
@@ -231,7 +231,7 @@ def test_sections_that_are_empty_or_absent_give_empty_tables():
     metrics = make_grid()
     for lacking in (metrics | {name: [] for name in EXHIBITS}, {k: v for k, v in metrics.items() if k not in EXHIBITS}):
         assert comparison_table(lacking, PAIR).is_empty
-        assert funnel_table(lacking, PAIR).is_empty
+        assert number_table(lacking, PAIR, "funnel").is_empty
         assert "Smallest detectable difference (one seed, uncorrected), points" not in rows_of(
             result_table(lacking, PAIR)
         )

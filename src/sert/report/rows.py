@@ -61,11 +61,6 @@ def main_rows(metrics: Metrics, pair: Pair) -> list[Row]:
     return [row for row in of_pair(metrics, "summary", pair) if row["variant"] == MAIN and is_reported(row)]
 
 
-def main_funnel(metrics: Metrics, pair: Pair) -> list[Row]:
-    """Pick the funnel of the main students."""
-    return [row for row in of_pair(metrics, "funnel", pair) if row.get("group") is None]
-
-
 def is_reported(row: Row) -> bool:
     """Tell whether a row's epoch is the one that the grid reports; untrained students have no other."""
     return row["primary"] or row["epoch_choice"] is None

@@ -16,7 +16,7 @@ from sert.report.names import (
     scored_by,
 )
 from sert.report.parts import TitledTable, filled
-from sert.report.rows import Metrics, Pair, main_funnel, of_pair, section
+from sert.report.rows import Metrics, Pair, of_pair, section
 from sert.report.table import Column, Table, build_table
 
 _UNITS = {"mean_length": ("Len, tokens", 1), "repetition": ("Rep", 3)}
@@ -159,11 +159,6 @@ def numbers_behind(metrics: Metrics, pairs: Sequence[Pair], **sections: str) -> 
         for pair in pairs
         for name, added in sections.items()
     )
-
-
-def funnel_table(metrics: Metrics, pair: Pair) -> Table:
-    """Lay out how many paths of the main students each rule left."""
-    return build_table(main_funnel(metrics, pair), _COLUMNS["funnel"])
 
 
 def path_comparison_table(metrics: Metrics, pair: Pair, *, of: str) -> Table:

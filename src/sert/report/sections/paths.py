@@ -15,11 +15,10 @@ from sert.report.figures.bars import (
 )
 from sert.report.judging import judge_doubts
 from sert.report.names import Row, scored_by
-from sert.report.parts import CaptionedFigure, ReportSection, by_pair, drawn, drawn_section, file_names, joined
-from sert.report.rows import Metrics, Pair, main_funnel, of_pair, section
-from sert.report.sections.numbers import funnel_table, number_table, numbers_behind, path_comparison_table
+from sert.report.parts import CaptionedFigure, ReportSection, drawn_section, file_names, joined
+from sert.report.rows import Metrics, Pair, of_pair, section
+from sert.report.sections.numbers import number_table, numbers_behind, path_comparison_table
 
-_TRUE = " Diamonds: the share of them that is true."
 _BARS = "Upper, blue bars: share of {}; lower, orange bars: share of questions with at least one such {}."
 
 
@@ -50,40 +49,34 @@ def _doubts(metrics: Metrics, rows: str) -> list[str]:
     return judge_doubts(section(metrics, "judged")) if judged else []
 
 
-def _is_true_known(rows: Sequence[Row]) -> bool:
-    return any(row["true_share"] is not None for row in rows)
+def _diamonds(metrics: Metrics, rows: str) -> str:
+    known = any(row["true_share"] is not None for row in section(metrics, rows))
+    return " Diamonds: the share of them that is true." if known else ""
 
 
 def _latent(metrics: Metrics, pairs: Sequence[Pair]) -> ReportSection:
-    notes = []
-    if section(metrics, "latent"):
-        notes.append(
-            "How often the untrained student reasons when it is decoded greedily, sampled, or branched on its first "
-            "token, and how often the SERT student does under greedy decoding."
-        )
-    if section(metrics, "bands"):
-        notes.append(
-            "Share of questions with at least one path in each band of scores (0 to 10), by where the paths come from: "
-            "one branch of the first token, all branches together, or sampling without branches. The paper's figure 1."
-        )
+    about = {
+        "latent": "How often the untrained student reasons when it is decoded greedily, sampled, or branched on its "
+        "first token, and how often the SERT student does under greedy decoding.",
+        "bands": "Share of questions with at least one path in each band of scores (0 to 10), by where the paths come "
+        "from: one branch of the first token, all branches together, or sampling without branches. The paper's "
+        "figure 1.",
+    }
+    notes = [note for rows, note in about.items() if section(metrics, rows)]
     caption = f"Reasoning before the answer. {_BARS.format('all outputs', 'output')}"
     figures = drawn_section(metrics, pairs, "latent", caption=caption, draw=latent_figure)
     caption = "Percentage of questions; a column is a band of scores."
     figures += _scored(metrics, pairs, "bands", caption=caption, draw=bands_figure)
-    return ReportSection(
-        "latent",
-        "Latent reasoning",
-        [*notes, *_doubts(metrics, "bands")],
-        tables=by_pair(pairs, lambda pair: number_table(metrics, pair, "latent")),
-        figures=figures,
-        folded=numbers_behind(metrics, pairs, bands=": scores"),
-    )
+    tables = numbers_behind(metrics, pairs, latent="")
+    folded = numbers_behind(metrics, pairs, bands=": scores")
+    notes += _doubts(metrics, "bands")
+    return ReportSection("latent", "Latent reasoning", notes, tables=tables, figures=figures, folded=folded)
 
 
 def _first_tokens(metrics: Metrics, pairs: Sequence[Pair]) -> ReportSection:
     notes = ["How many paths the filter keeps, by the student's probability of the token that the path begins with."]
-    true = " Diamonds: the share that is true." if _is_true_known(section(metrics, "first_tokens")) else ""
-    caption = f"Share of each branch's paths that is kept; in brackets the mean probability of its first token.{true}"
+    caption = "Share of each branch's paths that is kept; in brackets the mean probability of its first token."
+    caption += _diamonds(metrics, "first_tokens")
     figures = drawn_section(metrics, pairs, "first_tokens", caption=caption, draw=first_token_figure)
     caption = "Share of paths that is kept, by the probability of their first token; at the right the number of paths."
     figures += drawn_section(metrics, pairs, "first_token_bins", caption=caption, draw=first_token_bins_figure)
@@ -102,24 +95,18 @@ def _budget(metrics: Metrics, pairs: Sequence[Pair]) -> ReportSection:
 
 def _funnel(metrics: Metrics, pairs: Sequence[Pair]) -> ReportSection:
     notes = ["What is left of the mined paths of all seeds after each rule, in the order in which the rules are asked."]
-    rows = {pair: main_funnel(metrics, pair) for pair in pairs}
-    true = _TRUE if any(map(_is_true_known, rows.values())) else ""
-    caption = f"Paths that are left: their number, and their share as bars.{true}"
-    figures = drawn(pairs, rows, name="funnel", caption=caption, draw=funnel_figure)
-    folded = by_pair(pairs, lambda pair: funnel_table(metrics, pair))
-    return ReportSection("funnel", "Filter", notes, figures=figures, folded=folded)
+    caption = f"Paths that are left: their number, and their share as bars.{_diamonds(metrics, 'funnel')}"
+    figures = drawn_section(metrics, pairs, "funnel", caption=caption, draw=funnel_figure)
+    return ReportSection("funnel", "Filter", notes, figures=figures, folded=numbers_behind(metrics, pairs, funnel=""))
 
 
 def _filtering(metrics: Metrics, pairs: Sequence[Pair]) -> ReportSection:
     notes = ["Scores of the paths that are left as the rules are added. The paper's figure 4."]
+    notes += _doubts(metrics, "filtering")
     caption = "Share of the paths in each band of scores, in percent; at the right their mean score."
-    return ReportSection(
-        "filtering",
-        "Scores after each rule",
-        [*notes, *_doubts(metrics, "filtering")],
-        figures=_scored(metrics, pairs, "filtering", caption=caption, draw=filtering_figure),
-        folded=numbers_behind(metrics, pairs, filtering=""),
-    )
+    figures = _scored(metrics, pairs, "filtering", caption=caption, draw=filtering_figure)
+    folded = numbers_behind(metrics, pairs, filtering="")
+    return ReportSection("filtering", "Scores after each rule", notes, figures=figures, folded=folded)
 
 
 def _selection(metrics: Metrics, pairs: Sequence[Pair]) -> ReportSection:
