@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 
 from matplotlib.figure import Figure
 
+from sert.config.grid import MAIN
 from sert.report.figures.bars import (
     bands_figure,
     budget_figure,
@@ -85,12 +86,14 @@ def _first_tokens(metrics: Metrics, pairs: Sequence[Pair]) -> ReportSection:
 
 
 def _budget(metrics: Metrics, pairs: Sequence[Pair]) -> ReportSection:
-    notes = ["The same number of paths a question, spent on branches or on samples."]
+    title, note = "Mined paths", "What the mined paths are worth."
+    if any(row["variant"] != MAIN for row in section(metrics, "budget")):
+        title, note = "Equal budgets", "The same number of paths a question, spent on branches or on samples."
     tables = joined(pairs, lambda pair: number_table(metrics, pair, "budget"))
     tables += joined(pairs, lambda pair: path_comparison_table(metrics, pair, of="main"))
     caption = _BARS.format("paths kept", "path")
     figures = drawn_section(metrics, pairs, "budget", caption=caption, draw=budget_figure)
-    return ReportSection("budget", "Equal budgets", notes, tables=tables, figures=figures)
+    return ReportSection("budget", title, [note], tables=tables, figures=figures)
 
 
 def _funnel(metrics: Metrics, pairs: Sequence[Pair]) -> ReportSection:
