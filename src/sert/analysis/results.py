@@ -1,7 +1,7 @@
 """From the folders that finished stages left to what a report is made of."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from typing import Any, NamedTuple
 
@@ -13,7 +13,7 @@ from sert.analysis.warnings import untrained, warnings_of
 from sert.config.grid import MAIN, Arm
 from sert.config.tree import Method
 from sert.judge.scores import path_scores
-from sert.method import TaskMethod
+from sert.method import TaskGraph
 from sert.records import Judgement, Path, Prediction, Question, Verdict
 from sert.report.examples import ReportData, ShownPath, ShownPrediction
 from sert.store.stage import Stage
@@ -29,7 +29,7 @@ class ArmGraphs(NamedTuple):
     """One run of a grid, the only one or one of many: its configuration, and the graph of each of its tasks."""
 
     arm: Arm
-    tasks: Sequence[TaskMethod]
+    tasks: Sequence[TaskGraph]
 
 
 def collect_results(arms: Sequence[ArmGraphs], *, name: str, config_key: str, reporter: Reporter) -> ReportData:
@@ -86,53 +86,58 @@ def shown_predictions(result: TaskResults, student: str, *, each: int = SHOWN_PR
     ]
 
 
-def read_results(graph: TaskMethod) -> TaskResults:
+def read_results(graph: TaskGraph) -> TaskResults:
     """Read what the stages of a task left. Every stage must be finished."""
-    first = _round_of(graph.mined, graph.filtered) if graph.mined and graph.filtered else None
+    rounds = [_round_of(*stages) for stages in graph.rounds[:1] + graph.rounds[1:][-1:]]
+    training = {method: _counts_of(stage) for method, stage in graph.trained.items()}
+    judged, judged_paths = graph.judged.get("judge"), graph.judged.get("judge-paths")
     return TaskResults(
         task=graph.task,
         config=graph.config,
         data=graph.data,
-        methods={method: _method_results(graph, method) for method in graph.evaluated},
-        first_round=first,
-        last_round=_round_of(*graph.last_round) if graph.last_round else first,
-        rationales=int(graph.taught.result().counts["rationales"]) if graph.taught else None,
+        methods={method: _method_results(graph, method, training.get(method, {})) for method in graph.evaluated},
+        first_round=rounds[0] if rounds else None,
+        last_round=rounds[-1] if rounds else None,
+        training=training,
+        rationales=int(_counts_of(graph.taught)["rationales"]) if graph.taught else None,
         probes={decoding: _paths_of(stage) for decoding, stage in graph.probes.items()},
         scored={decoding: _paths_of(stage) for decoding, stage in graph.scored.items()},
-        judged=graph.judged.result().counts if graph.judged else None,
-        judged_paths=path_scores(_judgements_of(graph.judged_paths)) if graph.judged_paths else None,
-        verifier=_lab_verifier() if KINDS[graph.settings.kind].is_lab else None,
+        judged=_counts_of(judged) if judged else None,
+        judged_paths=path_scores(_judgements_of(judged_paths)) if judged_paths else None,
+        verifier=_lab_verifier() if KINDS[graph.config.tasks[graph.task].kind].is_lab else None,
     )
 
 
-def _method_results(graph: TaskMethod, method: Method) -> MethodResults:
-    training: dict[str, Any] = graph.trained[method].result().counts if method in graph.trained else {}
-    choice = graph.config.evaluation.epoch_choice
+def _method_results(graph: TaskGraph, method: Method, training: Mapping[str, Any]) -> MethodResults:
     if snapshots := graph.snapshots.get(method):
         steps = training.get("snapshot_steps", [0] * len(snapshots))
         outputs = [
-            SnapshotOutputs(step, _predictions_of(each.dev) if each.dev else None, _predictions_of(each.test))
-            for step, each in zip(steps, snapshots, strict=True)
+            SnapshotOutputs(step, _predictions_of(dev) if dev else None, _predictions_of(test))
+            for step, (dev, test) in zip(steps, snapshots, strict=True)
         ]
     else:
         outputs = [SnapshotOutputs(training.get("steps", 0), None, _predictions_of(graph.evaluated[method]))]
-    return MethodResults(outputs, training, choice)
+    return MethodResults(outputs, training, graph.config.evaluation.epoch_choice)
+
+
+def _counts_of(stage: Stage) -> Mapping[str, Any]:
+    return stage.result.open().counts
 
 
 def _round_of(mined: Stage, filtered: Stage) -> MinedRound:
-    return MinedRound(_paths_of(mined), StoredTable(filtered.result().file("verdicts.parquet"), Verdict))
+    return MinedRound(_paths_of(mined), StoredTable(filtered.result.open().file("verdicts.parquet"), Verdict))
 
 
 def _paths_of(stage: Stage) -> StoredTable[Path]:
-    return StoredTable(stage.result().file("paths.parquet"), Path)
+    return StoredTable(stage.result.open().file("paths.parquet"), Path)
 
 
 def _predictions_of(stage: Stage) -> list[Prediction]:
-    return read_table(stage.result().file("predictions.parquet"), Prediction)
+    return read_table(stage.result.open().file("predictions.parquet"), Prediction)
 
 
 def _judgements_of(stage: Stage) -> StoredTable[Judgement]:
-    return StoredTable(stage.result().file("judgements.parquet"), Judgement)
+    return StoredTable(stage.result.open().file("judgements.parquet"), Judgement)
 
 
 def _lab_verifier() -> Verifier:

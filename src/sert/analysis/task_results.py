@@ -62,6 +62,7 @@ class TaskResults:
 
     Attributes:
         first_round, last_round: What SERT was trained on first and last; None where nothing was mined.
+        training: Method -> counts of its training, also of one that others start from and that is not tested.
         rationales: Train questions that the teacher answered, None when it was not asked.
         probes: Decoding -> paths of the test questions, `probe_samples` a question.
         scored: Decoding -> all paths of the first test questions.
@@ -76,6 +77,7 @@ class TaskResults:
     methods: Mapping[Method, MethodResults]
     first_round: MinedRound | None = None
     last_round: MinedRound | None = None
+    training: Mapping[Method, Mapping[str, Any]] = field(default_factory=dict)
     rationales: int | None = None
     probes: Mapping[str, Paths] = field(default_factory=dict)
     scored: Mapping[str, Paths] = field(default_factory=dict)

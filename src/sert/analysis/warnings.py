@@ -55,15 +55,13 @@ def _of_calls(result: TaskResults) -> Iterator[str]:
 
 
 def _of_training(result: TaskResults) -> Iterator[str]:
-    for method, measured in result.methods.items():
-        if measured.training.get("too_long"):
-            yield (f"{result.task}: {measured.training['too_long']} examples of {method} exceed max_length, left out")
+    for method, counts in result.training.items():
+        if counts["too_long"]:
+            yield f"{result.task}: {counts['too_long']} examples of {method} exceed max_length, left out"
 
 
 def untrained(result: TaskResults) -> Iterator[str]:
     """Name the methods that had no examples; their numbers are those of the student before."""
-    for method, measured in result.methods.items():
-        if measured.untrained:
-            yield (
-                f"{result.task}: {method} was not trained, there were no examples; it is the student it started from"
-            )
+    for method, counts in result.training.items():
+        if counts["steps"] == 0:
+            yield f"{result.task}: {method} was not trained, there were no examples; it is the student it started from"
