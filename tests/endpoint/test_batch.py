@@ -31,7 +31,7 @@ from sert.endpoint.calls import Call, make_call
 from sert.endpoint.ledger import Ledger
 from sert.endpoint.money import Budget
 from sert.endpoint.replay import replay_journal
-from sert.endpoint.session import make_calls, open_calls
+from sert.endpoint.session import open_session
 from sert.endpoint.transport import HttpTransport
 from sert.errors import BudgetError, ConfigError, EndpointError
 
@@ -168,9 +168,9 @@ def test_the_answers_are_those_of_the_pool(tmp_path: Path) -> None:
     with batch_server(BatchScript(polls=1)) as server:
         calls = calls_of(server, 20)
         for name in ("pool", "batch"):
-            with open_calls(tmp_path / name, label="test") as ledger:
-                config = CallsConfig(free=True, batch=name == "batch")
-                make_calls(ledger, lambda: calls, total=20, endpoint=endpoint_of(server), config=config, label="test")
+            config = CallsConfig(free=True, batch=name == "batch")
+            with open_session(tmp_path / name, endpoint_of(server), config, label="test") as session:
+                session.settle(lambda: calls, total=20)
         assert (server.log.requests, server.log.batches) == (20, 1)
         assert texts(tmp_path / "batch", calls) == texts(tmp_path / "pool", calls) == expected(20)
 
@@ -558,10 +558,9 @@ def test_calls_under_way_are_not_made_another_way(tmp_path: Path) -> None:
             settle(tmp_path, server, calls_of(server, 9), transport=KilledWhileWaiting)
 
         def make(at: FaultServer, **settings: Any) -> None:
-            with open_calls(tmp_path, label="test") as ledger:
-                config = CallsConfig(price=PRICE, **settings)
-                calls = calls_of(at, 2)
-                make_calls(ledger, lambda: calls, total=2, endpoint=endpoint_of(at), config=config, label="test")
+            config = CallsConfig(price=PRICE, **settings)
+            with open_session(tmp_path, endpoint_of(at), config, label="test") as session:
+                session.settle(lambda: calls_of(at, 2), total=2)
 
         with pytest.raises(ConfigError, match="9 calls are under way in a batch"):
             make(server, max_cost=Decimal(1))

@@ -14,8 +14,9 @@ from fault_server import FaultServer
 from sert.config.endpoints import CallsConfig, EndpointConfig, Price
 from sert.endpoint.calls import Call, make_call
 from sert.endpoint.ledger import Ledger
-from sert.endpoint.session import make_calls, open_calls
+from sert.endpoint.session import Session
 from sert.errors import BudgetError, EndpointError
+from sert.terminal.progress import Silent
 
 FLAGS = {
     "null_content_length": "truncated",
@@ -40,7 +41,7 @@ def calls_of(endpoint: EndpointConfig, number: int) -> list[Call]:
 
 def settle(ledger: Ledger, endpoint: EndpointConfig, number: int, **settings: object) -> None:
     config = CallsConfig(**({"free": True} | settings))  # type: ignore[arg-type]
-    make_calls(ledger, lambda: calls_of(endpoint, number), total=number, endpoint=endpoint, config=config, label="test")
+    Session(ledger, endpoint, config, "test", Silent()).settle(lambda: calls_of(endpoint, number), total=number)
 
 
 @pytest.mark.soak
@@ -52,7 +53,7 @@ def test_many_requests_of_which_a_third_fail(tmp_path: Path, full: bool) -> None
     quick = tuple(kind for kind in kinds if kind not in {"hang", "drip"})  # the others cost a whole timeout each
     script = FaultScript(seed=3 if full else 9, rate=0.3, kinds=kinds + quick * 9)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    with FaultServer(seed=1, faults=script) as server, open_calls(tmp_path, label="test") as ledger:
+    with FaultServer(seed=1, faults=script) as server, Ledger(tmp_path) as ledger:
         endpoint = endpoint_of(server)
         settle(ledger, endpoint, questions, concurrency=256, timeout=8.0, max_attempts=4)
         seen = server.log
@@ -96,7 +97,7 @@ def test_no_cap_is_ever_passed(tmp_path: Path, share: str, concurrency: int, ful
         script = FaultScript(seed=seed, rate=0.3, kinds=CHARGED, billed=True)
         with (
             FaultServer(seed=seed, faults=script, prices=(price.prompt, price.completion)) as server,
-            open_calls(tmp_path / str(seed), label="test") as ledger,
+            Ledger(tmp_path / str(seed)) as ledger,
         ):
             endpoint = endpoint_of(server, max_tokens=60)
             cap = worst_cost(endpoint, price) * questions * Decimal(share)

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable, Coroutine, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -97,70 +98,85 @@ def check_endpoint(endpoint: EndpointConfig, config: CallsConfig) -> None:
     read_key(endpoint, config)
 
 
+@dataclass(frozen=True)
+class Session:
+    """Calls to one endpoint, under the ledger of a folder.
+
+    Attributes:
+        ledger: Where everything is recorded; what is answered there is not asked again.
+        endpoint: Whom to ask.
+        config: Key, pace, retries and money.
+        label: What the progress is called.
+        reporter: Where progress goes.
+        retry_quarantined: Make calls again that were put aside earlier.
+    """
+
+    ledger: Ledger
+    endpoint: EndpointConfig
+    config: CallsConfig
+    label: str
+    reporter: Reporter
+    retry_quarantined: bool = False
+
+    def settle(self, calls: Callable[[], Iterable[Call]], *, total: int, label: str | None = None) -> None:
+        """Settle every call; read the answers from the ledger afterwards.
+
+        Args:
+            calls: Makes the calls, one at a time.
+            total: How many there are.
+            label: What the progress is called, where it is not the session's.
+
+        Raises:
+            ConfigError: If it is not said who pays, the address or the key cannot be used, or a batch is under way and
+                no batches are wanted.
+            EndpointError: If the endpoint refuses, fails or cannot be reached.
+            BudgetError: If the next call could pass the cap.
+        """
+        label, totals = label or self.label, self.ledger.totals
+        check_money(self.config)
+        transport = HttpTransport(self.endpoint, self.config)
+        elsewhere = _reserved_elsewhere(self.ledger, self.endpoint, self.config)
+        budget = Budget(self.config, spent=totals.spent, in_doubt=totals.in_doubt + elsewhere)
+
+        async def run() -> None:
+            with self.reporter.track(label, total, "calls") as advance:
+                account = Account(
+                    self.ledger,
+                    budget,
+                    self.config,
+                    advance=lambda: advance(1, _note(budget, self.ledger)),
+                    say=lambda line: self.reporter.say(f"{label}: {line}"),
+                    retry_quarantined=self.retry_quarantined,
+                )
+                async with transport:
+                    if self.config.batch:
+                        await settle_batches(calls, account, transport=transport, url=_address(self.endpoint))
+                    else:
+                        await Pool(transport.send, account).run(calls())
+
+        run_to_end(run)
+
+
 @contextmanager
-def open_calls(folder: Path, *, label: str, reporter: Reporter | None = None) -> Iterator[Ledger]:
-    """Open the ledger of calls in a folder, as its only writer.
+def open_session(
+    folder: Path,
+    endpoint: EndpointConfig,
+    config: CallsConfig,
+    *,
+    label: str,
+    reporter: Reporter | None = None,
+    retry_quarantined: bool = False,
+) -> Iterator[Session]:
+    """Open the ledger in a folder, as its only writer, for calls to an endpoint (see `Session`).
 
     Raises:
         RunLockedError: If another process makes calls there.
     """
+    reporter = reporter or Silent()
     with run_lock(folder), Ledger(folder) as ledger:
         if ledger.replay.damaged:
-            (reporter or Silent()).say(f"{label}: {ledger.replay.damaged} damaged records in {folder} are passed over")
-        yield ledger
-
-
-def make_calls(
-    ledger: Ledger,
-    calls: Callable[[], Iterable[Call]],
-    *,
-    total: int,
-    endpoint: EndpointConfig,
-    config: CallsConfig,
-    label: str,
-    reporter: Reporter | None = None,
-    retry_quarantined: bool = False,
-) -> None:
-    """Settle every call; read the answers from the ledger afterwards.
-
-    Args:
-        ledger: Where everything is recorded; what is answered there is not asked again.
-        calls: Makes the calls, one at a time.
-        total: How many there are.
-        endpoint: Whom to ask.
-        config: Key, pace, patience and money.
-        label: What the progress is called.
-        reporter: Where progress goes.
-        retry_quarantined: Make calls again that were put aside earlier.
-
-    Raises:
-        ConfigError: If it is not said who pays, the address or the key cannot be used, or a batch is under way and no
-            batches are wanted.
-        EndpointError: If the endpoint refuses, fails or cannot be reached.
-        BudgetError: If the next call could pass the cap.
-    """
-    check_money(config)
-    transport = HttpTransport(endpoint, config)
-    elsewhere = _reserved_elsewhere(ledger, endpoint, config)
-    budget = Budget(config, spent=ledger.totals.spent, in_doubt=ledger.totals.in_doubt + elsewhere)
-
-    async def run() -> None:
-        with (reporter or Silent()).track(label, total, "calls") as advance:
-            account = Account(
-                ledger,
-                budget,
-                config,
-                advance=lambda: advance(1, _note(budget, ledger)),
-                say=lambda line: (reporter or Silent()).say(f"{label}: {line}"),
-                retry_quarantined=retry_quarantined,
-            )
-            async with transport:
-                if config.batch:
-                    await settle_batches(calls, account, transport=transport, url=_address(endpoint))
-                else:
-                    await Pool(transport.send, account).run(calls())
-
-    run_to_end(run)
+            reporter.say(f"{label}: {ledger.replay.damaged} damaged records in {folder} are passed over")
+        yield Session(ledger, endpoint, config, label, reporter, retry_quarantined)
 
 
 def _reserved_elsewhere(ledger: Ledger, endpoint: EndpointConfig, config: CallsConfig) -> Decimal:

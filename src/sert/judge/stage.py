@@ -13,9 +13,8 @@ from typing import Any, ClassVar, NamedTuple
 from sert.config.endpoints import CallsConfig, EndpointConfig
 from sert.config.tree import JudgeConfig
 from sert.endpoint.calls import Call, make_call
-from sert.endpoint.ledger import Ledger
 from sert.endpoint.replay import replay_journal
-from sert.endpoint.session import CallPlan, make_calls, open_calls, plan_calls
+from sert.endpoint.session import CallPlan, Session, open_session, plan_calls
 from sert.errors import ConfigError, DataError, EndpointError
 from sert.judge.planted import CALIBRATION
 from sert.judge.prompt import CRITERIA, JudgeOutput, json_schema, judge_prompt
@@ -110,14 +109,17 @@ class JudgeJob:
 
     def _fill(self, draft: Draft, *, texts: Sequence[JudgedText], label: str, reporter: Reporter) -> dict[str, Any]:
         endpoint = _endpoint_of(self.judge)
-        with open_calls(self.calls, label=label, reporter=reporter) as ledger:
-            asking = _Asking(ledger, endpoint, self.judge, label=label, reporter=reporter, retry=self.retry_quarantined)
+        again = self.retry_quarantined
+        with open_session(
+            self.calls, endpoint, self.judge.calls, label=label, reporter=reporter, retry_quarantined=again
+        ) as session:
+            asking, totals = _Asking(session, self.judge), session.ledger.totals
             asking.ask(texts)
             rows = list(asking.judgements(texts))
             write_table(draft.folder / "judgements.parquet", rows, Judgement)
             summary = summarize_judgements(rows, judge=endpoint.model, output=asking.output)
             write_json(draft.folder / "scores.json", summary)
-            return summary | {"requests": ledger.totals.requests, "dollars_spent": str(ledger.totals.spent)}
+            return summary | {"requests": totals.requests, "dollars_spent": str(totals.spent)}
 
 
 def judge(
@@ -156,20 +158,17 @@ def plan_judging(folders: Mapping[str, Path], *, config: JudgeConfig, calls: Pat
 class _Asking:
     """Asks a judge and reads its replies; the nonce and the form of the replies outlive a restart."""
 
-    ledger: Ledger
-    endpoint: EndpointConfig
+    session: Session
     config: JudgeConfig
-    label: str
-    reporter: Reporter
-    retry: bool
     output: JudgeOutput = "lines"
 
     def __post_init__(self) -> None:
+        self.ledger, self.endpoint = self.session.ledger, self.session.endpoint
         self.nonce = self.ledger.note(_NONCE, secrets.token_hex(8))
 
     def ask(self, texts: Sequence[JudgedText]) -> None:
         self.output = self._find_output(texts[:1])
-        self._make(texts, self.config.repeats, self.output, self.label)
+        self._settle(texts, self.config.repeats, self.output)
 
     def judgements(self, texts: Sequence[JudgedText]) -> Iterator[Judgement]:
         made = _calls(texts, self.endpoint, self.config, nonce=self.nonce, output=self.output)
@@ -197,7 +196,7 @@ class _Asking:
         known = self.ledger.replay.notes.get(_OUTPUT)
         if known is None:
             try:
-                self._make(first, 1, "json_schema", f"{self.label}: first reply")
+                self._settle(first, 1, "json_schema", label=f"{self.session.label}: first reply")
             except EndpointError:  # some answer 500 to what they do not know; other faults will show again
                 return "lines"
             (call,) = _calls(first, self.endpoint, self.config, nonce=self.nonce, output="json_schema", repeats=1)
@@ -205,17 +204,11 @@ class _Asking:
             known = self.ledger.note(_OUTPUT, "json_schema" if scored else "lines")
         return "json_schema" if known == "json_schema" else "lines"
 
-    def _make(self, texts: Sequence[JudgedText], repeats: int, output: JudgeOutput, label: str) -> None:
-        make_calls(
-            self.ledger,
-            lambda: _calls(texts, self.endpoint, self.config, nonce=self.nonce, output=output, repeats=repeats),
-            total=len(texts) * repeats,
-            endpoint=self.endpoint,
-            config=self.config.calls,
-            label=label,
-            reporter=self.reporter,
-            retry_quarantined=self.retry,
-        )
+    def _settle(
+        self, texts: Sequence[JudgedText], repeats: int, output: JudgeOutput, *, label: str | None = None
+    ) -> None:
+        made = partial(_calls, texts, self.endpoint, self.config, nonce=self.nonce, output=output, repeats=repeats)
+        self.session.settle(made, total=len(texts) * repeats, label=label)
 
     def _read(self, call: Call, text: JudgedText, *, output: JudgeOutput | None = None) -> tuple[Parsed, str]:
         reply = self.ledger.reply(call.key)

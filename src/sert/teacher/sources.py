@@ -3,13 +3,14 @@
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from sert.config.endpoints import EndpointConfig
 from sert.config.tree import PromptTemplates, TeacherConfig
 from sert.endpoint.ledger import Ledger, Quarantined
-from sert.endpoint.session import make_calls, open_calls
+from sert.endpoint.session import open_session
 from sert.errors import TeacherError
 from sert.records import Question, Rationale
 from sert.tasks.prompts import teacher_prompt
@@ -57,18 +58,12 @@ def open_source(
     else:
         endpoint = teacher.endpoint
         assert endpoint is not None and calls is not None
-        with open_calls(calls, label=label, reporter=reporter) as ledger:
-            make_calls(
-                ledger,
-                lambda: rationale_calls(questions, endpoint=endpoint, prompts=prompts),
-                total=len(questions),
-                endpoint=endpoint,
-                config=teacher.calls,
-                label=label,
-                reporter=reporter,
-                retry_quarantined=retry_quarantined,
-            )
-            yield _live(ledger, questions, endpoint, prompts)
+        with open_session(
+            calls, endpoint, teacher.calls, label=label, reporter=reporter, retry_quarantined=retry_quarantined
+        ) as session:
+            asked = partial(rationale_calls, questions, endpoint=endpoint, prompts=prompts)
+            session.settle(asked, total=len(questions))
+            yield _live(session.ledger, questions, endpoint, prompts)
 
 
 def check_recorded(file: Path, questions: Sequence[Question], held_out: Sequence[Question]) -> None:
