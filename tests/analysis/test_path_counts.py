@@ -1,0 +1,95 @@
+"""One look at each path, by hand; and what a report shows of paths and outputs: the first ones."""
+
+from collections import Counter
+from dataclasses import replace
+
+from sert.analysis.epochs import SnapshotOutputs
+from sert.analysis.path_counts import SHOWN_PATHS, PathCounts, band_of, count_paths
+from sert.analysis.results import SHOWN_PREDICTIONS, shown_predictions
+from sert.analysis.task_results import MethodResults, TaskResults
+from sert.config.tree import Config, RulesConfig
+from sert.records import Path, Question, Verdict
+from sert.tasks.load import TaskData
+from shown_examples import shown_path, shown_prediction
+
+QUESTIONS = {name: Question(name, "t", "train", "?", (), "yes", "?") for name in ("a", "b")}
+
+
+def pairs(*, finish: str = "eos") -> list[tuple[Path, Verdict]]:
+    """Three paths of `a`, the last one selected, and one of `b` that a rule dropped."""
+    ends = [("a", "length", False), ("a", None, False), ("a", None, True), ("b", "length", False)]
+    made = []
+    for number, (name, reason, selected) in enumerate(ends):
+        shown = shown_path("t", name, question="?", text=f"text {number}", reason=reason, selected=selected)
+        path = replace(shown.path, sample=number, first_token_logprob=-1.0, finish=finish if number == 0 else "eos")
+        made.append((path, replace(shown.verdict, sample=number, agrees=selected or None)))
+    return made
+
+
+def counted(paths: list[tuple[Path, Verdict]], *, verified: bool = True) -> PathCounts:
+    """Texts 2 and 3 are true, and score 10; the others score 5."""
+
+    def verify(_: Question, text: str) -> tuple[bool, float]:
+        return (True, 10.0) if text[-1] in "23" else (False, 5.0)
+
+    verdicts = [verdict for _, verdict in paths]
+    rules = RulesConfig()
+    verifier = verify if verified else None
+    return count_paths((path for path, _ in paths), verdicts, questions=QUESTIONS, rules=rules, verifier=verifier)
+
+
+def test_what_is_left_after_each_rule_is_counted_once() -> None:
+    rows = {row["rule"]: row for row in counted(pairs()).funnel_rows()}
+    assert [rows[rule]["remaining"] for rule in ("mined", "direct_response", "length", "selected")] == [4, 4, 2, 1]
+    assert [rows[rule]["dropped"] for rule in ("mined", "length", "selected")] == [0, 2, 1]
+    assert [rows[rule]["true"] for rule in ("mined", "length", "selected")] == [2, 1, 1]
+    bands = {(row["after"], row["band"]): row["hits"] for row in counted(pairs()).filtering_rows()}
+    assert (bands["mined", "4-6"], bands["mined", "8-10"], bands["selected", "8-10"]) == (2, 2, 1)
+
+
+def test_selection_and_budget_are_counted_by_question() -> None:
+    counts = counted(pairs())
+    row = counts.selection_row()
+    assert (row["questions"], row["with_selected"], row["selected_agree"], row["selected_true"]) == (2, 1, 1, 1)
+    assert (row["mined"], row["mined_true"]) == (4, 2)
+    row = counts.budget_row()
+    assert (row["paths"], row["kept"], row["questions_kept"], row["true"], row["questions_true"]) == (4, 2, 1, 2, 2)
+    (branch,) = counts.branch_rows()
+    assert (branch["paths"], branch["kept"], branch["true"]) == (4, 2, 2)
+    assert [(row["low"], row["high"], row["kept"]) for row in counts.bin_rows()] == [(0.3, 1.0, 2)]
+
+
+def test_what_nobody_knows_is_none() -> None:
+    for counts in (counted(pairs(), verified=False), counted(pairs(finish="rejected"))):
+        assert counts.selection_row()["mined_true"] is counts.budget_row()["true"] is None
+        assert {row["true"] for row in counts.branch_rows()} == {None}
+        assert list(counts.filtering_rows()) == []
+    stopped = counted(pairs(finish="rejected"))
+    assert stopped.budget_row()["reasoned"] is stopped.budget_row()["questions_reasoned"] is None
+    true = {row["rule"]: row["true"] for row in stopped.funnel_rows()}
+    assert (true["mined"], true["length"]) == (None, 1)  # what was stopped is dropped by then
+
+
+def test_bands_hold_their_lower_end_and_the_last_one_ten() -> None:
+    assert [band_of(score) for score in (0, 1.99, 2, 9.9, 10)] == ["0-2", "0-2", "2-4", "8-10", "8-10"]
+
+
+def test_the_first_few_paths_of_each_end_are_shown() -> None:
+    shown = counted(pairs() * 25).shown
+    ends = Counter((look.verdict.selected, look.verdict.reason) for look in shown)
+    assert ends == {(False, "length"): SHOWN_PATHS, (False, None): SHOWN_PATHS, (True, None): SHOWN_PATHS}
+    assert SHOWN_PATHS == 20
+
+
+def test_the_first_outputs_of_each_method_are_shown_right_ones_and_as_many_wrong_ones() -> None:
+    config = Config.model_validate({"name": "x", "student": {"path": "lab"}, "tasks": {"t": {"kind": "lab_yes_no"}}})
+    about = {"method": "sert", "question": "?", "completion": "", "gold": "yes", "answer": None}
+    each = [shown_prediction("t", f"t{number}", correct=number >= 30, **about) for number in range(45)]  # type: ignore[arg-type]
+    outputs = MethodResults([SnapshotOutputs(0, None, [shown.prediction for shown in each])])
+    data = TaskData(tuple(shown.question for shown in each), {})
+    names = [
+        shown.question.question_id
+        for shown in shown_predictions(TaskResults("t", config, data, {"sert": outputs}), student="")
+    ]
+    assert 2 * SHOWN_PREDICTIONS == 20
+    assert names == [*(f"t{number}" for number in range(30, 40)), *(f"t{number}" for number in range(10))]
