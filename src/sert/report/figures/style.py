@@ -105,6 +105,7 @@ class Images(NamedTuple):
 def images(figure: Figure, name: str) -> Images:
     """Write a figure as `svg` does, and as a PNG on white without a date or the name of the program that made it."""
     vector = svg(figure, name)
+    figure.set_layout_engine("none")  # all is in its place now
     stream = io.BytesIO()
     figure.savefig(stream, format="png", dpi=_DOTS_AN_INCH, facecolor="white", metadata={"Software": None})
     return Images(vector, stream.getvalue())
