@@ -63,8 +63,7 @@ def separates(gaps: dict[str, Gap]) -> bool:
 
 
 def _gap(by_kind: dict[Kind, list[Scores | None]], index: int) -> Gap:
-    good = [scores[index] for scores in by_kind["good"] if scores is not None]
-    bad = [scores[index] for scores in by_kind["bad"] if scores is not None]
+    good, bad = ([scores[index] for scores in by_kind[kind] if scores is not None] for kind in by_kind)
     good_mean = fmean(good) if good else None
     bad_mean = fmean(bad) if bad else None
     return Gap(
@@ -114,97 +113,67 @@ _LADDER = _question(
     answer="A",
 )
 
+
+def _pair(question: Question, good: str, bad: str) -> tuple[CalibrationItem, CalibrationItem]:
+    name = question.question_id
+    return CalibrationItem(f"{name}-good", question, good, "good"), CalibrationItem(f"{name}-bad", question, bad, "bad")
+
+
 CALIBRATION: tuple[CalibrationItem, ...] = (
-    CalibrationItem(
-        "camel-good",
+    *_pair(
         _CAMEL,
         "A grown camel is about two metres tall at the hump and longer than that from head to tail. A refrigerator at "
         "home is at most about two metres tall outside, and its inside is smaller and well under a metre wide and "
         "deep. An animal that is taller and much longer than a box cannot stand upright in it. So the answer is no.",
-        "good",
-    ),
-    CalibrationItem(
-        "camel-bad",  # unrelated
-        _CAMEL,
+        # unrelated
         "The guitar has six strings and the violin has four. Many concerts are held in the summer because the evenings "
         "are warm. Tickets can be bought at the door. My uncle prefers trains.",
-        "bad",
     ),
-    CalibrationItem(
-        "candle-good",
+    *_pair(
         _CANDLE,
         "A candle burns by combining its wax with oxygen from the air around it. A sealed jar holds only a little air, "
         "and no new air can get in. As the flame burns, it uses up the oxygen in the jar until there is too little "
         "left to keep burning. Then the flame dies. So the answer is yes.",
-        "good",
-    ),
-    CalibrationItem(
-        "candle-bad",  # contradicts itself
-        _CANDLE,
+        # contradicts itself
         "A flame needs no oxygen, so it uses up the oxygen in the jar. Because the jar is sealed, fresh air keeps "
         "coming in, and because there is no air the candle burns brighter. It goes out at once and it never goes out. "
         "So the answer is no, since it is yes.",
-        "bad",
     ),
-    CalibrationItem(
-        "penguin-good",
+    *_pair(
         _PENGUIN,
         "To be eaten by a polar bear, a penguin has to live where polar bears live. Penguins of Antarctica live around "
         "the South Pole. Wild polar bears live only in the Arctic, around the North Pole, and neither animal crosses "
         "the tropics in between. The two never meet in the wild. So the answer is no.",
-        "good",
-    ),
-    CalibrationItem(
-        "penguin-bad",  # goes round in a circle, to the right answer
-        _PENGUIN,
+        # goes round in a circle, to the right answer
         "It cannot be eaten because it is not eaten. It is not eaten because it cannot be eaten. It cannot be eaten "
         "because it is not eaten. It is not eaten because it cannot be eaten. It cannot be eaten because it is not "
         "eaten. So the answer is no.",
-        "bad",
     ),
-    CalibrationItem(
-        "bread-good",
+    *_pair(
         _BREAD,
         "Dough rises when gas forms inside it and is held as bubbles. Yeast is a living thing that feeds on the sugars "
         "in flour and gives off carbon dioxide, which is such a gas. Salt, butter, water and sugar change taste and "
         "texture, but none of them makes gas on its own. So the answer is B.",
-        "good",
-    ),
-    CalibrationItem(
-        "bread-bad",  # empty words
-        _BREAD,
+        # empty words
         "This is a very interesting question and there is a lot to say about it. All things have their reasons, and "
         "one should look at it from every side. In the end it depends on many things, as is so often the case. It is "
         "what it is, and everybody knows how that goes.",
-        "bad",
     ),
-    CalibrationItem(
-        "umbrella-good",
+    *_pair(
         _UMBRELLA,
         "A dripping umbrella makes whatever lies under it wet. A bed, a sofa and a bookshelf would be damaged by "
         "water, and an oven is for cooking. The hallway is right behind the door, its floor is easy to wipe, and "
         "people leave coats and shoes there. So the answer is D.",
-        "good",
-    ),
-    CalibrationItem(
-        "umbrella-bad",  # lists the options
-        _UMBRELLA,
+        # lists the options
         "(A) bed, (B) bookshelf, (C) oven, (D) hallway, (E) sofa. (A) bed (B) bookshelf (C) oven (D) hallway (E) sofa. "
         "Answer choices: (A) bed, (B) bookshelf, (C) oven, (D) hallway, (E) sofa.",
-        "bad",
     ),
-    CalibrationItem(
-        "ladder-good",
+    *_pair(
         _LADDER,
         "The ceiling of a high room is farther up than a person's arm reaches, so the painter has to stand higher. A "
         "ladder is made to be climbed and carries a person safely. A carpet, a curtain and a pillow give no height, "
         "and a bucket gives only a little and tips over. So the answer is A.",
-        "good",
-    ),
-    CalibrationItem(
-        "ladder-bad",  # a bare answer, the right one
-        _LADDER,
+        # a bare answer, the right one
         "So the answer is A.",
-        "bad",
     ),
 )

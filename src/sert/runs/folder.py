@@ -13,7 +13,6 @@ from sert.runs.plan import PLAN, read_plan, why_again, write_plan
 from sert.runs.request import Request
 from sert.store.artifacts import MANIFEST, WORK_ENDING, file_hash, json_text, signed, tidy, unfinished_work
 from sert.store.disk import put, remove, sync, sync_tree, writing
-from sert.store.lock import run_lock
 from sert.store.stage import Stage
 from sert.terminal.progress import Reporter
 
@@ -44,54 +43,7 @@ class RunResult(NamedTuple):
         return self.folder / REPORT / "index.html"
 
 
-def carry_out(
-    request: Request,
-    stages: Sequence[Stage],
-    out: Path,
-    reporter: Reporter,
-    *,
-    make: Callable[[list[Stage]], object],
-    report: Callable[[], dict[str, Any]],
-) -> RunResult:
-    """Make the stages that are not finished, and then the report, while nobody else writes there.
-
-    Args:
-        request: What was asked for.
-        stages: All stages.
-        out: The folder.
-        reporter: Told of what changed since the last time.
-        make: Makes the stages that it is given.
-        report: Writes the report, and returns its numbers.
-
-    Raises:
-        RunLockedError: If another process writes there.
-    """
-    with run_lock(out):
-        _begin(request, stages, out, reporter)
-        to_do = [stage for stage in stages if not stage.finished]
-        make(to_do)
-        metrics = report()
-        took = _seal(request, stages, out)
-    return RunResult(out, metrics, len(to_do), len(stages) - len(to_do), took)
-
-
-def report_again(
-    request: Request, stages: Sequence[Stage], out: Path, *, report: Callable[[], dict[str, Any]]
-) -> RunResult:
-    """Write the report of finished stages again.
-
-    Raises:
-        RunLockedError: If another process writes there.
-    """
-    with run_lock(out):
-        (out / MANIFEST).unlink(missing_ok=True)
-        metrics = report()
-        write_plan(out, stages)
-        took = _seal(request, stages, out)
-    return RunResult(out, metrics, 0, len(stages), took)
-
-
-def _begin(request: Request, stages: Sequence[Stage], out: Path, reporter: Reporter) -> None:
+def begin(request: Request, stages: Sequence[Stage], out: Path, reporter: Reporter) -> None:
     """Clear what a killed run left, say what a changed configuration means, and write down what is to be done.
 
     The run's manifest goes first and comes last: without it, nobody takes what is being changed for damage.
@@ -170,7 +122,7 @@ def _files_of(folder: Path) -> list[str]:
     return sorted(file.relative_to(folder).as_posix() for file in folder.rglob("*") if file.is_file())
 
 
-def _seal(request: Request, stages: Sequence[Stage], out: Path) -> dict[str, Any]:
+def seal(request: Request, stages: Sequence[Stage], out: Path) -> dict[str, Any]:
     """Write the run's manifest (stages, what they took, hashes of the files beside them); return what they took."""
     took = _spent(stages)
     files = [out / request.file, out / PLAN, *(out / REPORT / name for name in _written(out / REPORT))]
@@ -191,18 +143,12 @@ def _spent(stages: Iterable[Stage]) -> dict[str, Any]:
     manifests = [stage.result.open().manifest for stage in stages]
     counts = [manifest["counts"] for manifest in manifests]
     # The tasks share the log of an endpoint, and each states what all of it came to.
-    logs = {
-        kind: [manifest["counts"] for manifest in manifests if manifest["stage"] == kind] for kind in ("teach", "judge")
-    }
+    logs = [[each["counts"] for each in manifests if each["stage"] == kind] for kind in ("teach", "judge")]
+    dollars = (max((Decimal(each.get("dollars_spent", 0)) for each in log), default=Decimal()) for log in logs)
     return {
         "wall_seconds": round(sum(manifest["wall_seconds"] for manifest in manifests), 3),
         "tokens_mined": sum(each["tokens"] for each in counts if "tokens" in each),
         "tokens_trained": sum(each["supervised_tokens"] for each in counts if "supervised_tokens" in each),
-        "requests": sum(max((each.get("requests", 0) for each in of_kind), default=0) for of_kind in logs.values()),
-        "dollars": str(
-            sum(
-                max((Decimal(each.get("dollars_spent", 0)) for each in of_kind), default=Decimal())
-                for of_kind in logs.values()
-            )
-        ),
+        "requests": sum(max((each.get("requests", 0) for each in log), default=0) for log in logs),
+        "dollars": str(sum(dollars)),
     }

@@ -12,11 +12,12 @@ from sert.errors import ConfigError, DataError
 from sert.report.page import write_report
 from sert.runs.build import build_arms, check_calls, distinct_stages
 from sert.runs.estimate import Estimate, estimate
-from sert.runs.folder import RunResult, carry_out, publish, report_again
-from sert.runs.plan import PlannedStage, plan_stages
+from sert.runs.folder import RunResult, begin, publish, seal
+from sert.runs.plan import PlannedStage, plan_stages, write_plan
 from sert.runs.request import Request, read_request
-from sert.store.artifacts import content_key
+from sert.store.artifacts import MANIFEST, content_key
 from sert.store.executors import Run, make_executor
+from sert.store.lock import run_lock
 from sert.store.stage import Stage
 from sert.store.units import Unit
 from sert.terminal.progress import Advance, Reporter, Silent
@@ -94,7 +95,11 @@ def report_run(folder: Path) -> RunResult:
             f"{folder} is not finished: {counted(len(unfinished), 'stages')} to do, {unfinished[0]} first. "
             "Give its command again."
         )
-    return report_again(request, stages, folder, report=lambda: _write_report(request, arms, folder, Silent()))
+    with run_lock(folder):
+        (folder / MANIFEST).unlink(missing_ok=True)
+        metrics = _write_report(request, arms, folder, Silent())
+        write_plan(folder, stages)
+        return RunResult(folder, metrics, 0, len(stages), seal(request, stages, folder))
 
 
 def stages_in(folder: Path, reporter: Reporter) -> list[Stage]:
@@ -119,15 +124,14 @@ def _run(request: Request, out: Path | None, *, workers: int, reporter: Reporter
             "set execution.workers = 1, or leave out --workers."
         )
     stages = distinct_stages(arms)
-
-    def make(to_do: list[Stage]) -> None:
+    with run_lock(out):
+        begin(request, stages, out, reporter)
+        to_do = [stage for stage in stages if not stage.finished]
         finished = len(stages) - len(to_do)
         reporter.say(f"{request.name}: {counted(len(stages), 'stages')}, {finished} of them finished earlier")
         _make(to_do, out, workers, reporter)
-
-    return carry_out(
-        request, stages, out, reporter, make=make, report=lambda: _write_report(request, arms, out, reporter)
-    )
+        metrics = _write_report(request, arms, out, reporter)
+        return RunResult(out, metrics, len(to_do), finished, seal(request, stages, out))
 
 
 def _make(stages: Sequence[Stage], out: Path, workers: int, reporter: Reporter) -> None:
