@@ -1,20 +1,7 @@
 """The errors a user can meet, each with the exit code it ends in.
 
-    SertError 1        also what the file system refuses: no permission, a name too long, a disk that is read-only
-      ConfigError 3    a configuration that cannot be used: unknown key, wrong type, value out of range
-      DataError 4      questions, paths or tables that cannot be used
-      StudentError 5   a student that cannot be loaded or driven
-      TeacherError 6   rationales that cannot be had
-      EndpointError 7  an endpoint that refuses, fails or cannot be reached; the same command goes on later
-      RunLockedError 8 another process writes to the same run folder
-      DiskError 9      a disk that cannot be written
-        DiskFullError 9  no room left
-      NonFiniteError 10  a loss or gradient that is not a number
-      BudgetError 11   the next call could pass the spending cap; the same command with a higher one goes on
-      OutOfMemoryError 12  one example, or one question, is too much for the memory
-      WorkerError 13   a process that does a part of the work dies again and again
-
-Exit code 2 is a wrong command line (click's own), 130 and 143 are Ctrl-C and SIGTERM.
+Exit code 1 is also what the file system refuses (no permission, a name too long, a disk that is read-only), 2 is a
+wrong command line (click's own), 130 and 143 are Ctrl-C and SIGTERM.
 """
 
 
@@ -25,7 +12,7 @@ class SertError(Exception):
 
 
 class ConfigError(SertError):
-    """A configuration that cannot be used."""
+    """A configuration that cannot be used: unknown key, wrong type, value out of range."""
 
     exit_code = 3
 
@@ -49,7 +36,7 @@ class TeacherError(SertError):
 
 
 class EndpointError(SertError):
-    """An endpoint refuses, fails or cannot be reached. What was answered is kept."""
+    """An endpoint refuses, fails or cannot be reached. What was answered is kept; the same command goes on later."""
 
     exit_code = 7
 
@@ -77,13 +64,13 @@ class NonFiniteError(SertError):
 
 
 class BudgetError(SertError):
-    """The next call could pass the spending cap. What was answered is kept."""
+    """The next call could pass the spending cap. What was answered is kept; with a higher cap it goes on."""
 
     exit_code = 11
 
 
 class OutOfMemoryError(SertError):
-    """The smallest part of the work is too much for the memory of the device."""
+    """The smallest part of the work, one example or one question, is too much for the memory of the device."""
 
     exit_code = 12
 

@@ -59,7 +59,19 @@ class PathKey(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Path:
+class _OfPath:
+    question_id: str
+    branch: int
+    sample: int
+
+    @property
+    def key(self) -> PathKey:
+        """The name of the path."""
+        return PathKey(self.question_id, self.branch, self.sample)
+
+
+@dataclass(frozen=True, slots=True)
+class Path(_OfPath):
     """One sampled path of the student.
 
     Attributes:
@@ -75,9 +87,6 @@ class Path:
         rep_2: 1 - distinct bigrams / bigrams of the tokens, 0 when there are none.
     """
 
-    question_id: str
-    branch: int
-    sample: int
     first_token_id: int
     first_token_logprob: float | None
     token_ids: tuple[int, ...]
@@ -89,18 +98,13 @@ class Path:
     rep_2: float
 
     @property
-    def key(self) -> PathKey:
-        """Its name."""
-        return PathKey(self.question_id, self.branch, self.sample)
-
-    @property
     def stopped_early(self) -> bool:
         """Whether it was not decoded to its end, so that nobody knows what it would have become."""
         return self.finish in ("rejected", "outrun")
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(_OfPath):
     """What the rules say of one path.
 
     Attributes:
@@ -116,9 +120,6 @@ class Verdict:
         selected: Whether this is the path that its question is trained on.
     """
 
-    question_id: str
-    branch: int
-    sample: int
     reason: str | None
     num_tokens: int
     rep_2: float
@@ -129,11 +130,6 @@ class Verdict:
     conclusion: str | None
     agrees: bool | None
     selected: bool
-
-    @property
-    def key(self) -> PathKey:
-        """Its path's name."""
-        return PathKey(self.question_id, self.branch, self.sample)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,5 @@
 import math
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields, replace
 from pathlib import Path as FilePath
 
 import pyarrow as pa
@@ -154,7 +154,7 @@ def test_records_that_are_added_bit_by_bit_are_one_table(tmp_path: FilePath, mon
 def test_few_records_are_held_at_a_time(tmp_path: FilePath, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tables, "ROWS_A_GROUP", 8)
     monkeypatch.setattr(tables, "ROWS_A_READ", 4)
-    values = [[getattr(path, name) for name in Path.__slots__] for path in paths(100)]
+    values = [[getattr(path, field.name) for field in fields(Path)] for path in paths(100)]
     written, read = Census(), Census()
     write_table(tmp_path / "p.parquet", map(written.of(Path), *zip(*values, strict=True)), Path)
     assert 8 <= written.most <= 10

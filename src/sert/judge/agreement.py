@@ -6,14 +6,12 @@ A failed reply is None and never a 0: it is left out and counted. A value that i
 import math
 from collections.abc import Iterable, Sequence
 from itertools import combinations
-from statistics import fmean, stdev
+from statistics import fmean
 from typing import NamedTuple
-
-from scipy.stats import t as student_t
 
 from sert.judge.prompt import CRITERIA
 from sert.judge.reply import Scores
-from sert.stats.shares import CONFIDENCE, Interval
+from sert.stats.shares import Interval, mean_interval
 
 # Scores have few decimals; rounding takes away what binary fractions add, so that 7.3 and 6.3 differ by exactly 1.
 _DECIMALS = 9
@@ -69,13 +67,8 @@ def criterion_summary(values: Iterable[float | None]) -> CriterionSummary:
     """
     every = list(values)
     scored = _finite(every)
-    n = len(scored)
-    mean = fmean(scored) if scored else None
-    interval = None
-    if mean is not None and n > 1:
-        half = float(student_t.ppf((1 + CONFIDENCE) / 2, n - 1)) * stdev(scored) / math.sqrt(n)
-        interval = Interval(mean - half, mean + half)
-    return CriterionSummary(n, len(every) - n, mean, interval)
+    mean, interval = fmean(scored) if scored else None, mean_interval(scored) if len(scored) > 1 else None
+    return CriterionSummary(len(scored), len(every) - len(scored), mean, interval)
 
 
 def _finite(values: Iterable[float | None]) -> list[float]:

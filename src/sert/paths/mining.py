@@ -117,17 +117,8 @@ class MineJob:
 
     def _decoding(self) -> DecodingJob:
         mining, referee = self.mining, None
-        decoding = Decoding(
-            branches=mining.branches or None,
-            samples=mining.samples,
-            max_new_tokens=mining.max_new_tokens,
-            top_k=mining.top_k,
-            top_p=mining.top_p,
-            temperature=mining.temperature,
-            eos_branch=mining.eos_branch,
-            max_lanes=mining.max_lanes,
-            seed=self.seed,
-        )
+        settings = mining.model_dump(exclude={"branches", "keep_all"})
+        decoding = Decoding(branches=mining.branches or None, seed=self.seed, **settings)
         if self.rules is not None and not mining.keep_all:
             referee = partial(RuleReferee, rules=self.rules, max_new_tokens=mining.max_new_tokens)
         return DecodingJob(self.student.resolve(), self.questions, decoding, referee)

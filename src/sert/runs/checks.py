@@ -5,7 +5,7 @@ from sert.endpoint.session import check_endpoint
 from sert.errors import ConfigError, DataError, TeacherError
 from sert.tasks.kinds import KINDS
 from sert.tasks.load import TaskData
-from sert.teacher.sources import check_recorded
+from sert.teacher.sources import recorded_source
 
 
 def check_task(task: str, data: TaskData, config: Config) -> None:
@@ -88,4 +88,4 @@ def check_rationales(task: str, data: TaskData, config: Config) -> None:
     """
     file = config.tasks[task].rationales
     if file is not None and config.teacher.kind == "recorded":
-        check_recorded(file, data.split("train"), data.held_out)
+        recorded_source(file, data.split("train"), data.held_out)

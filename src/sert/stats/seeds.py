@@ -6,9 +6,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.stats import binom
-from scipy.stats import t as student_t
 
-from sert.stats.shares import CONFIDENCE, Interval, agresti_min
+from sert.stats.shares import Interval, agresti_min, mean_interval
 
 
 class OverSeeds(NamedTuple):
@@ -53,9 +52,7 @@ def over_seeds(values: Sequence[float]) -> OverSeeds:
     n, mean = len(values), fmean(values)
     if n == 1:
         return OverSeeds(mean, None, mean, mean, 1, None)
-    sd = stdev(values)
-    half = float(student_t.ppf((1 + CONFIDENCE) / 2, n - 1)) * sd / n**0.5
-    return OverSeeds(mean, sd, min(values), max(values), n, Interval(mean - half, mean + half))
+    return OverSeeds(mean, stdev(values), min(values), max(values), n, mean_interval(values))
 
 
 def paired_over_seeds(a: Sequence[Sequence[bool]], b: Sequence[Sequence[bool]]) -> SeededDifference:

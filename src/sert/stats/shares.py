@@ -3,11 +3,13 @@
 import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from statistics import fmean, stdev
 from typing import NamedTuple
 
 import numpy as np
 from scipy.optimize import brentq
 from scipy.stats import binom, binomtest, norm
+from scipy.stats import t as student_t
 
 CONFIDENCE = 0.95
 
@@ -20,6 +22,13 @@ class Interval(NamedTuple):
 
     low: float
     high: float
+
+
+def mean_interval(values: Sequence[float]) -> Interval:
+    """Student's t interval of the mean of at least two values; it is not cut off at the ends of a scale."""
+    n, mean = len(values), fmean(values)
+    half = float(student_t.ppf((1 + CONFIDENCE) / 2, n - 1)) * stdev(values) / math.sqrt(n)
+    return Interval(mean - half, mean + half)
 
 
 class PairedDifference(NamedTuple):

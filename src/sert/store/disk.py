@@ -127,6 +127,26 @@ def sync_tree(folder: Path) -> None:
         sync(Path(place))
 
 
+@contextmanager
+def whole_folder(folder: Path, needed: int = 1) -> Iterator[Path]:
+    """Make a folder that is complete or as it was before, of the scratch folder that is yielded to be filled.
+
+    Raises:
+        DiskFullError: If there is no room for the `needed` bytes.
+    """
+    scratch = folder.with_name(f".{uuid.uuid4().hex}")
+    with writing(folder.parent, needed):
+        try:
+            scratch.mkdir()
+            yield scratch
+            sync_tree(scratch)
+            remove(folder)
+            scratch.rename(folder)
+            sync(folder.parent)
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+
+
 def put(file: Path, content: bytes) -> None:
     """Write a file that is complete or as it was before, whatever happens.
 

@@ -130,19 +130,10 @@ def finish(
     notes: Mapping[str, Any] | None = None,
     keep_units: bool = False,
 ) -> Artifact:
-    """Make the result of a job, or return the one that is there already.
-
-    Args:
-        job: What is made.
-        folder: Where it will lie.
-        fill: Writes the files into the draft's folder and returns the counts.
-        notes: What the manifest holds beside the settings, because others read it there.
-        keep_units: Whether finished units stay in the hidden folder when the result is there.
+    """Make the result of a job as `commit` does; `notes` are in its manifest beside the settings, for who reads them.
 
     Raises:
-        DataError: If `folder` holds something else, or cannot be written.
-        RunLockedError: If another process makes it.
-        DiskFullError: If the disk is full; finished work is kept.
+        DataError, RunLockedError, DiskFullError: As `commit` does.
     """
     return commit(
         folder,

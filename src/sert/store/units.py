@@ -6,12 +6,11 @@ name holds the hash of its bytes.
 """
 
 import hashlib
-import uuid
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from sert.store.disk import make_folder, sync, writing
+from sert.store.disk import make_folder, put
 
 _HASH_DIGITS = 32
 
@@ -61,15 +60,7 @@ class UnitStore:
             DiskError: If it cannot be written.
         """
         make_folder(self.folder)
-        scratch = self.folder / f".{uuid.uuid4().hex}"
-        with writing(self.folder, len(content)):
-            try:
-                scratch.write_bytes(content)
-                sync(scratch)
-                scratch.rename(self.folder / f"{unit.number:06d}.{_digest(content)}")
-                sync(self.folder)
-            finally:
-                scratch.unlink(missing_ok=True)
+        put(self.folder / f"{unit.number:06d}.{_digest(content)}", content)
 
 
 def _is_whole(file: Path) -> bool:

@@ -7,6 +7,7 @@ back for them.
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import Any, ClassVar
 
 from sert.config.endpoints import CallsConfig
 from sert.config.tree import PromptTemplates, TeacherConfig
-from sert.endpoint.session import plan_calls
+from sert.endpoint.session import open_session, plan_calls
 from sert.errors import ConfigError, TeacherError
 from sert.records import Example, Question, Rationale
 from sert.store.artifacts import Artifact, Draft, artifact_key, discard, file_hash
@@ -23,7 +24,7 @@ from sert.store.tables import questions_input, questions_key, write_table
 from sert.tasks.prompts import rationale_example
 from sert.teacher.guard import refuse_test_questions
 from sert.teacher.live import rationale_calls
-from sert.teacher.sources import Source, open_source
+from sert.teacher.sources import Source, endpoint_source, oracle_source, recorded_source
 from sert.terminal.progress import Reporter, Silent
 from sert.terminal.text import counted
 
@@ -108,26 +109,47 @@ class TeachJob:
         return finish(self, folder, partial(self._fill, label=label, reporter=reporter))
 
     def _fill(self, draft: Draft, *, label: str, reporter: Reporter) -> Mapping[str, Any]:
-        with open_source(
-            self.questions,
-            self.held_out,
-            teacher=self.teacher,
-            recorded=self.recorded,
-            calls=self.calls,
-            retry_quarantined=self.retry_quarantined,
-            prompts=self.prompts,
-            label=label,
-            reporter=reporter,
-        ) as source:
-            return _write(
-                source,
+        folder, teacher, counts = draft.folder, self.teacher, _RationaleCounts()
+        with self._open_source(label, reporter) as source:
+            write_table(folder / "questions.parquet", self.questions, Question)
+            write_table(folder / "rationales.parquet", counts.watch(source.rationales()), Rationale)
+            if not counts.rationales:
+                asked = len(self.questions)
+                raise TeacherError(f"{label}: {source.name} holds no rationale for any of {asked} questions.")
+            for line in _summary(counts, source, len(self.questions)):
+                reporter.say(f"{label}: {line}")
+            chosen = rationale_examples(
                 self.questions,
-                draft.folder,
-                teacher=self.teacher,
+                source.rationales(),
                 prompts=self.prompts,
-                label=label,
-                reporter=reporter,
+                only_correct=teacher.only_correct,
+                keep_flagged=teacher.keep_flagged,
             )
+            examples = write_table(folder / "examples.parquet", chosen, Example)
+            quarantined = [json.dumps(each._asdict()) for each in source.quarantined()]
+        if quarantined:
+            (folder / "quarantined.jsonl").write_text("\n".join(quarantined) + "\n", encoding="utf-8")
+        aside = {"quarantined": len(quarantined)} if teacher.kind == "endpoint" else {}
+        return {"questions": len(self.questions), **vars(counts), "examples": examples, **aside, **source.counts}
+
+    @contextmanager
+    def _open_source(self, label: str, reporter: Reporter) -> Iterator[Source]:
+        """Open the rationales of the teacher; those of an endpoint are asked for before they can be read."""
+        teacher, endpoint = self.teacher, self.teacher.endpoint
+        if teacher.kind == "lab":
+            yield oracle_source(self.questions, self.prompts)
+        elif teacher.kind == "recorded":
+            assert self.recorded is not None
+            yield recorded_source(self.recorded, self.questions, self.held_out)
+        else:
+            assert endpoint is not None and self.calls is not None
+            again = self.retry_quarantined
+            with open_session(
+                self.calls, endpoint, teacher.calls, label=label, reporter=reporter, retry_quarantined=again
+            ) as session:
+                asked = partial(rationale_calls, self.questions, endpoint=endpoint, prompts=self.prompts)
+                session.settle(asked, total=len(self.questions))
+                yield endpoint_source(session.ledger, self.questions, endpoint, self.prompts)
 
 
 def teach(
@@ -201,38 +223,6 @@ class _RationaleCounts:
             if rationale.flag is not None:
                 self.flagged[rationale.flag] = self.flagged.get(rationale.flag, 0) + 1
             yield rationale
-
-
-def _write(
-    source: Source,
-    questions: Sequence[Question],
-    folder: Path,
-    *,
-    teacher: TeacherConfig,
-    prompts: PromptTemplates,
-    label: str,
-    reporter: Reporter | None,
-) -> dict[str, Any]:
-    counts = _RationaleCounts()
-    write_table(folder / "questions.parquet", questions, Question)
-    write_table(folder / "rationales.parquet", counts.watch(source.rationales()), Rationale)
-    if not counts.rationales:
-        raise TeacherError(f"{label}: {source.name} holds no rationale for any of {len(questions)} questions.")
-    for line in _summary(counts, source, len(questions)):
-        (reporter or Silent()).say(f"{label}: {line}")
-    chosen = rationale_examples(
-        questions,
-        source.rationales(),
-        prompts=prompts,
-        only_correct=teacher.only_correct,
-        keep_flagged=teacher.keep_flagged,
-    )
-    examples = write_table(folder / "examples.parquet", chosen, Example)
-    quarantined = [json.dumps(each._asdict()) for each in source.quarantined()]
-    if quarantined:
-        (folder / "quarantined.jsonl").write_text("\n".join(quarantined) + "\n", encoding="utf-8")
-    aside = {"quarantined": len(quarantined)} if teacher.kind == "endpoint" else {}
-    return {"questions": len(questions), **vars(counts), "examples": examples, **aside, **source.counts}
 
 
 def _summary(counts: _RationaleCounts, source: Source, questions: int) -> Iterator[str]:

@@ -1,22 +1,18 @@
 """Where rationales come from: the lab's oracle, answers recorded earlier, an endpoint. All are read in one way."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from sert.config.endpoints import EndpointConfig
-from sert.config.tree import PromptTemplates, TeacherConfig
+from sert.config.tree import PromptTemplates
 from sert.endpoint.ledger import Ledger, Quarantined
-from sert.endpoint.session import open_session
 from sert.errors import TeacherError
 from sert.records import Question, Rationale
 from sert.tasks.prompts import teacher_prompt
-from sert.teacher.live import rationale_calls, read_quarantined, read_rationales
+from sert.teacher.live import read_quarantined, read_rationales
 from sert.teacher.recorded import read_recorded
-from sert.terminal.progress import Reporter
 
 
 @dataclass(frozen=True)
@@ -36,46 +32,12 @@ class Source:
     quarantined: Callable[[], Iterable[Quarantined]] = tuple
 
 
-@contextmanager
-def open_source(
-    questions: Sequence[Question],
-    held_out: Sequence[Question],
-    *,
-    teacher: TeacherConfig,
-    recorded: Path | None,
-    calls: Path | None,
-    retry_quarantined: bool,
-    prompts: PromptTemplates,
-    label: str,
-    reporter: Reporter | None,
-) -> Iterator[Source]:
-    """Open the rationales of a teacher; those of an endpoint are asked for before it returns."""
-    if teacher.kind == "lab":
-        yield Source("the oracle", lambda: (_oracle_rationale(question, prompts) for question in questions))
-    elif teacher.kind == "recorded":
-        assert recorded is not None
-        yield _recorded(recorded, questions, held_out)
-    else:
-        endpoint = teacher.endpoint
-        assert endpoint is not None and calls is not None
-        with open_session(
-            calls, endpoint, teacher.calls, label=label, reporter=reporter, retry_quarantined=retry_quarantined
-        ) as session:
-            asked = partial(rationale_calls, questions, endpoint=endpoint, prompts=prompts)
-            session.settle(asked, total=len(questions))
-            yield _live(session.ledger, questions, endpoint, prompts)
-
-
-def check_recorded(file: Path, questions: Sequence[Question], held_out: Sequence[Question]) -> None:
-    """Check that a file of recorded rationales answers some of the questions.
+def recorded_source(file: Path, questions: Sequence[Question], held_out: Sequence[Question]) -> Source:
+    """Read a file of recorded rationales.
 
     Raises:
-        TeacherError: If it cannot be read, or answers none.
+        TeacherError: If it cannot be read, or answers none of the questions.
     """
-    _recorded(file, questions, held_out)
-
-
-def _recorded(file: Path, questions: Sequence[Question], held_out: Sequence[Question]) -> Source:
     result = read_recorded(file, questions, held_out=held_out)
     if not result.rationales:
         raise TeacherError(
@@ -92,7 +54,10 @@ def _recorded(file: Path, questions: Sequence[Question], held_out: Sequence[Ques
     return Source(str(file), lambda: result.rationales, counts)
 
 
-def _live(ledger: Ledger, questions: Sequence[Question], endpoint: EndpointConfig, prompts: PromptTemplates) -> Source:
+def endpoint_source(
+    ledger: Ledger, questions: Sequence[Question], endpoint: EndpointConfig, prompts: PromptTemplates
+) -> Source:
+    """Read what an endpoint was asked for."""
     totals = ledger.totals
     # The tasks of a run share one ledger, and one cap.
     counts = {
@@ -108,6 +73,11 @@ def _live(ledger: Ledger, questions: Sequence[Question], endpoint: EndpointConfi
         counts,
         lambda: read_quarantined(ledger, questions, endpoint=endpoint, prompts=prompts),
     )
+
+
+def oracle_source(questions: Sequence[Question], prompts: PromptTemplates) -> Source:
+    """Have the lab's oracle write."""
+    return Source("the oracle", lambda: (_oracle_rationale(question, prompts) for question in questions))
 
 
 def _oracle_rationale(question: Question, prompts: PromptTemplates) -> Rationale:

@@ -7,7 +7,6 @@ no random state, because order and dropout are functions of (seed, epoch) and (s
 import json
 import shutil
 import time
-import uuid
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -18,7 +17,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from sert.store.artifacts import content_key, file_hash
-from sert.store.disk import make_folder, remove, sync, sync_tree, writing
+from sert.store.disk import make_folder, remove, whole_folder
 
 CHECKPOINTS = "checkpoints"
 """Folder of the checkpoints in an artifact's hidden folder."""
@@ -77,19 +76,11 @@ class Checkpoints:
         make_folder(self._folder)
         for useless in [*self._damaged, *self._folder.glob(".*")]:  # the latter are of a process that was killed
             remove(useless)
-        scratch = self._folder / f".{uuid.uuid4().hex}"
-        with writing(self._folder, size):
-            try:
-                scratch.mkdir()
-                save_file(tensors, scratch / TENSORS)
-                numbers = asdict(progress) | {"tensors": file_hash(scratch / TENSORS)}
-                text = json.dumps({"numbers": numbers, "hash": content_key(numbers)}, separators=(",", ":"))
-                (scratch / NUMBERS).write_text(text, encoding="ascii")
-                sync_tree(scratch)
-                scratch.rename(self._folder / f"step-{progress.step:08d}")
-                sync(self._folder)
-            finally:
-                shutil.rmtree(scratch, ignore_errors=True)
+        with whole_folder(self._folder / f"step-{progress.step:08d}", size) as scratch:
+            save_file(tensors, scratch / TENSORS)
+            numbers = asdict(progress) | {"tensors": file_hash(scratch / TENSORS)}
+            text = json.dumps({"numbers": numbers, "hash": content_key(numbers)}, separators=(",", ":"))
+            (scratch / NUMBERS).write_text(text, encoding="ascii")
         for old in self._all()[KEPT:]:
             shutil.rmtree(old)
         self._last = time.monotonic()

@@ -6,7 +6,6 @@ A trained folder holds `model/` (loads with `from_pretrained`; weights, tokenize
 
 import os
 import shutil
-import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -17,7 +16,7 @@ from sert.config.tree import APART, ExecutionConfig, StudentConfig, TrainingConf
 from sert.errors import DataError
 from sert.records import Example, Question
 from sert.store.artifacts import MANIFEST, RESULT, Artifact, Draft, artifact_key, open_artifact, work_folder
-from sert.store.disk import make_folder, remove, require_room, sync, sync_tree, writing
+from sert.store.disk import make_folder, require_room, whole_folder, writing
 from sert.store.stage import NOTHING, Cost, Inputs, dumped, finish, key_of
 from sert.store.tables import records_key, write_table
 from sert.student.load import Student, load_student, student_key
@@ -217,18 +216,12 @@ def _save(student: Student, folder: Path) -> None:
 def _save_snapshot(student: Student, folder: Path) -> None:
     """Save the student as it is now, complete or invisible. A training that was stopped finds it again."""
     make_folder(folder.parent)
-    scratch = folder.with_name(f".{uuid.uuid4().hex}")
+    student.model.eval()
     try:
-        student.model.eval()
-        _save(student, scratch)
-        with writing(folder.parent):
-            sync_tree(scratch)
-            remove(folder)
-            scratch.rename(folder)
-            sync(folder.parent)
+        with whole_folder(folder) as scratch:
+            _save(student, scratch)
     finally:
         student.model.train()
-        shutil.rmtree(scratch, ignore_errors=True)
 
 
 def _take_snapshots(draft: Draft, steps: Sequence[int]) -> None:
