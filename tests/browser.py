@@ -138,7 +138,7 @@ class Browser:
         if self._session:
             message["sessionId"] = self._session
         os.write(self._command, json.dumps(message).encode() + b"\0")
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 120  # the machine may be busy
         while True:
             answer = self._receive(deadline)
             if answer.get("id") == self._number:

@@ -310,12 +310,12 @@ def test_a_file_that_was_added_is_named_and_costs_no_work(copied: Path) -> None:
 
 
 def test_files_of_others_stay_where_the_report_is_written_again(copied: Path) -> None:
-    notes, more = copied / "report" / "my-notes.txt", copied / "report" / "figures" / "mine.png"
+    notes, more = copied / "report" / "my-notes.txt", copied / "report" / "more" / "mine.png"
     more.parent.mkdir()
     notes.write_text("mine")
     more.write_bytes(b"mine too")
     before = (copied / MANIFEST).read_bytes()
-    damage = ["report/figures/mine.png was added", "report/my-notes.txt was added"]
+    damage = ["report/more/mine.png was added", "report/my-notes.txt was added"]
     (found,) = (each for each in verify(copied, repair=True) if each.damage)
     assert (found.damage, found.mended, (copied / MANIFEST).read_bytes()) == (damage, False, before)
     for _ in range(2):
