@@ -111,12 +111,10 @@ def _plan_teach(config: Any, questions: Sequence[Any], out: Path, calls: Path, a
     if config.teacher.kind != "endpoint":
         return print_plan(out, as_json, questions=len(questions), teacher=config.teacher.kind)
     from sert.endpoint.session import plan_calls
-    from sert.teacher.live import rationale_calls
+    from sert.teacher.live import Asked
 
-    endpoint, prompts = config.teacher.endpoint, only_task(config).prompts
-    plan = plan_calls(
-        rationale_calls(questions, endpoint=endpoint, prompts=prompts), folder=calls, config=config.teacher.calls
-    )
+    asked = Asked(questions, config.teacher.endpoint, only_task(config).prompts)
+    plan = plan_calls(asked.calls(), folder=calls, config=config.teacher.calls)
     print_plan(out, as_json, **plan.describe())
 
 

@@ -55,11 +55,7 @@ def stage_config(tree: Mapping[str, Any], *, overrides: Iterable[str], reads: It
     """Build the configuration of a single stage; overrides come last and win.
 
     Only the sections that the stage reads can be overridden, so that no setting is given in vain.
-
-    Args:
-        tree: Sections as the command's options give them, with one task.
-        overrides: `a.b=c` strings.
-        reads: The sections that the stage reads.
+    The sections in `tree` are as the command's options give them, with one task.
 
     Raises:
         ConfigError: If a setting is not allowed, or an override names a section that is not read or another task.
@@ -107,13 +103,7 @@ def with_limit(tree: Mapping[str, Any], limit: int | None) -> Mapping[str, Any]:
 def validate(
     section: type[SectionT], tree: Mapping[str, Any], *, source: str, places: Places | None = None
 ) -> SectionT:
-    """Check a mapping against a section.
-
-    Args:
-        section: The kind of section.
-        tree: What was given.
-        source: Where it comes from, for the message.
-        places: Where in the source each key was given.
+    """Check what was given against a section; `source` names it in messages, `places` say where each key was given.
 
     Raises:
         ConfigError: With every problem, its key, what was given, and the nearest allowed name.

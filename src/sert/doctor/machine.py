@@ -20,11 +20,7 @@ _GIGABYTE = 1e9
 
 
 def examine_machine(folder: Path) -> list[Finding]:
-    """Find out what this machine offers to a student.
-
-    Args:
-        folder: Where results would go; its disk is looked at.
-    """
+    """Find out what this machine offers to a student, and the disk of the folder where results would go."""
     return [
         Finding("python", "ok", f"Python {platform.python_version()} on {platform.platform()}"),
         _packages(),

@@ -130,14 +130,10 @@ def make_call(
     repeat: int = 0,
     response_format: dict[str, Any] | None = None,
 ) -> Call:
-    """Write the request for a prompt.
+    """Write the request for a prompt: a user's message, or the whole text for `completions`.
 
-    Args:
-        prompt: A user's message, or the whole text for `completions`.
-        endpoint: Whom to ask, and how.
-        label: What people call it.
-        repeat: Number of the answer, where the same is asked several times.
-        response_format: Form of the answer, where the endpoint can be told.
+    `repeat` numbers the answers where the same is asked several times, and `response_format` is the form of the answer
+    where the endpoint can be told.
     """
     body: dict[str, Any] = {"model": endpoint.model}
     if endpoint.api == "chat":

@@ -36,11 +36,7 @@ class Ledger:
     """
 
     def __init__(self, folder: Path, *, offload: Offload = asyncio.to_thread) -> None:
-        """Open the ledger in a folder of its own.
-
-        Args:
-            folder: Where the journal lies.
-            offload: Runs what blocks (waiting for the disk) beside the event loop.
+        """Open the ledger in a folder of its own; `offload` runs what blocks (waiting for the disk) beside the loop.
 
         Raises:
             DataError: If the journal cannot be opened.

@@ -29,12 +29,7 @@ class Pool:
     """Calls to one endpoint that share its limits, its ledger and its budget."""
 
     def __init__(self, send: Send, account: Account) -> None:
-        """Prepare the pool; must be made inside a running event loop.
-
-        Args:
-            send: Sends one call, once.
-            account: Where all that happens is recorded, and by what rules the calls are made.
-        """
+        """Prepare the pool inside a running event loop; the account also says by what rules the calls are made."""
         config = account.config
         self._send, self._account, self._config = send, account, config
         self._ledger, self._budget = account.ledger, account.budget

@@ -73,14 +73,9 @@ def read_reply(body: bytes, call: Call, *, redact: Redact) -> Reply:
 def read_error(
     status: int, headers: Mapping[str, str], body: bytes, *, redact: Redact, now: float = 0.0
 ) -> TroubleError:
-    """Classify a reply that is an error.
+    """Classify a reply that is an error; its headers have names in lower case.
 
-    Args:
-        status: HTTP status.
-        headers: Its headers, names in lower case.
-        body: Its body.
-        redact: Takes the key out of texts.
-        now: Seconds since the epoch, where the reply has no `Date` of its own.
+    `now`, in seconds since the epoch, counts where the reply has no `Date` of its own.
     """
     raw = shown(body, redact)
     message, code = _error_of(body, redact)

@@ -109,13 +109,7 @@ class EndpointHealth:
         return f"has been unreachable for {away:.0f} seconds" if away >= LONGEST_ABSENCE else None
 
     def failed(self, trouble: TroubleError, *, now: float, used_up: bool) -> str | None:
-        """Note a failed attempt; return what to say of the endpoint once it is to be left.
-
-        Args:
-            trouble: What went wrong.
-            now: The time.
-            used_up: Whether it was the call's last attempt.
-        """
+        """Note a failed attempt (`used_up`: a call's last one); return what to say once the endpoint is to be left."""
         if not self._failures:
             self._failing_since = now
         self._failures += 2 if trouble.timed_out else 1

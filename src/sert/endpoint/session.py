@@ -119,12 +119,9 @@ class Session:
     retry_quarantined: bool = False
 
     def settle(self, calls: Callable[[], Iterable[Call]], *, total: int, label: str | None = None) -> None:
-        """Settle every call; read the answers from the ledger afterwards.
+        """Settle every call, made one at a time, of a `total`; read the answers from the ledger afterwards.
 
-        Args:
-            calls: Makes the calls, one at a time.
-            total: How many there are.
-            label: What the progress is called, where it is not the session's.
+        `label` is what the progress is called, where it is not the session's.
 
         Raises:
             ConfigError: If it is not said who pays, the address or the key cannot be used, or a batch is under way and

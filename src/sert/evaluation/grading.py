@@ -23,17 +23,9 @@ def grade(
     rules: RulesConfig,
     evaluation: EvaluationConfig,
 ) -> Prediction:
-    """Grade one output.
+    """Grade one output; the arguments are those of `Prediction`, and `token_ids` of the completion without end-of-text.
 
-    Args:
-        question: What was asked.
-        prompt: The text that the student was given.
-        completion: What it wrote.
-        finish: `eos` or `length`.
-        token_ids: The completion's tokens, end-of-text excluded.
-        reasoning_tokens: How many of them come before the last `So the answer is` (all, when there is none).
-        rules: Say what counts as reasoning.
-        evaluation: Holds the rep-2 above which the reasoning fails the format.
+    `rules` say what counts as reasoning, `evaluation` above which rep-2 the reasoning fails the format.
     """
     strict, loose = extract_strict(completion, question), extract_loose(completion, question)
     reasoning = reasoning_of(completion)

@@ -25,11 +25,8 @@ def count_votes(answers: Sequence[str | None], question: Question) -> Vote:
 
     Answers that mean the same count together: letters and yes/no are equal when they are the same, texts when they
     differ only in case, blanks, wrapping or the way a number is written. An output without an answer does not vote. Of
-    answers with equally many votes the one wins whose first vote came first.
-
-    Args:
-        answers: The loose answer of each output, at least one, in the order of the samples; None where there is none.
-        question: What was asked.
+    answers with equally many votes the one wins whose first vote came first. At
+    least one answer is needed, a loose one or None of each output, in the order of the samples.
     """
     same = canonical if question.answer_type == "text" else str
     ballots = [None if answer is None else same(answer) for answer in answers]

@@ -39,10 +39,7 @@ def agreement(repeats: Iterable[Sequence[Scores | None]]) -> dict[str, Agreement
     """Compare the repeated scores of each item with one another, criterion by criterion.
 
     Every pair of repeats of one item counts once, so that items with more scored repeats weigh more. Differences are
-    absolute, in points; `within_one_share` includes a difference of exactly 1.
-
-    Args:
-        repeats: For each item its repeats, None where the reply could not be read.
+    absolute, in points; `within_one_share` includes a difference of exactly 1. Repeats without scores are None.
     """
     scored = [[scores for scores in item if scores is not None] for item in repeats]
     return {
@@ -61,9 +58,7 @@ def criterion_summary(values: Iterable[float | None]) -> CriterionSummary:
     """Sum up one criterion over items.
 
     The interval is Student's t over items and not cut off at the ends of the scale; it needs two scored items.
-
-    Args:
-        values: One score an item (of repeats, their mean), None where it failed.
+    The values are one score an item (of repeats, their mean), None where it failed.
     """
     every = list(values)
     scored = _finite(every)

@@ -45,11 +45,7 @@ class Gap(NamedTuple):
 
 
 def calibration_gap(replies: Iterable[tuple[Kind, Scores | None]]) -> dict[str, Gap]:
-    """Compare the scores of good and bad items, criterion by criterion.
-
-    Args:
-        replies: One a reply, repeats of an item included: the item's kind and the scores, None if it could not be read.
-    """
+    """Compare the scores of good and bad items, criterion by criterion; a reply that could not be read is None."""
     by_kind: dict[Kind, list[Scores | None]] = {"good": [], "bad": []}
     for kind, scores in replies:
         by_kind[kind].append(scores)

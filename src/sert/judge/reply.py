@@ -97,10 +97,8 @@ _PLANT_REACH = 64
 def parse_reply(text: str, *, reasoning: str, output: JudgeOutput) -> Parsed:
     """Read the four scores of a reply; see the module for what is accepted.
 
-    Args:
-        text: The judge's whole reply.
-        reasoning: What the student wrote, to tell the judge's scores from echoes of it.
-        output: The form that the judge was asked for.
+    `reasoning` is what the student wrote, to tell the judge's scores from echoes of it; `output` is the form that the
+    judge was asked for.
 
     Returns:
         All four scores or none. A failure is one of `empty`, `thinking not closed`, `quote not closed`, `not JSON`,

@@ -40,12 +40,7 @@ def build_lab_student(*, out: Path, seed: int = 0, steps: int = STEPS, reporter:
 
     The world does not change with the seed, only corpus, order and initial weights do. It trains on one thread, so that
     the same seed gives the same bytes on one machine; another processor may round differently.
-
-    Args:
-        out: Folder of the result; `model/` in it is an ordinary transformers folder.
-        seed: Seed of corpus, order and weights.
-        steps: Optimizer steps.
-        reporter: Where progress goes.
+    `model/` in the folder of the result is an ordinary transformers folder.
     """
     world = lab_world()
     config = PRETRAINING.model_copy(update={"max_steps": steps})

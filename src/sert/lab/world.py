@@ -136,12 +136,9 @@ def ask(world: World, person: str, verb: str, *, wording: int) -> LabQuestion:
 
 
 def split_questions(world: World, *, kind: str, split: str) -> list[LabQuestion]:
-    """List the questions of one task and split, every pair in both wordings, in a fixed random order.
+    """List the questions of a kind (`yes_no`, `choice`), every pair in both wordings, in a fixed random order.
 
-    Args:
-        world: The world that is asked about.
-        kind: `yes_no` or `choice`.
-        split: `train` (the asked pairs) or `test` (the held-out pairs).
+    The split `train` has the asked pairs, `test` the held-out ones.
     """
     pairs = {"train": world.asked, "test": world.held_out}[split]
     questions = [

@@ -12,12 +12,8 @@ from sert.tasks.prompts import path_example
 def select(verdicts: Iterable[Verdict], config: SelectionConfig | None = None, *, seed: int = 0) -> list[Verdict]:
     """Mark one kept path a question: by default the lowest rep-2, then the lower branch, then the lower sample.
 
-    All verdicts come back in their order; a question without a path to select gets no mark.
-
-    Args:
-        verdicts: What the rules said.
-        config: Which kept path is preferred, and whether it must agree with the gold answer.
-        seed: Decides where the order is random.
+    All verdicts come back in their order; a question without a path to select gets no mark. The seed decides where the
+    order of the configuration is random.
     """
     verdicts, config = list(verdicts), config or SelectionConfig()
     best: dict[str, Verdict] = {}

@@ -14,12 +14,9 @@ from sert.terminal.progress import Reporter
 
 
 def build_arms(arms: Iterable[Arm], *, out: Path, reporter: Reporter) -> list[ArmGraphs]:
-    """Load and check every question set and build the graph of every arm. Nothing is written.
+    """Load and check every question set and build the graph of every arm that is run in a folder. Nothing is written.
 
-    Args:
-        arms: What is run.
-        out: The folder that it is run in.
-        reporter: Told what is likely a slip in a question set.
+    The reporter is told what is likely a slip in a question set.
 
     Raises:
         SertError: If a setting, a question set, a student or a file of rationales cannot be used.

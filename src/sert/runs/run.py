@@ -34,10 +34,7 @@ class Plan(NamedTuple):
 def plan(asked: Config | Grid, *, out: Path, reporter: Reporter | None = None) -> Plan:
     """List what a run or a grid would do, and guess what it takes. Reads the questions, writes nothing, loads no model.
 
-    Args:
-        asked: What would be run.
-        out: Its folder.
-        reporter: Told what is likely a slip in a question set.
+    The reporter is told what is likely a slip in a question set.
 
     Raises:
         SertError: If something cannot be used that the run would refuse at its beginning.
@@ -51,12 +48,7 @@ def plan(asked: Config | Grid, *, out: Path, reporter: Reporter | None = None) -
 def run(config: Config, *, out: Path | None = None, reporter: Reporter | None = None) -> RunResult:
     """Run every stage that is not finished, then write the report.
 
-    The same configuration and folder continue where an earlier run stopped.
-
-    Args:
-        config: What to run.
-        out: The run's folder; `runs/<name>` when not given.
-        reporter: Where progress goes.
+    The same configuration and folder, `runs/<name>` when not given, continue where an earlier run stopped.
 
     Raises:
         SertError: If something cannot be used; inputs are checked before anything is written.
@@ -67,13 +59,8 @@ def run(config: Config, *, out: Path | None = None, reporter: Reporter | None = 
 def reproduce(grid: Grid, *, out: Path | None = None, workers: int = 1, reporter: Reporter | None = None) -> RunResult:
     """Make every stage of the grid that is not finished, then write the report.
 
-    The same grid and folder continue where an earlier call stopped.
-
-    Args:
-        grid: What to run.
-        out: The folder; `runs/<name>` when not given.
-        workers: Processes that make stages side by side. What comes out does not depend on it.
-        reporter: Where progress goes.
+    The same grid and folder, `runs/<name>` when not given, continue where an earlier call stopped. So many `workers`
+    make stages side by side, each in a process of its own; what comes out does not depend on their number.
 
     Raises:
         SertError: If something cannot be used; inputs are checked before anything is written.

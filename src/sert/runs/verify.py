@@ -54,13 +54,10 @@ class Removable(NamedTuple):
 
 
 def verify(folder: Path, *, repair: bool = False, reporter: Reporter | None = None) -> list[Verified]:
-    """Re-hash a result, or everything of a run.
+    """Re-hash a result that a stage left, or everything of a run.
 
-    Args:
-        folder: A folder that a stage left, or that of a run.
-        repair: Make broken stages of a run again, of those that decode only the broken units, and then its report.
-            Whole ones are not touched.
-        reporter: Where progress goes.
+    `repair` makes broken stages of a run again, of those that decode only the broken units, and then its report. Whole
+    ones are not touched.
 
     Raises:
         DataError: If the folder is neither, or a result that is no run's is to be repaired.

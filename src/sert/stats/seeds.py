@@ -66,9 +66,7 @@ def paired_over_seeds(a: Sequence[Sequence[bool]], b: Sequence[Sequence[bool]]) 
     Interval and p-value hold for these trained students on other questions of the kind. What another draw of seeds
     would change is not in them: see how far `by_seed` spreads, and whether its interval leaves out 0 as well.
 
-    Args:
-        a: For each seed, whether each question was answered rightly.
-        b: The same seeds and questions in the same order.
+    Both say for each seed whether each question was answered rightly, the same seeds and questions in the same order.
 
     Raises:
         ValueError: If the seeds or questions of a and b differ in number, or there are none.

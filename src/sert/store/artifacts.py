@@ -154,12 +154,12 @@ def commit(
     earlier_key: Callable[[], str] | None = None,
     keep_units: bool = False,
 ) -> Artifact:
-    """Make an artifact, or return the one that is there already.
+    """Make the artifact of a stage in a folder, or return the one that is there already.
 
     Args:
         folder: Where it will lie.
         fill: Writes the files into the draft's folder and returns the counts.
-        stage: Name of the stage.
+        stage: Its name.
         config: The part of the configuration that the content depends on.
         inputs: Name -> key or hash of everything that was read.
         seed: The run's seed.

@@ -166,9 +166,7 @@ def load_texts(config: StudentConfig) -> Texts:
 def load_student(config: StudentConfig, *, worker: int = 0) -> Student:
     """Load model and tokenizer; only safetensors weights, never remote code.
 
-    Args:
-        config: The student.
-        worker: Which of several processes this is; where there are several accelerators, each takes another.
+    Where there are several accelerators, each worker (of several processes) takes another.
 
     Raises:
         StudentError: If the student cannot be loaded, with what was tried and how to mend it.

@@ -12,12 +12,9 @@ SNAPSHOTS = "snapshots"
 
 
 def trained_student(trained: Artifact, *, like: StudentConfig, snapshot: int | None = None) -> StudentConfig:
-    """Point at the model of a trained folder, with the device and dtype of another student.
+    """Point at the model of a trained folder, or at a snapshot, with the device and dtype of the student `like`.
 
-    Args:
-        trained: What the training left.
-        like: The student whose device and dtype are taken.
-        snapshot: Number of a snapshot, from 1 on; None or the last one = the model itself.
+    Snapshots are numbered from 1 on; None and the last one are the model itself.
     """
     folder = trained.folder / SNAPSHOTS / str(snapshot)
     path = folder if snapshot is not None and folder.is_dir() else trained.file("model")

@@ -69,12 +69,8 @@ def find_near_duplicates(
 ) -> Iterator[NearDuplicate]:
     """Find the questions that are at least so similar to one of the others, in order.
 
-    Each is told once, with the most similar of the others; ties go to the lowest id.
-
-    Args:
-        questions: Those that are looked through.
-        others: Those that they may resemble.
-        min_similarity: Above 0, at most 1.
+    Each is told once, with the most similar of the others; ties go to the lowest id. `min_similarity` is above 0 and at
+    most 1.
     """
     of_questions, of_others = [_folded(each) for each in questions], [_folded(each) for each in others]
     close = _close_stems(of_questions, of_others, min_similarity)

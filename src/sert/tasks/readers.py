@@ -88,10 +88,7 @@ class QuestionSet(NamedTuple):
 def read_splits(config: TaskConfig, reader: Reader, *, test_split: str | None) -> Iterator[tuple[Split, Record]]:
     """Read the train rows, then the test rows, from the files or the hub set that `config` names.
 
-    Args:
-        config: Says where the rows are.
-        reader: Reads one file.
-        test_split: The hub split that is tested on when `config.test_split` is not given.
+    The hub's `test_split` is tested on when the configuration names none.
 
     Raises:
         DataError: If a source cannot be read, or holds no rows.

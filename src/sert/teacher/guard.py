@@ -15,10 +15,7 @@ def refuse_test_questions(questions: Sequence[Question], held_out: Sequence[Ques
 
     It is held out if it has the id of a held-out question, or its words and choices, whatever their case, blanks,
     punctuation and order of the choices.
-
-    Args:
-        questions: Those that rationales are wanted for.
-        held_out: Those that students are tested on, and those that the epoch is chosen on.
+    Held out are the questions that students are tested on, and those that the epoch is chosen on.
 
     Raises:
         TeacherError: If one is held out; the message names the first of them.

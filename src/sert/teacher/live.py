@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 from sert.config.endpoints import EndpointConfig
 from sert.config.tree import PromptTemplates
@@ -18,33 +19,33 @@ _CONCLUSION = re.compile(
 )
 
 
-def rationale_calls(
-    questions: Sequence[Question], *, endpoint: EndpointConfig, prompts: PromptTemplates
-) -> Iterator[Call]:
-    """Write the call for each question, as it is asked for."""
-    for question in questions:
-        yield _call(question, endpoint, prompts)
+class Asked(NamedTuple):
+    """What a teacher behind an endpoint is asked; what came back is read in the order of the questions."""
 
+    questions: Sequence[Question]
+    endpoint: EndpointConfig
+    prompts: PromptTemplates
 
-def read_rationales(
-    ledger: Ledger, questions: Sequence[Question], *, endpoint: EndpointConfig, prompts: PromptTemplates
-) -> Iterator[Rationale]:
-    """Read the rationales that were answered, in the order of the questions."""
-    host = check_url(endpoint.url).netloc
-    for question in questions:
-        reply = ledger.reply(_call(question, endpoint, prompts).key)
-        if reply is not None:
-            yield _rationale(question, reply, prompt=teacher_prompt(question, prompts), model=endpoint.model, host=host)
+    def calls(self) -> Iterator[Call]:
+        """Write the call for each question, as it is asked for."""
+        return map(self._call, self.questions)
 
+    def rationales(self, ledger: Ledger) -> Iterator[Rationale]:
+        """Read the rationales that were answered."""
+        host = check_url(self.endpoint.url).netloc
+        for question in self.questions:
+            if (reply := ledger.reply(self._call(question).key)) is not None:
+                prompt = teacher_prompt(question, self.prompts)
+                yield _rationale(question, reply, prompt=prompt, model=self.endpoint.model, host=host)
 
-def read_quarantined(
-    ledger: Ledger, questions: Sequence[Question], *, endpoint: EndpointConfig, prompts: PromptTemplates
-) -> Iterator[Quarantined]:
-    """Read what was put aside, in the order of the questions."""
-    for question in questions:
-        quarantined = ledger.quarantined(_call(question, endpoint, prompts).key)
-        if quarantined is not None:
-            yield quarantined._replace(label=question.question_id)
+    def quarantined(self, ledger: Ledger) -> Iterator[Quarantined]:
+        """Read what was put aside."""
+        for question in self.questions:
+            if (quarantined := ledger.quarantined(self._call(question).key)) is not None:
+                yield quarantined._replace(label=question.question_id)
+
+    def _call(self, question: Question) -> Call:
+        return make_call(teacher_prompt(question, self.prompts), self.endpoint, label=question.question_id)
 
 
 def own_answer(text: str, question: Question) -> str | None:
@@ -57,10 +58,6 @@ def own_answer(text: str, question: Question) -> str | None:
     if strict is not None or not conclusions:
         return strict
     return extract_strict(ANSWER_PHRASE + text[conclusions[-1].end() :], question)
-
-
-def _call(question: Question, endpoint: EndpointConfig, prompts: PromptTemplates) -> Call:
-    return make_call(teacher_prompt(question, prompts), endpoint, label=question.question_id)
 
 
 def _rationale(question: Question, reply: Reply, *, prompt: str, model: str, host: str) -> Rationale:

@@ -23,7 +23,7 @@ from sert.store.stage import NOTHING, Cost, Inputs, dumped, finish, key_of
 from sert.store.tables import questions_input, questions_key, write_table
 from sert.tasks.prompts import rationale_example
 from sert.teacher.guard import refuse_test_questions
-from sert.teacher.live import rationale_calls
+from sert.teacher.live import Asked
 from sert.teacher.sources import Source, endpoint_source, oracle_source, recorded_source
 from sert.terminal.progress import Reporter, Silent
 from sert.terminal.text import counted
@@ -64,8 +64,8 @@ class TeachJob:
         teacher = self.teacher
         if teacher.kind != "endpoint" or teacher.endpoint is None or self.calls is None:
             return f"{counted(len(self.questions), 'rationales')} ({teacher.kind})"
-        asked = rationale_calls(self.questions, endpoint=teacher.endpoint, prompts=self.prompts)
-        plan = plan_calls(asked, folder=self.calls, config=teacher.calls)
+        asked = Asked(self.questions, teacher.endpoint, self.prompts)
+        plan = plan_calls(asked.calls(), folder=self.calls, config=teacher.calls)
         wanted = counted(plan.calls, "rationales")
         return f"{wanted}, {plan.answered} answered earlier; low / likely / most: {plan.price_tag()}"
 
@@ -147,9 +147,9 @@ class TeachJob:
             with open_session(
                 self.calls, endpoint, teacher.calls, label=label, reporter=reporter, retry_quarantined=again
             ) as session:
-                asked = partial(rationale_calls, self.questions, endpoint=endpoint, prompts=self.prompts)
-                session.settle(asked, total=len(self.questions))
-                yield endpoint_source(session.ledger, self.questions, endpoint, self.prompts)
+                asked = Asked(self.questions, endpoint, self.prompts)
+                session.settle(asked.calls, total=len(self.questions))
+                yield endpoint_source(session.ledger, asked)
 
 
 def teach(
@@ -192,12 +192,8 @@ def rationale_examples(
 ) -> Iterator[Example]:
     """Make the examples of distillation: the rationale, then the gold answer. Empty rationales are left out.
 
-    Args:
-        questions: Those that the rationales answer, and possibly others.
-        rationales: What the teacher wrote.
-        prompts: Templates.
-        only_correct: Leave out rationales whose own answer is wrong or cannot be read.
-        keep_flagged: Keep rationales that were cut off, filtered or damaged.
+    The questions are those that the rationales answer, and possibly others. `only_correct` leaves out rationales whose
+    own answer is wrong or cannot be read, `keep_flagged` keeps those that were cut off, filtered or damaged.
     """
     by_id = {question.question_id: question for question in questions}
     for rationale in rationales:

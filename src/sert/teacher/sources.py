@@ -2,16 +2,16 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from sert.config.endpoints import EndpointConfig
 from sert.config.tree import PromptTemplates
 from sert.endpoint.ledger import Ledger, Quarantined
 from sert.errors import TeacherError
 from sert.records import Question, Rationale
 from sert.tasks.prompts import teacher_prompt
-from sert.teacher.live import read_quarantined, read_rationales
+from sert.teacher.live import Asked
 from sert.teacher.recorded import read_recorded
 
 
@@ -54,9 +54,7 @@ def recorded_source(file: Path, questions: Sequence[Question], held_out: Sequenc
     return Source(str(file), lambda: result.rationales, counts)
 
 
-def endpoint_source(
-    ledger: Ledger, questions: Sequence[Question], endpoint: EndpointConfig, prompts: PromptTemplates
-) -> Source:
+def endpoint_source(ledger: Ledger, asked: Asked) -> Source:
     """Read what an endpoint was asked for."""
     totals = ledger.totals
     # The tasks of a run share one ledger, and one cap.
@@ -67,12 +65,8 @@ def endpoint_source(
         "dollars_spent": str(totals.spent),
         "dollars_in_doubt": str(totals.in_doubt),
     }
-    return Source(
-        endpoint.url,
-        lambda: read_rationales(ledger, questions, endpoint=endpoint, prompts=prompts),
-        counts,
-        lambda: read_quarantined(ledger, questions, endpoint=endpoint, prompts=prompts),
-    )
+    rationales, quarantined = partial(asked.rationales, ledger), partial(asked.quarantined, ledger)
+    return Source(asked.endpoint.url, rationales, counts, quarantined)
 
 
 def oracle_source(questions: Sequence[Question], prompts: PromptTemplates) -> Source:

@@ -28,13 +28,6 @@ class Results:
     """
 
     def __init__(self, submission: Submission, account: Account, *, redact: Redact) -> None:
-        """Prepare for the lines.
-
-        Args:
-            submission: What was handed in.
-            account: Where everything is recorded.
-            redact: Takes the key out of texts.
-        """
         self._submission, self._account, self._ledger, self._redact = submission, account, account.ledger, redact
         self.settled: list[str] = []
         self.failed: dict[str, TroubleError] = {}

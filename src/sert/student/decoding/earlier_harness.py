@@ -63,16 +63,10 @@ def generate_padded(
     max_new_tokens: int,
     progress: Callable[[int], object] = lambda questions: None,
 ) -> list[Lane]:
-    """Pad all prompts on the left with end-of-text to the longest one, and continue them greedily.
+    """Pad all prompts (tokens, none empty) on the left with end-of-text to the longest one, and continue them greedily.
 
-    Args:
-        student: The model, which stays in evaluation mode.
-        prompts: Tokens of each prompt, none empty.
-        max_new_tokens: Most tokens of a continuation.
-        progress: Called with the number of questions that were done since the last call.
-
-    Returns:
-        One lane a prompt, in their order. Their log-probabilities are not measured.
+    `progress` is called with the number of questions that were done since the last call. One lane a prompt comes back,
+    in their order; their log-probabilities are not measured.
     """
     width = max(len(prompt) for prompt in prompts)
     padding = student.end_of_text

@@ -43,11 +43,8 @@ class CompiledGELU(nn.Module):
 def fast_activations(model: nn.Module, kernels: Kernels | None = None) -> AbstractContextManager[None]:
     """Compute GELU's tanh form, which transformers' `gelu_new` spells out in eight passes, in one pass.
 
-    The function is the same up to rounding; the model gets its own modules back at the end.
-
-    Args:
-        model: The model.
-        kernels: Loops to compute it with, for inference only; torch's without.
+    The function is the same up to rounding; the model gets its own modules back at the end. The kernels are for
+    inference only; without them torch computes it.
     """
     from transformers.activations import NewGELUActivation
 
@@ -64,11 +61,7 @@ def head_on_rows(head: nn.Module | None, rows_N: Tensor, *, shape: tuple[int, in
 
     The model's own forward goes on from there, so what it does to logits one by one (scaling, soft caps) stays as it
     is. A model whose head is no module, or is given anything but hidden states (B, T, H), returns what it always did.
-
-    Args:
-        head: The model's output embeddings.
-        rows_N: Which of the B * T positions, counted row by row.
-        shape: (B, T) of the batch.
+    The head is the model's output embeddings, the rows are among the B * T positions of the batch, counted row by row.
     """
 
     def select(_: nn.Module, args: tuple[Any, ...]) -> tuple[Tensor] | None:
@@ -110,10 +103,7 @@ def texts_in_a_row(model: Any, *, longest: int) -> Iterator[bool]:
 
     Its linear layers then see all tokens at once, and its attention goes text by text. A model that does not leave its
     attention to transformers' interface, or that does anything else across tokens, stays as it is.
-
-    Args:
-        model: The language model.
-        longest: Length of the longest text to come.
+    `longest` is the length of the longest text to come.
 
     Yields:
         Whether it can; `model_in_a_row` then does it.

@@ -23,9 +23,8 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 def read_examples(path: Path) -> list[Example]:
     """Read the examples of a finished stage, or a Parquet or JSONL file of prompts and completions.
 
-    Args:
-        path: Folder with `examples.parquet` (of `filter`, `teach` or `train`), or a file with the columns `prompt` and
-            `completion`, TRL's prompt-completion form.
+    The folder has an `examples.parquet` (of `filter`, `teach` or `train`), the file the columns `prompt` and
+    `completion`, TRL's prompt-completion form.
 
     Raises:
         DataError: If there is no such file, it cannot be read, or a row lacks a text.

@@ -71,10 +71,8 @@ class TrainingResult(NamedTuple):
 def loss_sum(model: Any, batch: Batch, *, head: nn.Module | None = None) -> Tensor:
     """Sum the next-token cross-entropy over the supervised tokens: -sum_t log p(x_t | x_<t), in nats.
 
-    Args:
-        model: The language model, or what wraps it for several processes.
-        batch: What it reads and what it is to predict.
-        head: The model's output embeddings, to be applied where a supervised token is predicted and nowhere else.
+    The model may be what wraps one for several processes. `head`, its output embeddings, is to be applied where a
+    supervised token is predicted and nowhere else.
     """
     examples, tokens = batch.input_ids_BT.shape
     with head_on_rows(head, batch.rows_N, shape=(examples, tokens)):
