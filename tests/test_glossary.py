@@ -22,9 +22,7 @@ def names_of(tree: ast.Module) -> Iterator[str]:
 
 
 NAMES = {
-    name
-    for file in (ROOT / "src/sert").rglob("*.py")
-    for name in names_of(ast.parse(file.read_text(encoding="utf-8")))
+    name for file in (ROOT / "src/sert").rglob("*.py") for name in names_of(ast.parse(file.read_text(encoding="utf-8")))
 }
 
 

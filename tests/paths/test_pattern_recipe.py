@@ -1,12 +1,8 @@
 """The recipe of `CONTRIBUTING.md` for a pattern rule, followed with a toy through the three files that it names."""
 
-import os
-import shutil
-import subprocess
-import sys
 from pathlib import Path
 
-import sert
+from recipes import changed_package, run_changed
 
 EDITS = {
     "paths/patterns.py": {
@@ -48,24 +44,8 @@ for shouting in (True, False):
 
 
 def test_a_pattern_is_added_in_three_files(tmp_path: Path) -> None:
-    package = tmp_path / "sert"
-    shutil.copytree(Path(sert.__file__).parent, package, ignore=shutil.ignore_patterns("*.safetensors", "__pycache__"))
-    for name, edits in EDITS.items():
-        text = (package / name).read_text(encoding="utf-8")
-        for old, new in edits.items():
-            assert text.count(old) == 1, (name, old)
-            text = text.replace(old, new)
-        (package / name).write_text(text, encoding="utf-8")
-    result = subprocess.run(
-        [sys.executable, "-c", FILTERS],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(tmp_path)},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=True,
-    )
-    assert result.stdout.splitlines() == [
+    changed_package(tmp_path, EDITS)
+    assert run_changed(tmp_path, "-c", FILTERS).splitlines() == [
         "[(None, False), ('shouting', True)] 1",
         "[(None, False), (None, True)] 0",
     ]

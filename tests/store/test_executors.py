@@ -13,8 +13,8 @@ import pytest
 
 from sert.config.tree import ExecutionConfig
 from sert.errors import StudentError, WorkerError
-from sert.store.executors import Executor, LocalProcesses, ThisProcess, make_executor
-from sert.store.units import Unit, UnitStore
+from sert.store.executors import LocalProcesses, ThisProcess, make_executor
+from sert.store.units import Executor, Unit, UnitStore
 from sert.terminal.progress import Advance
 
 UNITS = [Unit(number, (number,)) for number in range(6)]

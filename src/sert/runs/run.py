@@ -16,10 +16,10 @@ from sert.runs.folder import RunResult, begin, publish, seal
 from sert.runs.plan import PlannedStage, plan_stages, write_plan
 from sert.runs.request import Request, read_request
 from sert.store.artifacts import MANIFEST, content_key
-from sert.store.executors import Run, make_executor
+from sert.store.executors import make_executor
 from sert.store.lock import run_lock
 from sert.store.stage import Stage
-from sert.store.units import Unit
+from sert.store.units import Run, Unit
 from sert.terminal.progress import Advance, Reporter, Silent
 from sert.terminal.text import counted
 

@@ -1,7 +1,7 @@
 """Executors: who does the units of a job. What comes of a unit does not depend on them.
 
 An executor leaves each unit in the store and then names it. Others than these two (several machines, say) need no more
-than the job, which can be sent to another process, and a store that they reach.
+than the work, which can be sent to another process, and a store that they reach.
 """
 
 import os
@@ -9,60 +9,23 @@ import signal
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from multiprocessing import connection, get_context, parent_process
-from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from sert.config.tree import ExecutionConfig
 from sert.errors import SertError, WorkerError
 from sert.store.disk import writing
-from sert.store.units import Unit
+from sert.store.units import Executor, Store, Unit, UnitWork
 from sert.terminal.progress import Advance
-
-Run = Callable[[Unit, Advance], bytes]
-"""Does a unit, tells how far it is, and returns what is kept of it."""
 
 MAX_DEATHS = 3
 """How often the process that does a unit may die before the work is given up."""
 _LOOK_SECONDS = 0.2
 _TELL_SECONDS = 0.5
 _STOP_SECONDS = 2.0
-
-
-class UnitWork(Protocol):
-    """Work that is split into units."""
-
-    def start(self, worker: int) -> Run:
-        """Get ready (load the student, say), and return what does a unit. Workers are numbered from 0."""
-        ...
-
-
-class Store(Protocol):
-    """Keeps what comes of units; on every machine that does some it can be reached."""
-
-    @property
-    def folder(self) -> Path:
-        """Where it lies."""
-        ...
-
-    def commit(self, unit: Unit, content: bytes) -> None:
-        """Keep what came of a unit."""
-        ...
-
-
-class Executor(Protocol):
-    """Does units, in any order and place."""
-
-    def execute(self, job: UnitWork, units: Sequence[Unit], store: Store, *, advance: Advance) -> Iterator[Unit]:
-        """Do the units and name each one when it is in the store. A unit comes behind those that it waits for.
-
-        Raises:
-            SertError: If the job does, or nobody is left to do it.
-        """
-        ...
 
 
 def make_executor(execution: ExecutionConfig) -> Executor:

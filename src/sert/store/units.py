@@ -6,11 +6,12 @@ name holds the hash of its bytes.
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from sert.store.disk import make_folder, put
+from sert.terminal.progress import Advance
 
 _HASH_DIGITS = 32
 
@@ -21,6 +22,43 @@ class Unit(NamedTuple):
     number: int
     rows: tuple[int, ...]
     after: frozenset[int] = frozenset()
+
+
+Run = Callable[[Unit, Advance], bytes]
+"""Does a unit, tells how far it is, and returns what is kept of it."""
+
+
+class UnitWork(Protocol):
+    """Work that is split into units."""
+
+    def start(self, worker: int) -> Run:
+        """Get ready (load the student, say), and return what does a unit. Workers are numbered from 0."""
+        ...
+
+
+class Store(Protocol):
+    """Keeps what comes of units; on every machine that does some it can be reached."""
+
+    @property
+    def folder(self) -> Path:
+        """Where it lies."""
+        ...
+
+    def commit(self, unit: Unit, content: bytes) -> None:
+        """Keep what came of a unit."""
+        ...
+
+
+class Executor(Protocol):
+    """Does units, in any order and place."""
+
+    def execute(self, job: UnitWork, units: Sequence[Unit], store: Store, *, advance: Advance) -> Iterator[Unit]:
+        """Do the units and name each one when it is in the store. A unit comes behind those that it waits for.
+
+        Raises:
+            SertError: If the job does, or nobody is left to do it.
+        """
+        ...
 
 
 def plan_units(sizes: Sequence[int], *, rows_a_unit: int) -> list[Unit]:

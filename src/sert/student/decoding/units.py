@@ -10,8 +10,7 @@ from typing import Protocol
 from sert.config.tree import StudentConfig
 from sert.records import Question
 from sert.store.artifacts import UNITS, Draft
-from sert.store.executors import Executor
-from sert.store.units import Unit, UnitStore, plan_units
+from sert.store.units import Executor, Unit, UnitStore, plan_units
 from sert.student.decoding.lanes import Lane, PackedUnit, pack_unit
 from sert.student.decoding.schedule import Decoding, DecodingPrompt, Referee, check_lengths
 from sert.student.load import Student, load_student
