@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
-from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedConfig, PreTrainedModel
+from transformers import AutoConfig, AutoModelForCausalLM, GenerationMixin, PreTrainedConfig, PreTrainedModel
 from transformers.modeling_outputs import BaseModelOutputWithPast, CausalLMOutputWithPast
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
@@ -19,6 +19,10 @@ from sert.student.load import load_student
 from tests_support import make_tokenizer
 
 WIDTH, HEADS = 16, 2
+
+
+def _eager(*_: Any, **__: Any) -> Any:
+    raise NotImplementedError
 
 
 class ToyConfig(PreTrainedConfig):
@@ -46,7 +50,7 @@ class ToyAttention(nn.Module):
         query, key, value = (each.transpose(1, 2) for each in parts.unbind(2))
         if past_key_values is not None:
             key, value = past_key_values.update(key, value, self.layer_idx)
-        attend = ALL_ATTENTION_FUNCTIONS[self.config._attn_implementation]
+        attend = ALL_ATTENTION_FUNCTIONS.get_interface(self.config._attn_implementation, _eager)
         output, _ = attend(self, query, key, value, None, scaling=(WIDTH // HEADS) ** -0.5, **kwargs)
         return output.reshape(*states.shape)
 
@@ -73,7 +77,7 @@ class ToyBase(PreTrainedModel):
         return BaseModelOutputWithPast(last_hidden_state=states + self.attention(states, past_key_values, **kwargs))
 
 
-class Toy(PreTrainedModel):
+class Toy(PreTrainedModel, GenerationMixin):
     config_class = ToyConfig
     base_model_prefix = "model"
     _supports_sdpa = True
