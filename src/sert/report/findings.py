@@ -10,7 +10,7 @@ from typing import NamedTuple
 from sert.config.grid import MAIN
 from sert.report.columns import points_by_seed
 from sert.report.format import p_value, percent, points, points_interval, points_range, unsigned_points
-from sert.report.judging import judge_doubts
+from sert.report.judging import judge_warnings
 from sert.report.names import (
     COMPAT,
     TEST_BEST,
@@ -59,7 +59,7 @@ def overall_findings(metrics: Metrics) -> list[Statement]:
             rows = [(pair, row) for pair, row in rows if is_significant(row) or row.get("untrained")]
         found += _by_name(rows, name_of) if told_by_name else ()
     found += _cautions_over_all(metrics, pairs) if told_by_name else ()
-    found += [caution(doubt) for doubt in judge_doubts(section(metrics, "judged"))]
+    found += [caution(warning) for warning in judge_warnings(section(metrics, "judged"))]
     if len(metrics["seeds"]) == 1 and pairs:
         found.append(caution("There is one seed: how far another training would move a number is unknown."))
     return found
@@ -80,8 +80,8 @@ def _by_name(rows: Sequence[tuple[Pair, Row]], name_of: Callable[[Row], str]) ->
                 place = "Better" if is_better else "Worse"
                 if not is_significant(row):
                     place = "Not trained" if row.get("untrained") else "No difference shown"
-                doubt = f"; with other seeds {points_interval(row['ci95_seeds'])}" if _may_vanish(row) else ""
-                places[place].append(f"{pair.title} ({points(row['difference'])}{doubt})")
+                vanishing = f"; with other seeds {points_interval(row['ci95_seeds'])}" if _may_vanish(row) else ""
+                places[place].append(f"{pair.title} ({points(row['difference'])}{vanishing})")
         yield Statement(name, " ".join(f"{place}: {listed(where)}." for place, where in places.items() if where))
 
 

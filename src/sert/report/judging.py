@@ -44,7 +44,7 @@ def judging_trust(summary: Summary) -> Iterator[str]:
             )
 
 
-def judge_doubts(summaries: Iterable[Summary]) -> list[str]:
+def judge_warnings(summaries: Iterable[Summary]) -> list[str]:
     """Warn of judges that do not tell planted texts apart; takes the rows of `judged`."""
     judges = dict.fromkeys(str(each["judge"]) for each in summaries if not each["calibration"]["separates"])
     return [

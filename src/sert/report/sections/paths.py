@@ -14,7 +14,7 @@ from sert.report.figures.bars import (
     funnel_figure,
     latent_figure,
 )
-from sert.report.judging import judge_doubts
+from sert.report.judging import judge_warnings
 from sert.report.names import Row, scored_by
 from sert.report.parts import CaptionedFigure, ReportSection, drawn_section, file_names, joined
 from sert.report.rows import Metrics, Pair, of_pair, section
@@ -44,10 +44,10 @@ def _scored(
     ]
 
 
-def _doubts(metrics: Metrics, rows: str) -> list[str]:
+def _judge_warnings(metrics: Metrics, rows: str) -> list[str]:
     """Warn of judges whose scores a section shows."""
     judged = any(row["scorer"] == "judge" for row in section(metrics, rows))
-    return judge_doubts(section(metrics, "judged")) if judged else []
+    return judge_warnings(section(metrics, "judged")) if judged else []
 
 
 def _diamonds(metrics: Metrics, rows: str) -> str:
@@ -70,7 +70,7 @@ def _latent(metrics: Metrics, pairs: Sequence[Pair]) -> ReportSection:
     figures += _scored(metrics, pairs, "bands", caption=caption, draw=bands_figure)
     tables = numbers_behind(metrics, pairs, latent="")
     folded = numbers_behind(metrics, pairs, bands=": scores")
-    notes += _doubts(metrics, "bands")
+    notes += _judge_warnings(metrics, "bands")
     return ReportSection("latent", "Latent reasoning", notes, tables=tables, figures=figures, folded=folded)
 
 
@@ -105,7 +105,7 @@ def _funnel(metrics: Metrics, pairs: Sequence[Pair]) -> ReportSection:
 
 def _filtering(metrics: Metrics, pairs: Sequence[Pair]) -> ReportSection:
     notes = ["Scores of the paths that are left as the rules are added. The paper's figure 4."]
-    notes += _doubts(metrics, "filtering")
+    notes += _judge_warnings(metrics, "filtering")
     caption = "Share of the paths in each band of scores, in percent; at the right their mean score."
     figures = _scored(metrics, pairs, "filtering", caption=caption, draw=filtering_figure)
     folded = numbers_behind(metrics, pairs, filtering="")
