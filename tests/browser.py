@@ -158,11 +158,11 @@ class Browser:
         return decoded
 
     def visit(self, url: str, *, seconds: float = 0.5) -> Seen:
-        """Open a page, wait for its load and some seconds more, and tell what it did."""
+        """Open a page, wait for it or one it leads to to load, and some seconds more, and tell what it did."""
         self._events.clear()
-        loader = self.call("Page.navigate", url=url)["loaderId"]
+        opened = self.call("Page.navigate", url=url)
         deadline = time.monotonic() + 60
-        while not any(_is_load(event, loader) for event in self._events):
+        while not _has_loaded(self._events, frame=opened["frameId"], loader=opened["loaderId"]):
             self._receive(deadline)
         return self.wait(seconds)
 
@@ -212,10 +212,15 @@ class Browser:
         os.close(self._answer)
 
 
-def _is_load(event: dict[str, Any], loader: str) -> bool:
-    """Tell whether this page, not the one before, has loaded."""
-    known = event["params"].get("name"), event["params"].get("loaderId")
-    return event["method"] == "Page.lifecycleEvent" and known == ("load", loader)
+def _has_loaded(events: list[dict[str, Any]], *, frame: str, loader: str) -> bool:
+    """Tell whether this page has loaded, or one that it led to meanwhile; the one before does not count."""
+    begun = False
+    for event in events:
+        if event["method"] == "Page.lifecycleEvent" and event["params"]["frameId"] == frame:
+            begun = begun or event["params"]["loaderId"] == loader
+            if begun and event["params"]["name"] == "load":
+                return True
+    return False
 
 
 def _high_pipe() -> tuple[int, int]:

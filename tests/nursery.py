@@ -82,10 +82,21 @@ class Nursery:
         has_faults: Whether it was started with the library of `faulty_disk.c`.
     """
 
+    SKETCHES = "--sketches"
+
     def __init__(
-        self, *, folder: Path, preloaded: Mapping[str, str] | None = None, wrapper: Iterable[str] = ()
+        self,
+        *,
+        folder: Path,
+        preloaded: Mapping[str, str] | None = None,
+        wrapper: Iterable[str] = (),
+        sketches: bool = False,
     ) -> None:
-        """Take a folder for what children say, the environment that brings faults, and what runs the process."""
+        """Take a folder for what children say, the environment that brings faults, and what runs the process.
+
+        With sketches, figures of reports cost nothing.
+        """
+        self._options = [self.SKETCHES] * sketches
         self._folder, self._preloaded, self._wrapper = folder, dict(preloaded or {}), list(wrapper)
         self.has_faults = bool(self._preloaded)
         self._jobs = 0
@@ -93,7 +104,7 @@ class Nursery:
     def __enter__(self) -> Self:
         self._folder.mkdir(parents=True, exist_ok=True)
         self._process = subprocess.Popen(
-            [*self._wrapper, sys.executable, __file__],
+            [*self._wrapper, sys.executable, __file__, *self._options],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -160,6 +171,11 @@ class Nursery:
 
 def main() -> None:
     _import_all()
+    if Nursery.SKETCHES in sys.argv:
+        from sketches import sketch
+
+        assert "images" in vars(sys.modules["sert.report.page"])
+        sys.modules["sert.report.page"].images = sketch  # type: ignore[attr-defined]
     disk = Disk() if Disk.is_there() else None
     for line in sys.stdin:
         job = json.loads(line)

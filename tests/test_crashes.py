@@ -43,6 +43,7 @@ def nurseries(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Nursery
             stack.enter_context(
                 Nursery(
                     folder=folder / f"logs-{number}",
+                    sketches=True,
                     preloaded=preloaded(library, state=folder / f"state-{number}") if library else {},
                 )
             )
