@@ -257,7 +257,7 @@ def test_the_policy_alone_lets_nothing_run_or_load(
     assert doings.ran == set()
     # A frame that was blocked shows a page of the browser's own.
     assert [script for script in doings.scripts if script != "chrome-error://chromewebdata/"] == []
-    assert {each.kind for each in tried if each.number in doings.asked} <= set(LEAVES)
+    assert {each.kind for each in texts if each.number in doings.asked} <= set(LEAVES)
 
 
 @pytest.mark.parametrize("width", [1100, 420])
