@@ -6,7 +6,6 @@ import json
 import signal
 import subprocess
 import sys
-import time
 import urllib.request
 from collections.abc import Iterator
 from decimal import Decimal
@@ -57,20 +56,12 @@ def main() -> None:
         batches=BatchScript(**json.loads(chosen.batches)),
         port=chosen.port,
     )
-    # Not an event that the handler sets: that can lock up, for handlers run in the thread that waits for the event.
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, _end)
-    with server, contextlib.suppress(_Ended):
+    # No handler: what it sets or raises may be lost, for it runs wherever the main thread is.
+    asked_to_end = (signal.SIGTERM, signal.SIGINT)
+    signal.pthread_sigmask(signal.SIG_BLOCK, asked_to_end)
+    with server:
         print(server.port, flush=True)
-        time.sleep(chosen.lifetime)
-
-
-class _Ended(Exception):
-    """A signal asks the process to end."""
-
-
-def _end(number: int, frame: object) -> None:
-    raise _Ended
+        signal.sigtimedwait(asked_to_end, chosen.lifetime)
 
 
 def _parser() -> argparse.ArgumentParser:

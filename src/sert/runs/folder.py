@@ -53,7 +53,7 @@ def begin(request: Request, stages: Sequence[Stage], out: Path, reporter: Report
         remove(leftover)
     for stage in stages:
         for work in out.glob(f".{stage.folder.name}.*{WORK_ENDING}") if stage.finished else ():
-            tidy(work, keep_units=request.keep_units)  # it was killed between its end and this
+            tidy(work, keep_units=request.execution.keep_units)  # it was killed between its end and this
     before = read_plan(out)
     for stage in stages:
         if because := why_again(stage, before):

@@ -9,7 +9,7 @@ import tomli_w
 
 from sert.config.grid import MAIN, Arm, Grid, arms_of
 from sert.config.load import load_config, read_toml, validate
-from sert.config.tree import Config
+from sert.config.tree import Config, ExecutionConfig
 from sert.errors import DataError
 from sert.store.artifacts import SETTINGS
 
@@ -51,9 +51,9 @@ class Request:
         return tomli_w.dumps(self.asked.model_dump(mode="json", exclude_none=True))
 
     @property
-    def keep_units(self) -> bool:
-        """Whether the units of its finished stages are kept."""
-        return self.arms[0].config.execution.keep_units
+    def execution(self) -> ExecutionConfig:
+        """How the work is done."""
+        return self.arms[0].config.execution
 
     def check_folder(self, out: Path) -> None:
         """Check that the folder is not one of the other kind.

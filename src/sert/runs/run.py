@@ -116,16 +116,17 @@ def _run(request: Request, out: Path | None, *, workers: int, reporter: Reporter
         to_do = [stage for stage in stages if not stage.finished]
         finished = len(stages) - len(to_do)
         reporter.say(f"{request.name}: {counted(len(stages), 'stages')}, {finished} of them finished earlier")
-        _make(to_do, out, workers, reporter)
+        execution = request.execution.model_copy(update={"workers": workers})
+        _make(to_do, out, execution, reporter)
         metrics = _write_report(request, arms, out, reporter)
         return RunResult(out, metrics, len(to_do), finished, seal(request, stages, out))
 
 
-def _make(stages: Sequence[Stage], out: Path, workers: int, reporter: Reporter) -> None:
+def _make(stages: Sequence[Stage], out: Path, execution: ExecutionConfig, reporter: Reporter) -> None:
     """Make stages, as many side by side as there are workers."""
-    executor, store = make_executor(ExecutionConfig(workers=workers)), _StageStore(out)
+    executor, store = make_executor(execution), _StageStore(out)
     units = [Unit(number, (), after) for number, after in enumerate(_waits(stages))]
-    if workers == 1:
+    if execution.workers == 1:
         for _ in executor.execute(_StageWork(tuple(stages), reporter), units, store, advance=_untold):
             pass
         return

@@ -17,7 +17,8 @@ from sert.student.training.checkpoints import TENSORS, Checkpoints
 from sert.student.training.loop import train_student
 from tests_support import make_tokenizer, tiny_gpt2, tiny_llama
 
-STEPS = 12
+STEPS = 30
+REDUCED = (0, 1, 7, 14, 22, 28, 29)
 EXAMPLES = [
     Example(f"q{i}", f"Is {i} odd?", f" So the answer is {'yes' if i % 2 else 'no, it is not'}.", "label")
     for i in range(24)
@@ -90,7 +91,13 @@ def undisturbed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPat
     return request.param, folder, student
 
 
-@pytest.mark.parametrize("step", range(STEPS))
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Stop after every step with --soak, after a few without."""
+    if "step" in metafunc.fixturenames:
+        metafunc.parametrize("step", range(STEPS) if metafunc.config.getoption("--soak") else REDUCED)
+
+
+@pytest.mark.soak
 def test_a_training_goes_on_bit_for_bit_wherever_it_was_stopped(
     step: int, undisturbed: tuple[str, Path, Student], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -112,7 +119,7 @@ def test_a_training_goes_on_bit_for_bit_wherever_it_was_stopped(
 
 def test_checkpoints_are_few_and_without_pickles(tmp_path: Path) -> None:
     train(fresh(), tmp_path, checkpoints(tmp_path / "saves"))
-    assert sorted(path.name for path in (tmp_path / "saves").iterdir()) == ["step-00000011", "step-00000012"]
+    assert sorted(path.name for path in (tmp_path / "saves").iterdir()) == ["step-00000029", "step-00000030"]
     files = [file for file in (tmp_path / "saves").rglob("*") if file.is_file()]
     assert {file.suffix for file in files} == {".safetensors", ".json"}
 
