@@ -135,14 +135,15 @@ def finish(
     Raises:
         DataError, RunLockedError, DiskFullError: As `commit` does.
     """
+    settings, inputs = job.settings(), input_keys(job)  # once: what is read may be large
     return commit(
         folder,
         fill,
         stage=job.kind,
-        config=job.settings() | dict(notes or {}),
-        inputs=input_keys(job),
+        config=settings | dict(notes or {}),
+        inputs=inputs,
         seed=job.seed,
-        key=key_of(job),
+        key=artifact_key(job.step, config=settings, inputs=inputs, seed=job.seed),
         earlier_key=job.earlier_key,
         keep_units=keep_units,
     )
