@@ -10,8 +10,8 @@ import threading
 import time
 import traceback
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from contextlib import closing, suppress
+from dataclasses import dataclass
 from multiprocessing import connection, get_context, parent_process
 from typing import Any
 
@@ -54,20 +54,23 @@ class LocalProcesses:
 
     def execute(self, job: UnitWork, units: Sequence[Unit], store: Store, *, advance: Advance) -> Iterator[Unit]:
         """Do the units, as many at a time as there are workers."""
-        with _Crew(job, store, min(self._workers, len(units))) as crew:
+        with closing(_Crew(job, store)) as crew:
+            crew.start(min(self._workers, len(units)))
             waiting, deaths, done = list(units), dict.fromkeys(units, 0), set[int]()
             while waiting or any(worker.unit for worker in crew.workers):
                 for worker in crew.workers:
                     if worker.unit is None and (unit := next((each for each in waiting if each.after <= done), None)):
                         waiting.remove(unit)
-                        worker.give(unit)
+                        worker.unit = unit
+                        worker.send(unit)
                 advance(0)
                 for worker in crew.heard_from():
                     unit, (kind, value) = worker.unit, worker.hear()
                     if kind == "failed":
                         raise value
                     if kind != "died":
-                        worker.advance(value, advance)
+                        worker.progress += value
+                        advance(value)
                     if kind == "done" and unit is not None:
                         worker.unit, worker.progress = None, 0.0
                         done.add(unit.number)
@@ -97,12 +100,7 @@ class _Worker:
     process: Any
     pipe: Any
     unit: Unit | None = None
-    progress: float = field(default=0.0)
-
-    def give(self, unit: Unit) -> None:
-        """Let it do a unit."""
-        self.unit = unit
-        self.send(unit)
+    progress: float = 0.0
 
     def send(self, what: Any) -> None:
         """Send it something; one that is dead does not mind, and will be heard of."""
@@ -119,34 +117,21 @@ class _Worker:
             self.process.join()
             return "died", self.process.exitcode
 
-    def advance(self, units: float, advance: Advance) -> None:
-        """Count what was done of its unit."""
-        self.progress += units
-        advance(units)
-
 
 class _Crew:
     """The processes. They end when they are told to, and at once when their parent does."""
 
-    def __init__(self, job: UnitWork, store: Store, size: int) -> None:
+    def __init__(self, job: UnitWork, store: Store) -> None:
         self._job, self._store = job, store
         self._context = get_context("spawn")
         self.workers: list[_Worker] = []
-        self._size = size
 
-    def __enter__(self) -> "_Crew":
-        try:
-            for number in range(self._size):
-                self.workers.append(self._start(number))
-            for worker in self.workers:  # they import at the same time, and only then read
-                worker.send((self._job, self._store))
-        except BaseException:
-            self._stop()
-            raise
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop()
+    def start(self, size: int) -> None:
+        """Start so many processes."""
+        for number in range(size):
+            self.workers.append(self._start(number))
+        for worker in self.workers:  # they import at the same time, and only then read
+            worker.send((self._job, self._store))
 
     def heard_from(self) -> list[_Worker]:
         """Wait a little for workers that have something to say."""
@@ -162,12 +147,17 @@ class _Crew:
     def _start(self, number: int) -> _Worker:
         ours, theirs = self._context.Pipe()
         process = self._context.Process(target=_serve, args=(number, theirs), daemon=True)
-        with _interrupts_held():
+        # Ctrl-C does not reach it: the terminal sends it to all, and the parent decides.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
             process.start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
         theirs.close()
         return _Worker(number, process, ours)
 
-    def _stop(self) -> None:
+    def close(self) -> None:
+        """End the processes, whatever they do."""
         for worker in self.workers:
             worker.process.terminate()
         for worker in self.workers:
@@ -176,16 +166,6 @@ class _Crew:
                 worker.process.kill()
                 worker.process.join()
             worker.pipe.close()
-
-
-@contextmanager
-def _interrupts_held() -> Iterator[None]:
-    """Start processes that Ctrl-C does not reach: the terminal sends it to all, and the parent decides."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _serve(number: int, pipe: Any) -> None:
