@@ -33,7 +33,6 @@ class UnitWork(Protocol):
 
     def start(self, worker: int) -> Run:
         """Get ready (load the student, say), and return what does a unit. Workers are numbered from 0."""
-        ...
 
 
 class Store(Protocol):
@@ -42,11 +41,9 @@ class Store(Protocol):
     @property
     def folder(self) -> Path:
         """Where it lies."""
-        ...
 
     def commit(self, unit: Unit, content: bytes) -> None:
         """Keep what came of a unit."""
-        ...
 
 
 class Executor(Protocol):
@@ -58,7 +55,6 @@ class Executor(Protocol):
         Raises:
             SertError: If the job does, or nobody is left to do it.
         """
-        ...
 
 
 def plan_units(sizes: Sequence[int], *, rows_a_unit: int) -> list[Unit]:

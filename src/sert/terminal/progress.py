@@ -30,7 +30,6 @@ class Reporter(Protocol):
     @contextmanager
     def track(self, label: str, total: int, unit: str) -> Iterator[Advance]:
         """Track one stage of `total` units."""
-        ...
 
 
 class Silent:
