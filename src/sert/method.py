@@ -16,7 +16,7 @@ from sert.evaluation.prediction import EvaluateJob, with_prompt
 from sert.judge.stage import JudgeJob
 from sert.paths.filtering import FilterJob
 from sert.paths.mining import MineJob
-from sert.store.stage import Job, Stage, calls_folder
+from sert.store.stage import CALLS, Job, Stage
 from sert.student.source import StudentSource
 from sert.student.training.examples import ExampleSource, LabelExamples, StageExamples
 from sert.student.training.stage import TrainJob, training_cost
@@ -103,7 +103,7 @@ def build_graph(task: str, config: Config, data: TaskData, *, out: Path, prefix:
     # Train on labels alone, and on a teacher's rationales: the first student and the activated one.
     if "finetune" in methods:
         trained["finetune"] = learn("finetune", LabelExamples(train, prompts))
-    taught, calls = None, calls_folder(out, "teacher") if config.teacher.endpoint else None
+    taught, calls = None, out / CALLS / "teacher" if config.teacher.endpoint else None
     for distilled in [each for each in methods if each in ("rd", "sert+rd")]:
         taught = taught or add(TeachJob(train, data.held_out, config.teacher, prompts, recorded, calls, seed=seed))
         rationales = StageExamples(taught.result, prompts, config.teacher.num_rationales, seed)
@@ -125,6 +125,6 @@ def build_graph(task: str, config: Config, data: TaskData, *, out: Path, prefix:
     for step, sources, most, each in texts if config.judge.endpoint else ():
         if sources:
             results = tuple((str(source), stage.result) for source, stage in sources.items())
-            settings, calls = config.judge.model_copy(update={"limit": most}), calls_folder(out, "judge")
+            settings, calls = config.judge.model_copy(update={"limit": most}), out / CALLS / "judge"
             judged[step] = add(JudgeJob(results, settings, calls, each, seed=seed, step=step))
     return TaskGraph(task, config, data, stages, rounds, taught, trained, evaluated, snapshots, probes, scored, judged)

@@ -25,7 +25,7 @@ class Cost(NamedTuple):
 
 NOTHING = Cost()
 CALLS = "calls"
-"""Folder of a run with the ledgers of its teacher and of its judge."""
+"""Folder of a run with the ledgers of its teacher and of its judge, each in a folder so named."""
 
 
 class Result(NamedTuple):
@@ -152,11 +152,6 @@ def finish(
 def dumped(**sections: Section) -> dict[str, Any]:
     """Write sections of the configuration as the plain values that keys and manifests hold."""
     return {name: section.model_dump(mode="json") for name, section in sections.items()}
-
-
-def calls_folder(run: Path, who: str) -> Path:
-    """Name the folder of a run with the ledger of what was asked of its teacher or of its judge."""
-    return run / CALLS / who
 
 
 @dataclass(frozen=True, eq=False)
