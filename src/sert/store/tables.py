@@ -4,12 +4,11 @@ Records are written and read some at a time, so that tables may be larger than m
 """
 
 import itertools
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import MISSING, fields
 from functools import lru_cache
 from pathlib import Path as FilePath
-from types import TracebackType
 from typing import Any, Generic, TypeVar, get_args, get_origin, get_type_hints
 
 import pyarrow as pa
@@ -67,9 +66,7 @@ class TableWriter(Generic[RecordT]):
     def __enter__(self) -> "TableWriter[RecordT]":
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         with writing(self._file.parent), self._writer:
             # A table without rows has a row group too.
             if kind is None and (self._held or not self.rows):
@@ -84,10 +81,8 @@ class TableWriter(Generic[RecordT]):
                 self._write()
 
     def _write(self) -> None:
-        columns = [
-            pa.array([getattr(record, field.name) for record in self._held], field.type) for field in self._schema
-        ]
-        table = pa.Table.from_arrays(columns, schema=self._schema)
+        columns = {name: [getattr(record, name) for record in self._held] for name in self._schema.names}
+        table = pa.table(columns, schema=self._schema)
         with writing(self._file.parent, table.nbytes):
             self._writer.write_table(table)
         self._held.clear()
@@ -109,9 +104,8 @@ class StoredTable(Generic[RecordT]):
             self._rows: int = table.metadata.num_rows
             there = set(table.schema_arrow.names)
         self._names = [field.name for field in fields(record_type) if field.name in there]
-        lacking = [field for field in fields(record_type) if field.name not in there]
-        self._defaults = {field.name: field.default for field in lacking if field.default is not MISSING}
-        missing = [field.name for field in lacking if field.default is MISSING]
+        self._defaults = {field.name: field.default for field in fields(record_type) if field.name not in there}
+        missing = [name for name, default in self._defaults.items() if default is MISSING]
         if missing:
             raise DataError(f"{file} is no table of {record_type.__name__} records: it lacks {', '.join(missing)}.")
 
@@ -121,7 +115,10 @@ class StoredTable(Generic[RecordT]):
     def __iter__(self) -> Iterator[RecordT]:
         with self._open() as table, self._reading():
             for batch in table.iter_batches(batch_size=ROWS_A_READ, columns=self._names):
-                yield from _records(batch.select(self._names), self._record_type, self._defaults)
+                columns = {name: _values(batch.column(name)) for name in self._names}
+                columns |= {name: [default] * batch.num_rows for name, default in self._defaults.items()}
+                ordered = (columns[field.name] for field in fields(self._record_type))
+                yield from (self._record_type(*row) for row in zip(*ordered, strict=True))
 
     def _open(self) -> Any:
         if self._file.exists() and not self._file.is_file():
@@ -148,13 +145,8 @@ def write_table(file: FilePath, records: Iterable[RecordT], record_type: type[Re
 
 def records_key(records: Iterable[RecordT]) -> str:
     """Hash the content of records, so that equal inputs are known as equal."""
-    names: dict[type, list[str]] = {}
-    rows = []
-    for record in records:
-        # Records are flat; `dataclasses.asdict`, which copies all that is nested, takes ten times as long.
-        of_type = names.setdefault(type(record), [field.name for field in fields(record)])
-        rows.append({name: getattr(record, name) for name in of_type})
-    return content_key(rows)
+    # Records are flat; `dataclasses.asdict`, which copies all that is nested, takes ten times as long.
+    return content_key([{field.name: getattr(record, field.name) for field in fields(record)} for record in records])
 
 
 @lru_cache(maxsize=128)
@@ -178,17 +170,10 @@ def read_table(file: FilePath, record_type: type[RecordT]) -> list[RecordT]:
     return list(StoredTable(file, record_type))
 
 
-def _records(batch: Any, record_type: type[RecordT], defaults: Mapping[str, Any]) -> Iterator[RecordT]:
-    columns = {
-        name: _tuples(column) if pa.types.is_list(column.type) else column.to_pylist()
-        for name, column in zip(batch.schema.names, batch.columns, strict=True)
-    }
-    columns |= {name: [default] * batch.num_rows for name, default in defaults.items()}
-    return (record_type(*row) for row in zip(*(columns[field.name] for field in fields(record_type)), strict=True))
-
-
-def _tuples(column: Any) -> list[tuple[Any, ...]]:
-    """Cut the rows of a list column out of all its values; several times as fast as asking for each row."""
+def _values(column: Any) -> list[Any]:
+    """List the values of a column. Tuples are cut out of all that they hold, several times as fast as row by row."""
+    if not pa.types.is_list(column.type):
+        return list(column.to_pylist())
     ends = column.offsets.to_pylist()
     first = ends[0] if ends else 0
     values = column.flatten().to_pylist()
