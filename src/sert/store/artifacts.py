@@ -132,11 +132,9 @@ class Draft:
 
     def lap(self) -> float:
         """Note that work got on, and return the seconds that were spent on it in all attempts."""
-        now, file = time.monotonic(), self.work / SPENT
-        try:
+        now, file, before = time.monotonic(), self.work / SPENT, 0.0
+        with suppress(OSError, ValueError, TypeError):
             before = float(json.loads(file.read_text(encoding="ascii")))
-        except (OSError, ValueError, TypeError):
-            before = 0.0
         spent, self._since = before + now - self._since, now
         put(file, json.dumps(spent).encode())
         return spent
@@ -328,8 +326,6 @@ def _hash_files(folder: Path) -> dict[str, str]:
 def _versions() -> dict[str, str]:
     versions = {"python": platform.python_version()}
     for package in _PACKAGES:
-        try:
+        with suppress(importlib.metadata.PackageNotFoundError):
             versions[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            continue
     return versions

@@ -20,11 +20,7 @@ _WRAPPED = re.compile(r"os error (\d+)\)")
 
 @contextmanager
 def writing(folder: Path, needed: int = 1) -> Iterator[None]:
-    """Turn what the disk says into clear errors.
-
-    Args:
-        folder: Where is written; it exists.
-        needed: Bytes that are to be written there, at least.
+    """Turn what the disk says into clear errors, while `needed` bytes or more are written in a folder that exists.
 
     Raises:
         DiskFullError: If there is no room, saying how many bytes are needed and how many are free.
@@ -86,10 +82,7 @@ def make_folder(folder: Path) -> None:
         DataError: If a part of the path is a file.
         DiskError: If it cannot be made.
     """
-    there = folder
-    while not there.exists() and there != there.parent:
-        there = there.parent
-    with writing(there):
+    with writing(next((each for each in (folder, *folder.parents) if each.exists()), folder)):
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except (FileExistsError, NotADirectoryError):
