@@ -134,16 +134,13 @@ def read_jsonl(file: Path) -> Iterator[Record]:
     Raises:
         DataError: If it is missing or unreadable, or a line is no JSON object.
     """
-    index = 0
-    for number, line in enumerate(_lines(file), start=1):
-        if not line.strip():
-            continue
+    filled = ((number, line) for number, line in enumerate(_lines(file), start=1) if line.strip())
+    for index, (number, line) in enumerate(filled):
         where = f"{file}, line {number}"
         columns = _parse(line.rstrip("\r\n"), where)
         if not isinstance(columns, dict):
             raise DataError(f"{where}: a JSON object is needed, not {shorten(columns)}.")
         yield Record(where, index, columns)
-        index += 1
 
 
 def read_csv(file: Path) -> Iterator[Record]:
@@ -187,6 +184,20 @@ def read_parquet(file: Path) -> Iterator[Record]:
         raise _missing(file) from None
     except (pa.ArrowException, OSError, ValueError, ArithmeticError) as error:
         raise DataError(f"{file} cannot be read as Parquet: {error}") from None
+
+
+_BY_ENDING = {".jsonl": read_jsonl, ".csv": read_csv, ".parquet": read_parquet}
+
+
+def read_file(file: Path) -> Iterator[Record]:
+    """Read a JSONL, CSV or Parquet file, which its name tells.
+
+    Raises:
+        DataError: If it is of another kind, or cannot be read.
+    """
+    if file.suffix not in _BY_ENDING:
+        raise DataError(f"{file} is of no kind that can be read; its name must end in {', '.join(_BY_ENDING)}.")
+    return _BY_ENDING[file.suffix](file)
 
 
 def _check_parquet(table: Any) -> None:

@@ -13,31 +13,15 @@ Read are texts of up to 131,072 characters, lines of up to 4 MiB, and files of u
 import json
 import re
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from sert.config.tree import TaskConfig
 from sert.errors import DataError
-from sert.tasks.readers import (
-    FILES,
-    HUB,
-    QuestionSet,
-    Record,
-    Row,
-    all_names,
-    column,
-    read_csv,
-    read_jsonl,
-    read_parquet,
-    read_splits,
-    row_id,
-)
+from sert.tasks.readers import FILES, HUB, QuestionSet, Record, Row, all_names, column, read_file, read_splits, row_id
 from sert.terminal.text import shorten
 
 # As `choices`, `answer_options`, `answerOptions` or `question.choices`.
 _CHOICES = re.compile(r"(?:.*[._\s-])?(?i:choices|options)|.*[a-z](?:Choices|Options)")
-
-READERS = {".jsonl": read_jsonl, ".csv": read_csv, ".parquet": read_parquet}
 
 
 def read_rows(config: TaskConfig) -> Iterator[Row]:
@@ -47,7 +31,7 @@ def read_rows(config: TaskConfig) -> Iterator[Row]:
         DataError: If a file is of another kind or cannot be read, or lacks a column.
     """
     names = config.columns
-    for split, record in read_splits(config, _read_file, test_split=None):
+    for split, record in read_splits(config, read_file, test_split=None):
         yield Row(
             split,
             record.where,
@@ -57,12 +41,6 @@ def read_rows(config: TaskConfig) -> Iterator[Row]:
             column(record, names.answer),
             _like_choices(record) if names.choices is None else None,
         )
-
-
-def _read_file(file: Path) -> Iterator[Record]:
-    if file.suffix not in READERS:
-        raise DataError(f"{file} is of no kind that can be read; its name must end in {', '.join(READERS)}.")
-    return READERS[file.suffix](file)
 
 
 def _like_choices(record: Record) -> str | None:
