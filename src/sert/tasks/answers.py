@@ -338,13 +338,12 @@ def _mention(choices: tuple[str, ...]) -> re.Pattern[str]:
 
 
 def _gold_choice(raw: str, choices: Sequence[str]) -> str | None:
-    letters = LETTERS[: len(choices)]
+    lettered = dict(zip(LETTERS, choices, strict=False))
     bracketed = re.fullmatch(r"\(([A-Ja-j])\)", raw)
     if bracketed:
-        return bracketed[1].upper() if bracketed[1].upper() in letters else None
-    lettered = list(zip(letters, choices, strict=False))
-    named = {letter for letter, choice in lettered if choice == raw}
-    named = named or {letter for letter, choice in lettered if canonical(choice) == canonical(raw)}
-    if len(raw.rstrip(".)")) == 1 and (letter := raw[0].upper()) in letters:
+        return bracketed[1].upper() if bracketed[1].upper() in lettered else None
+    named = {letter for letter, choice in lettered.items() if choice == raw}
+    named = named or {letter for letter, choice in lettered.items() if canonical(choice) == canonical(raw)}
+    if len(raw.rstrip(".)")) == 1 and (letter := raw[0].upper()) in lettered:
         named.add(letter)
     return named.pop() if len(named) == 1 else None

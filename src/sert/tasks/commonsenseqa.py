@@ -54,13 +54,10 @@ def _row(split: Split, record: Record) -> Row:
 
 
 def _labelled(record: Record, choices: Any) -> tuple[list[Any], list[Any]]:
-    if (
-        isinstance(choices, Mapping)
-        and isinstance(choices.get("label"), list)
-        and isinstance(choices.get("text"), list)
-    ):
-        if len(choices["label"]) == len(choices["text"]):
-            return choices["label"], choices["text"]
+    if isinstance(choices, Mapping):
+        labels, texts = choices.get("label"), choices.get("text")
+        if isinstance(labels, list) and isinstance(texts, list) and len(labels) == len(texts):
+            return labels, texts
     elif isinstance(choices, list) and all(
         isinstance(each, Mapping) and {"label", "text"} <= each.keys() for each in choices
     ):

@@ -84,10 +84,8 @@ def find_near_duplicates(
 
 def _close_stems(questions: Sequence[_Folded], others: Sequence[_Folded], least: float) -> Iterator[Sequence[int]]:
     """Find for each question the others whose stems share enough words with its own."""
-    numbers: dict[str, int] = {}
-    for folded in (*questions, *others):
-        for word in folded.words:
-            numbers.setdefault(word, len(numbers))
+    words = {word for folded in (*questions, *others) for word in folded.words}
+    numbers = {word: number for number, word in enumerate(words)}
     rows, columns = _word_matrix(questions, numbers), _word_matrix(others, numbers).T.tocsr()
     row_sizes, column_sizes = rows.sum(axis=1), columns.sum(axis=0)
     step = max(1, PAIRS_AT_A_TIME // max(1, len(others)))
@@ -107,9 +105,7 @@ def _word_matrix(questions: Sequence[_Folded], numbers: Mapping[str, int]) -> An
 
 
 def _folded(question: Question) -> _Folded:
-    gold = question.answer
-    if question.choices:
-        gold = question.choices[question.letters.index(question.answer)]
+    gold = question.choices[question.letters.index(question.answer)] if question.choices else question.answer
     return _Folded(frozenset(fold(question.question).split()), frozenset(map(fold, question.choices)), fold(gold))
 
 

@@ -41,23 +41,19 @@ def make_splits(name: str, config: TaskConfig, questions: Sequence[Question]) ->
     given = questions
     if config.test_share is not None:
         given = [_drawn(each, "test", config.test_share) for each in given]
-    splits = _without_tested(_of(given, "train"), _of(given, "test"), config.near_duplicates)
-    if not splits.train:
+    train, test = _of(given, "train"), _of(given, "test")
+    tested = set(map(question_key, test))
+    others = [each for each in train if question_key(each) not in tested]
+    fresh, near = _without_near(others, test, config.near_duplicates)
+    splits = Splits(fresh, [], test, {LEAKED: len(train) - len(others), NEARLY["test"]: len(near)}, near)
+    if not fresh:
         raise DataError(f"{name}: the train split is empty.{_told(splits.left_out)}")
-    if config.test_share is not None and not splits.test:
+    if config.test_share is not None and not test:
         raise DataError(
             f"{name}: a test_share of {config.test_share} of {len(given)} questions leaves the test split empty; "
             "raise it."
         )
     return splits if config.dev_share is None else _with_dev(name, splits, config.dev_share, config.near_duplicates)
-
-
-def _without_tested(train: Sequence[Question], test: list[Question], min_similarity: float | None) -> Splits:
-    tested = set(map(question_key, test))
-    others = [each for each in train if question_key(each) not in tested]
-    fresh, near = _without_near(others, test, min_similarity)
-    left_out = {LEAKED: len(train) - len(others), NEARLY["test"]: len(near)}
-    return Splits(fresh, [], test, left_out, near)
 
 
 def _with_dev(name: str, splits: Splits, share: float, min_similarity: float | None) -> Splits:

@@ -9,7 +9,7 @@ An instance of the official release file, and of a hub set such as `ChilleD/Stra
     {"qid": "0f3b9c", "question": "Could a penguin post a letter at the summit of Everest?", "answer": false}
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from sert.config.tree import TaskConfig
@@ -53,7 +53,7 @@ def _scored_answer(record: Record) -> str:
     )
 
 
-def _read_file(file: Path) -> Iterable[Record]:
+def _read_file(file: Path) -> Iterator[Record]:
     content = read_json(file)
     rows = content.get("examples") if isinstance(content, Mapping) else content
     if not isinstance(rows, list):
@@ -61,11 +61,11 @@ def _read_file(file: Path) -> Iterable[Record]:
             f"{file} is no StrategyQA file; it must be BIG-bench's task.json (an object with a list `examples`) or the "
             "official release (a list of questions). For other files use kind = 'table'."
         )
-    records = [Record(f"{file}, row {index} (from 0)", index, columns) for index, columns in enumerate(rows)]
-    for record in records:
-        if not isinstance(record.columns, Mapping):
-            raise DataError(f"{record.where}: a JSON object is needed, not {shorten(record.columns)}.")
-    return records
+    for index, columns in enumerate(rows):
+        where = f"{file}, row {index} (from 0)"
+        if not isinstance(columns, Mapping):
+            raise DataError(f"{where}: a JSON object is needed, not {shorten(columns)}.")
+        yield Record(where, index, columns)
 
 
 def _read_split_file(file: Path, *, num_rows: int) -> dict[Split, list[int]]:
