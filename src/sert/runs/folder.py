@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from sert.runs.plan import PLAN, read_plan, why_again, write_plan
 from sert.runs.request import Request
-from sert.store.artifacts import MANIFEST, WORK_ENDING, file_hash, json_text, signed, tidy, unfinished_work
+from sert.store.artifacts import MANIFEST, WORK_ENDING, file_hash, files_of, json_text, signed, tidy, unfinished_work
 from sert.store.disk import put, remove, sync, sync_tree, writing
 from sert.store.stage import Stage
 from sert.terminal.progress import Reporter
@@ -85,7 +85,7 @@ def publish(out: Path, write: Callable[[Path], object]) -> None:
             if os.path.lexists(before) and not os.path.lexists(report):
                 before.rename(report)  # the process was killed that replaced it
             write(fresh)
-            put(fresh / WRITTEN, json_text(_files_of(fresh)).encode())
+            put(fresh / WRITTEN, json_text(files_of(fresh)).encode())
             if report.is_dir():
                 _carry_over(report, fresh)
             sync_tree(fresh)
@@ -101,7 +101,7 @@ def publish(out: Path, write: Callable[[Path], object]) -> None:
 
 def _carry_over(report: Path, fresh: Path) -> None:
     """Copy to a new report what others put into the one before."""
-    ours = {report / name for name in [*_written(report), *_files_of(fresh)]}
+    ours = {report / name for name in [*_written(report), *files_of(fresh)]}
 
     def ignored(place: str, names: list[str]) -> set[str]:
         return {name for name in names if Path(place, name) in ours}
@@ -116,10 +116,6 @@ def _written(report: Path) -> list[str]:
     except (OSError, ValueError):
         return []
     return [*map(str, names), WRITTEN] if isinstance(names, list) else []
-
-
-def _files_of(folder: Path) -> list[str]:
-    return sorted(file.relative_to(folder).as_posix() for file in folder.rglob("*") if file.is_file())
 
 
 def seal(request: Request, stages: Sequence[Stage], out: Path) -> dict[str, Any]:

@@ -198,7 +198,7 @@ def _make(folder: Path, fill: Callable[[Draft], Mapping[str, Any]], made: Mappin
                 **made,
                 "schema_version": SCHEMA_VERSION,
                 "counts": counts,
-                "outputs": _hash_files(draft.folder),
+                "outputs": {name: file_hash(draft.folder / name) for name in files_of(draft.folder)},
                 "versions": _versions(),
                 "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
                 "wall_seconds": round(draft.lap(), 3),
@@ -318,9 +318,9 @@ def artifact_key(stage: str, *, config: Mapping[str, Any], inputs: Mapping[Any, 
     return content_key([SCHEMA_VERSION, stage, dict(config), dict(inputs), seed])
 
 
-def _hash_files(folder: Path) -> dict[str, str]:
-    files = sorted(file for file in folder.rglob("*") if file.is_file())
-    return {file.relative_to(folder).as_posix(): file_hash(file) for file in files}
+def files_of(folder: Path) -> list[str]:
+    """Name all files in a folder and below it."""
+    return sorted(file.relative_to(folder).as_posix() for file in folder.rglob("*") if file.is_file())
 
 
 def _versions() -> dict[str, str]:
