@@ -22,11 +22,12 @@ from sert.paths.filtering import FilterJob
 from sert.paths.mining import MineJob
 from sert.records import Example, Question
 from sert.store.artifacts import commit
-from sert.store.stage import Job, Result, finish, key_of
+from sert.store.stage import Job, Result, key_of
 from sert.student.source import StudentSource
 from sert.student.training.examples import GivenExamples
 from sert.student.training.stage import TrainJob
 from sert.teacher.rationales import TeachJob
+from sert.terminal.progress import Silent
 
 TEXTS = ("Is ice hot?", "Do birds bark?")
 QUESTIONS = tuple(
@@ -76,7 +77,9 @@ def test_the_keys_of_the_version_before(
         assert job.earlier_key() == key != key_of(job), job.kind
 
 
-def test_a_result_of_the_version_before_is_taken(student: StudentSource, tmp_path: Path) -> None:
+def test_a_result_of_the_version_before_is_taken(
+    student: StudentSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     job = MineJob(QUESTIONS, student, MiningConfig(keep_all=True), prompts=PromptTemplates(), seed=3)
     settings = job.settings()
     before = commit(
@@ -89,7 +92,8 @@ def test_a_result_of_the_version_before_is_taken(student: StudentSource, tmp_pat
         key="c66b6923a150",
     )
 
-    def never(draft: object) -> dict[str, int]:
+    def never(*_: object, **__: object) -> dict[str, int]:
         raise AssertionError("it is there already")
 
-    assert finish(job, tmp_path / "mined", never).manifest == before.manifest
+    monkeypatch.setattr(MineJob, "_fill", never)
+    assert job.make(tmp_path / "mined", label="mine", reporter=Silent()).manifest == before.manifest

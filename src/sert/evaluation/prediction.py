@@ -6,7 +6,6 @@ question vote, `outputs.parquet` holds them all.
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -17,7 +16,7 @@ from sert.evaluation.voting import Vote, count_votes
 from sert.records import Output, Prediction, Question
 from sert.store.artifacts import Artifact, Draft, artifact_key
 from sert.store.executors import make_executor
-from sert.store.stage import Cost, Inputs, dumped, finish
+from sert.store.stage import Cost, Inputs, Job, dumped
 from sert.store.tables import questions_input, questions_key, write_table
 from sert.student.decoding.lanes import Lane
 from sert.student.decoding.schedule import Decoding
@@ -38,7 +37,7 @@ Lanes = Callable[[int], Sequence[Lane]]
 
 
 @dataclass(frozen=True)
-class EvaluateJob:
+class EvaluateJob(Job):
     """Ask a student every question, decode, grade the outputs and keep them.
 
     A question gets one greedy output, or `evaluation.votes` sampled ones that vote (see `sert.evaluation.voting`): then
@@ -57,7 +56,6 @@ class EvaluateJob:
     """
 
     kind: ClassVar[str] = "evaluate"
-    calls: ClassVar[None] = None
     questions: tuple[Question, ...]
     student: StudentSource
     evaluation: EvaluationConfig
@@ -97,15 +95,6 @@ class EvaluateJob:
         settings = {"evaluation": plain | _unlike_greedy(self.evaluation, self.sampling), **dumped(rules=self.rules)}
         inputs = {"questions": questions_key(self.questions), "student": student_key(self.student.resolve())}
         return artifact_key(self.kind, config=settings, inputs=inputs, seed=self.seed)
-
-    def make(self, folder: Path, *, label: str, reporter: Reporter) -> Artifact:
-        """Test the student.
-
-        Raises:
-            StudentError: If the student cannot be loaded, or prompt and output exceed its positions.
-        """
-        fill = partial(self._fill, label=label, reporter=reporter)
-        return finish(self, folder, fill, keep_units=self.execution.keep_units)
 
     def _fill(self, draft: Draft, *, label: str, reporter: Reporter) -> Mapping[str, Any]:
         questions, config = self.questions, self.evaluation

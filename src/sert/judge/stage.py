@@ -23,7 +23,7 @@ from sert.judge.scores import PLANTED, summarize_judgements
 from sert.records import Judgement, Prediction, Question
 from sert.records import Path as MinedPath
 from sert.store.artifacts import Artifact, Draft, artifact_key, discard, open_artifact, write_json
-from sert.store.stage import NOTHING, Cost, Inputs, Result, dumped, finish, input_keys, key_of
+from sert.store.stage import Inputs, Job, Result, dumped, input_keys, key_of
 from sert.store.tables import StoredTable, read_table, write_table
 from sert.terminal.progress import Reporter, Silent
 from sert.terminal.text import counted
@@ -43,7 +43,7 @@ class JudgedText(NamedTuple):
 
 
 @dataclass(frozen=True)
-class JudgeJob:
+class JudgeJob(Job):
     """Let a judge score outputs, or the paths of mined folders, and texts of known quality among them.
 
     A reply without four readable scores is a failure, never a score. The judge's answers are kept in a ledger of their
@@ -58,7 +58,6 @@ class JudgeJob:
     """
 
     kind: ClassVar[str] = "judge"
-    cost: ClassVar[Cost] = NOTHING
     sources: tuple[tuple[str, Result], ...]
     judge: JudgeConfig
     calls: Path
@@ -97,18 +96,20 @@ class JudgeJob:
             BudgetError: If the next call could pass the cap.
         """
         endpoint = _endpoint_of(self.judge)
-        opened = _open({name: result.folder for name, result in self.sources})
+        self._opened()
         if self.retry_quarantined:
             # All that it holds can be made again from the ledger.
             keys = (key_of(self), self.earlier_key())
             discard(folder, keys, if_counts=lambda counts: any(each.startswith(_ASIDE) for each in counts["failures"]))
         if self.judge.repeats > 1 and endpoint.temperature == 0:
             reporter.say(f"{label}: at temperature 0 repeats mostly repeat themselves; set judge.endpoint.temperature")
-        texts = _texts(opened, self.judge.limit)
-        return finish(self, folder, partial(self._fill, texts=texts, label=label, reporter=reporter))
+        return super().make(folder, label=label, reporter=reporter)
 
-    def _fill(self, draft: Draft, *, texts: Sequence[JudgedText], label: str, reporter: Reporter) -> dict[str, Any]:
-        endpoint = _endpoint_of(self.judge)
+    def _opened(self) -> dict[str, Artifact]:
+        return _open({name: result.folder for name, result in self.sources})
+
+    def _fill(self, draft: Draft, *, label: str, reporter: Reporter) -> dict[str, Any]:
+        endpoint, texts = _endpoint_of(self.judge), _texts(self._opened(), self.judge.limit)
         again = self.retry_quarantined
         with open_session(
             self.calls, endpoint, self.judge.calls, label=label, reporter=reporter, retry_quarantined=again

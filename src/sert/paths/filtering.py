@@ -5,7 +5,6 @@ import pathlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, ClassVar, NamedTuple
 
 from sert.config.tree import RULES, PromptTemplates, RulesConfig, SelectionConfig
@@ -14,7 +13,7 @@ from sert.paths.rules import OUTRUN, REJECTED, apply_rules
 from sert.paths.selection import SelectedExamples, select
 from sert.records import Example, Path, PathKey, Question, Verdict
 from sert.store.artifacts import Artifact, Draft, artifact_key, write_json
-from sert.store.stage import NOTHING, Cost, Inputs, Result, dumped, finish
+from sert.store.stage import Inputs, Job, Result, dumped
 from sert.store.tables import StoredTable, TableWriter, read_table, write_table
 from sert.terminal.progress import Reporter, Silent
 from sert.terminal.text import counted
@@ -112,7 +111,7 @@ def implausible_rules(
 
 
 @dataclass(frozen=True)
-class FilterJob:
+class FilterJob(Job):
     """Apply the rules to every mined path and select the ones to train on.
 
     Leaves `verdicts.parquet`, `examples.parquet` (the selected paths as training examples), `questions.parquet` and
@@ -126,8 +125,6 @@ class FilterJob:
     """
 
     kind: ClassVar[str] = "filter"
-    calls: ClassVar[None] = None
-    cost: ClassVar[Cost] = NOTHING
     mined: Result
     rules: RulesConfig
     selection: SelectionConfig
@@ -149,26 +146,17 @@ class FilterJob:
 
     def earlier_key(self) -> str:
         """The key in version 0.1."""
-        settings = self.settings() | dumped(prompts=_prompts_of(self.mined.open()))
+        settings = self.settings() | self._notes(self.step)
         return artifact_key(self.kind, config=settings, inputs={self.mined.step: self.mined.key}, seed=self.seed)
 
-    def make(self, folder: pathlib.Path, *, label: str, reporter: Reporter) -> Artifact:
-        """Apply the rules and select.
+    def _notes(self, label: str) -> dict[str, Any]:
+        return dumped(prompts=_prompts_of(self.mined.open()))
 
-        Raises:
-            DataError: If what was mined comes from another stage, or its tables do not belong together.
-        """
+    def _fill(self, draft: Draft, *, label: str, reporter: Reporter) -> Mapping[str, Any]:
         mined = self.mined.open()
-        prompts = _prompts_of(mined)
-        fill = partial(self._fill, mined=mined, prompts=prompts, label=label, reporter=reporter)
-        return finish(self, folder, fill, notes=dumped(prompts=prompts))
-
-    def _fill(
-        self, draft: Draft, *, mined: Artifact, prompts: PromptTemplates, label: str, reporter: Reporter
-    ) -> Mapping[str, Any]:
         questions = read_table(mined.file("questions.parquet"), Question)
         paths = StoredTable(mined.file("paths.parquet"), Path)
-        tally, chosen = _Tally(), SelectedExamples(prompts, shuffled=self.selection.shuffled, seed=self.seed)
+        tally, chosen = _Tally(), SelectedExamples(_prompts_of(mined), shuffled=self.selection.shuffled, seed=self.seed)
         with (
             reporter.track(label, len(paths), "paths") as advance,
             TableWriter(draft.folder / "verdicts.parquet", Verdict) as verdicts,

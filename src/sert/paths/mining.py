@@ -18,7 +18,7 @@ from sert.paths.rules import path_of
 from sert.records import Path, Question
 from sert.store.artifacts import Artifact, Draft, artifact_key
 from sert.store.executors import make_executor
-from sert.store.stage import Cost, Inputs, dumped, finish
+from sert.store.stage import Cost, Inputs, Job, dumped
 from sert.store.tables import questions_input, questions_key, write_table
 from sert.student.decoding.schedule import Decoding
 from sert.student.decoding.units import DecodedRows, DecodingJob, decode_in_units
@@ -29,7 +29,7 @@ from sert.terminal.text import counted
 
 
 @dataclass(frozen=True)
-class MineJob:
+class MineJob(Job):
     """Sample `branches` x `samples` paths of every question.
 
     What is sampled depends on (seed, question id, branch, sample) alone. Unless `mining.keep_all`, a path is stopped
@@ -46,7 +46,6 @@ class MineJob:
     """
 
     kind: ClassVar[str] = "mine"
-    calls: ClassVar[None] = None
     questions: tuple[Question, ...]
     student: StudentSource
     mining: MiningConfig
@@ -85,19 +84,9 @@ class MineJob:
     def earlier_key(self) -> str:
         """The key in version 0.1."""
         inputs = {"questions": questions_key(self.questions), "student": student_key(self.student.resolve())}
-        return artifact_key(self.kind, config=self.settings() | self._notes(), inputs=inputs, seed=self.seed)
+        return artifact_key(self.kind, config=self.settings() | self._notes(self.step), inputs=inputs, seed=self.seed)
 
-    def make(self, folder: FilePath, *, label: str, reporter: Reporter) -> Artifact:
-        """Sample the paths.
-
-        Raises:
-            StudentError: If the student cannot be loaded, or prompt and continuation exceed its positions.
-        """
-        keep_units = self.execution.keep_units
-        fill = partial(self._fill, label=label, reporter=reporter)
-        return finish(self, folder, fill, notes=self._notes(), keep_units=keep_units)
-
-    def _notes(self) -> dict[str, Any]:
+    def _notes(self, label: str) -> dict[str, Any]:
         return dumped(prompts=self.prompts or PromptTemplates())
 
     def _fill(self, draft: Draft, *, label: str, reporter: Reporter) -> Mapping[str, Any]:

@@ -5,12 +5,15 @@ written once. A stage's folder is named by the hash of it: the same command find
 configuration makes a new folder beside it.
 """
 
-from collections.abc import Callable, Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple, Protocol
+from typing import Any, ClassVar, NamedTuple
 
 from sert.config.section import Section
+from sert.config.tree import APART, ExecutionConfig
 from sert.store.artifacts import MANIFEST, Artifact, Draft, artifact_key, commit, open_artifact
 from sert.terminal.progress import Reporter
 
@@ -61,55 +64,72 @@ class Result(NamedTuple):
 Inputs = dict[str, str | Result]
 
 
-class Job(Protocol):
-    """What is to be made, as data: frozen, picklable, and the same whether it runs alone or in a run.
+class Job(ABC):
+    """What is to be made, as data: a frozen dataclass that pickles, the same whether it runs alone or in a run.
 
     Attributes:
         kind: What its results are called in their manifests.
         step: What it is called in its run, unique among the stages of a task; alone it is the kind.
         seed: The seed of its randomness.
-        cost: How much there is to do, in tokens.
         calls: The folder of the ledger that it writes, if it calls an endpoint; a ledger has one writer at a time.
+        execution: Who does its units, and whether they stay beside the result.
     """
 
     kind: ClassVar[str]
+    step: str
+    seed: int
+    calls: Path | None = None
+    execution: ExecutionConfig = APART
 
     @property
-    def step(self) -> str:  # noqa: D102 - said above
-        ...
-
-    @property
-    def seed(self) -> int:  # noqa: D102
-        ...
-
-    @property
-    def cost(self) -> Cost:  # noqa: D102
-        ...
-
-    @property
-    def calls(self) -> Path | None:  # noqa: D102
-        ...
-
-    @property
+    @abstractmethod
     def work(self) -> str:
         """How much there is to do, for people."""
-        ...
 
+    @property
+    def cost(self) -> Cost:
+        """How much there is to do, in tokens."""
+        return NOTHING
+
+    @abstractmethod
     def settings(self) -> dict[str, Any]:
         """The part of the configuration that the result depends on."""
-        ...
 
+    @abstractmethod
     def inputs(self) -> Inputs:
         """What else it depends on: name -> the result that is read, or a hash of what is."""
-        ...
 
+    @abstractmethod
     def earlier_key(self) -> str:
         """The key that version 0.1 gave the result of a single command; such results are still known as finished."""
-        ...
 
     def make(self, folder: Path, *, label: str, reporter: Reporter) -> Artifact:
-        """Make the result, or return the one that is there; progress is told under the label."""
-        ...
+        """Make the result, or return the one that is there; progress is told under the label.
+
+        Raises:
+            DataError, RunLockedError, DiskFullError: As `commit` does.
+            SertError: As the function of the same step does: `mine`, `train` and so on.
+        """
+        settings, inputs = self.settings(), input_keys(self)  # once: what is read may be large
+        return commit(
+            folder,
+            partial(self._fill, label=label, reporter=reporter),
+            stage=self.kind,
+            config=settings | self._notes(label),
+            inputs=inputs,
+            seed=self.seed,
+            key=artifact_key(self.step, config=settings, inputs=inputs, seed=self.seed),
+            earlier_key=self.earlier_key,
+            keep_units=self.execution.keep_units,
+        )
+
+    @abstractmethod
+    def _fill(self, draft: Draft, *, label: str, reporter: Reporter) -> Mapping[str, Any]:
+        """Write the files of the result, and return what is counted of them."""
+
+    def _notes(self, label: str) -> dict[str, Any]:
+        """What the manifest holds beside the settings, for who reads it."""
+        return {}
 
 
 def input_keys(job: Job) -> dict[str, str]:
@@ -120,33 +140,6 @@ def input_keys(job: Job) -> dict[str, str]:
 def key_of(job: Job) -> str:
     """Hash everything that the result of a job depends on."""
     return artifact_key(job.step, config=job.settings(), inputs=input_keys(job), seed=job.seed)
-
-
-def finish(
-    job: Job,
-    folder: Path,
-    fill: Callable[[Draft], Mapping[str, Any]],
-    *,
-    notes: Mapping[str, Any] | None = None,
-    keep_units: bool = False,
-) -> Artifact:
-    """Make the result of a job as `commit` does; `notes` are in its manifest beside the settings, for who reads them.
-
-    Raises:
-        DataError, RunLockedError, DiskFullError: As `commit` does.
-    """
-    settings, inputs = job.settings(), input_keys(job)  # once: what is read may be large
-    return commit(
-        folder,
-        fill,
-        stage=job.kind,
-        config=settings | dict(notes or {}),
-        inputs=inputs,
-        seed=job.seed,
-        key=artifact_key(job.step, config=settings, inputs=inputs, seed=job.seed),
-        earlier_key=job.earlier_key,
-        keep_units=keep_units,
-    )
 
 
 def dumped(**sections: Section) -> dict[str, Any]:

@@ -9,7 +9,6 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -19,7 +18,7 @@ from sert.endpoint.session import open_session, plan_calls
 from sert.errors import ConfigError, TeacherError
 from sert.records import Example, Question, Rationale
 from sert.store.artifacts import Artifact, Draft, artifact_key, discard, file_hash
-from sert.store.stage import NOTHING, Cost, Inputs, dumped, finish, key_of
+from sert.store.stage import Inputs, Job, dumped, key_of
 from sert.store.tables import questions_input, questions_key, write_table
 from sert.tasks.prompts import rationale_example
 from sert.teacher.guard import refuse_test_questions
@@ -30,7 +29,7 @@ from sert.terminal.text import counted
 
 
 @dataclass(frozen=True)
-class TeachJob:
+class TeachJob(Job):
     """Get one rationale a question.
 
     A rationale is kept only for the questions handed in, and a question that is held out is refused. An endpoint's
@@ -47,7 +46,6 @@ class TeachJob:
     """
 
     kind: ClassVar[str] = "teach"
-    cost: ClassVar[Cost] = NOTHING
     questions: tuple[Question, ...]
     held_out: tuple[Question, ...]
     teacher: TeacherConfig
@@ -106,7 +104,7 @@ class TeachJob:
             # All that it holds can be made again from the ledger.
             keys = (key_of(self), self.earlier_key())
             discard(folder, keys, if_counts=lambda counts: counts.get("quarantined", 0) > 0)
-        return finish(self, folder, partial(self._fill, label=label, reporter=reporter))
+        return super().make(folder, label=label, reporter=reporter)
 
     def _fill(self, draft: Draft, *, label: str, reporter: Reporter) -> Mapping[str, Any]:
         folder, teacher, counts = draft.folder, self.teacher, _RationaleCounts()

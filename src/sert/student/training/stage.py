@@ -8,7 +8,6 @@ import os
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -17,7 +16,7 @@ from sert.errors import DataError
 from sert.records import Example, Question
 from sert.store.artifacts import MANIFEST, RESULT, Artifact, Draft, artifact_key, open_artifact, work_folder
 from sert.store.disk import make_folder, require_room, whole_folder, writing
-from sert.store.stage import NOTHING, Cost, Inputs, dumped, finish, key_of
+from sert.store.stage import NOTHING, Cost, Inputs, Job, dumped, key_of
 from sert.store.tables import records_key, write_table
 from sert.student.load import Student, load_student, student_key
 from sert.student.source import SNAPSHOTS, StudentSource
@@ -37,7 +36,7 @@ snapshot needs two more, until the training is done."""
 
 
 @dataclass(frozen=True)
-class TrainJob:
+class TrainJob(Job):
     """Train a student on examples and save it.
 
     Works unchanged under `accelerate launch` and `torchrun`: the processes share each step's micro-batches, the first
@@ -54,7 +53,6 @@ class TrainJob:
     """
 
     kind: ClassVar[str] = "train"
-    calls: ClassVar[None] = None
     examples: ExampleSource
     student: StudentSource
     training: TrainingConfig
@@ -94,16 +92,16 @@ class TrainJob:
             OutOfMemoryError: If a single example is too much for the memory.
             DiskError: If the disk is full or cannot be written; the last checkpoint is kept.
         """
-        examples, notes = self.examples.read(), {"label": label}
-        if not examples:
+        if not self.examples.read():
             reporter.say(f"warning: {label}: there are no examples, the student stays as it is")
-            return finish(self, folder, self._keep_untrained, notes=notes)
-        if process_rank() > 0:
-            return self._take_part(examples, folder, label=label, reporter=reporter)
-        fill = partial(self._fill, examples=examples, label=label, reporter=reporter)
-        artifact = finish(self, folder, fill, notes=notes)
+        elif process_rank() > 0:
+            return self._take_part(folder, label=label, reporter=reporter)
+        artifact = super().make(folder, label=label, reporter=reporter)
         _meet()
         return artifact
+
+    def _notes(self, label: str) -> dict[str, Any]:
+        return {"label": label}
 
     def _keep_untrained(self, draft: Draft) -> Mapping[str, Any]:
         loaded = self._load()
@@ -112,7 +110,10 @@ class TrainJob:
         _save(loaded, draft.folder / "model")
         return {"steps": 0, "examples": 0, "too_long": 0}
 
-    def _fill(self, draft: Draft, *, examples: Sequence[Example], label: str, reporter: Reporter) -> Mapping[str, Any]:
+    def _fill(self, draft: Draft, *, label: str, reporter: Reporter) -> Mapping[str, Any]:
+        examples = self.examples.read()
+        if not examples:
+            return self._keep_untrained(draft)
         loaded, result = self._train(draft, examples, label=label, reporter=reporter)
         folder, counts = draft.folder, result._asdict()
         if self.training.snapshots > 1:
@@ -157,11 +158,11 @@ class TrainJob:
         )
         return loaded, result
 
-    def _take_part(self, examples: Sequence[Example], folder: Path, *, label: str, reporter: Reporter) -> Artifact:
+    def _take_part(self, folder: Path, *, label: str, reporter: Reporter) -> Artifact:
         """Train along with the first process and leave the writing to it."""
         if not (folder / MANIFEST).is_file():
             work = work_folder(folder, key_of(self))
-            self._train(Draft(work / RESULT, work), examples, label=label, reporter=reporter)
+            self._train(Draft(work / RESULT, work), self.examples.read(), label=label, reporter=reporter)
             _meet()
         return open_artifact(folder)
 
