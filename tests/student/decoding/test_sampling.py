@@ -11,15 +11,15 @@ from sert.student.decoding.sampling import branch_first_tokens, lane_uniforms, s
 def test_branches_keep_exactly_k_of_tied_tokens() -> None:
     logits = torch.tensor([[1.0, 1.0, 1.0, 1.0, 0.0]])
     branches = branch_first_tokens(logits, num_branches=2, skip_ids=())
-    assert branches.tokens_BK.shape == (1, 2)
+    assert branches.tokens.shape == (1, 2)
     expected = 1 - math.log(4 * math.e + 1)
-    assert branches.logprobs_BK.flatten().tolist() == pytest.approx([expected, expected])
+    assert branches.logprobs.flatten().tolist() == pytest.approx([expected, expected])
 
 
 def test_skipped_tokens_still_count_in_the_probabilities() -> None:
     branches = branch_first_tokens(torch.tensor([[math.log(2), 0.0, -50.0]]), num_branches=1, skip_ids=(0,))
-    assert branches.tokens_BK.tolist() == [[1]]
-    assert branches.logprobs_BK.item() == pytest.approx(math.log(1 / 3))
+    assert branches.tokens.tolist() == [[1]]
+    assert branches.logprobs.item() == pytest.approx(math.log(1 / 3))
 
 
 @pytest.mark.parametrize("num_branches", [0, 5])
@@ -38,7 +38,7 @@ def test_frequencies_follow_the_warped_distribution() -> None:
     for warper in (TemperatureLogitsWarper(1.3), TopKLogitsWarper(10), TopPLogitsWarper(0.8)):
         warped = warper(torch.zeros(1, 1, dtype=torch.long), warped)
     expected = warped.softmax(dim=-1)[0]
-    counts = torch.bincount(sampled.tokens_B, minlength=50)
+    counts = torch.bincount(sampled.tokens, minlength=50)
     kept = expected > 0
     assert int(counts[~kept].sum()) == 0
     assert 1 < int(kept.sum()) < 10
@@ -48,14 +48,14 @@ def test_frequencies_follow_the_warped_distribution() -> None:
 def test_logprobs_are_untempered_and_untruncated() -> None:
     logits = torch.tensor([[2.0, 1.0, 0.0]])
     sampled = sample_next(logits, torch.tensor([0.0]).double(), top_k=1, top_p=0.1, temperature=9.0)
-    assert sampled.tokens_B.tolist() == [0]
-    assert sampled.logprobs_B.item() == pytest.approx(2 - math.log(math.exp(2) + math.e + 1))
+    assert sampled.tokens.tolist() == [0]
+    assert sampled.logprobs.item() == pytest.approx(2 - math.log(math.exp(2) + math.e + 1))
 
 
 def test_the_largest_uniform_stays_inside_the_kept_tokens() -> None:
     logits = torch.tensor([[3.0, 2.0, -9.0, -9.0]])
     sampled = sample_next(logits, torch.tensor([1 - 2**-53]).double(), top_k=4, top_p=0.9, temperature=1.0)
-    assert sampled.tokens_B.tolist() == [1]
+    assert sampled.tokens.tolist() == [1]
 
 
 def test_uniforms_are_uniform_and_independent_of_the_batch() -> None:

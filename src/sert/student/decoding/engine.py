@@ -119,7 +119,7 @@ class _Wave:
             tokens_B = self._compact(tokens_B)
             sampled = self._sample(self._stepper.step(tokens_B), step)
             self._record(sampled, step, first=False)
-            tokens_B = sampled.tokens_B
+            tokens_B = sampled.tokens
             if referee is not None and (step + 1) % LOOK_EVERY == 0 and step + 1 < steps:
                 self._ask(referee, indices)
             self._progress(going / steps)
@@ -130,15 +130,10 @@ class _Wave:
 
     def _begin(self, lanes: list[int]) -> None:
         """Let these lanes go on, and no others."""
-        slots, samples = self._decoding.lanes_per_question, self._decoding.samples
-        seeds = [
-            derive_seed(
-                self._decoding.seed, "decode", self._items[lane // slots], lane % slots // samples, lane % samples
-            )
-            for lane in lanes
-        ]
-        drawn = lane_uniforms(seeds, num_steps=self._decoding.max_new_tokens)
-        self._uniforms[lanes] = drawn.to(self._device)
+        slots, samples, seed = self._decoding.lanes_per_question, self._decoding.samples, self._decoding.seed
+        places = [(self._items[lane // slots], *divmod(lane % slots, samples)) for lane in lanes]
+        seeds = [derive_seed(seed, "decode", *place) for place in places]
+        self._uniforms[lanes] = lane_uniforms(seeds, num_steps=self._decoding.max_new_tokens).to(self._device)
         self._stopped[lanes] = False
 
     def _stop(self, finishes: dict[int, str]) -> None:
@@ -151,12 +146,9 @@ class _Wave:
             sampled = self._draw(logits_QV.repeat_interleave(decoding.samples, dim=0), self._uniforms[:, 0])
         else:
             branches = branch_first_tokens(logits_QV, num_branches=decoding.branches, skip_ids=self._skip_ids)
-            sampled = Sampled(
-                branches.tokens_BK.repeat_interleave(decoding.samples, dim=1).flatten(),
-                branches.logprobs_BK.repeat_interleave(decoding.samples, dim=1).flatten(),
-            )
+            sampled = Sampled(*(each_QK.repeat_interleave(decoding.samples, dim=1).flatten() for each_QK in branches))
         self._record(sampled, 0, first=decoding.branches is not None)
-        return sampled.tokens_B
+        return sampled.tokens
 
     def _sample(self, states_B: Tensor, step: int) -> Sampled:
         """Draw the next tokens of all lanes, a group of lanes at a time."""
@@ -184,11 +176,11 @@ class _Wave:
         """Append tokens to the lanes that are not over; an end-of-text ends its lane (but not as a branch)."""
         lanes_B = self._lanes_QS.flatten()
         going = ~self._over()[lanes_B]
-        ends = torch.isin(sampled.tokens_B, self._eos) & (not first)
+        ends = torch.isin(sampled.tokens, self._eos) & (not first)
         self._ended[lanes_B[going & ends]] = True
         grown = lanes_B[going & ~ends]
-        self._tokens[grown, step] = sampled.tokens_B[going & ~ends]
-        self._logprobs[grown, step] = sampled.logprobs_B[going & ~ends]
+        self._tokens[grown, step] = sampled.tokens[going & ~ends]
+        self._logprobs[grown, step] = sampled.logprobs[going & ~ends]
         self._lengths[grown] = step + 1
 
     def _compact(self, tokens_B: Tensor) -> Tensor:
@@ -230,8 +222,7 @@ class _Wave:
         ends = lengths_B.cumsum(0).tolist()
         return [
             Lane(
-                branch=lane % slots // samples,
-                sample=lane % slots % samples,
+                *divmod(lane % slots, samples),
                 token_ids=tokens[start:end],
                 logprobs=logprobs[start:end],
                 finish="eos" if is_ended else self._finishes.get(lane, "length"),

@@ -21,17 +21,10 @@ _MIX_2 = np.uint64(0x94D049BB133111EB)
 
 
 class Sampled(NamedTuple):
-    """Next tokens (B,) and their log-probabilities (B,) in nats under the untempered, untruncated student."""
+    """Next tokens of lanes and their log-probabilities in nats under the untempered, untruncated student."""
 
-    tokens_B: Tensor
-    logprobs_B: Tensor
-
-
-class Branches(NamedTuple):
-    """First tokens (B, K) and their log-probabilities (B, K) in nats, most probable first."""
-
-    tokens_BK: Tensor
-    logprobs_BK: Tensor
+    tokens: Tensor
+    logprobs: Tensor
 
 
 def lane_uniforms(lane_seeds: list[int], *, num_steps: int) -> Tensor:
@@ -50,8 +43,8 @@ def lane_uniforms(lane_seeds: list[int], *, num_steps: int) -> Tensor:
     return torch.from_numpy((z_BT >> np.uint64(11)).astype(np.float64) * 2.0**-53)
 
 
-def branch_first_tokens(logits_BV: Tensor, *, num_branches: int, skip_ids: tuple[int, ...]) -> Branches:
-    """Take the most probable first tokens of each prompt, leaving out `skip_ids`.
+def branch_first_tokens(logits_BV: Tensor, *, num_branches: int, skip_ids: tuple[int, ...]) -> Sampled:
+    """Take the most probable first tokens of each prompt, (B, K), most probable first, leaving out `skip_ids`.
 
     Exactly `num_branches` columns come back: ties are cut by `topk` order, never kept by a threshold.
 
@@ -66,7 +59,7 @@ def branch_first_tokens(logits_BV: Tensor, *, num_branches: int, skip_ids: tuple
         logits_BV = logits_BV.clone()
         logits_BV[:, list(skip_ids)] = -torch.inf
     values_BK, tokens_BK = logits_BV.topk(num_branches, dim=1)
-    return Branches(tokens_BK, values_BK - log_total_B1)
+    return Sampled(tokens_BK, values_BK - log_total_B1)
 
 
 def top_logits(logits_BV: Tensor, k: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -103,7 +96,7 @@ def top_logits(logits_BV: Tensor, k: int) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def sample_next(logits_BV: Tensor, uniforms_B: Tensor, *, top_k: int, top_p: float, temperature: float) -> Sampled:
-    """Draw one token a lane by inverse transform over the top-k, then top-p, distribution.
+    """Draw one token a lane, (B,), by inverse transform over the top-k, then top-p, distribution.
 
     Top-p keeps the smallest set of the most probable tokens whose share reaches `top_p`, after tempering and top-k, as
     `transformers` does. `top_k=1` is greedy decoding.

@@ -64,19 +64,19 @@ def _lane_attention(
 ) -> tuple[Tensor, None]:
     """Attention behind transformers' interface: causal in the prefill, prompt + lane afterwards."""
     assert lanes is not None, "the lane attention only works inside the engine"
-    scale = scaling if scaling is not None else query.shape[-1] ** -0.5
+    layer, scale = lanes.layers[module.layer_idx], scaling if scaling is not None else query.shape[-1] ** -0.5
     heads = key.shape[1]
     groups = query.shape[1] // heads
-    if lanes.prefilling:
+    if layer.prefilling:
         output = torch.nn.functional.scaled_dot_product_attention(
             query, key, value, is_causal=query.shape[2] > 1, scale=scale, enable_gqa=groups > 1
         )
-    elif lanes.kernels is not None:
-        layer, new = lanes.layers[module.layer_idx], (key[:, :, 0], value[:, :, 0])
+    elif layer.kernels is not None:
+        new = key[:, :, 0], value[:, :, 0]
         return layer.attend_compiled(query[:, :, 0], new, lanes.lengths, scaling=scale)[:, None], None
     else:
         query_BHGD = query.view(query.shape[0], heads, groups, query.shape[-1])
-        output = lanes.layers[module.layer_idx].attend(query_BHGD, lanes.prompt_mask, scaling=scale)
+        output = layer.attend(query_BHGD, lanes.prompt_mask, scaling=scale)
     return output.transpose(1, 2), None
 
 
