@@ -14,7 +14,7 @@ from sert.student.kernels import STEPS, Caches, Kernels
 
 
 class LaneLayer(CacheLayerMixin):  # type: ignore[misc]  # transformers has no types
-    """Keys and values of one layer: (Q, H, P, D) of the prompts, (B, H, T, D) of the lanes.
+    """Keys and values of one layer, those of the prompts and those of the lanes.
 
     With compiled loops they can be in bfloat16, values then in pairs of steps (`kernels.Caches`).
 
@@ -25,16 +25,14 @@ class LaneLayer(CacheLayerMixin):  # type: ignore[misc]  # transformers has no t
         in_pairs: Whether they want bfloat16.
     """
 
-    keys: Tensor
-    values: Tensor
-    lane_keys: Tensor
-    lane_values: Tensor
+    prompts: Caches
+    lanes: Caches
 
     def __init__(self, *, questions: int, longest: int, kernels: Kernels | None, in_pairs: bool) -> None:
         super().__init__()
         self._questions = questions
         self._longest = longest
-        self._kernels = kernels
+        self.kernels = kernels
         self._in_pairs = in_pairs
         self._read = 0
         self.prefilling = True
@@ -43,51 +41,44 @@ class LaneLayer(CacheLayerMixin):  # type: ignore[misc]  # transformers has no t
     def lazy_initialization(self, key_states: Tensor, value_states: Tensor) -> None:
         """Make room for the keys and values of all prompts."""
         heads, width = key_states.shape[1], key_states.shape[3]
-        self.keys, self.values = self._room(key_states, self._questions, heads, self._longest, width, zeros=True)
+        self.prompts = self._room(key_states, self._questions, heads, self._longest, width, zeros=True)
         self.is_initialized = True
 
     def allocate(self, slots: int, *, max_steps: int) -> None:
         """Make room for the lanes; the prompts are all there."""
-        questions, heads, _, width = self.keys.shape
+        questions, heads, _, width = self.prompts.keys.shape
         self.prefilling = False
-        self.lane_keys, self.lane_values = self._room(self.keys, questions * slots, heads, max_steps, width)
+        self.lanes = self._room(self.prompts.keys, questions * slots, heads, max_steps, width)
 
     def update(self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
         """Store the keys and values of a chunk of prompts, or of one step."""
         if self.prefilling:
             self._store_prompts(key_states, value_states)
             return key_states, value_states
-        if self._kernels is None:
-            self.lane_keys[:, :, self.filled] = key_states[:, :, 0]
-            self.lane_values[:, :, self.filled] = value_states[:, :, 0]
+        if self.kernels is None:
+            self.lanes.keys[:, :, self.filled] = key_states[:, :, 0]
+            self.lanes.values[:, :, self.filled] = value_states[:, :, 0]
         self.filled += 1
         return key_states, value_states
 
     def attend(self, query_BHGD: Tensor, prompt_mask_Q11P: Tensor, *, scaling: float) -> Tensor:
         """Attend over prompt and lane with one softmax; exact, the prompt is read once a question. (B, H*G, 1, D)."""
-        questions, _, prompt_len, _ = self.keys.shape
+        questions, _, prompt_len, _ = self.prompts.keys.shape
         lanes, heads, groups, width = query_BHGD.shape
-        prompt_QHRP = _by_question(query_BHGD, questions) @ self.keys.transpose(2, 3) * scaling + prompt_mask_Q11P
-        keys_BHTD, values_BHTD = self.lane_keys[:, :, : self.filled], self.lane_values[:, :, : self.filled]
+        prompt_QHRP = _by_question(query_BHGD, questions) @ self.prompts.keys.transpose(2, 3) * scaling
+        prompt_QHRP += prompt_mask_Q11P
+        keys_BHTD, values_BHTD = (each[:, :, : self.filled] for each in self.lanes)
         lane_BHGT = query_BHGD @ keys_BHTD.transpose(2, 3) * scaling
         scores = torch.cat([_by_lane(prompt_QHRP, groups), lane_BHGT], dim=3)
         weights = scores.softmax(dim=3, dtype=torch.float32).to(query_BHGD.dtype)
-        from_prompt_QHRD = _by_question(weights[..., :prompt_len], questions) @ self.values
+        from_prompt_QHRD = _by_question(weights[..., :prompt_len], questions) @ self.prompts.values
         output_BHGD = _by_lane(from_prompt_QHRD, groups) + weights[..., prompt_len:] @ values_BHTD
         return output_BHGD.reshape(lanes, heads * groups, 1, width)
 
-    def attend_compiled(
-        self, query_BND: Tensor, new_BHD: tuple[Tensor, Tensor], lengths_Q: Tensor, *, scaling: float
-    ) -> Tensor:
-        """The same in compiled loops, for all N = H * G query heads, which also store the step. (B, N, D)."""
-        assert self._kernels is not None
-        prompts, lanes = Caches(self.keys, self.values), Caches(self.lane_keys, self.lane_values)
-        return self._kernels.attend(query_BND, new_BHD, prompts, lengths_Q, lanes, filled=self.filled, scaling=scaling)
-
     def keep(self, questions: Tensor, lanes_B: Tensor) -> None:
         """Gather the questions and lanes that go on."""
-        self.keys, self.values = self.keys[questions], self.values[questions]
-        self.lane_keys, self.lane_values = self.lane_keys[lanes_B], self.lane_values[lanes_B]
+        self.prompts = Caches(*(each[questions] for each in self.prompts))
+        self.lanes = Caches(*(each[lanes_B] for each in self.lanes))
 
     def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
         """Length and offset of a mask; our attention needs none."""
@@ -105,23 +96,21 @@ class LaneLayer(CacheLayerMixin):  # type: ignore[misc]  # transformers has no t
         if not self.is_initialized:
             self.lazy_initialization(keys_CHPD, values_CHPD)
         chunk, length = slice(self._read, self._read + len(keys_CHPD)), keys_CHPD.shape[2]
-        self.keys[chunk, :, :length] = keys_CHPD
+        self.prompts.keys[chunk, :, :length] = keys_CHPD
         if self._in_pairs:
-            self.values[chunk, :, : (length + 1) // 2, :, 0] = values_CHPD[:, :, 0::2]
-            self.values[chunk, :, : length // 2, :, 1] = values_CHPD[:, :, 1::2]
+            self.prompts.values[chunk, :, : (length + 1) // 2, :, 0] = values_CHPD[:, :, 0::2]
+            self.prompts.values[chunk, :, : length // 2, :, 1] = values_CHPD[:, :, 1::2]
         else:
-            self.values[chunk, :, :length] = values_CHPD
+            self.prompts.values[chunk, :, :length] = values_CHPD
         self._read += len(keys_CHPD)
 
-    def _room(
-        self, like: Tensor, texts: int, heads: int, steps: int, width: int, *, zeros: bool = False
-    ) -> tuple[Tensor, Tensor]:
+    def _room(self, like: Tensor, texts: int, heads: int, steps: int, width: int, *, zeros: bool = False) -> Caches:
         make = like.new_zeros if zeros else like.new_empty
         if not self._in_pairs:
-            return make((texts, heads, steps, width)), make((texts, heads, steps, width))
+            return Caches(make((texts, heads, steps, width)), make((texts, heads, steps, width)))
         steps = -(-steps // STEPS) * STEPS
         keys = make((texts, heads, steps, width), dtype=torch.bfloat16)
-        return keys, make((texts, heads, steps // 2, width, 2), dtype=torch.bfloat16)
+        return Caches(keys, make((texts, heads, steps // 2, width, 2), dtype=torch.bfloat16))
 
 
 def _by_question(each_BHGX: Tensor, questions: int) -> Tensor:

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 from transformers import AttentionInterface
 from transformers.cache_utils import Cache
 
@@ -73,7 +74,10 @@ def _lane_attention(
         )
     elif layer.kernels is not None:
         new = key[:, :, 0], value[:, :, 0]
-        return layer.attend_compiled(query[:, :, 0], new, lanes.lengths, scaling=scale)[:, None], None
+        output = layer.kernels.attend(
+            query[:, :, 0], new, layer.prompts, lanes.lengths, layer.lanes, filled=layer.filled, scaling=scale
+        )
+        return output[:, None], None
     else:
         query_BHGD = query.view(query.shape[0], heads, groups, query.shape[-1])
         output = layer.attend(query_BHGD, lanes.prompt_mask, scaling=scale)
@@ -87,43 +91,34 @@ class CachedStepper:
     """Drives transformers' modules with our cache and attention (see the module's docstring)."""
 
     def __init__(self, student: Student, prompts: Sequence[Sequence[int]]) -> None:
-        self._model = student.model
+        self._body, self._head = student.model.base_model, student.model.get_output_embeddings()
         self._prompts = prompts
         self._device = student.device
         self.lengths = torch.tensor([len(prompt) for prompt in prompts], device=self._device)
-        self.kernels = _kernels_for(student)
+        longest, kernels = int(self.lengths.max()), _kernels_for(student)
         # Students that round are no more exact than bfloat16 keys and values.
-        in_pairs = (
-            self.kernels is not None and is_coarse(student.model) and self.kernels.attends_in_pairs(_width(student))
-        )
+        in_pairs = kernels is not None and is_coarse(student.model) and kernels.attends_in_pairs(_width(student))
         self.layers = [
-            LaneLayer(questions=len(prompts), longest=int(self.lengths.max()), kernels=self.kernels, in_pairs=in_pairs)
+            LaneLayer(questions=len(prompts), longest=longest, kernels=kernels, in_pairs=in_pairs)
             for _ in range(student.model.config.num_hidden_layers)
         ]
         self._cache = Cache(layers=self.layers)
-        self.prefilling = True
-        positions = torch.arange(int(self.lengths.max()), device=self._device)
+        positions = torch.arange(longest, device=self._device)
         hidden = positions[None, :] >= self.lengths[:, None]
         zeros = torch.zeros(hidden.shape, dtype=student.model.dtype, device=self._device)
         self.prompt_mask = zeros.masked_fill(hidden, -torch.inf)[:, None, None, :]
 
     def prefill(self) -> Tensor:
         """Read the prompts in chunks, padded on the right, where causal attention never looks."""
-        at_once = (
-            max(1, PREFILL_TOKENS // int(self.lengths.max())) if self._device.type == "cpu" else len(self._prompts)
-        )
-        chunks = [self._prompts[start : start + at_once] for start in range(0, len(self._prompts), at_once)]
-        last_QE = torch.cat([self._read(chunk) for chunk in chunks])
-        self.prefilling = False
-        return self.logits(last_QE)
+        prompts = self._prompts
+        at_once = max(1, PREFILL_TOKENS // max(map(len, prompts))) if self._device.type == "cpu" else len(prompts)
+        chunks = [prompts[start : start + at_once] for start in range(0, len(prompts), at_once)]
+        return self.logits(torch.cat([self._read(chunk) for chunk in chunks]))
 
     def _read(self, prompts: Sequence[Sequence[int]]) -> Tensor:
-        longest = max(map(len, prompts))
-        padded = [[*prompt, *[0] * (longest - len(prompt))] for prompt in prompts]
-        position_ids = torch.arange(longest, device=self._device).expand(len(padded), longest)
-        states_CPE = self._forward(torch.tensor(padded, device=self._device), position_ids)
-        last = torch.tensor([len(prompt) - 1 for prompt in prompts], device=self._device)
-        return states_CPE[torch.arange(len(padded), device=self._device), last]
+        padded_CP, last_C = _padded(prompts, self._device)
+        positions_CP = torch.arange(padded_CP.shape[1], device=self._device).expand_as(padded_CP)
+        return _each_at(self._forward(padded_CP, positions_CP), last_C)
 
     def fork(self, slots: int, *, max_steps: int) -> None:
         """Allocate the lanes' buffers, once for all steps."""
@@ -145,29 +140,22 @@ class CachedStepper:
 
     def logits(self, states_B: Tensor) -> Tensor:
         """Apply the language-model head."""
-        logits: Tensor = self._model.get_output_embeddings()(states_B)
+        logits: Tensor = self._head(states_B)
         return logits
 
     def _forward(self, input_ids: Tensor, position_ids: Tensor) -> Tensor:
-        states: Tensor = self._call(self._model.base_model, input_ids, position_ids).last_hidden_state
-        return states
-
-    def _call(self, module: Any, input_ids: Tensor, position_ids: Tensor) -> Any:
-        return module(
+        states: Tensor = self._body(
             input_ids=input_ids, position_ids=position_ids, past_key_values=self._cache, use_cache=True, lanes=self
-        )
+        )[0]
+        return states
 
 
 class WholeStepper(CachedStepper):
     """Lets the model make the logits itself, for those that scale or cap what their head gives."""
 
-    def logits(self, states_B: Tensor) -> Tensor:
-        """Nothing is left to do."""
-        return states_B
-
-    def _forward(self, input_ids: Tensor, position_ids: Tensor) -> Tensor:
-        logits: Tensor = self._call(self._model, input_ids, position_ids).logits
-        return logits
+    def __init__(self, student: Student, prompts: Sequence[Sequence[int]]) -> None:
+        super().__init__(student, prompts)
+        self._body, self._head = student.model, torch.nn.Identity()
 
 
 class PlainStepper:
@@ -201,17 +189,21 @@ class PlainStepper:
         self._texts = [list(self._texts[lane]) for lane in lanes_QS.flatten().tolist()]
 
     def _last_logits(self) -> Tensor:
-        longest = max(len(text) for text in self._texts)
-        padded = [[*text, *[0] * (longest - len(text))] for text in self._texts]
-        mask = [[1] * len(text) + [0] * (longest - len(text)) for text in self._texts]
-        output = self._model(
-            input_ids=torch.tensor(padded, device=self._device),
-            attention_mask=torch.tensor(mask, device=self._device),
-            use_cache=False,
-        )
-        last = torch.tensor([len(text) - 1 for text in self._texts], device=self._device)
-        logits: Tensor = output.logits[torch.arange(len(last), device=self._device), last]
-        return logits
+        padded_BT, last_B = _padded(self._texts, self._device)
+        mask_BT = (torch.arange(padded_BT.shape[1], device=self._device) <= last_B[:, None]).long()
+        output = self._model(input_ids=padded_BT, attention_mask=mask_BT, use_cache=False)
+        return _each_at(output.logits, last_B)
+
+
+def _padded(texts: Sequence[Sequence[int]], device: torch.device) -> tuple[Tensor, Tensor]:
+    """Put texts into one tensor, padded on the right, and name the place of each one's last token."""
+    padded = pad_sequence([torch.tensor(text) for text in texts], batch_first=True)
+    return padded.to(device), torch.tensor([len(text) - 1 for text in texts], device=device)
+
+
+def _each_at(states_BTX: Tensor, places_B: Tensor) -> Tensor:
+    """Take of each text what stands at its place, (B, X)."""
+    return states_BTX[torch.arange(len(places_B), device=places_B.device), places_B]
 
 
 StepperType = type[CachedStepper] | type[PlainStepper]
