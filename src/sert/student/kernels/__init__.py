@@ -95,6 +95,10 @@ class Kernels:
     """The compiled loops. Arguments are float32 and on the CPU; what is not contiguous is copied."""
 
     def __init__(self, library: ctypes.CDLL) -> None:
+        pointer, size = ctypes.c_void_p, ctypes.c_int64
+        library.sert_gelu.argtypes = (pointer, size, pointer, ctypes.c_int)
+        library.sert_block_maxima.argtypes = (pointer, size, size, size, pointer, pointer, ctypes.c_int)
+        library.sert_attend.argtypes = (pointer, pointer)
         self._library = library
         abilities = int(library.sert_abilities())
         self.has_int8, self.has_bfloat16, self._has_pairs = (bool(abilities & bit) for bit in (1, 2, 4))
@@ -103,8 +107,7 @@ class Kernels:
         """GELU's tanh form, of any shape."""
         values = values.contiguous()
         out = torch.empty_like(values)
-        count = ctypes.c_int64(values.numel())
-        self._library.sert_gelu(_pointer(values), count, _pointer(out), torch.get_num_threads())
+        self._library.sert_gelu(values.data_ptr(), values.numel(), out.data_ptr(), torch.get_num_threads())
         return out
 
     def linear(self, inputs_BI: Tensor, layer: Packed) -> Tensor:
@@ -133,14 +136,9 @@ class Kernels:
         logits_BV = logits_BV.contiguous()
         rows, vocabulary = logits_BV.shape
         maxima_BN, log_totals_B1 = torch.empty((rows, vocabulary // block)), torch.empty((rows, 1))
+        sizes, threads = (rows, vocabulary, block), torch.get_num_threads()
         self._library.sert_block_maxima(
-            _pointer(logits_BV),
-            ctypes.c_int64(rows),
-            ctypes.c_int64(vocabulary),
-            ctypes.c_int64(block),
-            _pointer(maxima_BN),
-            _pointer(log_totals_B1),
-            torch.get_num_threads(),
+            logits_BV.data_ptr(), *sizes, maxima_BN.data_ptr(), log_totals_B1.data_ptr(), threads
         )
         return maxima_BN, log_totals_B1
 
@@ -157,17 +155,9 @@ class Kernels:
     ) -> Tensor:
         """Append a step's keys and values to the lanes', then attend with one softmax over prompt and lane.
 
-        Args:
-            query_BND: The queries of all N = H * G heads.
-            new_BHD: Keys and values of this step.
-            prompts: Of the prompts; of each only `lengths_Q` positions count.
-            lengths_Q: Positions, int64.
-            lanes: Of the lanes, in the same form.
-            filled: Steps that are there of T, this one counted.
-            scaling: What the products of queries and keys are multiplied with.
-
-        Returns:
-            What each query gathered, (B, N, D).
+        What each query of all N = H * G heads gathered comes back, (B, N, D). `new_BHD` are this step's keys and
+        values. Of each prompt `lengths_Q` (int64) positions count, and of the T steps those that are `filled`, this
+        one too. Products of queries and keys are multiplied with `scaling`.
         """
         num_lanes, num_queries, width = query_BND.shape
         if query_BND.stride()[1:] != (width, 1):
@@ -186,7 +176,7 @@ class Kernels:
         )
         is_bfloat16 = lanes.keys.dtype == torch.bfloat16
         given = _Attention(*(tensor.data_ptr() for tensor in tensors), *sizes, scaling, is_bfloat16, threads)
-        self._library.sert_attend(ctypes.byref(given), _pointer(scratch))
+        self._library.sert_attend(ctypes.byref(given), scratch.data_ptr())
         return out_BND
 
     def attends_in_pairs(self, width: int) -> bool:
@@ -234,7 +224,3 @@ def compiled() -> Kernels | None:
             return Kernels(ctypes.CDLL(str(library)))
         except (OSError, ValueError, subprocess.SubprocessError):
             return None
-
-
-def _pointer(tensor: Tensor) -> ctypes.c_void_p:
-    return ctypes.c_void_p(tensor.data_ptr())
