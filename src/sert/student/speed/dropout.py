@@ -2,11 +2,9 @@
 
 import math
 from contextlib import AbstractContextManager
-from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 
 from sert.student.speed.layers import layers_replaced
 
@@ -22,24 +20,7 @@ class Dropout(nn.Dropout):
         """Drop values in training."""
         if not self.training:
             return input
-        apply: Any = _Dropout.apply
-        dropped: Tensor = apply(input, self.p)
-        return dropped
-
-
-class _Dropout(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, values: Tensor, share: float) -> Tensor:
-        keep = keep_mask(values.shape, share, dtype=values.dtype)
-        ctx.save_for_backward(keep)
-        ctx.scale = 1 / (1 - share)
-        return (values * keep).mul_(ctx.scale)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
-        (keep,) = ctx.saved_tensors
-        return (grad * keep).mul_(ctx.scale), None
+        return (input * keep_mask(input.shape, self.p, dtype=input.dtype)).mul_(1 / (1 - self.p))
 
 
 def keep_mask(shape: tuple[int, ...], share: float, *, dtype: torch.dtype) -> Tensor:

@@ -4,7 +4,7 @@ import ctypes
 import inspect
 import platform
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from typing import Any
 
@@ -68,12 +68,8 @@ def head_on_rows(head: nn.Module | None, rows_N: Tensor, *, shape: tuple[int, in
         is_hidden = len(args) == 1 and args[0].ndim == 3 and args[0].shape[:2] == shape
         return (args[0].flatten(0, 1).index_select(0, rows_N)[None],) if is_hidden else None
 
-    handle = head.register_forward_pre_hook(select) if head is not None else None
-    try:
+    with nullcontext() if head is None else head.register_forward_pre_hook(select):
         yield
-    finally:
-        if handle is not None:
-            handle.remove()
 
 
 @contextmanager

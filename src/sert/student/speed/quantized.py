@@ -54,7 +54,8 @@ class Int8Linear(CoarseLinear):
         quantized_OI, scale_O1 = quantize_rows(weight_IO.detach().t())
         self.register_buffer("scale", scale_O1[:, 0].clone())
         self.register_buffer("bias", None if bias_O is None else bias_O.detach().clone())
-        self._kernels = _int8_kernels_for(weight_IO)
+        kernels = compiled() if weight_IO.numel() >= LARGE_LAYER and self.num_inputs % LANE == 0 else None
+        self._kernels = kernels if kernels is not None and kernels.has_int8 else None
         if self._kernels is not None:
             self._packed = pack(quantized_OI.t(), self.bias, self.scale)
         self.register_buffer("weight", None if self._kernels is not None else quantized_OI.t().contiguous())
@@ -147,11 +148,6 @@ def _runs(model: Any) -> bool:
     except (AttributeError, RuntimeError, TypeError, ValueError):
         return False
     return True
-
-
-def _int8_kernels_for(weight_IO: Tensor) -> Kernels | None:
-    kernels = compiled() if weight_IO.numel() >= LARGE_LAYER and weight_IO.shape[0] % LANE == 0 else None
-    return kernels if kernels is not None and kernels.has_int8 else None
 
 
 def check_products() -> None:
