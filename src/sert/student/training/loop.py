@@ -171,9 +171,11 @@ class _Loop:
             fused=True,
         )
         name = "constant_with_warmup" if config.schedule == "constant" and config.warmup_steps else config.schedule
-        self._schedule = get_scheduler(
+        schedule = get_scheduler(
             name, self._adamw, num_warmup_steps=config.warmup_steps, num_training_steps=self._steps
         )
+        # A function of the step, so that it needs no winding when a training goes on.
+        self._share_of_rate: Callable[[int], float] = schedule.lr_lambdas[0]
         # One process trains where the student is; several go where the launcher puts them.
         placed = self.accelerator.num_processes > 1
         self._model, self._optimizer = self.accelerator.prepare(
@@ -191,7 +193,6 @@ class _Loop:
         self._agree_on(progress.step)
         if progress.step:
             self._reporter.say(f"{self._label}: goes on after step {progress.step} of {self._steps}")
-            self._wind_schedule_to(progress.step)
         order = batch_order(len(self._usable), batch_size=self._config.batch_size, seed=self._seed)
         curve = LossCurve(self._label, progress.curve, read_every=1 if self._device.type == "cpu" else READ_EVERY)
         self._model.train()
@@ -221,10 +222,11 @@ class _Loop:
         # `found_inf` is how torch's gradient scaler tells a fused optimizer.
         self._broken = torch.maximum(self._broken, (~(loss.isfinite() & grad_norm.isfinite())).float())
         self._adamw.found_inf = self._broken  # type: ignore[attr-defined]
+        rate = self._config.learning_rate * self._share_of_rate(step)
+        for group in self._adamw.param_groups:
+            group["lr"] = rate
         self._optimizer.step()
         self._optimizer.zero_grad()
-        rate = float(self._schedule.get_last_lr()[0])
-        self._schedule.step()
         return loss, grad_norm, rate
 
     def _loss(self, step: int, batch: Sequence[EncodedExample], progress: Progress) -> Tensor:
@@ -287,15 +289,6 @@ class _Loop:
             stack.enter_context(fast_dropout(model))
             longest = max(len(example.token_ids) for example in self._usable)
             self._in_a_row = stack.enter_context(texts_in_a_row(model, longest=longest))
-
-    def _wind_schedule_to(self, step: int) -> None:
-        self._schedule.last_epoch = step
-        rates = [
-            base * rate(step) for base, rate in zip(self._schedule.base_lrs, self._schedule.lr_lambdas, strict=True)
-        ]
-        for group, rate in zip(self._adamw.param_groups, rates, strict=True):
-            group["lr"] = rate
-        self._schedule._last_lr = rates
 
     def _agree_on(self, step: int) -> None:
         """Check that all processes go on from the same step."""
