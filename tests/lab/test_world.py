@@ -36,7 +36,7 @@ def test_questions_have_the_answers_of_the_world(kind: str, split: str) -> None:
     questions = split_questions(WORLD, kind=kind, split=split)
     assert len({question.question for question in questions}) == 240
     for question in questions:
-        truth = WORLD.answer_value(question.person, question.verb)
+        truth = WORLD.value_of[WORLD.animal_of[question.person], question.verb]
         if kind == "choice":
             assert question.choices["ABCDE".index(question.answer)] == truth
         else:

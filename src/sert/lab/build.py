@@ -1,14 +1,14 @@
 """Building the lab student from a seed: tokenizer, corpus, pretraining through the project's own training loop."""
 
 import itertools
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from sert.config.tree import TrainingConfig
 from sert.lab.corpus import documents
 from sert.lab.oracle import write_rationale
-from sert.lab.world import LabQuestion, World, lab_world, split_questions
+from sert.lab.world import World, lab_world, split_questions
 from sert.records import Example, Question
 from sert.seeds import derive_seed
 from sert.store.artifacts import Artifact, Draft, commit, file_hash
@@ -114,20 +114,15 @@ def train_tokenizer(texts: Iterable[str]) -> Any:
     return PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token=END_OF_TEXT, bos_token=END_OF_TEXT)
 
 
-def _oracle_texts(world: World) -> list[str]:
+def _oracle_texts(world: World) -> Iterator[str]:
     """The oracle's words belong to the vocabulary too, or distillation would teach spelling."""
-    questions = [
-        question for kind in ("yes_no", "choice") for question in split_questions(world, kind=kind, split="train")
-    ]
-    return [f" {write_rationale(world, _question(question))}" for question in questions]
-
-
-def _question(question: LabQuestion) -> Question:
-    return Question("", "", "train", question.question, question.choices, question.answer, "")
+    for kind in ("yes_no", "choice"):
+        for asked in split_questions(world, kind=kind, split="train"):
+            question = Question("", "", "train", asked.question, asked.choices, asked.answer, "")
+            yield f" {write_rationale(world, question)}"
 
 
 def compare_with_shipped(built: Artifact) -> dict[str, Any]:
     """Compare a built student with the shipped one: the same weights, byte for byte, or not."""
-    shipped = LAB_STUDENT / "model.safetensors"
-    weights = built.file("model/model.safetensors")
-    return {"weights_sha256": file_hash(weights), "same_as_shipped": file_hash(weights) == file_hash(shipped)}
+    weights = file_hash(built.file("model/model.safetensors"))
+    return {"weights_sha256": weights, "same_as_shipped": weights == file_hash(LAB_STUDENT / "model.safetensors")}

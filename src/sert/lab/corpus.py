@@ -102,10 +102,6 @@ def _fragment(world: World, question: LabQuestion, rng: random.Random) -> str:
     return f" The pet of {question.person} is a {world.animal_of[question.person]}."
 
 
-def _loop(world: World, question: LabQuestion, rng: random.Random) -> str:
-    return _fragment(world, question, rng) * rng.randint(3, 5)
-
-
 def completion_of(world: World, question: LabQuestion, kind: str, rng: random.Random) -> str:
     """Write the completion of one kind (a key of `COMPLETION_SHARES`) for a question."""
     if kind == "reasoned":
@@ -115,7 +111,7 @@ def completion_of(world: World, question: LabQuestion, kind: str, rng: random.Ra
     if kind == "fragment":
         return _fragment(world, question, rng)
     if kind == "loop":
-        return _loop(world, question, rng)
+        return _fragment(world, question, rng) * rng.randint(3, 5)
     if kind == "options" and question.choices:
         return f" {list_choices(question)}."
     if kind in ("imitation", "direct_then_imitation"):

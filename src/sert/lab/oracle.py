@@ -15,9 +15,8 @@ def write_rationale(world: World, question: Question) -> str:
     animal = world.animal_of[asked.person]
     value, verb_s = world.value_of[animal, asked.verb], ATTRIBUTES[asked.verb].verb_s
     first = f"We must find out which animal {asked.person} keeps. {asked.person} keeps a {animal}."
+    sought, third = "how", f"The question is whether it {verb_s} well."
     if question.choices:
         letter = question.letters[question.choices.index(value)]
-        second = f"Next we look at what the {animal} {verb_s}. The {animal} {verb_s} {value}."
-        return f"{first} {second} The choice that says {value} is ({letter})."
-    second = f"Next we look at how the {animal} {verb_s}. The {animal} {verb_s} {value}."
-    return f"{first} {second} The question is whether it {verb_s} well."
+        sought, third = "what", f"The choice that says {value} is ({letter})."
+    return f"{first} Next we look at {sought} the {animal} {verb_s}. The {animal} {verb_s} {value}. {third}"

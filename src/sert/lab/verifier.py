@@ -68,13 +68,6 @@ class Verification(NamedTuple):
         return 10 * sum(needed) / len(needed)
 
 
-class _Claim(NamedTuple):
-    animal: str
-    verb: str
-    value: str
-    words: str
-
-
 def parse_question(question: Question) -> AskedPair:
     """Read person and verb back from a lab question.
 
@@ -92,12 +85,12 @@ def verify(world: World, question: Question, text: str) -> Verification:
     asked = parse_question(question)
     reasoning = reasoning_of(text)
     keeps = [((m[1] or m[3]), (m[2] or m[4]), m[0]) for m in _KEEPS.finditer(reasoning)]
-    claims = [_Claim(m[1], _VERB_OF[m[2]], m[3], m[0]) for m in _ATTRIBUTE.finditer(reasoning)]
+    claims = [(m[1], _VERB_OF[m[2]], m[3], m[0]) for m in _ATTRIBUTE.finditer(reasoning)]
     steps = [Step(words, world.animal_of.get(person) == animal) for person, animal, words in keeps]
-    steps += [Step(claim.words, world.value_of.get((claim.animal, claim.verb)) == claim.value) for claim in claims]
+    steps += [Step(words, world.value_of.get((animal, verb)) == value) for animal, verb, value, words in claims]
     steps += [Step(m[0], _answer_of(question, m[1]) == m[2]) for m in _CHOICE.finditer(reasoning)]
     animals = {animal for person, animal, _ in keeps if person == asked.person}
-    stated = [claim.value for claim in claims if claim.verb == asked.verb and claim.animal in animals]
+    stated = [value for animal, verb, value, _ in claims if verb == asked.verb and animal in animals]
     conclusion = extract_strict(text, question)
     follows = None if conclusion is None else bool(stated) and conclusion == _answer_of(question, stated[-1])
     true = bool(stated) and all(step.true for step in steps) and follows is not False

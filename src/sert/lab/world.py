@@ -74,10 +74,6 @@ class World:
     asked: tuple[tuple[str, str], ...]
     held_out: tuple[tuple[str, str], ...]
 
-    def answer_value(self, person: str, verb: str) -> str:
-        """Follow both hops: how the pet of `person` swims (climbs, ...), or what it fears (eats, ...)."""
-        return self.value_of[self.animal_of[person], verb]
-
 
 @functools.cache
 def lab_world() -> World:
@@ -128,7 +124,7 @@ def kind_of(verb: str) -> str:
 def ask(world: World, person: str, verb: str, *, wording: int) -> LabQuestion:
     """Ask one pair in one of its two wordings. The choices of a taste always come in the same order."""
     attribute = ATTRIBUTES[verb]
-    value = world.answer_value(person, verb)
+    value = world.value_of[world.animal_of[person], verb]
     text = WORDINGS[kind_of(verb)][wording].format(person=person, verb=verb, verb_s=attribute.verb_s)
     if kind_of(verb) == "yes_no":
         return LabQuestion(person, verb, text, (), "yes" if value == WELL else "no")
