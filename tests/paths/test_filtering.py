@@ -7,7 +7,7 @@ from path_records import make_path
 
 from sert.config.tree import PromptTemplates, RulesConfig, SelectionConfig
 from sert.errors import DataError
-from sert.paths.filtering import FunnelRow, ImplausibleRule, filter_paths, funnel, implausible_rules
+from sert.paths.filtering import FunnelRow, ImplausibleRule, Tally, filter_paths, implausible_rules
 from sert.paths.selection import select
 from sert.records import Example, Path, PathKey, Question, Verdict
 from sert.store import tables
@@ -112,7 +112,7 @@ def test_selection_keeps_order_and_everything_else():
 def test_funnel_counts_what_is_left_after_each_rule():
     reasons = ["imitation", "length", "length", "perplexity", None, None, None, None]
     verdicts = select([make_verdict(sample=number, reason=reason) for number, reason in enumerate(reasons)])
-    assert funnel(verdicts) == [
+    assert Tally(verdicts).funnel() == [
         FunnelRow("mined", 8, 1.0, 0),
         FunnelRow("imitation", 7, 0.875, 1),
         FunnelRow("option_repetition", 7, 0.875, 0),
@@ -125,12 +125,12 @@ def test_funnel_counts_what_is_left_after_each_rule():
 
 
 def test_funnel_shows_rejected_paths_only_if_there_are_any():
-    rows = funnel([make_verdict(reason="rejected"), make_verdict(sample=1)])
+    rows = Tally([make_verdict(reason="rejected"), make_verdict(sample=1)]).funnel()
     assert rows[-2:] == [FunnelRow("rejected", 1, 0.5, 1), FunnelRow("selected", 0, 0.0, 1)]
 
 
 def test_funnel_of_nothing():
-    assert {(row.remaining, row.share, row.dropped) for row in funnel([])} == {(0, 0.0, 0)}
+    assert {(row.remaining, row.share, row.dropped) for row in Tally([]).funnel()} == {(0, 0.0, 0)}
 
 
 # ---- implausible rules

@@ -16,7 +16,7 @@ from sert.store.artifacts import Artifact, Draft, artifact_key, write_json
 from sert.store.stage import Inputs, Job, Result, dumped
 from sert.store.tables import StoredTable, TableWriter, read_table, write_table
 from sert.terminal.progress import Reporter, Silent
-from sert.terminal.text import counted
+from sert.terminal.text import counted, cut
 
 SHOWN_EXAMPLES = 3
 SHOWN_CHARACTERS = 100
@@ -42,7 +42,7 @@ class ImplausibleRule(NamedTuple):
     examples: list[PathKey]
 
 
-class _Tally:
+class Tally:
     """What is counted of verdicts as they come: the reasons, how many are selected, how many of those agree."""
 
     def __init__(self, verdicts: Iterable[Verdict] = ()) -> None:
@@ -51,12 +51,18 @@ class _Tally:
         self.add(verdicts)
 
     def add(self, verdicts: Iterable[Verdict]) -> None:
+        """Count more of them."""
         for verdict in verdicts:
             self.reasons[verdict.reason] += 1
             self.selected += verdict.selected
             self.agreeing += verdict.selected and verdict.agrees is True
 
     def funnel(self) -> list[FunnelRow]:
+        """Count what is left after each rule: first `mined`, then the rules in order, last `selected`.
+
+        Rows `outrun` and `rejected` come before the last when paths were cut short while mining: because they could not
+        be selected any more, or under stricter rules than these. Shares are 0 when nothing was mined.
+        """
         total = remaining = self.reasons.total()
         cut_short = (cut for cut in (OUTRUN, REJECTED) if self.reasons[cut])
         dropped = {"mined": 0} | {rule: self.reasons[rule] for rule in (*RULES, *cut_short)}
@@ -67,6 +73,7 @@ class _Tally:
         return rows
 
     def counts(self, *, questions: int) -> dict[str, Any]:
+        """Sum up for the manifest; so many questions were mined."""
         return {
             "paths": self.reasons.total(),
             "kept": self.reasons[None],
@@ -78,24 +85,15 @@ class _Tally:
         }
 
 
-def funnel(verdicts: Iterable[Verdict]) -> list[FunnelRow]:
-    """Count what is left after each rule: first `mined`, then the rules in order, last `selected`.
-
-    Rows `outrun` and `rejected` come before the last when paths were cut short while mining: because they could not be
-    selected any more, or under stricter rules than these. Shares are 0 when nothing was mined.
-    """
-    return _Tally(verdicts).funnel()
-
-
 def implausible_rules(
-    verdicts: Iterable[Verdict], config: RulesConfig, *, tally: _Tally | None = None
+    verdicts: Iterable[Verdict], config: RulesConfig, *, tally: Tally | None = None
 ) -> list[ImplausibleRule]:
     """Find rules that dropped more than `max_dropped_share` of the paths that reached them.
 
     No rule was asked about outrun paths. The examples are spread evenly over the dropped paths, in their order: the
     verdicts are gone through once for each rule that is found, and before that unless they were counted (`tally`).
     """
-    tally = tally or _Tally(verdicts)
+    tally = tally or Tally(verdicts)
     found = []
     reached = tally.reasons.total() - tally.reasons[OUTRUN]
     for rule in RULES:
@@ -156,7 +154,7 @@ class FilterJob(Job):
         mined = self.mined.open()
         questions = read_table(mined.file("questions.parquet"), Question)
         paths = StoredTable(mined.file("paths.parquet"), Path)
-        tally, chosen = _Tally(), SelectedExamples(_prompts_of(mined), shuffled=self.selection.shuffled, seed=self.seed)
+        tally, chosen = Tally(), SelectedExamples(_prompts_of(mined), shuffled=self.selection.shuffled, seed=self.seed)
         with (
             reporter.track(label, len(paths), "paths") as advance,
             TableWriter(draft.folder / "verdicts.parquet", Verdict) as verdicts,
@@ -228,7 +226,7 @@ def _by_question(
 
 
 def _warn_of_cut_short(
-    tally: _Tally, mined: Artifact, settings: Mapping[str, Any], *, label: str, reporter: Reporter
+    tally: Tally, mined: Artifact, settings: Mapping[str, Any], *, label: str, reporter: Reporter
 ) -> None:
     """Warn if nothing is left, and of paths of which nobody knows what these rules would have said."""
     if not tally.selected:
@@ -254,6 +252,5 @@ def _warn(implausible: list[ImplausibleRule], paths: Iterable[Path], reporter: R
             "Does it fit this student and task? For example:"
         )
         for key in rule.examples:
-            line = " ".join(texts[key].split())
-            short = line if len(line) <= SHOWN_CHARACTERS else f"{line[: SHOWN_CHARACTERS - 1]}…"
+            short = cut(" ".join(texts[key].split()), most=SHOWN_CHARACTERS)
             reporter.say(f"  {key.question_id}, branch {key.branch}, sample {key.sample}: {short}")

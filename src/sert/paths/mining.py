@@ -21,8 +21,8 @@ from sert.store.executors import make_executor
 from sert.store.stage import Cost, Inputs, Job, dumped
 from sert.store.tables import questions_input, questions_key, write_table
 from sert.student.decoding.schedule import Decoding
-from sert.student.decoding.units import DecodedRows, DecodingJob, decode_in_units
-from sert.student.load import Texts, load_texts, student_key
+from sert.student.decoding.units import DecodingJob, decode_in_units
+from sert.student.load import load_texts, student_key
 from sert.student.source import StudentSource
 from sert.terminal.progress import Advance, Reporter, Silent
 from sert.terminal.text import counted
@@ -92,15 +92,25 @@ class MineJob(Job):
     def _fill(self, draft: Draft, *, label: str, reporter: Reporter) -> Mapping[str, Any]:
         executor = make_executor(self.execution)
         decoded = decode_in_units(self._decoding(), draft, executor=executor, label=label, reporter=reporter)
-        written = _Written(decoded, self.questions, load_texts(self.student.resolve()))
+        texts, tokens, finishes = load_texts(self.student.resolve()), 0, Counter[str]()
+
+        def paths(advance: Advance) -> Iterator[Path]:
+            nonlocal tokens
+            for row, question in enumerate(self.questions):
+                advance(1)
+                for lane in decoded.lanes(row):
+                    tokens += len(lane.token_ids)
+                    finishes[lane.finish] += 1
+                    yield path_of(lane, question, texts, eos_id=decoded.eos_id)
+
         with reporter.track(f"{label}, write", len(self.questions), "questions") as advance:
-            rows = write_table(draft.folder / "paths.parquet", written.paths(advance), Path)
+            rows = write_table(draft.folder / "paths.parquet", paths(advance), Path)
         write_table(draft.folder / "questions.parquet", self.questions, Question)
         return {
             "questions": len(self.questions),
             "paths": rows,
-            "tokens": written.tokens,
-            "finish": dict(sorted(written.finishes.items())),
+            "tokens": tokens,
+            "finish": dict(sorted(finishes.items())),
             "stopped_early": decoded.stopped(),
         }
 
@@ -144,20 +154,3 @@ def mine(
         seed=seed,
     )
     return job.make(out, label=label, reporter=reporter or Silent())
-
-
-class _Written:
-    """Makes paths of what was decoded, in the questions' order, and counts their tokens and finishes."""
-
-    def __init__(self, decoded: DecodedRows, questions: Sequence[Question], texts: Texts) -> None:
-        self.tokens, self.finishes = 0, Counter[str]()
-        self._decoded, self._questions, self._texts = decoded, questions, texts
-
-    def paths(self, advance: Advance) -> Iterator[Path]:
-        """Make the paths of one question after the other."""
-        for row, question in enumerate(self._questions):
-            advance(1)
-            for lane in self._decoded.lanes(row):
-                self.tokens += len(lane.token_ids)
-                self.finishes[lane.finish] += 1
-                yield path_of(lane, question, self._texts, eos_id=self._decoded.eos_id)

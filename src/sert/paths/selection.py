@@ -20,25 +20,18 @@ def select(verdicts: Iterable[Verdict], config: SelectionConfig | None = None, *
     for verdict in verdicts:
         if verdict.reason is None and (verdict.agrees is True or not config.only_agreeing):
             rival = best.setdefault(verdict.question_id, verdict)
-            best[verdict.question_id] = min(rival, verdict, key=lambda each: _rank(each, config.order, seed))
+            best[verdict.question_id] = min(rival, verdict, key=lambda each: preference(each, config.order, seed=seed))
     return [
         replace(verdict, selected=True) if best.get(verdict.question_id) is verdict else verdict for verdict in verdicts
     ]
 
 
-def preference(verdict: Verdict) -> tuple[float, int, int]:
-    """Order the kept paths of a question as the paper does; the least is selected: rep-2, branch, sample."""
-    return (verdict.rep_2, verdict.branch, verdict.sample)
-
-
-def _rank(verdict: Verdict, order: str, seed: int) -> tuple[float, int, int]:
-    """Order the kept paths of a question; the least is selected."""
+def preference(verdict: Verdict, order: str = "rep_2", *, seed: int = 0) -> tuple[float, int, int]:
+    """Order the kept paths of a question, as the paper does by default: rep-2, branch, sample; the least is taken."""
+    first = verdict.perplexity if order == "mean_logprob" else verdict.rep_2
     if order == "random":
-        drawn = derive_seed(seed, "selection", verdict.question_id, verdict.branch, verdict.sample)
-        return (drawn, verdict.branch, verdict.sample)
-    if order == "mean_logprob":
-        return (verdict.perplexity, verdict.branch, verdict.sample)
-    return preference(verdict)
+        first = derive_seed(seed, "selection", verdict.question_id, verdict.branch, verdict.sample)
+    return (first, verdict.branch, verdict.sample)
 
 
 class SelectedExamples:
