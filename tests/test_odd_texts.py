@@ -3,7 +3,7 @@
 import csv
 import json
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -181,8 +181,8 @@ def test_paths_and_outputs_are_judged_and_kept_exactly(texts: list[str], tmp_pat
             paths.append(path)
             predictions.append(
                 grade(
-                    question, prompt=text, completion=text, finish="eos", token_ids=ids, reasoning_tokens=len(ids),
-                    rules=RulesConfig(), evaluation=EvaluationConfig(),
+                    replace(question, prompt=text), completion=text, finish="eos", token_ids=ids,
+                    reasoning_tokens=len(ids), rules=RulesConfig(), evaluation=EvaluationConfig(),
                 )
             )  # fmt: skip
             examples += [path_example(question, text, prompts), rationale_example(question, text, prompts)]

@@ -17,10 +17,8 @@ def make_question(number=1, answer="yes"):
 def make_prediction(
     completion=REASONED, *, question=None, finish="eos", token_ids=None, reasoning_tokens=26, **settings
 ):
-    question = question or make_question()
     return grade(
-        question,
-        prompt=question.prompt,
+        question or make_question(),
         completion=completion,
         finish=finish,
         token_ids=tuple(range(32)) if token_ids is None else token_ids,

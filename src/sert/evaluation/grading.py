@@ -15,7 +15,6 @@ from sert.tasks.answers import extract_loose, extract_strict, is_correct, reason
 def grade(
     question: Question,
     *,
-    prompt: str,
     completion: str,
     finish: str,
     token_ids: Sequence[int],
@@ -32,7 +31,7 @@ def grade(
     repetitive = rep_n(token_ids[:reasoning_tokens], 2) > evaluation.max_format_rep_2
     return Prediction(
         question_id=question.question_id,
-        prompt=prompt,
+        prompt=question.prompt,
         completion=completion,
         finish=finish,
         num_tokens=len(token_ids),

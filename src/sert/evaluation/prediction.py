@@ -69,11 +69,9 @@ class EvaluateJob(Job):
     def work(self) -> str:
         """How much there is to do, for people."""
         votes = self.evaluation.votes
-        asked = counted(len(self.questions), "questions")
+        outputs = "" if votes == 1 else f"{votes} outputs of "
         longest = counted(self.evaluation.max_new_tokens, "tokens")
-        return (
-            f"{asked}, at most {longest} each" if votes == 1 else f"{asked}, {votes} outputs of at most {longest} each"
-        )
+        return f"{counted(len(self.questions), 'questions')}, {outputs}at most {longest} each"
 
     @property
     def cost(self) -> Cost:
@@ -97,16 +95,12 @@ class EvaluateJob(Job):
         return artifact_key(self.kind, config=settings, inputs=inputs, seed=self.seed)
 
     def _fill(self, draft: Draft, *, label: str, reporter: Reporter) -> Mapping[str, Any]:
-        questions, config = self.questions, self.evaluation
-        lanes = self._decode(draft, label=label, reporter=reporter)
+        questions, lanes = self.questions, self._decode(draft, label=label, reporter=reporter)
         texts = load_texts(self.student.resolve())
-        predictions = [
-            _prediction(question, lanes(row), texts, config=config, rules=self.rules)
-            for row, question in enumerate(questions)
-        ]
+        predictions = [self._grade(question, lanes(row), texts) for row, question in enumerate(questions)]
         write_table(draft.folder / "questions.parquet", questions, Question)
         write_table(draft.folder / "predictions.parquet", predictions, Prediction)
-        if config.votes > 1:
+        if self.evaluation.votes > 1:
             write_table(draft.folder / "outputs.parquet", _outputs(questions, lanes, texts), Output)
         return summarize(predictions, questions)
 
@@ -122,6 +116,24 @@ class EvaluateJob(Job):
             return lambda row: [found[row]]
         executor = make_executor(self.execution)
         return decode_in_units(job, draft, executor=executor, label=label, reporter=reporter).lanes
+
+    def _grade(self, question: Question, lanes: Sequence[Lane], texts: Texts) -> Prediction:
+        """Grade the only output, or the first one that gave the winning answer."""
+        completions = [texts.decode(lane.token_ids) for lane in lanes]
+        answers = [extract_loose(completion, question) for completion in completions]
+        vote = count_votes(answers, question) if len(lanes) > 1 else Vote(winner=0, votes=1)
+        lane, completion = lanes[vote.winner], completions[vote.winner]
+        reasoning = len(texts.encode_completion(reasoning_of(completion).rstrip()))
+        graded = grade(
+            question,
+            completion=completion,
+            finish=lane.finish,
+            token_ids=lane.token_ids,
+            reasoning_tokens=min(reasoning, len(lane.token_ids)),
+            rules=self.rules,
+            evaluation=self.evaluation,
+        )
+        return replace(graded, num_outputs=len(lanes), votes=vote.votes)
 
 
 def evaluate(
@@ -183,25 +195,3 @@ def _outputs(questions: Sequence[Question], lanes: Lanes, texts: Texts) -> Itera
             completion = texts.decode(lane.token_ids)
             answer = extract_loose(completion, question)
             yield Output(question.question_id, lane.sample, completion, lane.finish, len(lane.token_ids), answer)
-
-
-def _prediction(
-    question: Question, lanes: Sequence[Lane], texts: Texts, *, config: EvaluationConfig, rules: RulesConfig
-) -> Prediction:
-    """Grade the only output, or the first one that gave the winning answer."""
-    completions = [texts.decode(lane.token_ids) for lane in lanes]
-    answers = [extract_loose(completion, question) for completion in completions]
-    vote = count_votes(answers, question) if len(lanes) > 1 else Vote(winner=0, votes=1)
-    lane, completion = lanes[vote.winner], completions[vote.winner]
-    reasoning = len(texts.encode_completion(reasoning_of(completion).rstrip()))
-    graded = grade(
-        question,
-        prompt=question.prompt,
-        completion=completion,
-        finish=lane.finish,
-        token_ids=lane.token_ids,
-        reasoning_tokens=min(reasoning, len(lane.token_ids)),
-        rules=rules,
-        evaluation=config,
-    )
-    return replace(graded, num_outputs=len(lanes), votes=vote.votes)
