@@ -64,7 +64,7 @@ def build_graph(task: str, config: Config, data: TaskData, *, out: Path, prefix:
         return stages[-1]
 
     def after(method: Method, snapshot: int | None = None) -> StudentSource:
-        return student.after(trained[method].result, snapshot) if method in trained else student
+        return StudentSource(config.student, trained[method].result, snapshot) if method in trained else student
 
     def learn(step: str, examples: ExampleSource, start: StudentSource = student) -> Stage:
         cost = training_cost(training, train, completion_tokens=mining.max_new_tokens // 2)

@@ -28,11 +28,7 @@ _TOKENIZER_FILES = ("tokenizer.json", "vocab.json", "tokenizer.model", "spiece.m
 
 @dataclass(frozen=True)
 class Texts:
-    """A student's tokenizer: from tokens to text and back.
-
-    Attributes:
-        tokenizer: The tokenizer.
-    """
+    """A student's tokenizer: from tokens to text and back."""
 
     tokenizer: Any
 

@@ -1,6 +1,6 @@
 """Which student a stage asks: the one of the configuration, or one that an earlier stage trained."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from sert.config.tree import StudentConfig
 from sert.store.artifacts import Artifact
@@ -34,10 +34,6 @@ class StudentSource:
     config: StudentConfig
     trained: Result | None = None
     snapshot: int | None = None
-
-    def after(self, training: Result | None, snapshot: int | None = None) -> "StudentSource":
-        """What a training, or a snapshot of it, makes of the student; the student itself where there is none."""
-        return replace(self, trained=training, snapshot=snapshot)
 
     def inputs(self) -> Inputs:
         """What names it among the things that a result depends on."""

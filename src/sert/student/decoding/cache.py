@@ -16,13 +16,8 @@ from sert.student.kernels import STEPS, Caches, Kernels
 class LaneLayer(CacheLayerMixin):  # type: ignore[misc]  # transformers has no types
     """Keys and values of one layer, those of the prompts and those of the lanes.
 
-    With compiled loops they can be in bfloat16, values then in pairs of steps (`kernels.Caches`).
-
-    Args:
-        questions: How many prompts there will be, in one chunk or several.
-        longest: Their largest length.
-        kernels: Compiled loops, if they do the attention.
-        in_pairs: Whether they want bfloat16.
+    There will be one prompt of each question, the largest of length `longest`, in one chunk or several. Where compiled
+    loops do the attention, they may want bfloat16, and values then in pairs of steps (`kernels.Caches`).
     """
 
     prompts: Caches

@@ -8,9 +8,7 @@ count it. So what a student answers depends on the longest question that is aske
 Not imitated: its limit of 1,024 tokens that counts prompt and padding, and prompts cut to 512 tokens.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Callable, Sequence
 
 import torch
 from transformers import GenerationConfig
@@ -56,6 +54,7 @@ def decode_compat(job: DecodingJob, *, label: str, reporter: Reporter) -> list[L
         )
 
 
+@torch.inference_mode()
 def generate_padded(
     student: Student,
     prompts: Sequence[list[int]],
@@ -78,27 +77,19 @@ def generate_padded(
         pad_token_id=padding,
     )
     found: list[Lane] = []
-    with torch.inference_mode(), _without_own_settings(student.model):
+    own = student.model.generation_config
+    student.model.generation_config = GenerationConfig()  # else `generate` mixes it in, a repetition penalty say
+    try:
         for start in range(0, len(prompts), BATCH):
             batch = prompts[start : start + BATCH]
-            ids_BT = torch.tensor([[padding] * (width - len(prompt)) + prompt for prompt in batch])
-            ids_BT = ids_BT.to(student.device)
+            ids_BT = torch.tensor([[padding] * (width - len(prompt)) + prompt for prompt in batch]).to(student.device)
             # A mask of ones is what `generate` takes when it is given none, as long as padding is end-of-text.
             output_BT = student.model.generate(ids_BT, attention_mask=torch.ones_like(ids_BT), generation_config=greedy)
             found += [_lane_of(row, student) for row in output_BT[:, width:].tolist()]
             progress(len(batch))
-    return found
-
-
-@contextmanager
-def _without_own_settings(model: Any) -> Iterator[None]:
-    """Keep `generate` from mixing in the model's own generation settings, a repetition penalty for instance."""
-    own = model.generation_config
-    model.generation_config = GenerationConfig()
-    try:
-        yield
     finally:
-        model.generation_config = own
+        student.model.generation_config = own
+    return found
 
 
 def _lane_of(tokens: list[int], student: Student) -> Lane:

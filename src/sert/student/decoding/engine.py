@@ -35,14 +35,11 @@ def decode(
     referee: Referee | None = None,
     progress: Callable[[float], None] | None = None,
 ) -> Iterator[list[tuple[int, bytes]]]:
-    """Continue every prompt, wave by wave. With a referee a prompt can be in several waves.
+    """Continue every prompt, of any order and length, wave by wave. With a referee a prompt can be in several waves.
 
-    Args:
-        student: The model, which stays in evaluation mode.
-        prompts: What to continue; any order and length.
-        decoding: Branches, samples, sampling and limits.
-        referee: Stops lanes early; it sees the lanes every few steps, and before their wave those that wait.
-        progress: Called at every step with the lanes' worth of work that was done; the sum is the number of lanes.
+    The referee stops lanes early; it sees the lanes every few steps, and before their wave those that wait. `progress`
+    is called at every step with the lanes' worth of work that was done; the sum is the number of lanes. The model stays
+    in evaluation mode.
 
     Yields:
         Lists of (index into `prompts`, its lanes, packed), after a wave that finished any prompt.

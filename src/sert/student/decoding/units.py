@@ -5,7 +5,6 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 from sert.config.tree import StudentConfig
 from sert.records import Question
@@ -21,12 +20,8 @@ _UNIT_LANES = 0.25
 """Lanes a unit has at least, as a share of those that decode together: a unit is lost when the work is stopped."""
 
 
-class RefereeMaker(Protocol):
-    """Makes the referee of a unit; it can be sent to another process."""
-
-    def __call__(self, questions: Sequence[Question], student: Student) -> Referee:
-        """Make the referee that knows these questions' prompts as 0, 1 and so on."""
-        ...
+RefereeMaker = Callable[[Sequence[Question], Student], Referee]
+"""Makes the referee of a unit, that knows these questions' prompts as 0, 1 and so on; can be sent to another process."""
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from sert.records import Example
 from sert.seeds import derive_seed
@@ -50,10 +51,9 @@ def encode_example(student: Student, example: Example, *, loss_on_prompt: bool) 
 
 def collate(encoded: Sequence[EncodedExample], *, device: torch.device) -> Batch:
     """Pad on the right; causal attention never looks there, and no target lies there."""
-    longest = max(len(example.token_ids) for example in encoded)
-    padded = [example.token_ids + [0] * (longest - len(example.token_ids)) for example in encoded]
-    starts = range(0, len(encoded) * longest, longest)
-    return Batch(torch.tensor(padded).to(device), *_predictions(encoded, starts, device))
+    padded_BT = pad_sequence([torch.tensor(example.token_ids) for example in encoded], batch_first=True)
+    starts = range(0, padded_BT.numel(), padded_BT.shape[1])
+    return Batch(padded_BT.to(device), *_predictions(encoded, starts, device))
 
 
 def collate_in_a_row(encoded: Sequence[EncodedExample], *, device: torch.device) -> Batch:
@@ -90,13 +90,11 @@ def batch_order(num_examples: int, *, batch_size: int, seed: int) -> Iterator[li
 def micro_batches(
     encoded: Sequence[EncodedExample], *, max_size: int, pass_tokens: int | None
 ) -> list[list[EncodedExample]]:
-    """Split one step's examples by length, so that little is padded; the sum of the losses does not change.
+    """Split one step's examples by length, at most `max_size` together, so that little is padded.
 
-    Args:
-        encoded: The examples of the step.
-        max_size: Most examples of a micro-batch.
-        pass_tokens: What a pass costs besides its tokens, in tokens: the split has the least tokens, padding counted,
-            plus this for each pass. None = as few passes as `max_size` allows, and among those the least padding.
+    The sum of the losses does not change. `pass_tokens` is what a pass costs besides its tokens, in tokens: the split
+    has the least tokens, padding counted, plus this for each pass. None = as few passes as `max_size` allows, and among
+    those the least padding.
     """
     ordered = sorted(encoded, key=lambda example: len(example.token_ids))
     lengths = [len(example.token_ids) for example in ordered]

@@ -67,7 +67,7 @@ class ExampleSource(Protocol):
 
     def settings(self) -> dict[str, Any]:
         """The part of the configuration that the examples depend on."""
-        ...
+        return {}
 
     def inputs(self) -> Inputs:
         """What names them among the things that a result depends on."""
@@ -79,14 +79,10 @@ class ExampleSource(Protocol):
 
 
 @dataclass(frozen=True)
-class GivenExamples:
+class GivenExamples(ExampleSource):
     """Examples that are known already."""
 
     examples: tuple[Example, ...]
-
-    def settings(self) -> dict[str, Any]:
-        """Nothing."""
-        return {}
 
     def inputs(self) -> Inputs:
         """Their content."""

@@ -102,16 +102,9 @@ def train_student(
 
     Under `accelerate launch` or `torchrun` each process takes its share of a step's micro-batches.
 
-    Args:
-        student: The student; its weights must be float32.
-        examples: What it is trained on.
-        config: The recipe.
-        seed: Decides data order and dropout.
-        loss_file: JSONL file for the loss curve, a line a step.
-        checkpoints: Where the state is saved now and then. Training goes on from the last one, bit for bit.
-        snapshot: Called after each step of `TrainingConfig.snapshot_steps` but the last one, with its number.
-        label: What the progress is called.
-        reporter: Where progress goes.
+    The student's weights must be float32; the seed decides data order and dropout. `loss_file` gets the loss curve as
+    JSONL, a line a step. The state is saved now and then in `checkpoints`, and training goes on from the last one, bit
+    for bit. `snapshot` is called after each step of `TrainingConfig.snapshot_steps` but the last, with its number.
 
     Raises:
         DataError: If no example is left.
