@@ -136,25 +136,29 @@ def test_funnel_of_nothing():
 # ---- implausible rules
 
 
+def found_implausible(verdicts, **settings):
+    return implausible_rules(verdicts, RulesConfig(**settings), tally=Tally(verdicts))
+
+
 def test_a_rule_that_drops_nearly_everything_is_named_with_examples():
     verdicts = [make_verdict(f"q{number}", reason="imitation") for number in range(10)]
     verdicts += [make_verdict(f"q{number}", 1, reason="length") for number in range(9)]
     verdicts += [make_verdict("q9", 1)]
-    found = implausible_rules(verdicts, RulesConfig(max_dropped_share=0.8))
+    found = found_implausible(verdicts, max_dropped_share=0.8)
     # Ten paths reach the length rule, since imitation dropped ten of twenty.
     examples = [PathKey("q0", 1, 0), PathKey("q3", 1, 0), PathKey("q6", 1, 0)]
     assert found == [ImplausibleRule("length", 9, 10, examples)]
-    assert implausible_rules(verdicts, RulesConfig(max_dropped_share=0.9)) == []
+    assert found_implausible(verdicts, max_dropped_share=0.9) == []
 
 
 def test_fewer_than_three_dropped_paths_are_all_shown():
-    found = implausible_rules([make_verdict(reason="length"), make_verdict(sample=1, reason="length")], RulesConfig())
+    found = found_implausible([make_verdict(reason="length"), make_verdict(sample=1, reason="length")])
     assert [rule.examples for rule in found] == [[PathKey("q1", 0, 0), PathKey("q1", 0, 1)]]
 
 
 def test_outrun_paths_reached_no_rule():
     verdicts = [make_verdict(reason="length"), *(make_verdict(sample=number, reason="outrun") for number in (1, 2, 3))]
-    assert implausible_rules(verdicts, RulesConfig()) == [ImplausibleRule("length", 1, 1, [PathKey("q1", 0, 0)])]
+    assert found_implausible(verdicts) == [ImplausibleRule("length", 1, 1, [PathKey("q1", 0, 0)])]
 
 
 # ---- the stage

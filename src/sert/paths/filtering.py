@@ -10,7 +10,7 @@ from typing import Any, ClassVar, NamedTuple
 from sert.config.tree import RULES, PromptTemplates, RulesConfig, SelectionConfig
 from sert.errors import DataError
 from sert.paths.rules import OUTRUN, REJECTED, apply_rules
-from sert.paths.selection import SelectedExamples, select
+from sert.paths.selection import select, selected_examples
 from sert.records import Example, Path, PathKey, Question, Verdict
 from sert.store.artifacts import Artifact, Draft, artifact_key, write_json
 from sert.store.stage import Inputs, Job, Result, dumped
@@ -85,15 +85,12 @@ class Tally:
         }
 
 
-def implausible_rules(
-    verdicts: Iterable[Verdict], config: RulesConfig, *, tally: Tally | None = None
-) -> list[ImplausibleRule]:
+def implausible_rules(verdicts: Iterable[Verdict], config: RulesConfig, *, tally: Tally) -> list[ImplausibleRule]:
     """Find rules that dropped more than `max_dropped_share` of the paths that reached them.
 
     No rule was asked about outrun paths. The examples are spread evenly over the dropped paths, in their order: the
-    verdicts are gone through once for each rule that is found, and before that unless they were counted (`tally`).
+    verdicts, counted already (`tally`), are gone through once for each rule that is found.
     """
-    tally = tally or Tally(verdicts)
     found = []
     reached = tally.reasons.total() - tally.reasons[OUTRUN]
     for rule in RULES:
@@ -154,20 +151,21 @@ class FilterJob(Job):
         mined = self.mined.open()
         questions = read_table(mined.file("questions.parquet"), Question)
         paths = StoredTable(mined.file("paths.parquet"), Path)
-        tally, chosen = Tally(), SelectedExamples(_prompts_of(mined), shuffled=self.selection.shuffled, seed=self.seed)
+        tally, selected = Tally(), list[tuple[Question, str]]()
         with (
             reporter.track(label, len(paths), "paths") as advance,
             TableWriter(draft.folder / "verdicts.parquet", Verdict) as verdicts,
-            TableWriter(draft.folder / "examples.parquet", Example) as examples,
         ):
             for question, of_question in _by_question(paths, questions, source=mined.folder):
                 judged = [apply_rules(path, question, self.rules, asked=self.selection.rules) for path in of_question]
                 judged = select(judged, self.selection, seed=self.seed)
                 verdicts.add(judged)
-                examples.add(chosen.examples(of_question, judged, question))
+                pairs = zip(of_question, judged, strict=True)
+                selected += [(question, path.text) for path, verdict in pairs if verdict.selected]
                 tally.add(judged)
                 advance(len(judged))
-            examples.add(chosen.rest())
+        examples = selected_examples(selected, _prompts_of(mined), shuffled=self.selection.shuffled, seed=self.seed)
+        write_table(draft.folder / "examples.parquet", examples, Example)
         written = StoredTable(draft.folder / "verdicts.parquet", Verdict)
         _warn(implausible_rules(written, self.rules, tally=tally), paths, reporter)
         _warn_of_cut_short(tally, mined, self.settings(), label=label, reporter=reporter)

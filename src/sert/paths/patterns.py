@@ -49,8 +49,6 @@ def repeats_options(text: str, question: Question) -> bool:
     nothing else when fewer than `MIN_OWN_WORDS` words are left without options, letters and announcements of an answer.
     A text that lists the options and then reasons is not meant.
     """
-    if not question.choices:
-        return False
     return _lists_options(text.lower(), question.choices) and responds_directly(text, question)
 
 

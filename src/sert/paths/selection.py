@@ -1,10 +1,10 @@
 """Which of the kept paths of a question it is trained on, and the examples that they become."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from sert.config.tree import PromptTemplates, SelectionConfig
-from sert.records import Example, Path, Question, Verdict
+from sert.records import Example, Question, Verdict
 from sert.seeds import derive_seed
 from sert.tasks.prompts import path_example
 
@@ -34,24 +34,15 @@ def preference(verdict: Verdict, order: str = "rep_2", *, seed: int = 0) -> tupl
     return (first, verdict.branch, verdict.sample)
 
 
-class SelectedExamples:
-    """Makes the examples of the selected paths; shuffled ones when all are known."""
+def selected_examples(
+    selected: Sequence[tuple[Question, str]], prompts: PromptTemplates, *, shuffled: bool, seed: int
+) -> list[Example]:
+    """Make the examples of questions and the texts of their selected paths, in their order.
 
-    def __init__(self, prompts: PromptTemplates, *, shuffled: bool, seed: int) -> None:
-        self._prompts, self._shuffled, self._seed = prompts, shuffled, seed
-        self._waiting: list[tuple[Question, str]] = []
-
-    def examples(self, paths: list[Path], verdicts: list[Verdict], question: Question) -> Iterator[Example]:
-        """Make the examples of one question, unless they are shuffled."""
-        for path, verdict in zip(paths, verdicts, strict=True):
-            if verdict.selected and self._shuffled:
-                self._waiting.append((question, path.text))
-            elif verdict.selected:
-                yield path_example(question, path.text, self._prompts)
-
-    def rest(self) -> Iterator[Example]:
-        """Make the shuffled ones: each question gets the path of the next one of a circle that the seed draws."""
-        circle = sorted(self._waiting, key=lambda pair: derive_seed(self._seed, "shuffle", pair[0].question_id))
-        after = {here[0].question_id: there[1] for here, there in zip(circle, circle[1:] + circle[:1], strict=True)}
-        for question, _ in self._waiting:
-            yield path_example(question, after[question.question_id], self._prompts)
+    Shuffled, each question gets the path of the next one of a circle that the seed draws.
+    """
+    texts = {question.question_id: text for question, text in selected}
+    if shuffled:
+        circle = sorted(texts, key=lambda question_id: derive_seed(seed, "shuffle", question_id))
+        texts = {here: texts[there] for here, there in zip(circle, circle[1:] + circle[:1], strict=True)}
+    return [path_example(question, texts[question.question_id], prompts) for question, _ in selected]

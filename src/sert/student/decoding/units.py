@@ -21,7 +21,7 @@ _UNIT_LANES = 0.25
 
 
 RefereeMaker = Callable[[Sequence[Question], Student], Referee]
-"""Makes the referee of a unit, that knows these questions' prompts as 0, 1 and so on; can be sent to another process."""
+"""Makes the referee of a unit, which knows these questions' prompts as 0, 1 and so on; it pickles."""
 
 
 @dataclass(frozen=True)
