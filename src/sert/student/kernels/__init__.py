@@ -16,7 +16,7 @@ import subprocess
 import tempfile
 from importlib import resources
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -34,36 +34,32 @@ LANE = 16
 STEPS = 16
 """Caches in bfloat16 have room for a multiple of so many steps."""
 
-_ATTENTION_POINTERS = (
-    *("query", "new_keys", "new_values", "prompt_keys", "prompt_values", "prompt_lengths"),
-    *("lane_keys", "lane_values", "out"),
-)
-_ATTENTION_SIZES = (
-    *("query_stride", "new_stride", "questions", "slots", "heads", "groups"),
-    *("prompt_size", "steps_size", "filled", "width"),
-)
-_LINEAR_POINTERS = ("inputs", "weights", "zeros", "scales", "bias", "rounded", "steps", "out")
+_POINTER, _SIZE, _INT = ctypes.c_void_p, ctypes.c_int64, ctypes.c_int32
+
+
+def _fields(*groups: tuple[Any, str]) -> list[tuple[str, Any]]:
+    """Name the fields of a C structure, those of one type together."""
+    return [(name, kind) for kind, names in groups for name in names.split()]
 
 
 class _Attention(ctypes.Structure):
     """`struct attention` of attention.c."""
 
-    _fields_ = (
-        *((name, ctypes.c_void_p) for name in _ATTENTION_POINTERS),
-        *((name, ctypes.c_int64) for name in _ATTENTION_SIZES),
-        ("scaling", ctypes.c_float),
-        ("is_bfloat16", ctypes.c_int32),
-        ("threads", ctypes.c_int32),
+    _fields_ = _fields(
+        (_POINTER, "query new_keys new_values prompt_keys prompt_values prompt_lengths lane_keys lane_values out"),
+        (_SIZE, "query_stride new_stride questions slots heads groups prompt_size steps_size filled width"),
+        (ctypes.c_float, "scaling"),
+        (_INT, "is_bfloat16 threads"),
     )
 
 
 class _Linear(ctypes.Structure):
     """`struct linear` of products.c."""
 
-    _fields_ = (
-        *((name, ctypes.c_void_p) for name in _LINEAR_POINTERS),
-        *((name, ctypes.c_int64) for name in ("rows", "inputs_size", "outputs")),
-        ("threads", ctypes.c_int32),
+    _fields_ = _fields(
+        (_POINTER, "inputs weights zeros scales bias rounded steps out"),
+        (_SIZE, "rows inputs_size outputs"),
+        (_INT, "threads"),
     )
 
 
@@ -95,10 +91,9 @@ class Kernels:
     """The compiled loops. Arguments are float32 and on the CPU; what is not contiguous is copied."""
 
     def __init__(self, library: ctypes.CDLL) -> None:
-        pointer, size = ctypes.c_void_p, ctypes.c_int64
-        library.sert_gelu.argtypes = (pointer, size, pointer, ctypes.c_int)
-        library.sert_block_maxima.argtypes = (pointer, size, size, size, pointer, pointer, ctypes.c_int)
-        library.sert_attend.argtypes = (pointer, pointer)
+        library.sert_gelu.argtypes = (_POINTER, _SIZE, _POINTER, _INT)
+        library.sert_block_maxima.argtypes = (_POINTER, _SIZE, _SIZE, _SIZE, _POINTER, _POINTER, _INT)
+        library.sert_attend.argtypes = (_POINTER, _POINTER)
         self._library = library
         abilities = int(library.sert_abilities())
         self.has_int8, self.has_bfloat16, self._has_pairs = (bool(abilities & bit) for bit in (1, 2, 4))
