@@ -58,7 +58,7 @@ class _RefusedError(Exception):
 class _CriterionLine(NamedTuple):
     """A line that names criteria: those whose score it tries to give, and the score if it is a score line."""
 
-    attempts: tuple[str, ...]
+    attempts: list[str]
     score: float | None
 
 
@@ -74,7 +74,7 @@ _OF_TEN = r"(?:[ \t\xa0]{0,4}/[ \t\xa0]{0,4}10|[ \t\xa0]{1,4}out[ \t\xa0]of[ \t\
 _ANNOUNCED = re.compile(rf"score{_GAP}{{1,12}}for{_GAP}{{1,12}}(?={_NAME.pattern})", re.IGNORECASE | re.ASCII)
 _SCORE_LINE = re.compile(
     rf"{_GAP}{{0,12}}score{_GAP}{{1,12}}for{_GAP}{{1,12}}"
-    rf"(?P<name>coherence|relevance|logical[ \t\xa0_-]{{1,4}}consistency|completeness){_GAP}{{0,12}}[:=]{_GAP}{{0,12}}"
+    rf"(?:coherence|relevance|logical[ \t\xa0_-]{{1,4}}consistency|completeness){_GAP}{{0,12}}[:=]{_GAP}{{0,12}}"
     rf"(?:\[[ \t]?(?P<bracketed>{_SCORE}){_OF_TEN}[ \t]?\]|(?P<bare>{_SCORE}))[*_`]{{0,4}}{_OF_TEN}",
     re.IGNORECASE | re.ASCII,
 )
@@ -158,33 +158,21 @@ def _without_quotes(answer: str) -> str:
 
 def _read_line(line: str) -> _CriterionLine | None:
     """Read one line; None when it names no criterion."""
-    names = {criterion for found in _NAME.finditer(line) if (criterion := found.lastgroup)}
+    names = [str(found.lastgroup) for found in _NAME.finditer(line)]
     if not names:
         return None
-    body = line[_end_of_bullet(line) :]
+    body = _BULLET.sub("", line, count=1)
     found = _SCORE_LINE.match(body)
     if found and _is_comment(body[found.end() :]):
-        return _CriterionLine((_criterion(found["name"]),), float(found["bracketed"] or found["bare"]))
+        return _CriterionLine(names[:1], float(found["bracketed"] or found["bare"]))  # a comment may name others
     tries = _ANNOUNCED.search(body) or any(character.isdigit() for character in body)
-    return _CriterionLine(tuple(sorted(names)) if tries else (), None)
-
-
-def _end_of_bullet(line: str) -> int:
-    found = _BULLET.match(line)
-    return found.end() if found else 0
-
-
-def _criterion(name: str) -> str:
-    found = _NAME.match(name)
-    return str(found and found.lastgroup)
+    return _CriterionLine(names if tries else [], None)
 
 
 def _is_comment(tail: str) -> bool:
     """Tell whether what follows a score leaves no doubt about it."""
     comment = tail.strip(" \t\xa0*_`")
-    if not comment:
-        return True
-    return not (
+    return not comment or not (
         not comment.startswith(_COMMENT_OPENERS)
         or any(character.isnumeric() for character in comment)
         or _OTHER_NUMBER.search(comment)
