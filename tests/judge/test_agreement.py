@@ -2,8 +2,8 @@ import math
 
 import pytest
 
-from sert.judge.agreement import Agreement, agreement, criterion_summary
 from sert.judge.reply import Scores
+from sert.judge.scores import Agreement, agreement, criterion_summary
 
 NOTHING = Agreement(None, None, None, 0)
 

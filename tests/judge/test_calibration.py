@@ -2,9 +2,10 @@ import re
 
 import pytest
 
-from sert.judge.planted import CALIBRATION, RULE, Gap, calibration_gap, separates
+from sert.judge.planted import CALIBRATION
 from sert.judge.prompt import judge_prompt
 from sert.judge.reply import Scores, parse_reply
+from sert.judge.scores import RULE, Gap, calibration_gap, separates
 
 
 def test_six_questions_each_with_a_good_and_a_bad_reasoning():

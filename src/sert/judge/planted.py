@@ -4,23 +4,13 @@ Each of six questions has one of either kind. A bad one shows one fault, another
 the right answer all the same, and it must not save them.
 """
 
-from collections.abc import Iterable
-from statistics import fmean
 from typing import Literal, NamedTuple
 
-from sert.judge.prompt import CRITERIA
-from sert.judge.reply import Scores
-from sert.records import LETTERS, Question
+from sert.config.tree import PromptTemplates
+from sert.records import Question
+from sert.tasks.prompts import student_prompt
 
 Kind = Literal["good", "bad"]
-
-MIN_GAP = 2.0
-
-RULE = (
-    f"A judge is reliable here if, on each of the {len(CRITERIA)} criteria, its mean score of the good reasonings is "
-    f"at least {MIN_GAP:g} points above its mean score of the bad ones. Replies that cannot be read are left out; "
-    "a judge with no readable reply for one of the kinds is unreliable."
-)
 
 
 class CalibrationItem(NamedTuple):
@@ -32,82 +22,9 @@ class CalibrationItem(NamedTuple):
     kind: Kind
 
 
-class Gap(NamedTuple):
-    """One criterion: the two means, their difference in points, and what they rest on; None without a score."""
-
-    gap: float | None
-    good_mean: float | None
-    bad_mean: float | None
-    good_scored: int
-    good_failed: int
-    bad_scored: int
-    bad_failed: int
-
-
-def calibration_gap(replies: Iterable[tuple[Kind, Scores | None]]) -> dict[str, Gap]:
-    """Compare the scores of good and bad items, criterion by criterion; a reply that could not be read is None."""
-    by_kind: dict[Kind, list[Scores | None]] = {"good": [], "bad": []}
-    for kind, scores in replies:
-        by_kind[kind].append(scores)
-    return {criterion: _gap(by_kind, index) for index, criterion in enumerate(CRITERIA)}
-
-
-def separates(gaps: dict[str, Gap]) -> bool:
-    """Tell whether the judge is reliable by `RULE`, from what `calibration_gap` returned."""
-    # Rounded, so that means of 7.1 and 5.1 are 2 points apart.
-    return all(gap.gap is not None and round(gap.gap, 9) >= MIN_GAP for gap in gaps.values())
-
-
-def _gap(by_kind: dict[Kind, list[Scores | None]], index: int) -> Gap:
-    good, bad = ([scores[index] for scores in by_kind[kind] if scores is not None] for kind in by_kind)
-    good_mean = fmean(good) if good else None
-    bad_mean = fmean(bad) if bad else None
-    return Gap(
-        gap=None if good_mean is None or bad_mean is None else good_mean - bad_mean,
-        good_mean=good_mean,
-        bad_mean=bad_mean,
-        good_scored=len(good),
-        good_failed=len(by_kind["good"]) - len(good),
-        bad_scored=len(bad),
-        bad_failed=len(by_kind["bad"]) - len(bad),
-    )
-
-
-def _question(question_id: str, question: str, *, choices: tuple[str, ...] = (), answer: str) -> Question:
-    listed = ", ".join(f"({letter}) {choice}" for letter, choice in zip(LETTERS, choices, strict=False))
-    asked = f"{question} Answer choices: {listed}." if listed else question
-    return Question(
-        question_id=question_id,
-        task="calibration",
-        split="test",
-        question=question,
-        choices=choices,
-        answer=answer,
-        prompt=f"Question: {asked}\nAnswer:",
-    )
-
-
-_CAMEL = _question("camel", "Could a camel stand upright inside a domestic refrigerator?", answer="no")
-_CANDLE = _question("candle", "Would a lit candle go out in a sealed jar?", answer="yes")
-_PENGUIN = _question("penguin", "Might a wild penguin in Antarctica be eaten by a polar bear?", answer="no")
-_BREAD = _question(
-    "bread",
-    "What do you add to dough so that it rises before it is baked?",
-    choices=("salt", "yeast", "butter", "water", "sugar"),
-    answer="B",
-)
-_UMBRELLA = _question(
-    "umbrella",
-    "Where would you most likely leave a dripping umbrella when you visit a friend?",
-    choices=("bed", "bookshelf", "oven", "hallway", "sofa"),
-    answer="D",
-)
-_LADDER = _question(
-    "ladder",
-    "What does a painter need to reach the ceiling of a high room?",
-    choices=("ladder", "carpet", "bucket", "curtain", "pillow"),
-    answer="A",
-)
+def _question(name: str, asked: str, *, choices: tuple[str, ...] = (), answer: str) -> Question:
+    prompt = student_prompt(asked, choices, PromptTemplates())
+    return Question(name, "calibration", "test", asked, choices, answer, prompt)
 
 
 def _pair(question: Question, good: str, bad: str) -> tuple[CalibrationItem, CalibrationItem]:
@@ -117,7 +34,7 @@ def _pair(question: Question, good: str, bad: str) -> tuple[CalibrationItem, Cal
 
 CALIBRATION: tuple[CalibrationItem, ...] = (
     *_pair(
-        _CAMEL,
+        _question("camel", "Could a camel stand upright inside a domestic refrigerator?", answer="no"),
         "A grown camel is about two metres tall at the hump and longer than that from head to tail. A refrigerator at "
         "home is at most about two metres tall outside, and its inside is smaller and well under a metre wide and "
         "deep. An animal that is taller and much longer than a box cannot stand upright in it. So the answer is no.",
@@ -126,7 +43,7 @@ CALIBRATION: tuple[CalibrationItem, ...] = (
         "are warm. Tickets can be bought at the door. My uncle prefers trains.",
     ),
     *_pair(
-        _CANDLE,
+        _question("candle", "Would a lit candle go out in a sealed jar?", answer="yes"),
         "A candle burns by combining its wax with oxygen from the air around it. A sealed jar holds only a little air, "
         "and no new air can get in. As the flame burns, it uses up the oxygen in the jar until there is too little "
         "left to keep burning. Then the flame dies. So the answer is yes.",
@@ -136,7 +53,7 @@ CALIBRATION: tuple[CalibrationItem, ...] = (
         "So the answer is no, since it is yes.",
     ),
     *_pair(
-        _PENGUIN,
+        _question("penguin", "Might a wild penguin in Antarctica be eaten by a polar bear?", answer="no"),
         "To be eaten by a polar bear, a penguin has to live where polar bears live. Penguins of Antarctica live around "
         "the South Pole. Wild polar bears live only in the Arctic, around the North Pole, and neither animal crosses "
         "the tropics in between. The two never meet in the wild. So the answer is no.",
@@ -146,7 +63,12 @@ CALIBRATION: tuple[CalibrationItem, ...] = (
         "eaten. So the answer is no.",
     ),
     *_pair(
-        _BREAD,
+        _question(
+            "bread",
+            "What do you add to dough so that it rises before it is baked?",
+            choices=("salt", "yeast", "butter", "water", "sugar"),
+            answer="B",
+        ),
         "Dough rises when gas forms inside it and is held as bubbles. Yeast is a living thing that feeds on the sugars "
         "in flour and gives off carbon dioxide, which is such a gas. Salt, butter, water and sugar change taste and "
         "texture, but none of them makes gas on its own. So the answer is B.",
@@ -156,7 +78,12 @@ CALIBRATION: tuple[CalibrationItem, ...] = (
         "what it is, and everybody knows how that goes.",
     ),
     *_pair(
-        _UMBRELLA,
+        _question(
+            "umbrella",
+            "Where would you most likely leave a dripping umbrella when you visit a friend?",
+            choices=("bed", "bookshelf", "oven", "hallway", "sofa"),
+            answer="D",
+        ),
         "A dripping umbrella makes whatever lies under it wet. A bed, a sofa and a bookshelf would be damaged by "
         "water, and an oven is for cooking. The hallway is right behind the door, its floor is easy to wipe, and "
         "people leave coats and shoes there. So the answer is D.",
@@ -165,7 +92,12 @@ CALIBRATION: tuple[CalibrationItem, ...] = (
         "Answer choices: (A) bed, (B) bookshelf, (C) oven, (D) hallway, (E) sofa.",
     ),
     *_pair(
-        _LADDER,
+        _question(
+            "ladder",
+            "What does a painter need to reach the ceiling of a high room?",
+            choices=("ladder", "carpet", "bucket", "curtain", "pillow"),
+            answer="A",
+        ),
         "The ceiling of a high room is farther up than a person's arm reaches, so the painter has to stand higher. A "
         "ladder is made to be climbed and carries a person safely. A carpet, a curtain and a pillow give no height, "
         "and a bucket gives only a little and tips over. So the answer is A.",
