@@ -43,21 +43,20 @@ class RecordedRow(NamedTuple):
 
     Attributes:
         where: Its place, for messages.
-        question_id: The question's id, None if the file does not tell it; then there is a text.
         question: The question's text, None if the file does not tell it; a multiple-choice text may hold the choices.
-        text: The rationale.
         answer: The teacher's own answer as it was written, None if only the rationale can tell it.
         finish_reason: The server's word; empty if the file does not tell it.
+        question_id: The question's id, None if the file does not tell it; then there is a text.
     """
 
     where: str
-    question_id: str | None
     question: str | None
     text: str
     answer: str | None
     model: str
     prompt: str
-    finish_reason: str
+    finish_reason: str = ""
+    question_id: str | None = None
 
 
 def read_recorded_rows(file: Path) -> Iterator[RecordedRow]:
@@ -118,13 +117,11 @@ def _parse_block(block: str, *, where: str, model: str) -> RecordedRow:
     assert predicted is not None
     return RecordedRow(
         where=where,
-        question_id=None,
         question=question,
         text=written[: triggers[-1].start()].strip(),
         answer=predicted[1].strip(),
         model=model,
         prompt=f"Q: {question}\nA: {COT_TRIGGER}",
-        finish_reason="",
     )
 
 
@@ -189,7 +186,6 @@ def _parse_completion(value: Mapping[str, Any], *, where: str, model: str) -> Re
     texts = {key: _text_of(value, key, where) for key in _COMPLETION_KEYS}
     return RecordedRow(
         where=where,
-        question_id=None,
         question=_needed(texts["question"], "question", value, where),
         text=_needed(texts["reasoning_completion"], "reasoning_completion", value, where).strip(),
         answer=texts["completion"],

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 from sert.config.endpoints import EndpointConfig
@@ -35,8 +36,9 @@ class Asked(NamedTuple):
         host = check_url(self.endpoint.url).netloc
         for question in self.questions:
             if (reply := ledger.reply(self._call(question).key)) is not None:
-                prompt = teacher_prompt(question, self.prompts)
-                yield _rationale(question, reply, prompt=prompt, model=self.endpoint.model, host=host)
+                said = reply if reply.model else replace(reply, model=self.endpoint.model)
+                prompt, answer = teacher_prompt(question, self.prompts), own_answer(reply.text, question)
+                yield rationale_of(question, said, prompt=prompt, answer=answer, source=host)
 
     def quarantined(self, ledger: Ledger) -> Iterator[Quarantined]:
         """Read what was put aside."""
@@ -60,18 +62,19 @@ def own_answer(text: str, question: Question) -> str | None:
     return extract_strict(ANSWER_PHRASE + text[conclusions[-1].end() :], question)
 
 
-def _rationale(question: Question, reply: Reply, *, prompt: str, model: str, host: str) -> Rationale:
-    extracted = own_answer(reply.text, question)
+def rationale_of(question: Question, reply: Reply, *, prompt: str, answer: str | None, source: str) -> Rationale:
+    """Make a rationale of what a teacher wrote for a prompt, and of its own answer, None when none could be read."""
+    usage = reply.usage
     return Rationale(
         question_id=question.question_id,
-        model=reply.model or model,
+        model=reply.model,
         prompt=prompt,
         text=reply.text.strip(),
         finish_reason=reply.finish_reason,
-        extracted=extracted,
-        correct=extracted is not None and is_correct(extracted, question),
-        prompt_tokens=reply.usage.prompt_tokens if reply.usage else None,
-        completion_tokens=reply.usage.completion_tokens if reply.usage else None,
-        source=host,
+        extracted=answer,
+        correct=answer is not None and is_correct(answer, question),
+        prompt_tokens=None if usage is None else usage.prompt_tokens,
+        completion_tokens=None if usage is None else usage.completion_tokens,
+        source=source,
         flag=reply.flag,
     )

@@ -6,13 +6,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from sert.endpoint.calls import Flag, Reply
 from sert.endpoint.reading import flag_of
 from sert.errors import TeacherError
 from sert.records import Question, Rationale
-from sert.tasks.answers import ANSWER_PHRASE, extract_strict, is_correct, normalize_gold
+from sert.tasks.answers import ANSWER_PHRASE, extract_strict, normalize_gold
 from sert.tasks.duplicates import fold
 from sert.teacher.formats import RecordedRow, read_recorded_rows
 from sert.teacher.guard import refuse_test_questions
+from sert.teacher.live import rationale_of
 from sert.terminal.text import shorten
 
 # What a finished text ends with, closing quotes and brackets aside.
@@ -51,12 +53,8 @@ def read_recorded(
     held-out ones included, has it. Questions with the same text share a rationale. Of several completions of a sample
     the one with the lowest `completion_index` is used, the others are duplicates.
 
-    Args:
-        file: A `.log`, `.jsonl` or `.json` file.
-        questions: Those that rationales are wanted for.
-        held_out: The dev and test questions. Their rows are told by `question_id`, by the text with the choices in any
-            order, or by the stem alone.
-        model: The teacher's name, where the file does not tell it or is wrong.
+    Rows of `held_out`, the dev and test questions, are told by `question_id`, by the text with the choices in any
+    order, or by the stem alone. `model` is the teacher's name, where the file does not tell it or is wrong.
 
     Raises:
         TeacherError: If the file is missing, of another kind, or holds a row that cannot be read (with its place); if
@@ -153,20 +151,9 @@ def _with_choices(question: Question) -> str:
 
 
 def _rationale(row: RecordedRow, question: Question, *, model: str | None, source: str) -> Rationale:
-    extracted = _own_answer(row, question)
-    return Rationale(
-        question_id=question.question_id,
-        model=model or row.model,
-        prompt=row.prompt,
-        text=row.text,
-        finish_reason=row.finish_reason,
-        extracted=extracted,
-        correct=extracted is not None and is_correct(extracted, question),
-        prompt_tokens=None,
-        completion_tokens=None,
-        source=source,
-        flag=flag_of(row.finish_reason) if row.text else "empty",
-    )
+    flag: Flag | None = flag_of(row.finish_reason) if row.text else "empty"
+    reply = Reply(row.text, row.finish_reason, flag, usage=None, model=model or row.model)
+    return rationale_of(question, reply, prompt=row.prompt, answer=_own_answer(row, question), source=source)
 
 
 def _own_answer(row: RecordedRow, question: Question) -> str | None:

@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from sert.config.tree import PromptTemplates
+from sert.endpoint.calls import Reply
 from sert.endpoint.ledger import Ledger, Quarantined
 from sert.errors import TeacherError
 from sert.records import Question, Rationale
 from sert.tasks.prompts import teacher_prompt
-from sert.teacher.live import Asked
+from sert.teacher.live import Asked, rationale_of
 from sert.teacher.recorded import read_recorded
 
 
@@ -45,12 +46,7 @@ def recorded_source(file: Path, questions: Sequence[Question], held_out: Sequenc
             f"dev or test questions, which are refused, {result.unmatched} no question at all. "
             "Give the train questions' file."
         )
-    counts = {
-        "unmatched": result.unmatched,
-        "missing": result.missing,
-        "seem_cut_off": result.seem_cut_off,
-        "held_out": result.held_out,
-    }
+    counts = {name: getattr(result, name) for name in ("unmatched", "missing", "seem_cut_off", "held_out")}
     return Source(str(file), lambda: result.rationales, counts)
 
 
@@ -71,22 +67,12 @@ def endpoint_source(ledger: Ledger, asked: Asked) -> Source:
 
 def oracle_source(questions: Sequence[Question], prompts: PromptTemplates) -> Source:
     """Have the lab's oracle write."""
-    return Source("the oracle", lambda: (_oracle_rationale(question, prompts) for question in questions))
-
-
-def _oracle_rationale(question: Question, prompts: PromptTemplates) -> Rationale:
     from sert.lab.oracle import write_rationale
     from sert.lab.world import lab_world
 
-    return Rationale(
-        question_id=question.question_id,
-        model="lab-oracle",
-        prompt=teacher_prompt(question, prompts),
-        text=write_rationale(lab_world(), question),
-        finish_reason="stop",
-        extracted=question.answer,
-        correct=True,
-        prompt_tokens=None,
-        completion_tokens=None,
-        source="lab",
-    )
+    def write(question: Question) -> Rationale:
+        reply = Reply(write_rationale(lab_world(), question), "stop", flag=None, usage=None, model="lab-oracle")
+        prompt = teacher_prompt(question, prompts)
+        return rationale_of(question, reply, prompt=prompt, answer=question.answer, source="lab")
+
+    return Source("the oracle", lambda: map(write, questions))
