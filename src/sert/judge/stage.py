@@ -22,8 +22,8 @@ from sert.judge.reply import Parsed, parse_reply
 from sert.judge.scores import PLANTED, summarize_judgements
 from sert.records import Judgement, Prediction, Question
 from sert.records import Path as MinedPath
-from sert.store.artifacts import Artifact, Draft, artifact_key, discard, open_artifact, write_json
-from sert.store.stage import Inputs, Job, Result, dumped, input_keys, key_of
+from sert.store.artifacts import Artifact, Draft, artifact_key, open_artifact, write_json
+from sert.store.stage import Inputs, Job, Result, discard, dumped, input_keys
 from sert.store.tables import StoredTable, read_table, write_table
 from sert.terminal.progress import Reporter, Silent
 from sert.terminal.text import counted
@@ -98,9 +98,7 @@ class JudgeJob(Job):
         endpoint = _endpoint_of(self.judge)
         self._opened()
         if self.retry_quarantined:
-            # All that it holds can be made again from the ledger.
-            keys = (key_of(self), self.earlier_key())
-            discard(folder, keys, if_counts=lambda counts: any(each.startswith(_ASIDE) for each in counts["failures"]))
+            discard(self, folder, if_counts=lambda counts: any(why.startswith(_ASIDE) for why in counts["failures"]))
         if self.judge.repeats > 1 and endpoint.temperature == 0:
             reporter.say(f"{label}: at temperature 0 repeats mostly repeat themselves; set judge.endpoint.temperature")
         return super().make(folder, label=label, reporter=reporter)

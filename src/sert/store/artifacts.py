@@ -12,14 +12,14 @@ import json
 import platform
 import shutil
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from sert.errors import ConfigError, DataError, DiskError, StudentError, TeacherError
-from sert.store.disk import check_folder, put, remove, sync, sync_tree, writing
+from sert.store.disk import check_folder, put, sync, sync_tree, writing
 from sert.store.lock import run_lock
 
 MANIFEST = "manifest.json"
@@ -254,14 +254,6 @@ def unfinished_work(folder: Path) -> list[Path]:
     """Find the hidden folders in which parts of an artifact wait for the rest: units, checkpoints."""
     works = folder.parent.glob(f".{folder.name}.*{WORK_ENDING}")
     return sorted(work for work in works if work.is_dir() and _held(work) - {RESULT, SPENT})
-
-
-def discard(folder: Path, keys: Collection[str], *, if_counts: Callable[[Mapping[str, Any]], bool]) -> None:
-    """Remove a result, if it is one of these keys and its counts ask for it, so that it is made anew."""
-    if (folder / MANIFEST).is_file():
-        found = open_artifact(folder)
-        if found.key in keys and if_counts(found.counts):
-            remove(folder)
 
 
 def _is_taken(folder: Path) -> bool:

@@ -6,7 +6,7 @@ configuration makes a new folder beside it.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -15,6 +15,7 @@ from typing import Any, ClassVar, NamedTuple
 from sert.config.section import Section
 from sert.config.tree import APART, ExecutionConfig
 from sert.store.artifacts import MANIFEST, Artifact, Draft, artifact_key, commit, open_artifact
+from sert.store.disk import remove
 from sert.terminal.progress import Reporter
 
 
@@ -140,6 +141,14 @@ def input_keys(job: Job) -> dict[str, str]:
 def key_of(job: Job) -> str:
     """Hash everything that the result of a job depends on."""
     return artifact_key(job.step, config=job.settings(), inputs=input_keys(job), seed=job.seed)
+
+
+def discard(job: Job, folder: Path, *, if_counts: Callable[[Mapping[str, Any]], bool]) -> None:
+    """Remove the result of a job whose ledger can make it again, if its counts ask for it."""
+    if (folder / MANIFEST).is_file():
+        found = open_artifact(folder)
+        if found.key in (key_of(job), job.earlier_key()) and if_counts(found.counts):
+            remove(folder)
 
 
 def dumped(**sections: Section) -> dict[str, Any]:

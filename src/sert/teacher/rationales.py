@@ -17,8 +17,8 @@ from sert.config.tree import PromptTemplates, TeacherConfig
 from sert.endpoint.session import open_session, plan_calls
 from sert.errors import ConfigError, TeacherError
 from sert.records import Example, Question, Rationale
-from sert.store.artifacts import Artifact, Draft, artifact_key, discard, file_hash
-from sert.store.stage import Inputs, Job, dumped, key_of
+from sert.store.artifacts import Artifact, Draft, artifact_key, file_hash
+from sert.store.stage import Inputs, Job, discard, dumped
 from sert.store.tables import questions_input, questions_key, write_table
 from sert.tasks.prompts import rationale_example
 from sert.teacher.guard import refuse_test_questions
@@ -36,12 +36,9 @@ class TeachJob(Job):
     answers are kept in a ledger of their own while they come; the same job again goes on where it stopped.
 
     Attributes:
-        questions: What the teacher is asked.
         held_out: The dev and test questions; nothing is trained on a teacher's answers to them.
-        teacher: Which teacher.
         recorded: The file of earlier answers, for the recorded teacher.
         calls: Folder of the ledger of an endpoint's calls; None for other teachers.
-        prompts: Templates.
         retry_quarantined: Ask again what was put aside earlier, and make the result anew if there was any.
     """
 
@@ -101,9 +98,7 @@ class TeachJob(Job):
         refuse_test_questions(self.questions, self.held_out)
         _check_teacher(self.teacher, self.recorded, label=label)
         if self.retry_quarantined:
-            # All that it holds can be made again from the ledger.
-            keys = (key_of(self), self.earlier_key())
-            discard(folder, keys, if_counts=lambda counts: counts.get("quarantined", 0) > 0)
+            discard(self, folder, if_counts=lambda counts: counts.get("quarantined", 0) > 0)
         return super().make(folder, label=label, reporter=reporter)
 
     def _fill(self, draft: Draft, *, label: str, reporter: Reporter) -> Mapping[str, Any]:
