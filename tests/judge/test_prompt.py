@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from sert.judge.prompt import CRITERIA, DEFINITIONS, TITLES, json_schema, judge_prompt
+from sert.judge.prompt import CRITERIA, DEFINITIONS, TITLES, judge_prompt, reply_form
 from sert.judge.reply import parse_reply
 from sert.records import Question
 
@@ -97,7 +97,9 @@ def test_the_prompt_itself_is_no_score(output):
 
 
 def test_the_schema_asks_for_what_is_read():
-    schema = json_schema()
+    form = reply_form()
+    schema = form["json_schema"].pop("schema")
+    assert form == {"type": "json_schema", "json_schema": {"name": "scores", "strict": True}}
     assert schema == {
         "type": "object",
         "properties": {

@@ -11,7 +11,7 @@ from sert.config.endpoints import CallsConfig, EndpointConfig, Price
 from sert.doctor import replies
 from sert.doctor.finding import Finding
 from sert.doctor.replies import LIMIT, LONG_WORDS, SHORT_WORDS, Meaning, Seen
-from sert.endpoint.calls import Call, TroubleError, Usage, make_call
+from sert.endpoint.calls import Call, TroubleError, Usage, json_form, make_call
 from sert.endpoint.gate import Gate
 from sert.endpoint.money import check_money, cost_of, dollars
 from sert.endpoint.reading import read_reply
@@ -24,20 +24,6 @@ LONGEST_WAIT = 10.0
 """Seconds that an endpoint may ask to wait before a request is given up."""
 FAILURES_IN_A_ROW = 3
 """Failures after which nothing more is asked."""
-
-_SCHEMA = {
-    "type": "json_schema",
-    "json_schema": {
-        "name": "score",
-        "strict": True,
-        "schema": {
-            "type": "object",
-            "properties": {"score": {"type": "integer"}},
-            "required": ["score"],
-            "additionalProperties": False,
-        },
-    },
-}
 
 
 class _Probe(NamedTuple):
@@ -202,7 +188,8 @@ def _probes(endpoint: EndpointConfig) -> list[_Probe]:
         _Probe(("logprobs",), [colour], replies.check_logprobs, [replies.NO_LOGPROBS]),
     ]
     if is_chat:
-        score = call("How cold is ice, from 0 to 10?", 64, _SCHEMA)
+        form = json_form("score", {"score": {"type": "integer"}})
+        score = call("How cold is ice, from 0 to 10?", 64, form)
         probes.append(_Probe(("json_schema",), [score], replies.check_schema, [replies.NO_SCHEMA]))
     return probes
 

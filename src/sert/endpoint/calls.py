@@ -40,7 +40,6 @@ class Call:
         label: What people call it: a question's id.
         key: Hash of all that decides the answer: endpoint, fields of the request, the repeat, and our protocol.
         path: Behind the endpoint's base URL.
-        body: The request's fields.
         prompt_bytes: UTF-8 bytes of the texts that are sent.
         max_tokens: Most tokens that may come back.
     """
@@ -155,7 +154,7 @@ def make_call(
     also_sent = len(canonical_json([response_format, endpoint.extra_body]))
     return Call(
         label=label,
-        key=_key([PROTOCOL, endpoint.url.rstrip("/"), path, body, repeat]),
+        key=hash_of([PROTOCOL, endpoint.url.rstrip("/"), path, body, repeat]),
         path=path,
         body=body,
         prompt_bytes=len(prompt.encode("utf-8", "surrogatepass")) + also_sent,
@@ -163,5 +162,13 @@ def make_call(
     )
 
 
-def _key(parts: list[Any]) -> str:
+def hash_of(parts: list[Any]) -> str:
+    """Hash what decides something to 32 hexadecimal digits."""
     return hashlib.sha256(canonical_json(parts).encode()).hexdigest()[:32]
+
+
+def json_form(name: str, properties: dict[str, Any]) -> dict[str, Any]:
+    """Describe an answer that is a JSON object of just these properties, as OpenAI does; fit for `strict`."""
+    required = list(properties)
+    schema = {"type": "object", "properties": properties, "required": required, "additionalProperties": False}
+    return {"type": "json_schema", "json_schema": {"name": name, "strict": True, "schema": schema}}

@@ -10,34 +10,25 @@ reasoning was written, so that no text can close its own fence. The prompt holds
 
 import re
 from collections.abc import Mapping
-from types import MappingProxyType
 from typing import Any, Literal
 
-from sert.records import LETTERS, Question
+from sert.endpoint.calls import json_form
+from sert.records import Question
 from sert.tasks.prompts import fill
 
 JudgeOutput = Literal["lines", "json_schema"]
 
 CRITERIA = ("coherence", "relevance", "logical_consistency", "completeness")
 
-TITLES: Mapping[str, str] = MappingProxyType(
-    {
-        "coherence": "Coherence",
-        "relevance": "Relevance",
-        "logical_consistency": "Logical Consistency",
-        "completeness": "Completeness",
-    }
-)
+TITLES: Mapping[str, str] = {name: name.replace("_", " ").title() for name in CRITERIA}
 """How each criterion is spelled in prompts and replies."""
 
-DEFINITIONS: Mapping[str, str] = MappingProxyType(
-    {
-        "coherence": "the sentences are understandable, build on each other and do not wander or repeat themselves.",
-        "relevance": "what is said bears on this question and helps to answer it.",
-        "logical_consistency": "each step follows from what was said before, and nothing contradicts anything else.",
-        "completeness": "every step that is needed to get from the question to a conclusion is there.",
-    }
-)
+DEFINITIONS: Mapping[str, str] = {
+    "coherence": "the sentences are understandable, build on each other and do not wander or repeat themselves.",
+    "relevance": "what is said bears on this question and helps to answer it.",
+    "logical_consistency": "each step follows from what was said before, and nothing contradicts anything else.",
+    "completeness": "every step that is needed to get from the question to a conclusion is there.",
+}
 
 _NONCE = re.compile(r"[A-Za-z0-9]{8,64}")
 # Its brackets are no letters of a nonce and its word is shorter than one, so that no nonce arises anew around it.
@@ -84,13 +75,9 @@ def judge_prompt(question: Question, reasoning: str, *, nonce: str, output: Judg
     """Ask for scores of one reasoning.
 
     Model text is put in literally and once, braces and all, but for the nonce, which becomes `[removed]`, and the
-    marks of chat templates, which get a blank.
-
-    Args:
-        question: What the student was asked; its gold answer is not shown.
-        reasoning: What the student wrote.
-        nonce: 8 to 64 ASCII letters and digits, random and not known when the reasoning was written.
-        output: `lines` asks for `Score for <criterion>: <number>` lines, `json_schema` for an object.
+    marks of chat templates, which get a blank. The gold answer is not shown. The nonce is 8 to 64 ASCII letters and
+    digits, random and not known when the reasoning was written. The output `lines` asks for
+    `Score for <criterion>: <number>` lines, `json_schema` for an object.
 
     Raises:
         ValueError: If the nonce has another form.
@@ -107,18 +94,13 @@ def judge_prompt(question: Question, reasoning: str, *, nonce: str, output: Judg
     return fill(_TEMPLATE, values)
 
 
-def json_schema() -> dict[str, Any]:
-    """Return the schema of a reply, the `schema` of an OpenAI `json_schema` response format; fit for `strict`."""
-    return {
-        "type": "object",
-        "properties": {name: {"type": "number", "minimum": 0, "maximum": 10} for name in CRITERIA},
-        "required": list(CRITERIA),
-        "additionalProperties": False,
-    }
+def reply_form() -> dict[str, Any]:
+    """Return the form of a reply, where the endpoint can be told."""
+    return json_form("scores", {name: {"type": "number", "minimum": 0, "maximum": 10} for name in CRITERIA})
 
 
 def _with_choices(question: Question) -> str:
-    lettered = zip(LETTERS, question.choices, strict=False)
+    lettered = zip(question.letters, question.choices, strict=True)
     return "\n".join([question.question, *(f"({letter}) {choice}" for letter, choice in lettered)])
 
 

@@ -17,7 +17,7 @@ from sert.endpoint.replay import replay_journal
 from sert.endpoint.session import CallPlan, Session, open_session, plan_calls
 from sert.errors import ConfigError, DataError, EndpointError
 from sert.judge.planted import CALIBRATION
-from sert.judge.prompt import CRITERIA, JudgeOutput, json_schema, judge_prompt
+from sert.judge.prompt import CRITERIA, JudgeOutput, judge_prompt, reply_form
 from sert.judge.reply import Parsed, parse_reply
 from sert.judge.scores import PLANTED, summarize_judgements
 from sert.records import Judgement, Prediction, Question
@@ -51,7 +51,6 @@ class JudgeJob(Job):
 
     Attributes:
         sources: Whose texts, and what `evaluate` or `mine` left; a path that was stopped early is passed over.
-        judge: The judge.
         calls: Folder of the ledger of calls.
         num_texts: How many texts of each there are, for people.
         retry_quarantined: Ask again what was put aside earlier.
@@ -144,12 +143,12 @@ def judge(
 
 def plan_judging(folders: Mapping[str, Path], *, config: JudgeConfig, calls: Path) -> CallPlan:
     """Count what would be asked and what it may cost. Opens no connection and writes nothing."""
-    endpoint = _endpoint_of(config)
+    _endpoint_of(config)
     texts = _texts(_open(folders), config.limit)
     notes = replay_journal(calls).notes
     known = notes.get(_OUTPUT, "lines") if config.output == "auto" else config.output
     output: JudgeOutput = "json_schema" if known == "json_schema" else "lines"
-    made = _calls(texts, endpoint, config, nonce=notes.get(_NONCE, "0" * 16), output=output)
+    made = _calls(texts, config, nonce=notes.get(_NONCE, "0" * 16), output=output, repeats=config.repeats)
     return plan_calls(made, folder=calls, config=config.calls)
 
 
@@ -162,15 +161,16 @@ class _Asking:
     output: JudgeOutput = "lines"
 
     def __post_init__(self) -> None:
-        self.ledger, self.endpoint = self.session.ledger, self.session.endpoint
-        self.nonce = self.ledger.note(_NONCE, secrets.token_hex(8))
+        self.ledger = self.session.ledger
+        nonce = self.ledger.note(_NONCE, secrets.token_hex(8))
+        self.calls = partial(_calls, config=self.config, nonce=nonce)
 
     def ask(self, texts: Sequence[JudgedText]) -> None:
         self.output = self._find_output(texts[:1])
         self._settle(texts, self.config.repeats, self.output)
 
     def judgements(self, texts: Sequence[JudgedText]) -> Iterator[Judgement]:
-        made = _calls(texts, self.endpoint, self.config, nonce=self.nonce, output=self.output)
+        made = self.calls(texts, output=self.output, repeats=self.config.repeats)
         for text in texts:
             for repeat in range(self.config.repeats):
                 parsed, reply = self._read(next(made), text)
@@ -190,7 +190,7 @@ class _Asking:
         """Ask once for JSON; an endpoint that does not give it is asked for lines from then on."""
         if self.config.output != "auto":
             return self.config.output
-        if self.endpoint.api == "completions":
+        if self.session.endpoint.api == "completions":
             return "lines"
         known = self.ledger.replay.notes.get(_OUTPUT)
         if known is None:
@@ -198,7 +198,7 @@ class _Asking:
                 self._settle(first, 1, "json_schema", label=f"{self.session.label}: first reply")
             except EndpointError:  # some answer 500 to what they do not know; other faults will show again
                 return "lines"
-            (call,) = _calls(first, self.endpoint, self.config, nonce=self.nonce, output="json_schema", repeats=1)
+            (call,) = self.calls(first, output="json_schema", repeats=1)
             scored = self._read(call, first[0], output="json_schema")[0].scores is not None
             known = self.ledger.note(_OUTPUT, "json_schema" if scored else "lines")
         return "json_schema" if known == "json_schema" else "lines"
@@ -206,7 +206,7 @@ class _Asking:
     def _settle(
         self, texts: Sequence[JudgedText], repeats: int, output: JudgeOutput, *, label: str | None = None
     ) -> None:
-        made = partial(_calls, texts, self.endpoint, self.config, nonce=self.nonce, output=output, repeats=repeats)
+        made = partial(self.calls, texts, output=output, repeats=repeats)
         self.session.settle(made, total=len(texts) * repeats, label=label)
 
     def _read(self, call: Call, text: JudgedText, *, output: JudgeOutput | None = None) -> tuple[Parsed, str]:
@@ -257,23 +257,11 @@ def _texts(folders: dict[str, Artifact], limit: int) -> list[JudgedText]:
 
 
 def _calls(
-    texts: Sequence[JudgedText],
-    endpoint: EndpointConfig,
-    config: JudgeConfig,
-    *,
-    nonce: str,
-    output: JudgeOutput,
-    repeats: int | None = None,
+    texts: Sequence[JudgedText], config: JudgeConfig, *, nonce: str, output: JudgeOutput, repeats: int
 ) -> Iterator[Call]:
-    schema = {"name": "scores", "strict": True, "schema": json_schema()}
-    response_format = {"type": "json_schema", "json_schema": schema} if output == "json_schema" else None
+    endpoint, form = _endpoint_of(config), reply_form() if output == "json_schema" else None
     for text in texts:
         prompt = judge_prompt(text.question, text.reasoning, nonce=nonce, output=output)
-        for repeat in range(config.repeats if repeats is None else repeats):
-            yield make_call(
-                prompt,
-                endpoint,
-                label=f"{'planted ' if text.source in PLANTED else ''}{text.source} {text.question.question_id}",
-                repeat=repeat,
-                response_format=response_format,
-            )
+        label = f"{'planted ' if text.source in PLANTED else ''}{text.source} {text.question.question_id}"
+        for repeat in range(repeats):
+            yield make_call(prompt, endpoint, label=label, repeat=repeat, response_format=form)
