@@ -21,9 +21,10 @@ _GIGABYTE = 1e9
 
 def examine_machine(folder: Path) -> list[Finding]:
     """Find out what this machine offers to a student, and the disk of the folder where results would go."""
+    versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in ("sert", "torch", "transformers"))
     return [
         Finding("python", "ok", f"Python {platform.python_version()} on {platform.platform()}"),
-        _packages(),
+        Finding("packages", "ok", versions),
         _cores(),
         _memory(),
         _disk(folder),
@@ -33,11 +34,6 @@ def examine_machine(folder: Path) -> list[Finding]:
         _dtype(),
         _hub(),
     ]
-
-
-def _packages() -> Finding:
-    versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in ("sert", "torch", "transformers"))
-    return Finding("packages", "ok", versions)
 
 
 def _cores() -> Finding:
