@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from sert.doctor.finding import Finding, Severity
 from sert.endpoint.calls import Call, Reply, TroubleError, Usage
-from sert.endpoint.reading import flag_of, json_or_none
+from sert.endpoint.reading import fields_of, flag_of, json_or_none
 
 SHORT_WORDS, LONG_WORDS = 500, 4500
 """Words of the two prompts that show where prompts are cut; the usual places are 2,048 and 4,096 tokens."""
@@ -230,9 +230,8 @@ def check_schema(seen: Sequence[Seen]) -> list[Finding]:
 
 def has_logprobs(choice: Any) -> bool:
     """Tell whether a choice has log-probabilities, in the form of either interface."""
-    found = choice.get("logprobs")
-    lists = [found.get("content"), found.get("token_logprobs")] if isinstance(found, dict) else []
-    return any(isinstance(each, list) and each for each in lists)
+    found = fields_of(choice.get("logprobs"))
+    return any(isinstance(each, list) and each for each in (found.get("content"), found.get("token_logprobs")))
 
 
 def one_line(text: str) -> str:

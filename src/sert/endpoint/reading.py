@@ -23,6 +23,7 @@ _DURATION = re.compile("".join(rf"(?:(\d+(?:\.\d+)?){unit})?" for unit in ("d", 
 _DURATION_SECONDS = (86400.0, 3600.0, 60.0, 1.0, 0.001)
 # Codes and types of errors that no further call can mend.
 _EXHAUSTED = ("insufficient_quota", "billing_hard_limit_reached", "billing_not_active", "credit_balance_too_low")
+_CODES = (*_EXHAUSTED, "rate_limit_exceeded", "invalid_api_key", "model_not_found")
 _FATAL_STATUSES = {
     401: "the key is missing or wrong",
     402: "payment is required",
@@ -98,6 +99,11 @@ def read_error(
     return TroubleError("refused", reason, raw=raw)
 
 
+def fields_of(value: Any) -> dict[str, Any]:
+    """Return the fields of a JSON object; none where it is something else."""
+    return value if isinstance(value, dict) else {}
+
+
 def json_or_none(text: str | bytes) -> Any:
     """Read JSON; None where it is none, or too deep to be read."""
     try:
@@ -144,11 +150,7 @@ def headroom(headers: Mapping[str, str]) -> float:
 
 
 def _text_of(choice: Mapping[str, Any], call: Call) -> str | None:
-    if call.path == "/completions":
-        text = choice.get("text")
-    else:
-        message = choice.get("message")
-        text = message.get("content") if isinstance(message, dict) else None
+    text = choice.get("text") if call.path == "/completions" else fields_of(choice.get("message")).get("content")
     return text if isinstance(text, str) else None
 
 
@@ -171,30 +173,18 @@ def _flag(text: str, finish: str, usage: Usage | None, call: Call, *, damaged: b
 
 
 def _usage(value: Any) -> Usage | None:
-    if not isinstance(value, dict):
-        return None
-    prompt, completion = value.get("prompt_tokens"), value.get("completion_tokens")
-    if type(prompt) is not int or type(completion) is not int:
-        return None
-    if not (0 <= prompt < MOST_TOKENS and 0 <= completion < MOST_TOKENS):
-        return None
-    return Usage(prompt, completion)
+    counts: list[Any] = [fields_of(value).get(name) for name in Usage._fields]
+    return Usage(*counts) if all(type(each) is int and 0 <= each < MOST_TOKENS for each in counts) else None
 
 
 def _error_of(body: bytes, redact: Redact) -> tuple[str, str]:
     """Read message and code of an error; both may be missing."""
     value = json_or_none(body)
     error = value.get("error", value) if isinstance(value, dict) else value
-    if isinstance(error, str):
-        return _SURROGATE.sub("�", redact(error))[:500], ""
-    if not isinstance(error, dict):
-        return "", ""
+    error = {"message": error} if isinstance(error, str) else fields_of(error)
     message = next((error[name] for name in ("message", "detail") if isinstance(error.get(name), str)), "")
-    code = next((error[name] for name in ("code", "type") if error.get(name) in (*_EXHAUSTED, *_CODES)), "")
+    code = next((error[name] for name in ("code", "type") if error.get(name) in _CODES), "")
     return _SURROGATE.sub("�", redact(message))[:500], code
-
-
-_CODES = ("rate_limit_exceeded", "invalid_api_key", "model_not_found")
 
 
 def _number(text: str) -> float | None:
