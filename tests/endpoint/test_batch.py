@@ -405,10 +405,10 @@ def test_a_batch_is_found_behind_many_newer_ones(tmp_path: Path) -> None:
 class KilledInTheMiddle(Ledger):
     """Ends the process at the fifth answer."""
 
-    async def answer(self, call, number, **result):
+    async def answer(self, attempt, **result):
         if self.totals.answers == 4:
             raise Killed
-        await super().answer(call, number, **result)
+        await super().answer(attempt, **result)
 
 
 def test_results_that_were_half_taken_in_are_taken_in_once(tmp_path: Path) -> None:

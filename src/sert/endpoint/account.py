@@ -2,13 +2,13 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from decimal import Decimal
 
 from sert.config.endpoints import CallsConfig
 from sert.endpoint.calls import Call, Reply, TroubleError, Usage
 from sert.endpoint.first_answer import warnings_about
 from sert.endpoint.ledger import Ledger
 from sert.endpoint.money import Budget, Charge, excess_error
+from sert.endpoint.replay import Attempt
 from sert.errors import EndpointError
 
 
@@ -17,9 +17,6 @@ class Account:
     """Keeps ledger and budget in step.
 
     Attributes:
-        ledger: Where everything is recorded.
-        budget: What may still be spent.
-        config: Pace, retries and money.
         advance: Called once for each call that is settled, also for those that were settled earlier.
         say: Called with what people should know meanwhile.
         retry_quarantined: Make calls again that were put aside earlier.
@@ -37,25 +34,25 @@ class Account:
         status = self.ledger.replay.status(call.key)
         return status == "answer" or (status == "quarantine" and not self.retry_quarantined)
 
-    async def answer(self, call: Call, number: int, reply: Reply, *, reserved: Decimal) -> EndpointError | None:
+    async def answer(self, attempt: Attempt, reply: Reply) -> EndpointError | None:
         """Book an answer; return what is wrong if it cost more than any answer to this call can."""
-        charge = self.budget.charge(reply.usage, reserved=reserved, billed=True)
-        await self.ledger.answer(call, number, reply=reply, charge=charge)
-        return self._settle(call, reply.usage, charge, reserved=reserved)
+        charge = self.budget.charge(reply.usage, reserved=attempt.reserved, billed=True)
+        await self.ledger.answer(attempt, reply=reply, charge=charge)
+        return self._settle(attempt, reply.usage, charge)
 
-    async def failure(
-        self, call: Call, number: int, trouble: TroubleError, *, reserved: Decimal, counted: bool = False
-    ) -> EndpointError | None:
+    async def failure(self, attempt: Attempt, trouble: TroubleError, *, counted: bool = False) -> EndpointError | None:
         """Book an attempt that brought no answer; `counted` and what is returned as `Ledger.failure` and `answer`."""
-        charge = self.budget.charge(trouble.usage, reserved=reserved, billed=trouble.billed)
-        await self.ledger.failure(call, number, reason=trouble.reason, charge=charge, counted=counted)
-        return self._settle(call, trouble.usage, charge, reserved=reserved)
+        charge = self.budget.charge(trouble.usage, reserved=attempt.reserved, billed=trouble.billed)
+        await self.ledger.failure(attempt, reason=trouble.reason, charge=charge, counted=counted)
+        return self._settle(attempt, trouble.usage, charge)
 
     def warn(self, call: Call, reply: Reply) -> None:
         """Say what is odd about the first answer."""
         for warning in warnings_about(call, reply):
             self.say(f"{warning}; `sert doctor` tells more")
 
-    def _settle(self, call: Call, usage: Usage | None, charge: Charge, *, reserved: Decimal) -> EndpointError | None:
-        self.budget.settle(reserved, spent=charge.spent, in_doubt=charge.in_doubt)
-        return excess_error(call, usage) if self.budget.capped and charge.spent > reserved else None
+    def _settle(self, attempt: Attempt, usage: Usage | None, charge: Charge) -> EndpointError | None:
+        self.budget.settle(attempt.reserved, spent=charge.spent, in_doubt=charge.in_doubt)
+        if usage is None or not self.budget.capped or charge.spent <= attempt.reserved:
+            return None
+        return excess_error(attempt.call, usage)

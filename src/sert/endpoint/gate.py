@@ -85,7 +85,7 @@ class Gate:
         if wait > 0:
             now = asyncio.get_running_loop().time()
             self._closed_until = max(self._closed_until, now + wait)
-        self._leave(ticket)
+        self.leave(ticket)
 
     def asked_to_wait(self, ticket: Ticket, *, wait: float | None) -> float:
         """Close the gate for as long as the endpoint says, or for a while that doubles each time.
@@ -101,14 +101,11 @@ class Gate:
         longer = until - max(now, self._closed_until)
         self._closed_until = max(self._closed_until, until)
         self._recovering = True
-        self._leave(ticket)
+        self.leave(ticket)
         return max(longer, 0.0)
 
-    def failed(self, ticket: Ticket) -> None:
-        """Note a call that failed for another reason."""
-        self._leave(ticket)
-
-    def _leave(self, ticket: Ticket) -> None:
+    def leave(self, ticket: Ticket) -> None:
+        """Note a call that is over and told nothing."""
         if ticket.trial:
             self._trial_under_way = False
         self._changed.set()

@@ -8,15 +8,13 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from sert.endpoint.calls import Call, Reply, Usage
+from sert.endpoint.calls import Call, Reply, TroubleError, Usage
 from sert.endpoint.money import Charge
-from sert.endpoint.replay import FILE, Submission, Totals, replay_journal
+from sert.endpoint.replay import FILE, Attempt, Status, Submission, Totals, replay_journal
 from sert.errors import DiskError
 from sert.store.journal import Journal
 
 Offload = Callable[[Callable[[], None]], Awaitable[None]]
-
-_ZERO = Decimal(0)
 
 
 class Quarantined(NamedTuple):
@@ -62,27 +60,27 @@ class Ledger:
 
     def reply(self, key: str) -> Reply | None:
         """Read the answer to a call; None when there is none."""
-        settled = self.replay.settled.get(key)
-        if settled is None or settled.kind != "answer":
+        record = self._settled(key, "answer")
+        if record is None:
             return None
-        record = self._journal.read(settled.start)
         usage = Usage(*record["usage"]) if record["usage"] else None
         return Reply(record["text"], record["finish_reason"], record["flag"], usage, record["model"])
 
     def quarantined(self, key: str) -> Quarantined | None:
         """Read why a call was put aside; None when it was not."""
-        settled = self.replay.settled.get(key)
-        if settled is None or settled.kind != "quarantine":
-            return None
-        record = self._journal.read(settled.start)
-        return Quarantined(record["label"], record["reason"], record["raw"])
+        record = self._settled(key, "quarantine")
+        return None if record is None else Quarantined(record["label"], record["reason"], record["raw"])
 
-    async def intend(self, call: Call, *, reserved: Decimal) -> int:
-        """Record that a call is about to be sent and what it may cost; return the attempt's number."""
+    def _settled(self, key: str, status: Status) -> dict[str, Any] | None:
+        settled = self.replay.settled.get(key)
+        return self._journal.read(settled.start) if settled is not None and settled.kind == status else None
+
+    async def intend(self, call: Call, *, reserved: Decimal, **more: str | int) -> Attempt:
+        """Record that a call is about to be sent, what it may cost, and `more` of a call that goes with others."""
         number = self.replay.next_number
-        record = {"type": "intent", "number": number, "key": call.key, "label": call.label, "reserved": str(reserved)}
-        await self._write(record)
-        return number
+        asked = {"key": call.key, "label": call.label, "reserved": str(reserved)}
+        await self._write({"type": "intent", "number": number, **asked, **more})
+        return Attempt(call, number, reserved)
 
     async def submit(
         self, submission_id: str, *, url: str, path: str, calls: Sequence[tuple[Call, Decimal]]
@@ -92,9 +90,7 @@ class Ledger:
         async with self.together():
             await self._write(record)
             for call, reserved in calls:
-                intent = {"number": self.replay.next_number, "key": call.key, "label": call.label}
-                more = {"reserved": str(reserved), "submission": submission_id, "max_tokens": call.max_tokens}
-                await self._write({"type": "intent", **intent, **more})
+                await self.intend(call, reserved=reserved, submission=submission_id, max_tokens=call.max_tokens)
         return self.replay.submissions[submission_id]
 
     async def name_batch(self, submission: Submission, batch_id: str) -> None:
@@ -105,24 +101,26 @@ class Ledger:
         """Record that nothing more comes of a submission; calls of it without a result cost nothing."""
         await self._write({"type": "finished", "submission": submission.submission_id})
 
-    async def answer(self, call: Call, number: int, *, reply: Reply, charge: Charge) -> None:
+    async def answer(self, attempt: Attempt, *, reply: Reply, charge: Charge) -> None:
         """Record an answer and what it cost."""
-        record = {"type": "answer", "number": number, "key": call.key, **asdict(reply)}
-        await self._write(record | _costs(charge))
+        await self._end("answer", attempt, charge, asdict(reply))
 
-    async def failure(self, call: Call, number: int, *, reason: str, charge: Charge, counted: bool = False) -> None:
+    async def failure(self, attempt: Attempt, *, reason: str, charge: Charge, counted: bool = False) -> None:
         """Record an attempt that brought no answer, what it cost, and whether it counts as one of the call's."""
-        record = {"type": "failure", "number": number, "key": call.key, "reason": reason, "counted": counted}
-        await self._write(record | _costs(charge))
+        await self._end("failure", attempt, charge, {"reason": reason, "counted": counted})
 
-    async def unsent(self, call: Call, number: int) -> None:
+    async def unsent(self, attempt: Attempt) -> None:
         """Record that an attempt was not made after all."""
-        record = {"type": "failure", "number": number, "key": call.key, "reason": "it was not sent", "sent": False}
-        await self._write(record | _costs(Charge(_ZERO, _ZERO)))
+        await self._end("failure", attempt, Charge(), {"reason": "it was not sent", "sent": False})
 
-    async def quarantine(self, call: Call, *, reason: str, raw: str) -> None:
-        """Record that a call is put aside."""
-        await self._write({"type": "quarantine", "key": call.key, "label": call.label, "reason": reason, "raw": raw})
+    async def _end(self, kind: str, attempt: Attempt, charge: Charge, told: Mapping[str, Any]) -> None:
+        costs = {"spent": str(charge.spent), "in_doubt": str(charge.in_doubt)}
+        await self._write({"type": kind, "number": attempt.number, "key": attempt.call.key, **told, **costs})
+
+    async def quarantine(self, call: Call, trouble: TroubleError) -> None:
+        """Record that a call is put aside, and what its last attempt brought."""
+        told = {"reason": trouble.reason, "raw": trouble.raw}
+        await self._write({"type": "quarantine", "key": call.key, "label": call.label, **told})
 
     def note(self, name: str, value: str) -> str:
         """Keep a fact, or return the one that was kept earlier under this name."""
@@ -169,7 +167,3 @@ class Ledger:
 
     def _append(self, record: Mapping[str, Any]) -> None:
         self.replay.apply(self._journal.append(record), record)
-
-
-def _costs(charge: Charge) -> dict[str, str]:
-    return {"spent": str(charge.spent), "in_doubt": str(charge.in_doubt)}

@@ -36,8 +36,8 @@ def check_money(calls: CallsConfig) -> None:
 class Charge(NamedTuple):
     """Dollars of one attempt: those that are known, and those that nobody can tell."""
 
-    spent: Decimal
-    in_doubt: Decimal
+    spent: Decimal = _ZERO
+    in_doubt: Decimal = _ZERO
 
 
 def cost_of(usage: Usage, price: Price | None) -> Decimal:
@@ -84,8 +84,8 @@ class Budget:
     def charge(self, usage: Usage | None, *, reserved: Decimal, billed: bool) -> Charge:
         """Say what an attempt cost: what its tokens cost, or all that was set aside if it may have been charged for."""
         if usage is not None:
-            return Charge(self.cost(usage), _ZERO)
-        return Charge(_ZERO, reserved if billed else _ZERO)
+            return Charge(self.cost(usage))
+        return Charge(in_doubt=reserved if billed else _ZERO)
 
     def reserve(self, amount: Decimal) -> bool:
         """Set an amount aside if there is that much left."""
@@ -107,11 +107,12 @@ class Budget:
         return f"{dollars(self.spent)} of {dollars(self._cap)} spent{doubt}"
 
 
-def excess_error(call: Call, usage: Usage | None) -> EndpointError:
+def excess_error(call: Call, usage: Usage) -> EndpointError:
     """Say that an endpoint counts more tokens than a call can have."""
+    counted, most = (" + ".join(map(str, each)) for each in (usage, call.most_usage))
     return EndpointError(
-        f"The endpoint counts more tokens for {call.label!r} than the request allows ({_tokens(usage)} "
-        f"against {_tokens(call.most_usage)}); no cap can be kept there. See `sert doctor`."
+        f"The endpoint counts more tokens for {call.label!r} than the request allows ({counted} against {most}); "
+        "no cap can be kept there. See `sert doctor`."
     )
 
 
@@ -121,7 +122,3 @@ def budget_error(call: Call, worst: Decimal, budget: Budget) -> BudgetError:
         f"The call for {call.label!r} could cost {dollars(worst)}, which the cap does not allow ({budget}). "
         "Answers are kept; the same command with a higher max_cost, or a smaller max_tokens, goes on."
     )
-
-
-def _tokens(usage: Usage | None) -> str:
-    return f"{usage.prompt_tokens} + {usage.completion_tokens}" if usage else "none"

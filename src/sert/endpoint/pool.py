@@ -12,6 +12,7 @@ from sert.endpoint.calls import Call, TroubleError
 from sert.endpoint.first_answer import cut_prompt
 from sert.endpoint.gate import Gate, Ticket
 from sert.endpoint.money import budget_error
+from sert.endpoint.replay import Attempt
 from sert.endpoint.retries import (
     REFUSALS_FIRST,
     REFUSALS_LATER,
@@ -96,23 +97,23 @@ class Pool:
             ticket = await self._admit(call, reserved)
             if ticket is None:
                 return
-            number = await self._ledger.intend(call, reserved=reserved)
+            attempt = await self._ledger.intend(call, reserved=reserved)
             if not self._gate.lets_through():  # closed while the intent was written
-                await self._ledger.unsent(call, number)
+                await self._ledger.unsent(attempt)
                 self._budget.settle(reserved)
                 self._room.set()
-                self._gate.failed(ticket)
+                self._gate.leave(ticket)
                 continue
             started = loop.time()
             try:
                 received = await self._send(call)
             except TroubleError as trouble:
                 retries.seconds += loop.time() - started
-                await self._pay_for_trouble(call, number, trouble, reserved)
+                await self._pay_for_trouble(attempt, trouble)
                 if not await self._go_on(call, ticket, trouble, retries):
                     return
             else:
-                return await self._take(call, number, received, ticket, reserved)
+                return await self._take(attempt, received, ticket)
 
     async def _admit(self, call: Call, reserved: Decimal) -> Ticket | None:
         """Wait for money, then for the endpoint; None when the pool has stopped."""
@@ -124,16 +125,16 @@ class Pool:
             await self._room.wait()
         return None if self._gate.stopped else await self._gate.enter(sum(call.likely_usage))
 
-    async def _take(self, call: Call, number: int, received: Received, ticket: Ticket, reserved: Decimal) -> None:
-        reply = received.reply
+    async def _take(self, attempt: Attempt, received: Received, ticket: Ticket) -> None:
+        call, reply = attempt.call, received.reply
         if not self._health.answered and (cut := cut_prompt(call, reply)) is not None:
             trouble = TroubleError("fatal", cut, billed=True, usage=reply.usage)
-            await self._pay_for_trouble(call, number, trouble, reserved)
-            self._gate.failed(ticket)
+            await self._pay_for_trouble(attempt, trouble)
+            self._gate.leave(ticket)
             message = f"Stopped: {cut}. Give it a longer context, and look with `sert doctor`."
             self._stop(lambda: EndpointError(message))
             return
-        excess = await self._account.answer(call, number, reply, reserved=reserved)
+        excess = await self._account.answer(attempt, reply)
         self._room.set()
         self._gate.answered(ticket, wait=received.wait)
         if not self._health.answered:
@@ -144,9 +145,9 @@ class Pool:
         await self._put_held_aside()
         self._account.advance()
 
-    async def _pay_for_trouble(self, call: Call, number: int, trouble: TroubleError, reserved: Decimal) -> None:
+    async def _pay_for_trouble(self, attempt: Attempt, trouble: TroubleError) -> None:
         counted = trouble.kind == "transient" and not trouble.unreachable
-        self._stop_if(await self._account.failure(call, number, trouble, reserved=reserved, counted=counted))
+        self._stop_if(await self._account.failure(attempt, trouble, counted=counted))
         self._room.set()
 
     async def _go_on(self, call: Call, ticket: Ticket, trouble: TroubleError, retries: CallRetries) -> bool:
@@ -161,7 +162,7 @@ class Pool:
         if trouble.wait is not None:
             self._wait(ticket, trouble)
         else:
-            self._gate.failed(ticket)
+            self._gate.leave(ticket)
         if trouble.kind == "fatal":
             self._leave("takes no more calls", trouble)
             return False
@@ -202,7 +203,7 @@ class Pool:
             return
         held, self._held = self._held, []
         for call, trouble in held:
-            await self._ledger.quarantine(call, reason=trouble.reason, raw=trouble.raw)
+            await self._ledger.quarantine(call, trouble)
             self._account.advance()
 
     def _check_held(self) -> None:

@@ -24,7 +24,6 @@ class Totals:
         requests: Attempts that were sent, or were about to be.
         spent: Dollars of the answers whose tokens the endpoint counted.
         in_doubt: Dollars that other attempts may have cost.
-        flags: Answers that should not be used, by why.
     """
 
     requests: int = 0
@@ -34,7 +33,6 @@ class Totals:
     completion_tokens: int = 0
     spent: Decimal = _ZERO
     in_doubt: Decimal = _ZERO
-    flags: dict[str, int] = field(default_factory=dict)
 
 
 class _Settled(NamedTuple):
@@ -42,8 +40,8 @@ class _Settled(NamedTuple):
     kind: Status
 
 
-class Member(NamedTuple):
-    """A call of a submission, without its body: the number of the attempt, and what is reserved for it."""
+class Attempt(NamedTuple):
+    """A call that is under way: the number of the attempt, and what is reserved for it."""
 
     call: Call
     number: int
@@ -60,7 +58,7 @@ class Submission:
         path: Of all its calls, behind the base URL.
         calls: Number of its calls.
         batch_id: The endpoint's own; None while it is not known whether there is a batch.
-        members: The calls without a result, by key.
+        members: The calls without a result, by key, and without their bodies.
     """
 
     submission_id: str
@@ -68,7 +66,7 @@ class Submission:
     path: str
     calls: int
     batch_id: str | None = None
-    members: dict[str, Member] = field(default_factory=dict)
+    members: dict[str, Attempt] = field(default_factory=dict)
 
     @property
     def reserved(self) -> Decimal:
@@ -144,15 +142,14 @@ class Replay:
             self._under_way[number] = reserved
             return
         call = Call(record["label"], key, submission.path, {}, prompt_bytes=0, max_tokens=record["max_tokens"])
-        submission.members[key] = Member(call, number, reserved)
+        submission.members[key] = Attempt(call, number, reserved)
 
     def _follow(self, kind: str, record: Mapping[str, Any]) -> None:
         submission_id = record["submission"]
         if kind == "submission":
             self.submitted += 1
-            self.submissions[submission_id] = Submission(
-                submission_id, record["url"], record["path"], calls=record["calls"]
-            )
+            handed_in = Submission(submission_id, record["url"], record["path"], calls=record["calls"])
+            self.submissions[submission_id] = handed_in
         elif kind == "finished":
             self.submissions.pop(submission_id, None)
         elif submission_id in self.submissions:
@@ -172,8 +169,6 @@ class Replay:
         if record["usage"]:
             totals.prompt_tokens += record["usage"][0]
             totals.completion_tokens += record["usage"][1]
-        if record["flag"]:
-            totals.flags[record["flag"]] = totals.flags.get(record["flag"], 0) + 1
 
 
 def replay_journal(folder: Path) -> Replay:

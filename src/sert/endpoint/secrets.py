@@ -40,14 +40,13 @@ def check_url(url: str) -> urllib.parse.SplitResult:
 
 
 def read_key(endpoint: EndpointConfig, calls: CallsConfig) -> str:
-    """Read the key from its environment variable.
+    """Check an endpoint's address and read its key from the environment variable.
 
     Raises:
-        ConfigError: If the variable is not set, or holds what cannot be sent as a key.
+        ConfigError: As `check_url`; or if the variable is not set, or holds what cannot be sent as a key.
     """
-    variable = calls.api_key_env
-    if variable is None and check_url(endpoint.url).hostname == _OPENAI_HOST:
-        variable = _OPENAI_VARIABLE
+    host = check_url(endpoint.url).hostname
+    variable = calls.api_key_env or (_OPENAI_VARIABLE if host == _OPENAI_HOST else None)
     if variable is None:
         return NO_KEY
     key = os.environ.get(variable, "").strip()

@@ -17,7 +17,7 @@ from sert.endpoint.ledger import Ledger
 from sert.endpoint.money import Budget, check_money, cost_of, dollars
 from sert.endpoint.pool import Pool
 from sert.endpoint.replay import replay_journal
-from sert.endpoint.secrets import check_url, read_key
+from sert.endpoint.secrets import read_key
 from sert.endpoint.transport import HttpTransport
 from sert.errors import ConfigError
 from sert.store.lock import run_lock
@@ -26,14 +26,11 @@ from sert.terminal.progress import Reporter, Silent
 ENOUGH_ANSWERS = 10
 """Answers of which the mean is a better guess than a rule of thumb."""
 
-_ZERO = Decimal(0)
-
 
 class CallPlan(NamedTuple):
     """What is to be sent.
 
     Attributes:
-        calls: All calls.
         answered: Those that were answered earlier; they cost nothing.
         tokens: Of the others: if answers are short, as usual, and at the very most.
         price: Dollars a million tokens; None for a free endpoint or an unknown price.
@@ -94,7 +91,6 @@ def check_endpoint(endpoint: EndpointConfig, config: CallsConfig) -> None:
         ConfigError: If it is not said who pays, or the address or the key cannot be used.
     """
     check_money(config)
-    check_url(endpoint.url)
     read_key(endpoint, config)
 
 
@@ -104,10 +100,7 @@ class Session:
 
     Attributes:
         ledger: Where everything is recorded; what is answered there is not asked again.
-        endpoint: Whom to ask.
-        config: Key, pace, retries and money.
         label: What the progress is called.
-        reporter: Where progress goes.
         retry_quarantined: Make calls again that were put aside earlier.
     """
 
@@ -129,29 +122,48 @@ class Session:
             EndpointError: If the endpoint refuses, fails or cannot be reached.
             BudgetError: If the next call could pass the cap.
         """
-        label, totals = label or self.label, self.ledger.totals
+        label, totals, url = label or self.label, self.ledger.totals, self.endpoint.url.rstrip("/")
         check_money(self.config)
         transport = HttpTransport(self.endpoint, self.config)
-        elsewhere = _reserved_elsewhere(self.ledger, self.endpoint, self.config)
-        budget = Budget(self.config, spent=totals.spent, in_doubt=totals.in_doubt + elsewhere)
+        budget = Budget(self.config, spent=totals.spent, in_doubt=totals.in_doubt + self._reserved_elsewhere(url))
 
         async def run() -> None:
             with self.reporter.track(label, total, "calls") as advance:
+
+                def one_more() -> None:
+                    aside = f", {totals.quarantined} put aside" if totals.quarantined else ""
+                    advance(1, f"{budget}{aside}")
+
                 account = Account(
                     self.ledger,
                     budget,
                     self.config,
-                    advance=lambda: advance(1, _note(budget, self.ledger)),
+                    advance=one_more,
                     say=lambda line: self.reporter.say(f"{label}: {line}"),
                     retry_quarantined=self.retry_quarantined,
                 )
                 async with transport:
                     if self.config.batch:
-                        await settle_batches(calls, account, transport=transport, url=_address(self.endpoint))
+                        await settle_batches(calls, account, transport=transport, url=url)
                     else:
                         await Pool(transport.send, account).run(calls())
 
         run_to_end(run)
+
+    def _reserved_elsewhere(self, url: str) -> Decimal:
+        """Add up what batches at other addresses may still cost.
+
+        Raises:
+            ConfigError: If batches are under way at this address, and no batches are wanted.
+        """
+        under_way = self.ledger.replay.submissions.values()
+        here = sum(len(each.members) for each in under_way if each.url == url)
+        if here and not self.config.batch:
+            raise ConfigError(
+                f"{here} calls are under way in a batch; take their answers with --batch (calls.batch), so that none "
+                "is paid for twice."
+            )
+        return sum((each.reserved for each in under_way if each.url != url), Decimal(0))
 
 
 @contextmanager
@@ -176,26 +188,6 @@ def open_session(
         yield Session(ledger, endpoint, config, label, reporter, retry_quarantined)
 
 
-def _reserved_elsewhere(ledger: Ledger, endpoint: EndpointConfig, config: CallsConfig) -> Decimal:
-    """Add up what batches at other addresses may still cost.
-
-    Raises:
-        ConfigError: If batches are under way at this address, and no batches are wanted.
-    """
-    under_way, address = ledger.replay.submissions.values(), _address(endpoint)
-    here = sum(len(each.members) for each in under_way if each.url == address)
-    if here and not config.batch:
-        raise ConfigError(
-            f"{here} calls are under way in a batch; take their answers with --batch (calls.batch), so that none is "
-            "paid for twice."
-        )
-    return sum((each.reserved for each in under_way if each.url != address), _ZERO)
-
-
-def _address(endpoint: EndpointConfig) -> str:
-    return endpoint.url.rstrip("/")
-
-
 def run_to_end(run: Callable[[], Coroutine[Any, Any, None]]) -> None:
     """Run a coroutine, in a thread of its own where this one has an event loop already, as notebooks do."""
     try:
@@ -216,8 +208,3 @@ def _say_unless_stopped(loop: asyncio.AbstractEventLoop, context: dict[str, Any]
     """Say nothing of a signal that ended a task: it ends the loop, too, and is raised there."""
     if not isinstance(context.get("exception"), KeyboardInterrupt | SystemExit):
         loop.default_exception_handler(context)
-
-
-def _note(budget: Budget, ledger: Ledger) -> str:
-    aside = f", {ledger.totals.quarantined} put aside" if ledger.totals.quarantined else ""
-    return f"{budget}{aside}"

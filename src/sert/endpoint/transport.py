@@ -11,7 +11,7 @@ from typing import IO, TYPE_CHECKING, Any, NamedTuple
 from sert.config.endpoints import CallsConfig, EndpointConfig
 from sert.endpoint.calls import Call, Reply, TroubleError
 from sert.endpoint.reading import headroom, read_error, read_reply
-from sert.endpoint.secrets import Redactor, check_url, read_key
+from sert.endpoint.secrets import Redactor, read_key
 
 if TYPE_CHECKING:
     import httpx2
@@ -48,7 +48,6 @@ class HttpTransport:
         Raises:
             ConfigError: If one of them cannot be used.
         """
-        check_url(endpoint.url)
         self._endpoint, self._calls = endpoint, calls
         self._key = read_key(endpoint, calls)
         self.redact = Redactor(self._key)
@@ -113,11 +112,13 @@ class HttpTransport:
         return await self._ask(request, self._calls.timeout + size / SLOWEST_BYTES)
 
     async def download(self, file_id: str, into: IO[bytes], *, most: int) -> bool:
-        """Fetch a file of at most so many bytes; False if there is no such file.
+        """Fetch a file of at most so many bytes, and nothing else, into another; False if there is no such file.
 
         Raises:
             TroubleError: As `post`, and if the file is larger.
         """
+        into.seek(0)
+        into.truncate()
         end, size = asyncio.get_running_loop().time() + self._calls.timeout, 0
         request = self._client.build_request("GET", f"/files/{file_id}/content", headers={"Accept": "*/*"})
         async with self._exchange(request, self._calls.timeout, expected=404) as (response, deadline):

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from typing import IO, Any, NamedTuple
 
 from sert.endpoint.calls import Call, Reply, TroubleError
-from sert.endpoint.reading import RAW_SHOWN, Redact, json_or_none, read_error, read_reply
-from sert.endpoint.transport import HttpTransport
+from sert.endpoint.reading import RAW_SHOWN, Redact, fields_of, json_or_none, read_error, read_reply
+from sert.endpoint.transport import HttpTransport, Response
 
 ENDED = frozenset({"completed", "expired", "cancelled", "failed"})
 """Statuses after which nothing more comes."""
@@ -43,8 +43,7 @@ class BatchApi:
     """The requests, each made once."""
 
     def __init__(self, transport: HttpTransport) -> None:
-        self._transport = transport
-        self.redact = transport.redact
+        self._transport, self._redact = transport, transport.redact
 
     async def upload(self, file: IO[bytes], *, size: int) -> str:
         """Upload calls and return the file's id.
@@ -53,7 +52,7 @@ class BatchApi:
             TroubleError: If the endpoint does not take them.
         """
         response = await self._transport.upload(file, size=size, purpose="batch")
-        return self._id(_object(response.content).get("id"))
+        return self._id(_object(response).get("id"))
 
     async def create(self, file_id: str, *, path: str, submission_id: str) -> str:
         """Have a batch made and return its id. There may be one also where this fails.
@@ -68,7 +67,7 @@ class BatchApi:
             "metadata": {_SUBMISSION: submission_id},
         }
         response = await self._transport.post("/batches", wanted)
-        return self._id(_object(response.content).get("id"))
+        return self._id(_object(response).get("id"))
 
     async def find(self, submission_id: str) -> str | None:
         """Look through all batches for that of a submission.
@@ -78,14 +77,13 @@ class BatchApi:
         """
         query: dict[str, str | int] = {"limit": PAGE}
         while True:
-            page = _object((await self._transport.get("/batches", query)).content)
+            page = _object(await self._transport.get("/batches", query))
             listed = page.get("data")
             if not isinstance(listed, list):
                 raise TroubleError("transient", "the reply is no list of batches")
             batches = [batch for batch in listed if isinstance(batch, dict)]
             for batch in batches:
-                metadata = batch.get("metadata")
-                if isinstance(metadata, dict) and metadata.get(_SUBMISSION) == submission_id:
+                if fields_of(batch.get("metadata")).get(_SUBMISSION) == submission_id:
                     return self._id(batch.get("id"))
             if not batches or page.get("has_more") is not True:
                 return None
@@ -100,45 +98,33 @@ class BatchApi:
         Raises:
             TroubleError: If that does not come back.
         """
-        batch = _object((await self._transport.get(f"/batches/{batch_id}")).content)
+        batch = _object(await self._transport.get(f"/batches/{batch_id}"))
         status = batch.get("status")
         if batch.get("id") != batch_id or not isinstance(status, str):
             raise TroubleError("transient", "the reply does not tell how far the batch is")
-        counts = batch.get("request_counts")
+        counts = fields_of(batch.get("request_counts"))
         files = [batch.get(name) for name in ("output_file_id", "error_file_id")]
         return BatchState(
             batch_id=batch_id,
-            status=self.redact(status)[:64],
+            status=self._redact(status)[:64],
             completed=_count(counts, "completed"),
             failed=_count(counts, "failed"),
             files=tuple(self._id(file) for file in files if file),
             messages=tuple(self._messages(batch.get("errors"))),
         )
 
-    async def download(self, file_id: str, into: IO[bytes], *, most: int) -> bool:
-        """Fetch a file of results; False if there is no such file.
-
-        Raises:
-            TroubleError: If they do not come whole.
-        """
-        into.seek(0)
-        into.truncate()
-        found = await self._transport.download(file_id, into, most=most)
-        into.seek(0)
-        return found
-
     def _id(self, value: Any) -> str:
-        if not isinstance(value, str) or not _ID.fullmatch(value) or self.redact(value) != value:
+        if not isinstance(value, str) or not _ID.fullmatch(value) or self._redact(value) != value:
             raise TroubleError("transient", "the reply holds no usable id")
         return value
 
     def _messages(self, errors: Any) -> Iterator[str]:
-        found = errors.get("data") if isinstance(errors, dict) else None
-        for error in found[:MESSAGES_SHOWN] if isinstance(found, list) else []:
-            if isinstance(error, dict) and isinstance(error.get("message"), str):
+        found = fields_of(errors).get("data")
+        for error in map(fields_of, found[:MESSAGES_SHOWN] if isinstance(found, list) else []):
+            if isinstance(error.get("message"), str):
                 line = error.get("line")
                 where = f"line {line}: " if type(line) is int else ""
-                yield where + self.redact(error["message"])[:500]
+                yield where + self._redact(error["message"])[:500]
 
 
 def batch_url(path: str) -> str:
@@ -153,7 +139,8 @@ def write_line(call: Call) -> bytes:
 
 
 def read_results(file: IO[bytes], *, longest: int) -> Iterator[dict[str, Any] | None]:
-    """Read the results in a file; None for a line that is too long, or no result."""
+    """Read the results in a file from its beginning; None for a line that is too long, or no result."""
+    file.seek(0)
     while line := file.readline(longest + 1):
         if len(line) > longest:
             while line and not line.endswith(b"\n"):
@@ -165,8 +152,7 @@ def read_results(file: IO[bytes], *, longest: int) -> Iterator[dict[str, Any] | 
 
 def is_answer(line: dict[str, Any]) -> bool:
     """Whether the endpoint calls a result an answer."""
-    response = line.get("response")
-    return isinstance(response, dict) and response.get("status_code") == 200
+    return bool(fields_of(line.get("response")).get("status_code") == 200)
 
 
 def read_result(line: dict[str, Any], call: Call, *, redact: Redact) -> Reply:
@@ -175,14 +161,14 @@ def read_result(line: dict[str, Any], call: Call, *, redact: Redact) -> Reply:
     Raises:
         TroubleError: If it is no answer.
     """
-    response, error = line.get("response"), line.get("error")
-    status = response.get("status_code") if isinstance(response, dict) else None
-    if isinstance(response, dict) and type(status) is int:
+    response = fields_of(line.get("response"))
+    status = response.get("status_code")
+    if type(status) is int:
         body = json.dumps(response.get("body")).encode("ascii")
         if status == 200:
             return read_reply(body, call, redact=redact)
         raise read_error(status, {}, body, redact=redact)
-    code = error.get("code") if isinstance(error, dict) else None
+    code = fields_of(line.get("error")).get("code")
     if isinstance(code, str) and code in _NOT_RUN:
         raise TroubleError("transient", _NOT_RUN[code])
     raw = redact(json.dumps(line))[:RAW_SHOWN]
@@ -198,13 +184,13 @@ def _result(line: bytes) -> dict[str, Any] | None:
     return value if isinstance(value, dict) and isinstance(value.get("custom_id"), str) else None
 
 
-def _object(content: bytes) -> dict[str, Any]:
-    value = json_or_none(content)
+def _object(response: Response) -> dict[str, Any]:
+    value = json_or_none(response.content)
     if not isinstance(value, dict):
         raise TroubleError("transient", "the reply is no JSON object")
     return value
 
 
-def _count(counts: Any, name: str) -> int:
-    value = counts.get(name) if isinstance(counts, dict) else None
+def _count(counts: dict[str, Any], name: str) -> int:
+    value = counts.get(name)
     return value if type(value) is int else 0

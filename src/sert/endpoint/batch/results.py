@@ -5,9 +5,9 @@ from typing import Any
 
 from sert.endpoint.account import Account
 from sert.endpoint.batch.api import BatchState, is_answer, read_result
-from sert.endpoint.calls import Reply, TroubleError
+from sert.endpoint.calls import TroubleError
 from sert.endpoint.reading import Redact
-from sert.endpoint.replay import Member, Submission
+from sert.endpoint.replay import Attempt, Submission
 from sert.endpoint.retries import REFUSALS_LATER, endpoint_error
 from sert.errors import EndpointError
 
@@ -33,7 +33,7 @@ class Results:
         self.failed: dict[str, TroubleError] = {}
         self._seen: set[str] = set()
         self._answers = 0  # also of calls whose result is known already
-        self._refused: list[tuple[Member, TroubleError]] = []  # held until it is known whether all others are, too
+        self._refused: list[tuple[Attempt, TroubleError]] = []  # held until it is known whether all others are, too
         self._first_batch = not self._ledger.totals.answers
         self.damaged = 0
         self.error: EndpointError | None = None
@@ -63,7 +63,7 @@ class Results:
             await self._fail(member, TroubleError("transient", reason, billed=lost))
         await self._ledger.finish(self._submission)
 
-    async def _take_line(self, line: dict[str, Any], member: Member) -> None:
+    async def _take_line(self, line: dict[str, Any], member: Attempt) -> None:
         try:
             reply = read_result(line, member.call, redact=self._redact)
         except TroubleError as trouble:
@@ -80,15 +80,12 @@ class Results:
                 await self._fail(member, TroubleError("transient", cut, billed=True, usage=reply.usage))
                 self.error = self.error or EndpointError(f"Stopped: {cut}, so it cut the prompt. See `sert doctor`.")
                 return
-            await self._answer(member, reply)
+            excess = await self._account.answer(member, reply)
+            self.settled.append(member.call.key)
+            self.error = self.error or excess
 
-    async def _answer(self, member: Member, reply: Reply) -> None:
-        excess = await self._account.answer(member.call, member.number, reply, reserved=member.reserved)
-        self.settled.append(member.call.key)
-        self.error = self.error or excess
-
-    async def _fail(self, member: Member, trouble: TroubleError) -> None:
-        await self._account.failure(member.call, member.number, trouble, reserved=member.reserved)
+    async def _fail(self, member: Attempt, trouble: TroubleError) -> None:
+        await self._account.failure(member, trouble)
         if trouble.kind != "refused":
             self.failed[member.call.key] = trouble
 
@@ -102,5 +99,5 @@ class Results:
         for member, trouble in self._refused:
             await self._fail(member, trouble)
             if not spared:
-                await self._ledger.quarantine(member.call, reason=trouble.reason, raw=trouble.raw)
+                await self._ledger.quarantine(member.call, trouble)
                 self.settled.append(member.call.key)

@@ -5,7 +5,6 @@ under way at a time: its money is settled before the next one is filled, and end
 """
 
 import asyncio
-import hashlib
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
@@ -16,14 +15,13 @@ from typing import IO, NamedTuple
 from sert.endpoint.account import Account
 from sert.endpoint.batch.api import ENDED, BatchApi, BatchState, read_results, write_line
 from sert.endpoint.batch.results import Results
-from sert.endpoint.calls import Call, TroubleError
+from sert.endpoint.calls import Call, TroubleError, hash_of
 from sert.endpoint.first_answer import cut_prompt
 from sert.endpoint.money import budget_error
 from sert.endpoint.replay import Submission
 from sert.endpoint.retries import Pause, RequestRetries, endpoint_error
 from sert.endpoint.transport import HttpTransport
 from sert.errors import EndpointError
-from sert.store.artifacts import canonical_json
 from sert.store.disk import writing
 
 SEARCH_PAUSES = (5.0, 15.0, 40.0, 60.0)
@@ -55,31 +53,26 @@ async def settle_batches(
 ) -> None:
     """Settle every call, as a pool does. First the batches are waited for that an earlier process left under way.
 
-    Args:
-        calls: Makes the calls, all of one model and interface, one at a time; called once a round.
-        account: Where all that happens is recorded; what the batches under way may cost is reserved here.
-        transport: The open way to the endpoint.
-        url: Its base URL; batches of another one are left alone.
-        limits: How large a batch may be.
-        pause: Waits for so many seconds.
+    `calls` makes them, all of one model and interface, one at a time, and is called once a round. What the batches
+    under way may cost is reserved in the account; those at another base URL than `url` are left alone.
 
     Raises:
         EndpointError: If the endpoint refuses, fails or cannot be reached, or calls come back unanswered too often.
         BudgetError: If the next call could pass the cap.
         DiskError: If the ledger or a batch cannot be written.
     """
-    settler = _Settler(BatchApi(transport), account, url=url, pause=pause)
     with writing(account.ledger.folder):
-        settler.count(calls())
-        await settler.run(calls, limits or BatchLimits())
+        await _Settler(transport, account, url=url, pause=pause).run(calls, limits or BatchLimits())
 
 
 @dataclass
 class _Draft:
-    """Calls for one batch: their lines in a file, and here what is needed to read the results."""
+    """Calls for one batch: their lines in a file, and here what is needed to read the results.
+
+    Only the first call has its body here, which its answer is compared with.
+    """
 
     file: IO[bytes]
-    first: Call | None = None
     size: int = 0
     calls: list[tuple[Call, Decimal]] = field(default_factory=list)
 
@@ -87,20 +80,20 @@ class _Draft:
         return not self.calls or (len(self.calls) < limits.calls and self.size + len(line) <= limits.size)
 
     def add(self, call: Call, line: bytes, reserved: Decimal) -> None:
-        self.first = self.first or call
         self.file.write(line)
         self.size += len(line)
-        self.calls.append((replace(call, body={}), reserved))
+        self.calls.append((replace(call, body={}) if self.calls else call, reserved))
 
     def clear(self) -> None:
         self.file.seek(0)
         self.file.truncate()
-        self.first, self.size, self.calls = None, 0, []
+        self.size, self.calls = 0, []
 
 
 class _Settler:
-    def __init__(self, api: BatchApi, account: Account, *, url: str, pause: Pause) -> None:
-        self._api, self._account, self._url, self._pause = api, account, url, pause
+    def __init__(self, transport: HttpTransport, account: Account, *, url: str, pause: Pause) -> None:
+        self._transport, self._api = transport, BatchApi(transport)
+        self._account, self._url, self._pause = account, url, pause
         self._ledger, self._budget = account.ledger, account.budget
         self._config, self._say = account.config, account.say
         self._retries = RequestRetries(account.config, pause=pause, say=account.say)
@@ -109,15 +102,12 @@ class _Settler:
         self._unanswered = ""
         self._checked = False
 
-    def count(self, calls: Iterable[Call]) -> None:
-        """Find out which calls are to be settled."""
-        for call in calls:
+    async def run(self, calls: Callable[[], Iterable[Call]], limits: BatchLimits) -> None:
+        for call in calls():
             if self._account.is_settled(call) or call.key in self._rounds:
                 self._account.advance()
             else:
                 self._rounds[call.key] = 0
-
-    async def run(self, calls: Callable[[], Iterable[Call]], limits: BatchLimits) -> None:
         await self._resume()
         for number in range(ROUNDS):
             if self._rounds:
@@ -134,7 +124,7 @@ class _Settler:
         for call in calls():
             trouble = self._failed.get(call.key)
             if call.key in self._rounds and trouble is not None and trouble.usage is not None:
-                await self._ledger.quarantine(call, reason=trouble.reason, raw=trouble.raw)
+                await self._ledger.quarantine(call, trouble)
                 self._settled(call.key)
 
     async def _resume(self) -> None:
@@ -163,7 +153,7 @@ class _Settler:
         with tempfile.TemporaryFile(dir=self._ledger.folder) as file:
             for draft in self._drafts(calls, _Draft(file), limits):
                 submission = await self._submit(draft)
-                first = draft.first
+                first, _ = draft.calls[0]
                 draft.clear()
                 await self._settle(submission)
                 self._check_first(first)
@@ -187,8 +177,7 @@ class _Settler:
             lambda: self._api.upload(draft.file, size=draft.size), refusal="takes no batches"
         )
         keys = sorted(call.key for call, _ in draft.calls)
-        name = hashlib.sha256(canonical_json([keys, self._ledger.replay.submitted]).encode()).hexdigest()[:32]
-        path = draft.calls[0][0].path
+        name, path = hash_of([keys, self._ledger.replay.submitted]), draft.calls[0][0].path
         submission = await self._ledger.submit(name, url=self._url, path=path, calls=draft.calls)
         batch_id = await self._create(submission, file_id)
         await self._ledger.name_batch(submission, batch_id)
@@ -222,7 +211,7 @@ class _Settler:
     async def _settle(self, submission: Submission) -> None:
         """Wait for a batch and take in its results."""
         state = await self._wait(submission)
-        results = Results(submission, self._account, redact=self._api.redact)
+        results = Results(submission, self._account, redact=self._transport.redact)
         longest = self._config.max_reply_bytes
         most = longest * 2 * submission.calls  # each line may be there twice
         with ExitStack() as stack:
@@ -231,7 +220,6 @@ class _Settler:
                 await self._download(file_id, file, most)
             async with self._ledger.together():
                 for file in files:
-                    file.seek(0)
                     await results.take(read_results(file, longest=longest))
                 await results.close(state)
         if results.damaged:
@@ -251,7 +239,7 @@ class _Settler:
         for look in range(FILE_LOOKS):
             if look:
                 await self._pause(LONGEST_LOOK)
-            found = await self._retries.insist(lambda: self._api.download(file_id, file, most=most))
+            found = await self._retries.insist(lambda: self._transport.download(file_id, file, most=most))
             if found and all(read_results(file, longest=self._config.max_reply_bytes)):
                 return
         self._say(f"the file {file_id} with results is not whole; calls without a result are made again")
@@ -275,10 +263,10 @@ class _Settler:
         if self._rounds.pop(key, None) is not None:
             self._account.advance()
 
-    def _check_first(self, call: Call | None) -> None:
+    def _check_first(self, call: Call) -> None:
         """Look at the first answer before more batches are paid for."""
-        reply = None if call is None or self._checked else self._ledger.reply(call.key)
-        if call is None or reply is None:
+        reply = None if self._checked else self._ledger.reply(call.key)
+        if reply is None:
             return
         self._checked = True
         self._account.warn(call, reply)
