@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 from sert.endpoint.calls import Call, Reply, TroubleError, Usage
 from sert.endpoint.money import Charge
 from sert.endpoint.replay import FILE, Attempt, Status, Submission, Totals, replay_journal
-from sert.errors import DiskError
 from sert.store.journal import Journal
 
 Offload = Callable[[Callable[[], None]], Awaitable[None]]
@@ -43,8 +42,8 @@ class Ledger:
         self._journal = Journal(folder / FILE)
         self.replay = replay_journal(folder)
         self._offload = offload
-        self._waiting: list[asyncio.Future[None]] = []
-        self._syncing: asyncio.Task[None] | None = None
+        self._last_sync: asyncio.Task[None] | None = None
+        self._next_sync: asyncio.Task[None] | None = None
         self._together = False
 
     @property
@@ -144,26 +143,15 @@ class Ledger:
         self._append(record)
         if self._together:
             return
-        waiting: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append(waiting)
-        if self._syncing is None:
-            self._syncing = asyncio.create_task(self._sync())
-        await waiting
+        if self._next_sync is None or self._next_sync.done():
+            self._next_sync = asyncio.create_task(self._sync(self._last_sync))
+        await asyncio.shield(self._next_sync)  # others wait for it, too
 
-    async def _sync(self) -> None:
-        try:
-            while self._waiting:
-                waiting, self._waiting = self._waiting, []
-                failed = None
-                try:
-                    await self._offload(self._journal.sync)
-                except DiskError as error:
-                    failed = error
-                for each in waiting:
-                    if not each.done():
-                        each.set_exception(failed) if failed else each.set_result(None)
-        finally:
-            self._syncing = None
+    async def _sync(self, earlier: asyncio.Task[None] | None) -> None:
+        if earlier is not None and not earlier.done():
+            await asyncio.wait([earlier])
+        self._last_sync, self._next_sync = self._next_sync, None  # what is written from now on needs another one
+        await self._offload(self._journal.sync)
 
     def _append(self, record: Mapping[str, Any]) -> None:
         self.replay.apply(self._journal.append(record), record)
