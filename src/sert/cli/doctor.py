@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     SET,
     JSON,
 )
-def doctor_command(overrides: tuple[str, ...], as_json: bool, **settings: Any) -> None:
+def doctor_command(as_json: bool, **settings: Any) -> None:
     """Examine the machine, and probe an endpoint with a dozen small requests: does it do as it is asked?
 
     Exit code 7 says that the endpoint would spoil a run.
@@ -33,7 +33,7 @@ def doctor_command(overrides: tuple[str, ...], as_json: bool, **settings: Any) -
     from sert.doctor.machine import examine_machine
 
     check_endpoint_options(settings, "teacher")
-    config = config_of(settings, overrides, reads=("teacher",)).teacher
+    config = config_of(reads=("teacher",), **settings).teacher
     endpoint: list[Finding] = []
     if config.endpoint is not None:
         from sert.doctor.endpoint import probe_endpoint

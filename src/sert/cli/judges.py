@@ -14,13 +14,7 @@ from sert.terminal.text import printable
 @click.argument("folders", type=click.Path(path_type=Path), nargs=-1, required=True)
 @with_options(OUT, setting("judge.limit"), setting("judge.repeats"), calling_options("judge"), SET, DRY_RUN, JSON)
 def judge_command(
-    folders: tuple[Path, ...],
-    out: Path,
-    retry_quarantined: bool,
-    overrides: tuple[str, ...],
-    dry_run: bool,
-    as_json: bool,
-    **settings: Any,
+    folders: tuple[Path, ...], out: Path, retry_quarantined: bool, dry_run: bool, as_json: bool, **settings: Any
 ) -> None:
     """Let a judge score the outputs in evaluated folders, or the paths in mined ones: four criteria, 0 to 10.
 
@@ -34,7 +28,7 @@ def judge_command(
         --price 0.5,1.5 --max-cost 1 --repeats 3 --set judge.endpoint.temperature=0.7 --dry-run --out judged
     """
     check_endpoint_options(settings, "judge")
-    config = config_of(settings, overrides, reads=("judge",))
+    config = config_of(reads=("judge",), **settings)
     from sert.judge.stage import judge, plan_judging
 
     named = {folder.name: folder for folder in folders}

@@ -125,18 +125,15 @@ SPLIT = click.option(
 )
 
 
-def config_of(
-    settings: Mapping[str, Any], overrides: tuple[str, ...], *, reads: tuple[str, ...], **sections: Any
-) -> Config:
-    """Read one command's options (see `setting`) and overrides as a configuration.
+def config_of(*, reads: tuple[str, ...], overrides: tuple[str, ...], **settings: Any) -> Config:
+    """Read one command's settings as a configuration.
 
     Args:
-        settings: The options, by name.
-        overrides: What `--set` gave.
         reads: The sections that the command looks at.
-        sections: What no option gives.
+        overrides: What `--set` gave.
+        settings: What its options gave, and what no option gives, as `mining__branches` for `mining.branches`.
     """
-    tree: dict[str, Any] = {"tasks": {"kind": "lab_yes_no"}, **sections}
+    tree: dict[str, Any] = {"tasks": {"kind": "lab_yes_no"}}
     for name in [name for name, value in settings.items() if value is not None]:
         *parents, key = name.split("__")
         section = tree

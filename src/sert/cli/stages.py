@@ -35,9 +35,7 @@ from sert.cli.options import (
     setting("mining.keep_all"),
 )
 @with_options(WORKERS, SET, DRY_RUN, JSON)
-def mine_command(
-    out: Path, split: str | None, overrides: tuple[str, ...], dry_run: bool, as_json: bool, **settings: Any
-) -> None:
+def mine_command(out: Path, split: str | None, dry_run: bool, as_json: bool, **settings: Any) -> None:
     """Sample a student's paths: branch on its top first tokens, continue each several times.
 
     \b
@@ -46,10 +44,10 @@ def mine_command(
         --limit 8 --branches 5 --samples 5 --keep-all --out mined
     """
     reads = ("tasks", "student", "mining", "rules", "execution", "seed")
-    config = config_of(settings, overrides, reads=reads, execution={"keep_units": False})
+    config = config_of(reads=reads, execution__keep_units=False, **settings)
     questions = questions_of(config, split or "train")
     if dry_run:
-        paths = len(questions) * (config.mining.branches or 1) * config.mining.samples
+        paths = len(questions) * config.mining.paths_a_question
         tokens = paths * config.mining.max_new_tokens
         return print_plan(out, as_json, questions=len(questions), paths=paths, tokens_at_most=tokens)
     from sert.paths.mining import mine
@@ -71,7 +69,7 @@ def mine_command(
 @click.command("filter")
 @click.argument("mined", type=click.Path(path_type=Path))
 @with_options(OUT, SET, JSON)
-def filter_command(mined: Path, out: Path, overrides: tuple[str, ...], as_json: bool) -> None:
+def filter_command(mined: Path, out: Path, as_json: bool, **settings: Any) -> None:
     """Apply the rules to mined paths and select one path a question. Loads no model.
 
     \b
@@ -82,7 +80,7 @@ def filter_command(mined: Path, out: Path, overrides: tuple[str, ...], as_json: 
     from sert.paths.filtering import filter_paths
     from sert.store.artifacts import open_artifact
 
-    config = config_of({}, overrides, reads=("rules", "selection"))
+    config = config_of(reads=("rules", "selection"), **settings)
     filtered = filter_paths(
         open_artifact(mined), rules=config.rules, selection=config.selection, out=out, reporter=terminal()
     )
@@ -94,9 +92,7 @@ def filter_command(mined: Path, out: Path, overrides: tuple[str, ...], as_json: 
     "--examples", type=click.Path(path_type=Path), required=True, help="Folder of `filter` or `teach`, or a file."
 )
 @with_options(STUDENT, OUT, SEED, SET, DRY_RUN, JSON)
-def train_command(
-    examples: Path, out: Path, overrides: tuple[str, ...], dry_run: bool, as_json: bool, **settings: Any
-) -> None:
+def train_command(examples: Path, out: Path, dry_run: bool, as_json: bool, **settings: Any) -> None:
     """Train a student on selected paths, on rationales, or on any prompt-completion file (Parquet, JSONL).
 
     \b
@@ -105,7 +101,7 @@ def train_command(
     """
     from sert.student.training.examples import read_examples
 
-    config = config_of(settings, overrides, reads=("student", "training", "execution", "seed"))
+    config = config_of(reads=("student", "training", "execution", "seed"), **settings)
     found = read_examples(examples)
     if dry_run:
         steps = config.training.num_steps(len(found))
@@ -134,15 +130,7 @@ def train_command(
     help="Which template asks; distilled students were trained on `teacher`.",
 )
 @with_options(setting("evaluation.max_new_tokens"), WORKERS, SET, DRY_RUN, JSON)
-def evaluate_command(
-    out: Path,
-    split: str | None,
-    prompt: str,
-    overrides: tuple[str, ...],
-    dry_run: bool,
-    as_json: bool,
-    **settings: Any,
-) -> None:
+def evaluate_command(out: Path, split: str | None, prompt: str, dry_run: bool, as_json: bool, **settings: Any) -> None:
     """Ask a student the test questions and grade its outputs: one greedy output each, or several that vote.
 
     \b
@@ -153,7 +141,7 @@ def evaluate_command(
     from sert.runs.checks import check_votes
 
     reads = ("tasks", "student", "evaluation", "mining", "rules", "execution", "seed")
-    config = config_of(settings, overrides, reads=reads, execution={"keep_units": False})
+    config = config_of(reads=reads, execution__keep_units=False, **settings)
     check_votes(config.evaluation)
     questions = questions_of(config, split or "test")
     if prompt == "teacher":

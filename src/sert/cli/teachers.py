@@ -52,13 +52,7 @@ def calling_options(section: str) -> Callable[[Any], Any]:
 @click.option("--recorded", type=click.Path(path_type=Path), help="Recorded answers: .log, .json or .jsonl.")
 @with_options(calling_options("teacher"), SET, DRY_RUN, JSON)
 def teach_command(
-    out: Path,
-    recorded: Path | None,
-    retry_quarantined: bool,
-    overrides: tuple[str, ...],
-    dry_run: bool,
-    as_json: bool,
-    **settings: Any,
+    out: Path, recorded: Path | None, retry_quarantined: bool, dry_run: bool, as_json: bool, **settings: Any
 ) -> None:
     """Get a teacher's rationales for the train questions: from an endpoint, a record, or in the lab from its oracle.
 
@@ -78,7 +72,7 @@ def teach_command(
         raise click.UsageError("--recorded and --endpoint exclude each other.")
     check_endpoint_options(settings, "teacher")
     kind = "recorded" if recorded else "endpoint" if url else "lab"
-    config = config_of(settings, overrides, reads=("tasks", "teacher"), teacher={"kind": kind})
+    config = config_of(reads=("tasks", "teacher"), teacher__kind=kind, **settings)
     from sert.tasks.kinds import KINDS
 
     task = only_task(config)
