@@ -18,7 +18,7 @@ from sert.records import Example, Judgement, Prediction, Verdict
 from sert.runs.build import build_arms, distinct_stages
 from sert.runs.folder import RunResult
 from sert.runs.request import Request
-from sert.runs.run import plan, report_run, reproduce, run
+from sert.runs.run import plan, report_run, run
 from sert.runs.verify import find_removable, verify
 from sert.stats.seeds import paired_over_seeds
 from sert.store.stage import input_keys
@@ -91,7 +91,7 @@ def grid(tmp_path_factory: pytest.TempPathFactory) -> Grid:
 
 @pytest.fixture(scope="module")
 def finished(grid: Grid, tmp_path_factory: pytest.TempPathFactory) -> RunResult:
-    return reproduce(grid, out=tmp_path_factory.mktemp("runs") / "small")
+    return run(grid, out=tmp_path_factory.mktemp("runs") / "small")
 
 
 @pytest.fixture(scope="module")
@@ -102,7 +102,7 @@ def one_seed(grid: Grid) -> Grid:
 
 @pytest.fixture(scope="module")
 def finished_seed(one_seed: Grid, tmp_path_factory: pytest.TempPathFactory) -> RunResult:
-    return reproduce(one_seed, out=tmp_path_factory.mktemp("runs") / "grid")
+    return run(one_seed, out=tmp_path_factory.mktemp("runs") / "grid")
 
 
 SEVERAL = {True: ("grid", "finished"), False: ("one_seed", "finished_seed")}
@@ -139,9 +139,9 @@ def test_the_same_grid_skips_every_stage_and_two_workers_find_the_same(
 ) -> None:
     """In full for the whole grid."""
     grid, finished = (request.getfixturevalue(name) for name in SEVERAL[full])
-    again = reproduce(grid, out=finished.folder)
+    again = run(grid, out=finished.folder)
     assert (again.stages_made, again.stages_skipped) == (0, finished.stages_made)
-    side_by_side = reproduce(grid, out=tmp_path / "two", workers=2)
+    side_by_side = run(grid, out=tmp_path / "two", workers=2)
     assert numbers(side_by_side) == numbers(again) == numbers(finished)
     assert not list((tmp_path / "two").glob(".stages*"))
 
@@ -239,7 +239,7 @@ def test_what_was_selected_is_told_of_the_last_round(grid: Grid, finished: RunRe
 def test_lanes_that_are_stopped_early_and_a_filter_that_leaves_nothing_are_told(grid: Grid, tmp_path: Path) -> None:
     base = {**grid.base, "methods": ["sert"], "mining": {**grid.base["mining"], "keep_all": False}}
     variants = {"raw": grid.variants["raw"], "none": Variant(group="filter", set={"rules": {"min_tokens": 999}})}
-    made = reproduce(grid.model_copy(update={"base": base, "variants": variants}), out=tmp_path / "grid")
+    made = run(grid.model_copy(update={"base": base, "variants": variants}), out=tmp_path / "grid")
     assert made.report.is_file()
     (main,) = (row for row in made.metrics["budget"] if row["variant"] == "main")
     assert main["kept_share"] is not None
@@ -262,7 +262,7 @@ def test_a_judge_scores_paths_too_one_stage_at_a_time(grid: Grid, tmp_path: Path
         judge = {"endpoint": endpoint, "calls": {"free": True}, "output": "lines", "limit": 2}
         base = {**grid.base, "methods": ["zero_shot", "sert"], "judge": judge}
         judged = grid.model_copy(update={"base": base, "variants": {"raw": grid.variants["raw"]}})
-        made = reproduce(judged, out=tmp_path / "grid", workers=2)
+        made = run(judged, out=tmp_path / "grid", workers=2)
     plan = json.loads((made.folder / "plan.json").read_text())["stages"]
     assert sum("-judge-" in each["folder"] for each in plan.values()) == 2 + 2  # two seeds: outputs, and paths
     by_judge = [row for row in made.metrics["bands"] if row["scorer"] == "judge"]
@@ -329,7 +329,7 @@ def test_the_report_is_written_again_and_damage_is_found_and_mended(finished_see
 
 
 def test_the_command_reports_a_grid_again(grid: Grid, finished: RunResult, capsys: pytest.CaptureFixture[str]) -> None:
-    reproduce(grid, out=finished.folder)
+    run(grid, out=finished.folder)
     ended = sert(["report", str(finished.folder)], capsys=capsys)
     assert ended.code == 0, ended.err
     assert "lab on lab-yes-no: 12 test questions, seeds 0, 1" in ended.out
@@ -344,13 +344,13 @@ def test_a_grid_and_a_run_do_not_share_a_folder(grid: Grid, finished: RunResult,
         run(config, out=finished.folder)
     (tmp_path / "config.toml").write_text("")
     with pytest.raises(DataError, match="one configuration"):
-        reproduce(grid, out=tmp_path)
+        run(grid, out=tmp_path)
 
 
 def test_workers_have_no_workers_of_their_own(grid: Grid, tmp_path: Path) -> None:
     busy = grid.model_copy(update={"base": {**grid.base, "execution": {"workers": 2}}})
     with pytest.raises(ConfigError, match=r"execution\.workers = 1"):
-        reproduce(busy, out=tmp_path / "out", workers=2)
+        run(busy, out=tmp_path / "out", workers=2)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -358,5 +358,5 @@ def test_a_variant_that_cannot_be_run_is_refused_before_anything_is_written(grid
     tree = grid.model_dump()
     tree["variants"]["no filter"]["set"] = {"evaluation": {"epoch_choice": "test-best"}}
     with pytest.raises(ConfigError, match=r"training\.snapshots"):
-        reproduce(Grid.model_validate(tree), out=tmp_path / "out")
+        run(Grid.model_validate(tree), out=tmp_path / "out")
     assert list(tmp_path.iterdir()) == []

@@ -7,9 +7,8 @@ from typing import NoReturn
 import click
 
 from sert.cli.endpoints import doctor_command, judge_command, teach_command
-from sert.cli.grids import reproduce
 from sert.cli.listings import lab_group, tasks_command
-from sert.cli.runs import demo, report_command, run_command
+from sert.cli.runs import demo, report_command, reproduce, run_command
 from sert.cli.stages import evaluate_command, filter_command, mine_command, train_command
 from sert.cli.upkeep import gc_command, verify_command
 from sert.errors import SertError

@@ -1,12 +1,19 @@
-"""The commands of a whole run."""
+"""The commands of a whole run, or of a whole grid."""
 
+import math
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from sert.cli.options import DRY_RUN, JSON, LIMIT, SET, OutFolder, print_json, setting, terminal, with_options
-from sert.terminal.text import printable
+from sert.terminal.text import counted, printable
+
+if TYPE_CHECKING:
+    from sert.config.grid import Grid
+    from sert.runs.estimate import Estimate
+    from sert.runs.folder import RunResult
+    from sert.runs.plan import PlannedStage
 
 ON_RUN = with_options(setting("execution.workers", name="workers"), SET, DRY_RUN, JSON)
 
@@ -42,6 +49,107 @@ def run_command(config: Path, **options: Any) -> None:
     _run(config, **options)
 
 
+def _run(file: Path, *, out: Path | None, workers: int | None, dry_run: bool, as_json: bool, **options: Any) -> None:
+    from sert.config.load import load_config
+    from sert.runs.run import plan, run
+
+    if workers is not None:
+        options["overrides"] += (f"execution.workers={workers}",)
+    config = load_config(file, **options)
+    folder = out or Path("runs") / config.name
+    if dry_run:
+        stages = plan(config, out=folder, reporter=terminal()).stages
+        if as_json:
+            return print_json([stage._asdict() for stage in stages])
+        for stage in stages:
+            _print_stage(stage)
+            for line in stage.because:
+                click.echo(printable(f"          changed: {line}"))
+        return click.echo(printable(f"Would be written to {folder}"))
+    result = run(config, out=folder, reporter=terminal())
+    spent = result.spent
+    asked = f", {spent['requests']:,} requests, {spent['dollars']} dollars" if spent["requests"] else ""
+    took = (
+        f"Spent over all attempts: {spent['wall_seconds']:,.0f} s, {spent['tokens_mined']:,} tokens mined, "
+        f"{spent['tokens_trained']:,} tokens trained on{asked}"
+    )
+    _print_result(result, as_json, took)
+
+
+@click.command()
+@click.argument("grid", metavar="GRID")
+@click.option("--out", type=OutFolder(), help="Folder of the grid.  [default: runs/<name of the grid>]")
+@click.option("--student", "students", multiple=True, help="Hub id or folder instead of the grid's; repeatable.")
+@click.option("--seeds", type=click.IntRange(min=1), help="Run only so many of the grid's seeds.")
+@click.option("--only", "groups", multiple=True, metavar="GROUP", help="Only variants of this group; repeatable.")
+@click.option("--no-variants", is_flag=True, help="Only the methods themselves, no ablations.")
+@click.option(
+    "--workers", type=click.IntRange(1, 256), default=1, show_default=True, help="Stages that are made side by side."
+)
+@with_options(LIMIT, SET, DRY_RUN, JSON)
+def reproduce(
+    grid: str,
+    out: Path | None,
+    groups: tuple[str, ...],
+    no_variants: bool,
+    workers: int,
+    dry_run: bool,
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """Run a grid of students, tasks, methods, seeds and ablations, and report it with its uncertainty.
+
+    GRID is `lab` (embedded, nothing to download), `paper` (GPT-2 of three sizes on StrategyQA and CommonsenseQA) or a
+    TOML file. What is finished is skipped, also after a stop.
+
+    \b
+    sert reproduce lab --workers 2
+    sert reproduce lab --seeds 1 --no-variants
+    sert reproduce lab --only filter --only rounds --dry-run
+    sert reproduce paper --dry-run
+    """
+    from sert.config.grid import load_grid
+    from sert.runs.run import run
+
+    if groups and no_variants:
+        raise click.UsageError("--only names variants and --no-variants leaves all out; give one of them.")
+    loaded = load_grid(grid, groups=() if no_variants else groups or None, **options)
+    folder = out or Path("runs") / loaded.name
+    if dry_run:
+        return _print_plan(loaded, folder, workers, as_json)
+    _print_result(run(loaded, out=folder, workers=workers, reporter=terminal()), as_json)
+
+
+def _print_plan(grid: "Grid", folder: Path, workers: int, as_json: bool) -> None:
+    from sert.runs.run import plan
+
+    stages, guess = plan(grid, out=folder, reporter=terminal())
+    if as_json:
+        return print_json({"stages": [stage._asdict() for stage in stages], "estimate": guess._asdict()})
+    for stage in stages:
+        _print_stage(stage)
+    click.echo(f"{counted(len(stages), 'stages')}, {guess.stages} to do.")
+    if guess.stages:
+        click.echo(f"To decode: at most {guess.tokens_decoded:,} tokens; to train on: about {guess.tokens_trained:,}.")
+        click.echo(_time_and_disk(guess, workers))
+    click.echo(printable(f"Would be written to {folder}"))
+
+
+def _time_and_disk(guess: "Estimate", workers: int) -> str:
+    if guess.seconds is None or guess.bytes_kept is None:
+        return "Time and disk cannot be guessed: the size of a student is not known before it is loaded."
+    minutes = guess.seconds / 60 / workers
+    if minutes < 1:
+        time = "Under a minute"
+    elif minutes < 120:
+        time = f"At most about {counted(math.ceil(minutes), 'minutes')}"
+    else:
+        time = f"At most about {minutes / 60:,.1f} hours"
+    large = guess.bytes_kept >= 2**30
+    disk = f"{guess.bytes_kept / 2**30:,.1f} GiB" if large else f"{math.ceil(guess.bytes_kept / 2**20)} MiB"
+    return f"{time} on this machine's processor with {workers} at a time, and about {disk} on the disk."
+
+
 @click.command("report")
 @click.argument("folder", type=click.Path(path_type=Path))
 @JSON
@@ -62,42 +170,15 @@ def report_command(folder: Path, as_json: bool) -> None:
     click.echo(printable(f"\nReport: {result.report}"))
 
 
-def _run(
-    file: Path,
-    *,
-    out: Path | None,
-    limit: int | None,
-    workers: int | None,
-    overrides: tuple[str, ...],
-    dry_run: bool,
-    as_json: bool,
-) -> None:
-    from sert.config.load import load_config
-    from sert.report.texts import terminal_table
-    from sert.runs.run import plan, run
+def _print_stage(stage: "PlannedStage") -> None:
+    click.echo(f"{'finished' if stage.finished else 'to do':8}  {printable(f'{stage.stage}: {stage.work}')}")
 
-    if workers is not None:
-        overrides = (*overrides, f"execution.workers={workers}")
-    config = load_config(file, overrides=overrides, limit=limit)
-    folder = out or Path("runs") / config.name
-    if dry_run:
-        stages = plan(config, out=folder, reporter=terminal()).stages
-        if as_json:
-            return print_json([stage._asdict() for stage in stages])
-        for stage in stages:
-            click.echo(f"{'finished' if stage.finished else 'to do':8}  {printable(f'{stage.stage}: {stage.work}')}")
-            for line in stage.because:
-                click.echo(printable(f"          changed: {line}"))
-        return click.echo(printable(f"Would be written to {folder}"))
-    result = run(config, out=folder, reporter=terminal())
+
+def _print_result(result: "RunResult", as_json: bool, *more: str) -> None:
+    from sert.report.texts import terminal_table
+
     if as_json:
         return print_json({"folder": str(result.folder), "report": str(result.report), "metrics": result.metrics})
     click.echo(terminal_table(result.metrics))
-    click.echo(f"\nStages made: {result.stages_made}, skipped: {result.stages_skipped}")
-    spent = result.spent
-    asked = f", {spent['requests']:,} requests, {spent['dollars']} dollars" if spent["requests"] else ""
-    click.echo(
-        f"Spent over all attempts: {spent['wall_seconds']:,.0f} s, {spent['tokens_mined']:,} tokens mined, "
-        f"{spent['tokens_trained']:,} tokens trained on{asked}"
-    )
+    click.echo("\n".join([f"\nStages made: {result.stages_made}, skipped: {result.stages_skipped}", *more]))
     click.echo(printable(f"Report: {result.report}"))

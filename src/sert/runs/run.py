@@ -45,27 +45,36 @@ def plan(asked: Config | Grid, *, out: Path, reporter: Reporter | None = None) -
     return Plan(plan_stages(stages, out), estimate((stage, students[stage.folder]) for stage in stages))
 
 
-def run(config: Config, *, out: Path | None = None, reporter: Reporter | None = None) -> RunResult:
-    """Run every stage that is not finished, then write the report.
+def run(
+    config: Config | Grid, *, out: Path | None = None, workers: int = 1, reporter: Reporter | None = None
+) -> RunResult:
+    """Make every stage of a run or a grid that is not finished, then write the report.
 
-    The same configuration and folder, `runs/<name>` when not given, continue where an earlier run stopped.
-
-    Raises:
-        SertError: If something cannot be used; inputs are checked before anything is written.
-    """
-    return _run(Request.of(config), out, workers=1, reporter=reporter or Silent())
-
-
-def reproduce(grid: Grid, *, out: Path | None = None, workers: int = 1, reporter: Reporter | None = None) -> RunResult:
-    """Make every stage of the grid that is not finished, then write the report.
-
-    The same grid and folder, `runs/<name>` when not given, continue where an earlier call stopped. So many `workers`
-    make stages side by side, each in a process of its own; what comes out does not depend on their number.
+    The same configuration and folder, `runs/<name>` when not given, continue where an earlier run stopped. So many
+    `workers` make stages side by side, each in a process of its own; what comes out does not depend on their number.
 
     Raises:
         SertError: If something cannot be used; inputs are checked before anything is written.
     """
-    return _run(Request.of(grid), out, workers=workers, reporter=reporter or Silent())
+    request, reporter = Request.of(config), reporter or Silent()
+    out = out or Path("runs") / request.name
+    request.check_folder(out)
+    arms = _build(request, out, reporter if workers == 1 else Silent())
+    if workers > 1 and any(arm.config.execution.workers > 1 for arm, _ in arms):
+        raise ConfigError(
+            f"{workers} stages side by side cannot decode with execution.workers above 1 each; "
+            "set execution.workers = 1, or leave out --workers."
+        )
+    stages = distinct_stages(arms)
+    with run_lock(out):
+        begin(request, stages, out, reporter)
+        to_do = [stage for stage in stages if not stage.finished]
+        finished = len(stages) - len(to_do)
+        reporter.say(f"{request.name}: {counted(len(stages), 'stages')}, {finished} of them finished earlier")
+        execution = request.execution.model_copy(update={"workers": workers})
+        _make(to_do, out, execution, reporter)
+        metrics = _write_report(request, arms, out, reporter)
+        return RunResult(out, metrics, len(to_do), finished, seal(request, stages, out))
 
 
 def report_run(folder: Path) -> RunResult:
@@ -99,27 +108,6 @@ def _build(request: Request, out: Path, reporter: Reporter) -> list[ArmGraphs]:
     for arm, graphs in arms:
         check_calls(arm.config, graphs)
     return arms
-
-
-def _run(request: Request, out: Path | None, *, workers: int, reporter: Reporter) -> RunResult:
-    out = out or Path("runs") / request.name
-    request.check_folder(out)
-    arms = _build(request, out, reporter if workers == 1 else Silent())
-    if workers > 1 and any(arm.config.execution.workers > 1 for arm, _ in arms):
-        raise ConfigError(
-            f"{workers} stages side by side cannot decode with execution.workers above 1 each; "
-            "set execution.workers = 1, or leave out --workers."
-        )
-    stages = distinct_stages(arms)
-    with run_lock(out):
-        begin(request, stages, out, reporter)
-        to_do = [stage for stage in stages if not stage.finished]
-        finished = len(stages) - len(to_do)
-        reporter.say(f"{request.name}: {counted(len(stages), 'stages')}, {finished} of them finished earlier")
-        execution = request.execution.model_copy(update={"workers": workers})
-        _make(to_do, out, execution, reporter)
-        metrics = _write_report(request, arms, out, reporter)
-        return RunResult(out, metrics, len(to_do), finished, seal(request, stages, out))
 
 
 def _make(stages: Sequence[Stage], out: Path, execution: ExecutionConfig, reporter: Reporter) -> None:
