@@ -1,13 +1,12 @@
 """From what was asked for to the stages that make it. A run is a grid of one arm."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 
 from sert.analysis.results import ArmGraphs
 from sert.config.grid import Arm
-from sert.config.tree import Config
 from sert.method import TaskGraph, build_graph
-from sert.runs.checks import check_endpoints, check_rationales, check_task
+from sert.runs.checks import check_rationales, check_task
 from sert.store.stage import Stage
 from sert.tasks.load import TaskData, load_task
 from sert.terminal.progress import Reporter
@@ -47,13 +46,3 @@ def distinct_stages(arms: Iterable[ArmGraphs]) -> list[Stage]:
     for stage in (stage for each in arms for graph in each.tasks for stage in graph.stages):
         distinct.setdefault(stage.folder, stage)
     return list(distinct.values())
-
-
-def check_calls(config: Config, graphs: Sequence[TaskGraph]) -> None:
-    """Check the endpoints that unfinished stages will call, without calling them.
-
-    Raises:
-        ConfigError: If it is not said who pays, or an address or a key cannot be used.
-    """
-    to_do = {stage.job.kind for graph in graphs for stage in graph.stages if not stage.finished}
-    check_endpoints(config, teaches="teach" in to_do, judges="judge" in to_do)

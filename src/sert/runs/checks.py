@@ -1,8 +1,11 @@
 """What a run refuses at its beginning, so that no stage has to refuse it late."""
 
+from collections.abc import Iterable
+
 from sert.config.tree import Config, EvaluationConfig
 from sert.endpoint.session import check_endpoint
 from sert.errors import ConfigError, DataError, TeacherError
+from sert.store.stage import Stage
 from sert.tasks.kinds import KINDS
 from sert.tasks.load import TaskData
 from sert.teacher.sources import recorded_source
@@ -68,15 +71,16 @@ def check_votes(evaluation: EvaluationConfig) -> None:
         )
 
 
-def check_endpoints(config: Config, *, teaches: bool, judges: bool) -> None:
-    """Check the endpoints that a run will call, as far as that goes without calling them.
+def check_calls(config: Config, stages: Iterable[Stage]) -> None:
+    """Check the endpoints that unfinished stages will call, as far as that goes without calling them.
 
     Raises:
         ConfigError: If it is not said who pays, or an address or a key cannot be used.
     """
-    if teaches and config.teacher.endpoint is not None:
+    to_do = {stage.job.kind for stage in stages if not stage.finished}
+    if "teach" in to_do and config.teacher.endpoint is not None:
         check_endpoint(config.teacher.endpoint, config.teacher.calls)
-    if judges and config.judge.endpoint is not None:
+    if "judge" in to_do and config.judge.endpoint is not None:
         check_endpoint(config.judge.endpoint, config.judge.calls)
 
 

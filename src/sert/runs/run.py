@@ -10,7 +10,8 @@ from sert.config.grid import Grid
 from sert.config.tree import Config, ExecutionConfig
 from sert.errors import ConfigError, DataError
 from sert.report.page import write_report
-from sert.runs.build import build_arms, check_calls, distinct_stages
+from sert.runs.build import build_arms, distinct_stages
+from sert.runs.checks import check_calls
 from sert.runs.estimate import Estimate, estimate
 from sert.runs.folder import RunResult, begin, publish, seal
 from sert.runs.plan import PlannedStage, plan_stages, write_plan
@@ -106,38 +107,28 @@ def stages_in(folder: Path, reporter: Reporter) -> list[Stage]:
 def _build(request: Request, out: Path, reporter: Reporter) -> list[ArmGraphs]:
     arms = build_arms(request.arms, out=out, reporter=reporter)
     for arm, graphs in arms:
-        check_calls(arm.config, graphs)
+        check_calls(arm.config, (stage for graph in graphs for stage in graph.stages))
     return arms
 
 
 def _make(stages: Sequence[Stage], out: Path, execution: ExecutionConfig, reporter: Reporter) -> None:
     """Make stages, as many side by side as there are workers."""
-    executor, store = make_executor(execution), _StageStore(out)
+    one_by_one = execution.workers == 1  # then they tell of their progress themselves
+    work = _StageWork(tuple(stages), reporter if one_by_one else Silent())
     units = [Unit(number, (), after) for number, after in enumerate(_waits(stages))]
-    if execution.workers == 1:
-        for _ in executor.execute(_StageWork(tuple(stages), reporter), units, store, advance=_untold):
-            pass
-        return
-    with reporter.track(out.name, len(stages), "stages") as advance:
-        for unit in executor.execute(_StageWork(tuple(stages), Silent()), units, store, advance=advance):
+    with (Silent() if one_by_one else reporter).track(out.name, len(stages), "stages") as advance:
+        for unit in make_executor(execution).execute(work, units, _StageStore(out), advance=advance):
             advance(1, stages[unit.number].name)
 
 
 def _waits(stages: Sequence[Stage]) -> Iterator[frozenset[int]]:
     """Find for each stage the numbers of those before it: what it reads, and who writes its ledger."""
-    numbers: dict[Path, int] = {}
     writers: dict[Path, int] = {}
     for number, stage in enumerate(stages):
-        waits = {numbers[need.folder] for need in stage.needs if need.folder in numbers}
-        if (ledger := stage.job.calls) is not None:
-            waits |= {writers[ledger]} if ledger in writers else set()
-            writers[ledger] = number
-        numbers[stage.folder] = number
-        yield frozenset(waits)
-
-
-def _untold(units: float, note: str = "") -> None:
-    """Stages that are made one after the other tell of their progress themselves."""
+        ledger = [stage.job.calls] if stage.job.calls else []
+        reads = [*(need.folder for need in stage.needs), *ledger]
+        yield frozenset(writers[folder] for folder in reads if folder in writers)
+        writers |= dict.fromkeys([stage.folder, *ledger], number)
 
 
 class _StageStore(NamedTuple):
