@@ -130,8 +130,9 @@ def load_grid(
     _check_base(grid.base, f"[base] of {source}")
     base = apply_overrides(grid.base, overrides)
     _check_base(base, "--set")
-    paths = list(dict.fromkeys(students))
-    named = dict(zip(_labels_of(paths, grid), (_student_of(path, grid) for path in paths), strict=True))
+    paths, first = list(dict.fromkeys(students)), next(iter(grid.students.values()))
+    others = (first.model_copy(update={"path": path, "revision": None}) for path in paths)
+    named = dict(zip(_labels_of(paths, grid), others, strict=True))
     known = dict.fromkeys(variant.group for variant in grid.variants.values())
     wanted = set(known if groups is None else groups)
     if unknown := sorted(wanted - known.keys()):
@@ -156,12 +157,9 @@ def arms_of(grid: Grid) -> Iterator[Arm]:
     Raises:
         ConfigError: If a setting of the configuration, or of a variant, is not allowed.
     """
-    for student in grid.students:
-        for seed in grid.seeds:
-            yield _arm(grid, student, seed, MAIN, None)
-    for label, variant in grid.variants.items():
+    for label, variant in [(MAIN, None), *grid.variants.items()]:
         for student in grid.students:
-            for seed in grid.seeds[: variant.seeds]:
+            for seed in grid.seeds[: variant.seeds if variant else None]:
                 yield _arm(grid, student, seed, label, variant)
 
 
@@ -215,23 +213,14 @@ def _labels_of(paths: Sequence[str], grid: Grid) -> list[str]:
     """
     known = {student.path: label for label, student in grid.students.items()}
     parts = [Path(path).parts if Path(path).name else Path(path).absolute().parts for path in paths]
-    for length in range(1, max(map(len, parts), default=0) + 1):
+    for length in range(1, max(map(len, parts), default=1) + 1):
         ends = ["-".join(each[-length:]) for each in parts]
         labels = [known.get(path) or _label(end) for path, end in zip(paths, ends, strict=True)]
         if len(set(labels)) == len(labels):
             return labels
-    if paths:
-        raise ConfigError(
-            f"Of the students {', '.join(paths)} two would get one name; give them to a grid file by label."
-        )
-    return []
+    raise ConfigError(f"Of the students {', '.join(paths)} two would get one name; give them to a grid file by label.")
 
 
 def _label(text: str) -> str:
     """Make a label of a text: what no label has becomes a dash, and of a long one the end is left."""
     return re.sub(r"[^A-Za-z0-9 ,._+-]+", "-", text)[-_LABEL_LENGTH:].lstrip(" ,._+-") or "student"
-
-
-def _student_of(path: str, grid: Grid) -> StudentConfig:
-    first: Mapping[str, Any] = next(iter(grid.students.values())).model_dump()
-    return StudentConfig.model_validate({**first, "path": path, "revision": None})

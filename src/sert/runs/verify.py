@@ -180,18 +180,14 @@ def _repair(run: Path, broken: list[Verified], reporter: Reporter) -> set[str]:
     with run_lock(run):
         _restore_settings(run)
         stages = {stage.folder.name: stage for stage in stages_in(run, reporter)}
-        mended = set()
-        for each in broken:
-            name = each.folder.name
-            if each.folder == run:
-                continue  # mended by its report
-            if name.startswith("."):
-                UnitStore(each.folder / UNITS).finished()  # removes what is damaged; it is done again when it is needed
-                mended.add(name)
-            elif name in stages:
-                mended.add(name)
-        for name in [name for name in stages if name in mended]:
+        folders = {each.folder.name: each.folder for each in broken if each.folder != run}  # it is mended by its report
+        works = [folder for name, folder in folders.items() if name.startswith(".")]
+        for work in works:
+            UnitStore(work / UNITS).finished()  # removes what is damaged; it is done again when it is needed
+        again = [name for name in stages if name in folders]
+        for name in again:
             _make_again(stages[name], reporter)
+        mended = {*again, *(work.name for work in works)}
     if all(stage.finished for stage in stages.values()):
         report_run(run)
         mended |= {each.folder.name for each in broken if each.folder == run}
