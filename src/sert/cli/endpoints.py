@@ -33,12 +33,12 @@ def endpoint_options(section: str, **costs: Any) -> Callable[[Any], Any]:
     """Make the options of a section's endpoint that `sert doctor` has too; `costs` changes that of the cap."""
     return with_options(
         setting(f"{section}.endpoint.url", "--endpoint", metavar="URL"),
-        setting(f"{section}.endpoint.model"),
-        setting(f"{section}.endpoint.api"),
+        f"{section}.endpoint.model",
+        f"{section}.endpoint.api",
         setting(f"{section}.calls.api_key_env", metavar="VARIABLE"),
         setting(f"{section}.calls.max_cost", metavar="DOLLARS", **costs),
-        setting(f"{section}.calls.price"),
-        setting(f"{section}.calls.free"),
+        f"{section}.calls.price",
+        f"{section}.calls.free",
     )
 
 
@@ -46,9 +46,9 @@ def calling_options(section: str) -> Callable[[Any], Any]:
     """Make the options of a section's endpoint that is called many times."""
     return with_options(
         endpoint_options(section),
-        setting(f"{section}.endpoint.max_tokens"),
-        setting(f"{section}.calls.concurrency"),
-        setting(f"{section}.calls.batch"),
+        f"{section}.endpoint.max_tokens",
+        f"{section}.calls.concurrency",
+        f"{section}.calls.batch",
         click.option("--retry-quarantined", is_flag=True, help="Ask again what was put aside earlier."),
     )
 
@@ -125,7 +125,7 @@ def teach_command(
 
 @click.command("judge")
 @click.argument("folders", type=click.Path(path_type=Path), nargs=-1, required=True)
-@with_options(OUT, setting("judge.limit"), setting("judge.repeats"), calling_options("judge"), SET, DRY_RUN, JSON)
+@with_options(OUT, "judge.limit", "judge.repeats", calling_options("judge"), SET, DRY_RUN, JSON)
 def judge_command(
     folders: tuple[Path, ...], out: Path, retry_quarantined: bool, dry_run: bool, as_json: bool, **settings: Any
 ) -> None:

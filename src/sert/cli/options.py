@@ -16,6 +16,7 @@ from sert.config.endpoints import Price
 from sert.config.load import stage_config
 from sert.config.section import settings_of
 from sert.config.tree import Config
+from sert.errors import DataError
 from sert.terminal import signals
 from sert.terminal.text import printable, readable
 
@@ -25,12 +26,12 @@ if TYPE_CHECKING:
     from sert.terminal.progress import Reporter
 
 
-def with_options(*options: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    """Decorate a command with several options, in their order."""
+def with_options(*options: str | Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """Decorate a command with several options, in their order; that of a setting is given by its path."""
 
     def decorate(function: Any) -> Any:
         for option in reversed(options):
-            function = option(function)
+            function = (setting(option) if isinstance(option, str) else option)(function)
         return function
 
     return decorate
@@ -111,12 +112,9 @@ JSON = click.option("--json", "as_json", is_flag=True, help="Print the result as
 OUT = click.option("--out", type=OutFolder(), required=True, help="Folder of the result.")
 LIMIT = setting("tasks.<name>.limit", name="limit")
 SEED = setting("seed", default=0, show_default=True)
-WORKERS = setting("execution.workers")
-STUDENT = with_options(setting("student.path", "--student", default="lab", show_default=True), setting("student.dtype"))
+STUDENT = with_options(setting("student.path", "--student", default="lab", show_default=True), "student.dtype")
 TASK = with_options(
-    setting("tasks.<name>.kind", "--task", type=str, required=True),
-    setting("tasks.<name>.data"),
-    setting("tasks.<name>.limit"),
+    setting("tasks.<name>.kind", "--task", type=str, required=True), "tasks.<name>.data", "tasks.<name>.limit"
 )
 SPLIT = click.option(
     "--split",
@@ -162,8 +160,6 @@ def data_of(config: Config) -> "TaskData":
 
 def questions_of(config: Config, split: str) -> list[Any]:
     """Load one split of a command's question set; an empty one is the user's mistake."""
-    from sert.errors import DataError
-
     name = next(iter(config.tasks))
     questions = list(data_of(config).split(split))
     if not questions:

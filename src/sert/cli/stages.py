@@ -14,13 +14,11 @@ from sert.cli.options import (
     SPLIT,
     STUDENT,
     TASK,
-    WORKERS,
     config_of,
     only_task,
     print_artifact,
     print_plan,
     questions_of,
-    setting,
     terminal,
     with_options,
 )
@@ -28,13 +26,8 @@ from sert.cli.options import (
 
 @click.command("mine")
 @with_options(TASK, SPLIT, STUDENT, OUT, SEED)
-@with_options(
-    setting("mining.branches"),
-    setting("mining.samples"),
-    setting("mining.max_new_tokens"),
-    setting("mining.keep_all"),
-)
-@with_options(WORKERS, SET, DRY_RUN, JSON)
+@with_options("mining.branches", "mining.samples", "mining.max_new_tokens", "mining.keep_all")
+@with_options("execution.workers", SET, DRY_RUN, JSON)
 def mine_command(out: Path, split: str | None, dry_run: bool, as_json: bool, **settings: Any) -> None:
     """Sample a student's paths: branch on its top first tokens, continue each several times.
 
@@ -129,7 +122,7 @@ def train_command(examples: Path, out: Path, dry_run: bool, as_json: bool, **set
     show_default=True,
     help="Which template asks; distilled students were trained on `teacher`.",
 )
-@with_options(setting("evaluation.max_new_tokens"), WORKERS, SET, DRY_RUN, JSON)
+@with_options("evaluation.max_new_tokens", "execution.workers", SET, DRY_RUN, JSON)
 def evaluate_command(out: Path, split: str | None, prompt: str, dry_run: bool, as_json: bool, **settings: Any) -> None:
     """Ask a student the test questions and grade its outputs: one greedy output each, or several that vote.
 

@@ -71,7 +71,7 @@ class Arm(NamedTuple):
         student: Its label.
         variant: Name of a variant, `main` for what is not changed.
         group: The variant's group, None for main.
-        alone: Whether it is no part of a grid but a run of its own.
+        prefix: What its stages are called by; nothing for a run that is no part of a grid.
     """
 
     student: str
@@ -79,14 +79,7 @@ class Arm(NamedTuple):
     variant: str
     group: str | None
     config: Config
-    alone: bool = False
-
-    @property
-    def prefix(self) -> str:
-        """What its stages are called by."""
-        if self.alone:
-            return ""
-        return f"{self.student}, seed {self.seed}{'' if self.variant == MAIN else f', {self.variant}'}: "
+    prefix: str = ""
 
 
 def shipped_grids() -> dict[str, str]:
@@ -185,12 +178,12 @@ def _arm(grid: Grid, student: str, seed: int, label: str, variant: Variant | Non
         "seed": seed,
         "student": grid.students[student].model_dump(exclude_none=True),
     }
-    source = f"The base of the grid {grid.name}"
+    source, group, place = f"The base of the grid {grid.name}", None, f"{student}, seed {seed}"
     if variant is not None:
-        source = f"The variant {label!r} of the grid {grid.name}"
+        source, group, place = f"The variant {label!r} of the grid {grid.name}", variant.group, f"{place}, {label}"
         unjudged = {key: value for key, value in tree.items() if key != "judge"}
         tree = _merged({**unjudged, "methods": list(variant.methods)}, _merged(_OF_VARIANTS, variant.set))
-    return Arm(student, seed, label, variant.group if variant else None, validate(Config, tree, source=source))
+    return Arm(student, seed, label, group, validate(Config, tree, source=source), prefix=f"{place}: ")
 
 
 def _merged(tree: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:

@@ -37,13 +37,8 @@ class Request:
         """Say what a configuration or a grid asks for."""
         if isinstance(asked, Grid):
             return Request(asked, GRID, {"name": asked.name, "seeds": list(asked.seeds)}, tuple(arms_of(asked)))
-        arm = Arm(asked.student.path, asked.seed, MAIN, None, asked, alone=True)
+        arm = Arm(asked.student.path, asked.seed, MAIN, None, asked)
         return Request(asked, CONFIG, {"name": asked.name, "seed": asked.seed}, (arm,))
-
-    @property
-    def name(self) -> str:
-        """What it is called."""
-        return self.asked.name
 
     @property
     def text(self) -> str:

@@ -58,7 +58,7 @@ def run(
         SertError: If something cannot be used; inputs are checked before anything is written.
     """
     request, reporter = Request.of(config), reporter or Silent()
-    out = out or Path("runs") / request.name
+    out = out or Path("runs") / request.asked.name
     request.check_folder(out)
     arms = _build(request, out, reporter if workers == 1 else Silent())
     if workers > 1 and any(arm.config.execution.workers > 1 for arm, _ in arms):
@@ -71,7 +71,7 @@ def run(
         begin(request, stages, out, reporter)
         to_do = [stage for stage in stages if not stage.finished]
         finished = len(stages) - len(to_do)
-        reporter.say(f"{request.name}: {counted(len(stages), 'stages')}, {finished} of them finished earlier")
+        reporter.say(f"{request.asked.name}: {counted(len(stages), 'stages')}, {finished} of them finished earlier")
         execution = request.execution.model_copy(update={"workers": workers})
         _make(to_do, out, execution, reporter)
         metrics = _write_report(request, arms, out, reporter)
@@ -160,6 +160,6 @@ class _StageWork:
 
 def _write_report(request: Request, arms: Sequence[ArmGraphs], out: Path, reporter: Reporter) -> dict[str, Any]:
     key = content_key(request.asked.model_dump(mode="json"))
-    data = collect_results(arms, name=request.name, config_key=key, reporter=reporter)
+    data = collect_results(arms, name=request.asked.name, config_key=key, reporter=reporter)
     publish(out, lambda folder: write_report(folder, data))
     return dict(data.metrics)
