@@ -5,6 +5,7 @@ Every refusal is an `OSError` whose text is the reason; who reads says which fil
 
 import stat
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 LONGEST_LINE = 2**22
@@ -57,13 +58,11 @@ def read_lines(file: Path) -> Iterator[str]:
     """
     check_file(file, largest=LARGEST_TABLE)
     with file.open("rb") as stream:
-        number = 1
-        while line := stream.readline(LONGEST_LINE + 1):
+        for number, line in enumerate(iter(partial(stream.readline, LONGEST_LINE + 1), b""), start=1):
             if len(line) > LONGEST_LINE:
                 raise OSError(f"line {number} has more than {LONGEST_LINE:,} bytes")
             text = _decode(line, line=number)
             yield text.removeprefix("\ufeff") if number == 1 else text
-            number += 1
 
 
 def _decode(data: bytes, *, line: int = 1) -> str:

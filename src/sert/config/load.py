@@ -1,5 +1,6 @@
 """Settings from TOML, with `--set a.b=c` on top; unknown keys are refused with the nearest name."""
 
+import copy
 import os
 import tomllib
 from collections.abc import Iterable, Mapping
@@ -79,7 +80,7 @@ def apply_overrides(tree: Mapping[str, Any], overrides: Iterable[str]) -> dict[s
     Raises:
         ConfigError: If an override is not of the form `a.b=c`.
     """
-    result = _copy(tree)
+    result = copy.deepcopy(dict(tree))
     for override in overrides:
         keys = _override_key(override)
         node = result
@@ -150,10 +151,6 @@ def _override_key(override: str) -> Key:
     if not override.isascii() and any("\ud800" <= character <= "\udfff" for character in override):
         raise ConfigError(f"The override {shown(override)} is not UTF-8 text.")
     return keys
-
-
-def _copy(tree: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: _copy(value) if isinstance(value, Mapping) else value for key, value in tree.items()}
 
 
 def _toml_value(raw: str) -> Any:

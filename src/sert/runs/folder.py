@@ -24,10 +24,8 @@ class RunResult(NamedTuple):
     """A finished run.
 
     Attributes:
-        folder: Where it lies.
-        metrics: Its numbers.
-        stages_made: How many stages this call made.
-        stages_skipped: How many were there already.
+        metrics: The numbers of its report, as in `metrics.json`.
+        stages_made, stages_skipped: How many stages this call made, and how many were there already.
         spent: Seconds, tokens, requests and dollars of all stages, over every attempt.
     """
 

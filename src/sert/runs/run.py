@@ -114,10 +114,10 @@ def _build(request: Request, out: Path, reporter: Reporter) -> list[ArmGraphs]:
 def _make(stages: Sequence[Stage], out: Path, execution: ExecutionConfig, reporter: Reporter) -> None:
     """Make stages, as many side by side as there are workers."""
     one_by_one = execution.workers == 1  # then they tell of their progress themselves
-    work = _StageWork(tuple(stages), reporter if one_by_one else Silent())
+    work = _StageWork(out, tuple(stages), reporter if one_by_one else Silent())
     units = [Unit(number, (), after) for number, after in enumerate(_waits(stages))]
     with (Silent() if one_by_one else reporter).track(out.name, len(stages), "stages") as advance:
-        for unit in make_executor(execution).execute(work, units, _StageStore(out), advance=advance):
+        for unit in make_executor(execution).execute(work, units, work, advance=advance):
             advance(1, stages[unit.number].name)
 
 
@@ -131,25 +131,20 @@ def _waits(stages: Sequence[Stage]) -> Iterator[frozenset[int]]:
         writers |= dict.fromkeys([stage.folder, *ledger], number)
 
 
-class _StageStore(NamedTuple):
-    """Where stages leave what they make: each in its own folder, so that nothing is left to be kept."""
-
-    folder: Path
-
-    def commit(self, unit: Unit, content: bytes) -> None:
-        """Do nothing."""
-
-
 @dataclass(frozen=True)
 class _StageWork:
-    """Makes stages. A unit is a stage, by its place."""
+    """Makes the stages of a run: a unit is a stage, by its place. Each has its own folder: nothing else is kept."""
 
+    folder: Path
     stages: tuple[Stage, ...]
     reporter: Reporter
 
     def start(self, worker: int) -> Run:
         """Get ready."""
         return self._make
+
+    def commit(self, unit: Unit, content: bytes) -> None:
+        """Do nothing: the stage is in its folder already."""
 
     def _make(self, unit: Unit, advance: Advance) -> bytes:
         stage = self.stages[unit.number]

@@ -3,7 +3,6 @@
 import json
 import os
 import uuid
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -97,24 +96,7 @@ def find_removable(run: Path) -> list[Removable]:
     """
     if not _is_run(run) or not read_plan(run):
         raise DataError(f"{run} is no run folder: it has no {CONFIG} and {PLAN}. Give the folder of `sert run`.")
-    return list(_removable(run))
-
-
-def remove(run: Path, removable: list[Removable]) -> None:
-    """Remove what `find_removable` found.
-
-    Raises:
-        RunLockedError: If another process writes to the run.
-    """
-    with run_lock(run):
-        still = {each.folder for each in find_removable(run)}  # a run may have come and gone since
-        for each in removable:
-            if each.folder in still:
-                remove_path(each.folder)
-
-
-def _removable(run: Path) -> Iterator[Removable]:
-    needed = {planned["folder"] for planned in read_plan(run).values()}
+    needed, found = {planned["folder"] for planned in read_plan(run).values()}, []
     for folder in sorted(each for each in run.iterdir() if each.is_dir() and not each.is_symlink()):
         hidden, name = folder.name.startswith("."), folder.name.removeprefix(".")
         stage = name.split(".", 1)[0] if hidden else name
@@ -128,7 +110,22 @@ def _removable(run: Path) -> Iterator[Removable]:
             why = "a result of another configuration"
         else:
             continue
-        yield Removable(folder, sum(file.lstat().st_size for file in folder.rglob("*") if file.is_file()), why)
+        size = sum(file.lstat().st_size for file in folder.rglob("*") if file.is_file())
+        found.append(Removable(folder, size, why))
+    return found
+
+
+def remove(run: Path, removable: list[Removable]) -> None:
+    """Remove what `find_removable` found.
+
+    Raises:
+        RunLockedError: If another process writes to the run.
+    """
+    with run_lock(run):
+        still = {each.folder for each in find_removable(run)}  # a run may have come and gone since
+        for each in removable:
+            if each.folder in still:
+                remove_path(each.folder)
 
 
 def _was_added(line: str) -> bool:
