@@ -12,6 +12,7 @@ from typing import NamedTuple
 import matplotlib
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
@@ -83,6 +84,7 @@ def svg(figure: Figure, name: str) -> str:
         figure: The figure.
         name: Prefix of the SVG's ids; unique within a page.
     """
+    _lay_out(figure)
     stream = io.StringIO()
     with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": name}):
         figure.savefig(
@@ -95,6 +97,14 @@ def svg(figure: Figure, name: str) -> str:
     return re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{name}-", text)
 
 
+def _lay_out(figure: Figure) -> None:
+    """Put everything in its place once: a layout left to `savefig` has all drawn twice, for each file."""
+    if engine := figure.get_layout_engine():
+        FigureCanvasSVG(figure)  # measures texts
+        engine.execute(figure)
+        figure.set_layout_engine(None)
+
+
 class Images(NamedTuple):
     """A figure as an SVG element and as a PNG."""
 
@@ -105,7 +115,6 @@ class Images(NamedTuple):
 def images(figure: Figure, name: str) -> Images:
     """Write a figure as `svg` does, and as a PNG on white without a date or the name of the program that made it."""
     vector = svg(figure, name)
-    figure.set_layout_engine("none")  # all is in its place now
     stream = io.BytesIO()
     figure.savefig(stream, format="png", dpi=_DOTS_AN_INCH, facecolor="white", metadata={"Software": None})
     return Images(vector, stream.getvalue())
