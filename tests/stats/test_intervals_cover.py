@@ -12,7 +12,7 @@ from scipy.stats import binom, norm
 
 from sert.stats.means import paired_bootstrap
 from sert.stats.seeds import over_seeds, paired_over_seeds
-from sert.stats.shares import agresti_min, mcnemar_exact, wilson_interval
+from sert.stats.shares import agresti_min, wilson_interval
 
 
 def error(trials):
@@ -82,7 +82,8 @@ def test_mcnemar_never_finds_too_much(n, discordant):
     for m in np.flatnonzero(m_chances > 1e-9):
 
         def p_value(only_a, m=int(m)):
-            return mcnemar_exact([True] * only_a + [False] * (m - only_a), [False] * only_a + [True] * (m - only_a))
+            a = [True] * only_a + [False] * (m - only_a)
+            return paired_over_seeds([a], [[not right for right in a]]).p_value
 
         significant = bisect_left(range(m // 2), True, key=lambda only_a: p_value(only_a) > 0.05)
         level += m_chances[m] * 2 * binom.cdf(significant - 1, m, 0.5)

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
-from scipy.stats import permutation_test, ttest_1samp
+from scipy.stats import binomtest, permutation_test, ttest_1samp
 
 from sert.stats.seeds import over_seeds, paired_over_seeds
-from sert.stats.shares import Interval, paired_difference
+from sert.stats.shares import Interval, agresti_min
 
 
 def draw_answers(seeds, n, *, share=0.5, number=0):
@@ -57,20 +57,24 @@ def test_paired_over_seeds_by_hand():
 def test_one_seed_is_the_mcnemar_comparison(n, share):
     for number in range(20):
         a, b = draw_answers(2, n, share=share, number=number)
-        one, seeded = paired_difference(a, b), paired_over_seeds([a], [b])
-        assert seeded.p_value == pytest.approx(one.p_value, rel=1e-10)
-        assert seeded[:3] == pytest.approx(one[:3], abs=1e-12)
-        assert (seeded.n, seeded.by_seed.interval) == (one.n, None)
+        pairs = list(zip(a, b, strict=True))
+        only_a, only_b = pairs.count((True, False)), pairs.count((False, True))
+        seeded = paired_over_seeds([a], [b])
+        p_value = binomtest(only_b, only_a + only_b, 0.5).pvalue if only_a + only_b else 1.0
+        assert seeded.p_value == pytest.approx(p_value, rel=1e-10)
+        interval = agresti_min(only_a - only_b, only_a + only_b, n=n)
+        assert seeded[:3] == pytest.approx(((only_a - only_b) / n, *interval), abs=1e-12)
+        assert (seeded.n, seeded.by_seed.interval) == (n, None)
 
 
 def test_seeds_that_answer_alike_are_one_seed():
     a, b = draw_answers(2, 100)
-    assert paired_over_seeds([a] * 5, [b] * 5)[:4] == pytest.approx(paired_difference(a, b)[:4], abs=1e-12)
+    assert paired_over_seeds([a] * 5, [b] * 5)[:4] == pytest.approx(paired_over_seeds([a], [b])[:4], abs=1e-12)
 
 
 def test_seeds_that_answer_apart_say_more_than_one():
     a, b = draw_answers(5, 300, number=1), draw_answers(5, 300, number=2)
-    five, one = paired_over_seeds(a, b), paired_difference(a[0], b[0])
+    five, one = paired_over_seeds(a, b), paired_over_seeds(a[:1], b[:1])
     # Where all is chance, five seeds are worth nearly five times the questions.
     assert (one.high - one.low) / (five.high - five.low) == pytest.approx(5**0.5, rel=0.1)
 

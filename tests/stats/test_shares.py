@@ -1,20 +1,15 @@
 import pytest
 from scipy.stats import binom
 
-from sert.stats.shares import (
-    agresti_min,
-    majority,
-    mcnemar_exact,
-    paired_difference,
-    smallest_detectable_difference,
-    wilson_interval,
-)
+from sert.stats.seeds import paired_over_seeds
+from sert.stats.shares import agresti_min, majority, smallest_detectable_difference, wilson_interval
 
 
-def cells(*, both=0, only_a=0, only_b=0, neither=0):
+def compare(*, both=0, only_a=0, only_b=0, neither=0):
+    """Compare a with b, of one seed, that get so many questions right."""
     a = [True] * both + [True] * only_a + [False] * only_b + [False] * neither
     b = [True] * both + [False] * only_a + [True] * only_b + [False] * neither
-    return a, b
+    return paired_over_seeds([a], [b])
 
 
 def test_wilson_interval_by_hand():
@@ -41,20 +36,19 @@ def test_wilson_interval_of_the_papers_test_set():
     [(1, 5, 14 / 64), (5, 1, 14 / 64), (0, 6, 2 / 64), (3, 3, 1.0), (0, 1, 1.0), (0, 0, 1.0)],
 )
 def test_mcnemar_by_hand(only_a, only_b, expected):
-    a, b = cells(both=4, only_a=only_a, only_b=only_b, neither=2)
-    assert mcnemar_exact(a, b) == pytest.approx(expected)
+    result = compare(both=4, only_a=only_a, only_b=only_b, neither=2)
+    assert result.p_value == pytest.approx(expected)
 
 
 @pytest.mark.parametrize(("only_a", "only_b"), [(2, 11), (30, 18), (57, 80)])
 def test_mcnemar_is_twice_the_binomial_tail(only_a, only_b):
-    a, b = cells(both=100, only_a=only_a, only_b=only_b, neither=70)
     tail = 2 * binom.cdf(min(only_a, only_b), only_a + only_b, 0.5)
-    assert mcnemar_exact(a, b) == pytest.approx(tail)
+    assert compare(both=100, only_a=only_a, only_b=only_b, neither=70).p_value == pytest.approx(tail)
 
 
 def test_paired_difference_by_hand():
     # 12 padded questions: centre 4/12, variance (7/12 - 1/9) / 12.
-    result = paired_difference(*cells(both=2, only_a=5, only_b=1, neither=2))
+    result = compare(both=2, only_a=5, only_b=1, neither=2)
     assert result.difference == pytest.approx(0.4)
     assert result.low == pytest.approx(-0.055471, abs=1e-6)
     assert result.high == pytest.approx(0.722137, abs=1e-6)
@@ -70,30 +64,22 @@ def test_agresti_min_by_hand():
 
 
 def test_paired_difference_changes_sign_with_its_arguments():
-    a, b = cells(both=20, only_a=9, only_b=30, neither=11)
-    forth, back = paired_difference(a, b), paired_difference(b, a)
+    forth, back = (compare(both=20, only_a=a, only_b=b, neither=11) for a, b in ((9, 30), (30, 9)))
     assert back.difference == -forth.difference
     assert (back.low, back.high) == (pytest.approx(-forth.high), pytest.approx(-forth.low))
     assert back.p_value == forth.p_value
 
 
 def test_equal_answers_leave_a_little_doubt():
-    result = paired_difference(*cells(both=50, neither=50))
+    result = compare(both=50, neither=50)
     assert (result.difference, result.p_value) == (0.0, 1.0)
     assert result.low == pytest.approx(-result.high)
     assert result.high == pytest.approx(1.959964 / 102, abs=1e-6)  # sqrt(1/102) / sqrt(102)
 
 
 def test_interval_of_a_paired_difference_stays_in_range():
-    assert paired_difference([False], [True]).low == -1.0
-    assert paired_difference([True], [False]).high == 1.0
-
-
-def test_paired_answers_must_be_of_the_same_questions():
-    with pytest.raises(ValueError, match="shorter"):
-        paired_difference([True, False], [True])
-    with pytest.raises(ValueError, match="at least one"):
-        paired_difference([], [])
+    assert compare(only_b=1).low == -1.0
+    assert compare(only_a=1).high == 1.0
 
 
 def test_smallest_detectable_difference_by_hand():
@@ -111,7 +97,7 @@ def test_the_test_finds_the_smallest_detectable_difference_with_its_power():
         binom.pmf(m, n, share) * binom.pmf(only_a, m, a_wins)
         for m in range(n + 1)
         for only_a in range(m // 2 + 1, m + 1)
-        if mcnemar_exact(*cells(only_a=only_a, only_b=m - only_a, neither=n - m)) <= 0.05
+        if compare(only_a=only_a, only_b=m - only_a, neither=n - m).p_value <= 0.05
     )
     assert found == pytest.approx(power, abs=1e-9)
 

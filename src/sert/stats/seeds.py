@@ -49,10 +49,8 @@ def over_seeds(values: Sequence[float]) -> OverSeeds:
     """
     if not values:
         raise ValueError("a mean over seeds needs at least one seed")
-    n, mean = len(values), fmean(values)
-    if n == 1:
-        return OverSeeds(mean, None, mean, mean, 1, None)
-    return OverSeeds(mean, stdev(values), min(values), max(values), n, mean_interval(values))
+    sd, interval = (stdev(values), mean_interval(values)) if len(values) > 1 else (None, None)
+    return OverSeeds(fmean(values), sd, min(values), max(values), len(values), interval)
 
 
 def paired_over_seeds(a: Sequence[Sequence[bool]], b: Sequence[Sequence[bool]]) -> SeededDifference:
@@ -60,8 +58,9 @@ def paired_over_seeds(a: Sequence[Sequence[bool]], b: Sequence[Sequence[bool]]) 
 
     The unit is the question: its difference is the mean over seeds of a right minus b right. Answers of several seeds
     to one question are not independent, and seeds times questions would be too many. The p-value is the exact sign-flip
-    test that these differences are as often in favour of b as of a. For one seed all is as in
-    `shares.paired_difference`, and the p-value is McNemar's.
+    test that these differences are as often in favour of b as of a. For one seed it is McNemar's: the binomial test on
+    the questions that exactly one of them gets right. The difference is the observed one, its interval that of
+    `agresti_min`, which is centred a little nearer to 0, so that the two may disagree at the margin.
 
     Interval and p-value hold for these trained students on other questions of the kind. What another draw of seeds
     would change is not in them: see how far `by_seed` spreads, and whether its interval leaves out 0 as well.
@@ -88,7 +87,7 @@ def paired_over_seeds(a: Sequence[Sequence[bool]], b: Sequence[Sequence[bool]]) 
         high=high,
         p_value=_sign_flip_p(by_question),
         n=n,
-        by_seed=over_seeds([float(difference) for difference in by_answer.mean(axis=1)]),
+        by_seed=over_seeds(by_answer.mean(axis=1).tolist()),
     )
 
 

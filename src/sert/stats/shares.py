@@ -31,16 +31,6 @@ def mean_interval(values: Sequence[float]) -> Interval:
     return Interval(mean - half, mean + half)
 
 
-class PairedDifference(NamedTuple):
-    """How much more often a is right than b on the same `n` questions, with a 95 % interval and a p-value."""
-
-    difference: float
-    low: float
-    high: float
-    p_value: float
-    n: int
-
-
 class Majority(NamedTuple):
     """The most frequent answer and its share."""
 
@@ -52,34 +42,6 @@ def wilson_interval(correct: int, n: int) -> Interval:
     """Wilson's score interval (without continuity correction) of a share; `n` is at least 1."""
     low, high = binomtest(correct, n).proportion_ci(CONFIDENCE, method="wilson")
     return Interval(float(low), float(high))
-
-
-def mcnemar_exact(a_correct: Sequence[bool], b_correct: Sequence[bool]) -> float:
-    """Two-sided exact McNemar test that a and b, on the same questions, are right equally often.
-
-    It is the binomial test on the questions that exactly one of them gets right; 1 when there are none.
-    """
-    only_a, only_b = _discordant(a_correct, b_correct)
-    if only_a + only_b == 0:
-        return 1.0
-    return float(binomtest(only_b, only_a + only_b, 0.5).pvalue)
-
-
-def paired_difference(a: Sequence[bool], b: Sequence[bool]) -> PairedDifference:
-    """Compare a with b on the same questions; positive when a is better.
-
-    The difference is the observed one, its interval that of `agresti_min`, which is centred a little nearer to 0. The
-    p-value is that of `mcnemar_exact`, so that the two may disagree at the margin. Compare methods that were trained
-    with several seeds by `seeds.paired_over_seeds`: answers of two seeds to one question are not independent.
-
-    Raises:
-        ValueError: If the lengths differ or there are no questions.
-    """
-    if not a:
-        raise ValueError("a difference needs at least one question")
-    only_a, only_b = _discordant(a, b)
-    low, high = agresti_min(only_a - only_b, only_a + only_b, n=len(a))
-    return PairedDifference((only_a - only_b) / len(a), low, high, p_value=mcnemar_exact(a, b), n=len(a))
 
 
 def agresti_min(total: float, squares: float, *, n: int, agreement: float = 1.0) -> Interval:
@@ -108,7 +70,7 @@ def agresti_min(total: float, squares: float, *, n: int, agreement: float = 1.0)
 
 
 def smallest_detectable_difference(n: int, discordant_share: float, *, power: float = 0.8) -> float | None:
-    """Find the true difference in accuracy that `mcnemar_exact` would find at 5 % with this power.
+    """Find the true difference in accuracy that the exact McNemar test would find at 5 % with this power.
 
     To find it is to reject in its favour. The power is summed over the binomial distributions of the number of
     discordant questions and of those that the better method wins, and is no normal approximation. None if even a
@@ -144,8 +106,3 @@ def majority(answers: Iterable[str]) -> Majority:
     counts = Counter(answers)
     answer = min(counts, key=lambda each: (-counts[each], each))
     return Majority(answer, counts[answer] / counts.total())
-
-
-def _discordant(a: Sequence[bool], b: Sequence[bool]) -> tuple[int, int]:
-    pairs = Counter((bool(left), bool(right)) for left, right in zip(a, b, strict=True))
-    return pairs[True, False], pairs[False, True]
