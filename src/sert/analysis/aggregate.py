@@ -1,29 +1,28 @@
 """Counts of several seeds added up, and made into the shares that tables and figures show."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from operator import itemgetter
 from statistics import fmean
-from typing import Any
 
 import numpy as np
 
 from sert.analysis.comparisons import Outcome
-from sert.stats.counts import added, share_of
-from sert.stats.seeds import OverSeeds, over_seeds
+from sert.stats.counts import Row, added, grouped, share_of
+from sert.stats.seeds import over_seeds
 from sert.stats.shares import wilson_interval
-
-Row = dict[str, Any]
 
 MOST_BINS = 5
 """Ranges that lengths and repetition are cut into, so that each holds about as many outputs."""
 
 
-def spread_of(values: OverSeeds) -> Row:
-    """Write a number over seeds as a row."""
-    row = {"mean": values.mean, "sd": values.sd, "lowest": values.lowest, "highest": values.highest}
-    return {**row, "ci95": list(values.interval) if values.interval else None}
+def spread_of(values: Sequence[float]) -> Row:
+    """Write a number over seeds, at least one, as a row."""
+    found = over_seeds(values)
+    row = {"mean": found.mean, "sd": found.sd, "lowest": found.lowest, "highest": found.highest}
+    return {**row, "ci95": list(found.interval) if found.interval else None}
 
 
 @dataclass(frozen=True)
@@ -107,14 +106,14 @@ def pool(section: str, rows: Iterable[Row]) -> list[Row]:
         for key, group in grouped(rows, "student", "task", *how.keys)
     ]
     if section == "first_token_bins":  # a bin that the first seed lacks stands in its place
-        pooled.sort(key=lambda row: (row["student"], row["task"], row["low"]))
+        pooled.sort(key=itemgetter("student", "task", "low"))
     return pooled
 
 
 def average_steps(rows: Iterable[Row]) -> list[Row]:
     """Average the accuracy after each step over seeds."""
-    found = _averaged(rows, "student", "task", "method", "step", "split")
-    return [{**key, **spread_of(values), "seeds": values.n} for key, values in found]
+    found = grouped(rows, "student", "task", "method", "step", "split")
+    return [{**key, **spread_of([row["accuracy"] for row in group]), "seeds": len(group)} for key, group in found]
 
 
 def average_amounts(rows: Iterable[Row]) -> list[Row]:
@@ -123,12 +122,12 @@ def average_amounts(rows: Iterable[Row]) -> list[Row]:
     Several variants were trained on as many where no more questions or rationales are there; the first counts.
     """
     keys = ("student", "task", "method", "rationales")
-    distinct: dict[tuple[Any, ...], Row] = {}
-    for row in rows:
-        distinct.setdefault(tuple(row[key] for key in (*keys, "seed")), row)
-    found = _averaged(distinct.values(), *keys)
-    averaged = [{**key, "accuracy": spread_of(values), "seeds": values.n} for key, values in found]
-    return sorted(averaged, key=lambda row: tuple(row[key] for key in keys))
+    distinct = (group[0] for _, group in grouped(rows, *keys, "seed"))
+    averaged = [
+        {**key, "accuracy": spread_of([row["accuracy"] for row in group]), "seeds": len(group)}
+        for key, group in grouped(distinct, *keys)
+    ]
+    return sorted(averaged, key=itemgetter(*keys))
 
 
 def accuracy_by(outcomes: Iterable[Outcome], kept: str) -> list[Row]:
@@ -136,12 +135,8 @@ def accuracy_by(outcomes: Iterable[Outcome], kept: str) -> list[Row]:
     rows = []
     cells: dict[tuple[str, str, str], list[tuple[float, bool]]] = defaultdict(list)
     for outcome in outcomes:
-        cell = cells[outcome.student, outcome.task, outcome.method]
-        cell += [
-            (value, right)
-            for value, right in zip(getattr(outcome, kept), outcome.correct, strict=True)
-            if value is not None
-        ]
+        outputs = zip(getattr(outcome, kept), outcome.correct, strict=True)
+        cells[outcome.student, outcome.task, outcome.method] += [each for each in outputs if each[0] is not None]
     for (student, task, method), pairs in cells.items():
         ranges = _ranges([value for value, _ in pairs])
         for low, high in ranges:
@@ -160,16 +155,3 @@ def _ranges(values: Sequence[float]) -> list[tuple[float, float]]:
         return []
     edges = sorted({float(edge) for edge in np.quantile(values, np.linspace(0, 1, MOST_BINS + 1))})
     return list(pairwise(edges)) or [(edges[0], edges[0])]
-
-
-def _averaged(rows: Iterable[Row], *keys: str) -> Iterator[tuple[Row, OverSeeds]]:
-    for key, group in grouped(rows, *keys):
-        yield key, over_seeds([row["accuracy"] for row in group])
-
-
-def grouped(rows: Iterable[Row], *keys: str) -> list[tuple[Row, list[Row]]]:
-    """Put rows together that have the same values of some keys, in the order in which they come."""
-    groups: dict[tuple[Any, ...], list[Row]] = defaultdict(list)
-    for row in rows:
-        groups[tuple(row[key] for key in keys)].append(row)
-    return [(dict(zip(keys, place, strict=True)), group) for place, group in groups.items()]

@@ -7,10 +7,10 @@ those at each number of rationales a fourth.
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
-from typing import Any
 
 from sert.config.grid import MAIN
 from sert.config.tree import Method
+from sert.stats.counts import Row, grouped
 from sert.stats.holm import holm
 from sert.stats.means import averages_over_seeds, paired_bootstrap
 from sert.stats.seeds import paired_over_seeds
@@ -24,8 +24,6 @@ COMPARED: tuple[tuple[Method, Method], ...] = (
     ("sert+rd", "sert"),
 )
 TEST = "exact sign flips of the mean over seeds, paired by question"
-
-Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -58,12 +56,9 @@ Seeds = dict[int, Outcome]
 
 def compare_main(outcomes: Iterable[Outcome]) -> list[Row]:
     """Compare the methods with each other, each pair on the same seeds and questions."""
-    return corrected(
-        [
-            _difference({**about, "group": None, "method": None}, ours, theirs, kept="correct")
-            for about, ours, theirs in _pairs_of_methods(_by_cell(outcomes))
-        ]
-    )
+    found = _pairs_of_methods(_by_cell(outcomes))
+    labels = {"group": None, "method": None}
+    return corrected([_difference({**about, **labels}, ours, theirs, kept="correct") for about, ours, theirs in found])
 
 
 def compare_variants(outcomes: Iterable[Outcome], groups: Mapping[str, str | None]) -> list[Row]:
@@ -74,9 +69,8 @@ def compare_variants(outcomes: Iterable[Outcome], groups: Mapping[str, str | Non
         main = cells.get((student, task, MAIN, method))
         if variant == MAIN or not main:
             continue
-        same = {seed: outcome for seed, outcome in main.items() if seed in ours}
         labels = {"student": student, "task": task, "group": groups[variant], "a": variant, "b": MAIN, "method": method}
-        rows.append(_difference(labels, ours, same, kept="correct_last"))
+        rows.append(_difference(labels, ours, main, kept="correct_last"))
     return corrected(rows)
 
 
@@ -89,15 +83,13 @@ def compare_amounts(outcomes: Iterable[Outcome], amounts: Iterable[Row]) -> list
             variants with as many the first is compared.
     """
     cells = _by_cell(outcomes)
-    variants: dict[tuple[str, str, int], str] = {}
-    for row in amounts:
-        variants.setdefault((row["student"], row["task"], row["rationales"]), row["variant"])
     rows = []
-    for (student, task, rationales), variant in sorted(variants.items()):
-        ours, theirs = (cells.get((student, task, variant, method)) for method in ("sert+rd", "rd"))
+    of_amounts = grouped(amounts, "student", "task", "rationales")
+    for labels, (first, *_) in sorted(of_amounts, key=lambda each: tuple(each[0].values())):
+        of_variant = labels["student"], labels["task"], first["variant"]
+        ours, theirs = cells.get((*of_variant, "sert+rd")), cells.get((*of_variant, "rd"))
         if ours and theirs:
-            labels = {"student": student, "task": task, "rationales": rationales, "a": "sert+rd", "b": "rd"}
-            rows.append(_difference(labels, ours, theirs, kept="correct_last"))
+            rows.append(_difference({**labels, "a": "sert+rd", "b": "rd"}, ours, theirs, kept="correct_last"))
     return corrected(rows)
 
 

@@ -8,16 +8,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from sert.analysis import run_numbers
-from sert.analysis.aggregate import POOLED, accuracy_by, average_amounts, average_steps, grouped, pool, spread_of
+from sert.analysis.aggregate import POOLED, accuracy_by, average_amounts, average_steps, pool, spread_of
 from sert.analysis.comparisons import Outcome, compare_amounts, compare_main, compare_means, compare_variants
 from sert.analysis.path_comparisons import MinedPaths, compare_paths, mined_paths
 from sert.analysis.scored_paths import band_rows, judged_filtering_rows
 from sert.analysis.task_results import TaskResults
 from sert.config.grid import MAIN, Arm
 from sert.report.columns import MEASURES
-from sert.stats.seeds import over_seeds
-
-Row = dict[str, Any]
+from sert.stats.counts import Row, grouped
 
 _SUMMED = ("student", "task", "variant", "group", "method", "epoch_choice", "primary", "harness", "votes")
 
@@ -111,4 +109,4 @@ def summarize_seeds(rows: Sequence[Row]) -> list[Row]:
 
 def _spread(values: Sequence[float | None]) -> Row | None:
     known = [value for value in values if value is not None]
-    return spread_of(over_seeds(known)) if known else None
+    return spread_of(known) if known else None

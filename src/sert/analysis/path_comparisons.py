@@ -6,16 +6,11 @@ The unit is the question, averaged over seeds. All comparisons of a grid are one
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from sert.analysis.comparisons import corrected, mean_difference
 from sert.analysis.path_counts import PathCounts
 from sert.config.grid import MAIN, Arm
-
-MINED, SELECTED = "mined", "selected"
-TRUE_SHARE, QUESTIONS_TRUE, QUESTIONS_KEPT = "true_share", "questions_true", "questions_kept"
-
-Row = dict[str, Any]
+from sert.stats.counts import Row
 
 
 @dataclass(frozen=True)
@@ -68,9 +63,9 @@ def compare_paths(mined: Iterable[MinedPaths]) -> list[Row]:
         main = cells.get((student, task, MAIN), {})
         if variant == MAIN:
             pairs = [(each.selected_true, each.true_share) for each in main.values()]
-            rows += _difference({**about, "a": SELECTED, "b": MINED, "measure": TRUE_SHARE}, pairs)
+            rows += _difference({**about, "a": "selected", "b": "mined", "measure": "true_share"}, pairs)
             continue
-        for measure in (TRUE_SHARE, QUESTIONS_TRUE, QUESTIONS_KEPT):
+        for measure in ("true_share", "questions_true", "questions_kept"):
             both = [(main[seed], each) for seed, each in theirs.items() if seed in main]
             pairs = [(getattr(ours, measure), getattr(other, measure)) for ours, other in both]
             rows += _difference({**about, "a": MAIN, "b": variant, "measure": measure}, pairs)

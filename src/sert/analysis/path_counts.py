@@ -6,15 +6,15 @@ and all that a path would have become that was stopped early.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from math import exp
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from sert.config.tree import RULES, RulesConfig
 from sert.paths.rules import OUTRUN, REJECTED, is_reasoned
 from sert.records import Path, Question, Verdict
+from sert.stats.counts import Row
 
-Row = dict[str, Any]
 Counts = Counter[str]
 Verifier = Callable[[Question, str], tuple[bool, float]]
 """Says of a text whether every step of it is true, and grades it from 0 to 10."""
@@ -44,6 +44,16 @@ def band_of(score: float) -> str:
 def counted_score(score: float | None) -> Row:
     """Say what a score adds to counts of paths: nothing where there is none."""
     return {} if score is None else {"scored": 1, "score": score, band_of(score): 1}
+
+
+def texts_and_questions(by_question: Collection[Counts], *whats: str, unknown: Collection[str]) -> Row:
+    """Count the texts of which something is so, and the questions with such a text; None where nobody knows."""
+    row: Row = {}
+    for what in whats:
+        of_each = [counts[what] for counts in by_question]
+        row[what] = None if what in unknown else sum(of_each)
+        row[f"questions_{what}"] = None if what in unknown else sum(number > 0 for number in of_each)
+    return row
 
 
 def end_of(verdict: Verdict) -> str:
@@ -156,12 +166,8 @@ class PathCounts:
         """Count what the paths are worth: who reasons, what is true, what is kept."""
         unknown = [] if self.truth_is_known else ["true"]
         unknown += ["reasoned"] if self.all["stopped"] else []
-        row: Row = {"paths": self.all["paths"], "questions": len(self.questions)}
-        for what in ("reasoned", "kept", "true"):
-            row[what] = None if what in unknown else self.all[what]
-            some = sum(each[what] > 0 for each in self.by_question.values())
-            row[f"questions_{what}"] = None if what in unknown else some
-        return row
+        counts = texts_and_questions(self.by_question.values(), "reasoned", "kept", "true", unknown=unknown)
+        return {"paths": self.all["paths"], "questions": len(self.questions), **counts}
 
     def branch_rows(self) -> Iterator[Row]:
         """Count the kept and the true paths by the rank of their first token."""

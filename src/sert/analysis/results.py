@@ -17,7 +17,7 @@ from sert.method import TaskGraph
 from sert.records import Judgement, Path, Prediction, Question, Verdict
 from sert.report.examples import ReportData, ShownPath, ShownPrediction
 from sert.store.stage import Stage
-from sert.store.tables import StoredTable, read_table
+from sert.store.tables import RecordT, StoredTable
 from sert.tasks.kinds import KINDS
 from sert.terminal.progress import Reporter
 
@@ -88,7 +88,10 @@ def shown_predictions(result: TaskResults, student: str, *, each: int = SHOWN_PR
 
 def read_results(graph: TaskGraph) -> TaskResults:
     """Read what the stages of a task left. Every stage must be finished."""
-    rounds = [_round_of(*stages) for stages in graph.rounds[:1] + graph.rounds[1:][-1:]]
+    rounds = [
+        MinedRound(_table_of(mined, "paths", Path), _table_of(filtered, "verdicts", Verdict))
+        for mined, filtered in graph.rounds[:1] + graph.rounds[1:][-1:]
+    ]
     training = {method: _counts_of(stage) for method, stage in graph.trained.items()}
     judged, judged_paths = graph.judged.get("judge"), graph.judged.get("judge-paths")
     return TaskResults(
@@ -100,10 +103,10 @@ def read_results(graph: TaskGraph) -> TaskResults:
         last_round=rounds[-1] if rounds else None,
         training=training,
         rationales=int(_counts_of(graph.taught)["rationales"]) if graph.taught else None,
-        probes={decoding: _paths_of(stage) for decoding, stage in graph.probes.items()},
-        scored={decoding: _paths_of(stage) for decoding, stage in graph.scored.items()},
+        probes={decoding: _table_of(stage, "paths", Path) for decoding, stage in graph.probes.items()},
+        scored={decoding: _table_of(stage, "paths", Path) for decoding, stage in graph.scored.items()},
         judged=_counts_of(judged) if judged else None,
-        judged_paths=path_scores(_judgements_of(judged_paths)) if judged_paths else None,
+        judged_paths=path_scores(_table_of(judged_paths, "judgements", Judgement)) if judged_paths else None,
         verifier=_lab_verifier() if KINDS[graph.config.tasks[graph.task].kind].is_lab else None,
     )
 
@@ -124,20 +127,12 @@ def _counts_of(stage: Stage) -> Mapping[str, Any]:
     return stage.result.open().counts
 
 
-def _round_of(mined: Stage, filtered: Stage) -> MinedRound:
-    return MinedRound(_paths_of(mined), StoredTable(filtered.result.open().file("verdicts.parquet"), Verdict))
-
-
-def _paths_of(stage: Stage) -> StoredTable[Path]:
-    return StoredTable(stage.result.open().file("paths.parquet"), Path)
+def _table_of(stage: Stage, name: str, record_type: type[RecordT]) -> StoredTable[RecordT]:
+    return StoredTable(stage.result.open().file(f"{name}.parquet"), record_type)
 
 
 def _predictions_of(stage: Stage) -> list[Prediction]:
-    return read_table(stage.result.open().file("predictions.parquet"), Prediction)
-
-
-def _judgements_of(stage: Stage) -> StoredTable[Judgement]:
-    return StoredTable(stage.result.open().file("judgements.parquet"), Judgement)
+    return list(_table_of(stage, "predictions", Prediction))
 
 
 def _lab_verifier() -> Verifier:

@@ -1,22 +1,19 @@
 """The numbers of one task of one run, as rows that are counted up over seeds: of its questions, outputs and samples."""
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
 
 from sert.analysis.comparisons import Outcome
 from sert.analysis.epochs import Chosen
-from sert.analysis.path_counts import Counts
+from sert.analysis.path_counts import Counts, texts_and_questions
 from sert.analysis.task_results import MethodResults, TaskResults
 from sert.config.grid import Arm
 from sert.config.tree import Method
 from sert.evaluation.grading import summarize
 from sert.paths.rules import is_reasoned
 from sert.records import Path, Prediction
-from sert.stats.counts import share_of
+from sert.stats.counts import Row, share_of
 from sert.stats.shares import majority
-
-Row = dict[str, Any]
 
 
 def task_row(result: TaskResults) -> Row:
@@ -102,7 +99,11 @@ def latent_rows(result: TaskResults) -> Iterator[Row]:
             true = result.verifier is not None and result.verifier(result.test[question_id], text)[0]
             by_question[question_id].update({"outputs": 1, "reasoned": reasoned, "true": true})
         if by_question:
-            yield {"decoding": decoding, **_latent_counts(by_question.values(), verified=result.verifier is not None)}
+            number = sum(counts["outputs"] for counts in by_question.values())
+            row = {"decoding": decoding, "questions": len(by_question), "outputs": number}
+            unknown = [] if result.verifier else ["true"]
+            counts = texts_and_questions(by_question.values(), "reasoned", "true", unknown=unknown)
+            yield {**row, "samples": number // len(by_question), **counts}
 
 
 def _outputs(result: TaskResults, method: Method) -> Iterator[tuple[str, str, bool]]:
@@ -115,20 +116,6 @@ def _samples(result: TaskResults, paths: Iterable[Path]) -> Iterator[tuple[str, 
     for path in paths:
         question = result.test[path.question_id]
         yield path.question_id, path.text, is_reasoned(path.text, path.num_tokens, question, result.config.rules)
-
-
-def _latent_counts(by_question: Collection[Counts], *, verified: bool) -> Row:
-    everything = sum(by_question, Counts())
-    true, questions_true = everything["true"], sum(each["true"] > 0 for each in by_question)
-    return {
-        "questions": len(by_question),
-        "samples": everything["outputs"] // len(by_question),
-        "outputs": everything["outputs"],
-        "reasoned": everything["reasoned"],
-        "questions_reasoned": sum(each["reasoned"] > 0 for each in by_question),
-        "true": true if verified else None,
-        "questions_true": questions_true if verified else None,
-    }
 
 
 def step_rows(result: TaskResults) -> Iterator[Row]:

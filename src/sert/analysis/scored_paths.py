@@ -1,65 +1,49 @@
 """How good the paths are that were sampled to be scored: figure 1, and figure 4 where a judge scored them."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from statistics import fmean
 
-from sert.analysis.path_counts import BANDS, Counts, Row, band_of, counted_score, end_of, filtering_rows
+from sert.analysis.path_counts import BANDS, Counts, band_of, counted_score, end_of, filtering_rows
 from sert.analysis.task_results import TaskResults
 from sert.judge.prompt import CRITERIA
 from sert.paths.rules import apply_rules
 from sert.paths.selection import select
 from sert.records import Path
+from sert.stats.counts import Row
 
 BRANCHING = "branching"
 """The decoding of the paths that were sampled as mining does it."""
 
 
-class _Source:
-    """What one scorer says of the paths of one source: the questions with a path in each band."""
-
-    def __init__(self) -> None:
-        self.paths = 0
-        self.bands: dict[str, set[str]] = defaultdict(set)
-
-    def add(self, question_id: str, score: float | None) -> None:
-        self.paths += 1
-        if score is not None:
-            self.bands[band_of(score)].add(question_id)
-
-
 def band_rows(result: TaskResults) -> Iterator[Row]:
     """Count the questions with at least one path in each band: by branch, by all branches, and raw (figure 1)."""
-    scorers = ["verifier"] * (result.verifier is not None) + ["judge"] * bool(result.judged_paths)
-    rows: dict[str, list[Row]] = {scorer: [] for scorer in scorers}
-    for decoding, paths in result.scored.items() if scorers else ():
-        for row in _bands_of(result, decoding, paths, scorers):
-            rows[row["scorer"]].append(row)
-    for of_scorer in rows.values():
-        yield from of_scorer
+    for scorer in ["verifier"] * (result.verifier is not None) + ["judge"] * bool(result.judged_paths):
+        for decoding, paths in result.scored.items():
+            yield from _bands_of(result, scorer, decoding, paths)
 
 
-def _bands_of(result: TaskResults, decoding: str, paths: Iterable[Path], scorers: Sequence[str]) -> Iterator[Row]:
+def _bands_of(result: TaskResults, scorer: str, decoding: str, paths: Iterable[Path]) -> Iterator[Row]:
     """Count questions; one of which no path has a score is left out, since nobody knows of it."""
-    found: dict[str, dict[str, _Source]] = {scorer: defaultdict(_Source) for scorer in scorers}
-    asked: set[str] = set()
+    found: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
+    asked, num_paths = set[str](), Counts()
     for path in paths:
         asked.add(path.question_id)
-        for scorer in scorers:
-            score = _score(result, scorer, decoding, path)
-            for name in [f"branch {path.branch}", "all branches"] if decoding == BRANCHING else [decoding]:
-                found[scorer][name].add(path.question_id, score)
-    for scorer, sources in found.items():
-        for name, source in sorted(sources.items(), key=lambda each: (each[0] == "all branches", each[0])):
-            for band in BANDS if source.bands else ():
-                yield {
-                    "scorer": scorer,
-                    "source": name,
-                    "band": band,
-                    "hits": len(source.bands.get(band, ())),
-                    "questions": len(set.union(*source.bands.values())),
-                    "samples": source.paths // len(asked),
-                }
+        score = _score(result, scorer, decoding, path)
+        for name in [f"branch {path.branch}", "all branches"] if decoding == BRANCHING else [decoding]:
+            num_paths[name] += 1
+            if score is not None:
+                found[name][band_of(score)].add(path.question_id)
+    for name, questions in sorted(found.items(), key=lambda each: (each[0] == "all branches", each[0])):
+        for band in BANDS:
+            yield {
+                "scorer": scorer,
+                "source": name,
+                "band": band,
+                "hits": len(questions.get(band, ())),
+                "questions": len(set.union(*questions.values())),
+                "samples": num_paths[name] // len(asked),
+            }
 
 
 def _score(result: TaskResults, scorer: str, decoding: str, path: Path) -> float | None:

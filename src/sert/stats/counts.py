@@ -1,7 +1,18 @@
-"""Counts of several rows added up, and shares of them. What is unknown is None, and so is all that is made of it."""
+"""Rows of counts, put together, added up and shared. What is unknown is None, and so is all that is made of it."""
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Any
+
+Row = dict[str, Any]
+
+
+def grouped(rows: Iterable[Row], *keys: str) -> list[tuple[Row, list[Row]]]:
+    """Put rows together that have the same values of some keys, in the order in which they come."""
+    groups: dict[tuple[Any, ...], list[Row]] = defaultdict(list)
+    for row in rows:
+        groups[tuple(row[key] for key in keys)].append(row)
+    return [(dict(zip(keys, place, strict=True)), group) for place, group in groups.items()]
 
 
 def added(rows: Iterable[Mapping[str, Any]], key: str) -> Any:

@@ -74,13 +74,8 @@ def paired_bootstrap(
     Raises:
         ValueError: If the lengths differ.
     """
-    differences = np.array(
-        [
-            left - right
-            for left, right in zip(a, b, strict=True)
-            if left is not None and right is not None and math.isfinite(left) and math.isfinite(right)
-        ]
-    )
+    pairs = np.array(list(zip(a, b, strict=True)), dtype=float).reshape(-1, 2)  # None becomes NaN
+    differences = np.subtract(*pairs[np.isfinite(pairs).all(axis=1)].T)
     n = len(differences)
     if n == 0:
         return PairedMeans(None, None, None, None, 0, len(a))
