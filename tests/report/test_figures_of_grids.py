@@ -78,7 +78,7 @@ def test_an_accuracy_without_interval_or_mean_leaves_these_out(metrics):
 
 def test_differences_that_are_not_significant_are_hollow(metrics):
     rows = metrics["comparisons"][:2]
-    figure = difference_figure(rows, names=["first", "second"], significant=[True, False])
+    figure = difference_figure([("first", rows[0]), ("second", rows[1])])
     assert {"first", "second", "+3.9", "+1.2"} <= set(texts(figure))
     faces = [line.get_markerfacecolor() for line in figure.axes[0].lines if line.get_marker() == "o"]
     assert faces == [style.BLUE, "white"]
@@ -130,14 +130,15 @@ def test_budgets_show_paths_and_questions(metrics):
 
 
 def test_scores_of_several_seeds_are_averaged_and_those_of_one_have_an_interval():
-    several = {"mean": 5.0, "interval": [4.0, 6.0]}, {"mean": 6.0, "interval": [5.0, 7.0]}
-    failed = [{"mean": None, "interval": None}]
-    scores = {
-        "a": dict.fromkeys(("coherence", "relevance", "logical_consistency", "completeness"), several),
-        "b": dict.fromkeys(("coherence", "relevance", "logical_consistency", "completeness"), several[:1]),
-        "c": dict.fromkeys(("coherence", "relevance", "logical_consistency", "completeness"), failed),
-    }
-    figure = judged_figure(scores, ["rd", "sert+rd", "rd"])
+    first, second, failed = (
+        dict.fromkeys(("coherence", "relevance", "logical_consistency", "completeness"), scores)
+        for scores in (
+            {"mean": 5.0, "interval": [4.0, 6.0]},
+            {"mean": 6.0, "interval": [5.0, 7.0]},
+            {"mean": None, "interval": None},
+        )
+    )
+    figure = judged_figure({("a", "rd"): [first, second], ("b", "sert+rd"): [first], ("c", "rd"): [failed]})
     assert [axes.get_title(loc="left") for axes in figure.axes][2:] == ["Logical consistency", "Completeness"]
     assert lines(figure.axes[0]) == [
         [(5.0, 0.32), (6.0, 0.32)],

@@ -62,11 +62,6 @@ def variants_name(row: Row) -> str:
     return f"{row['a']} against {row['b']}, {method_name(str(row['method']))}"
 
 
-def variant_name(row: Row) -> str:
-    """Name a variant and its method."""
-    return f"{row['variant']}, {method_name(row['method'])}"
-
-
 def rule_name(rule: str) -> str:
     """Say in words why a rule drops a path."""
     return RULES.get(rule, rule)

@@ -90,20 +90,13 @@ def joined(pairs: Sequence[Pair], table_of: Callable[[Pair], Table]) -> list[Tit
     return made
 
 
-def drawn(
-    pairs: Sequence[Pair],
-    rows_of: Mapping[Pair, list[Row]],
-    *,
-    name: str,
-    caption: str,
-    draw: Callable[[list[Row]], Figure],
+def captioned(
+    pairs: Sequence[Pair], figures: Mapping[Pair, Figure], *, name: str, caption: str
 ) -> list[CaptionedFigure]:
-    """Draw the rows of each pair that has any."""
+    """Name and caption the figures of those pairs that have one."""
     names = file_names(pair.title for pair in pairs)
     return [
-        CaptionedFigure(f"{name}-{names[pair.title]}", pair.title, caption, draw(rows_of[pair]))
-        for pair in pairs
-        if rows_of[pair]
+        CaptionedFigure(f"{name}-{names[pair.title]}", pair.title, caption, figure) for pair, figure in figures.items()
     ]
 
 
@@ -111,5 +104,5 @@ def drawn_section(
     metrics: Metrics, pairs: Sequence[Pair], section: str, *, caption: str, draw: Callable[[list[Row]], Figure]
 ) -> list[CaptionedFigure]:
     """Draw the rows of a section of `metrics.json` for each pair that has any."""
-    rows = {pair: of_pair(metrics, section, pair) for pair in pairs}
-    return drawn(pairs, rows, name=section.replace("_", "-"), caption=caption, draw=draw)
+    figures = {pair: draw(rows) for pair in pairs if (rows := of_pair(metrics, section, pair))}
+    return captioned(pairs, figures, name=section.replace("_", "-"), caption=caption)

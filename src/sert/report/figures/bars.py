@@ -1,13 +1,12 @@
 """The figures that have a row for each thing compared: dots with intervals, bars, stacked bars."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from statistics import fmean
-from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
-from matplotlib.ticker import FuncFormatter, NullLocator
+from matplotlib.ticker import NullLocator
 
 from sert.config.grid import MAIN
 from sert.judge.prompt import CRITERIA
@@ -31,6 +30,7 @@ from sert.report.figures.style import (
 )
 from sert.report.format import MINUS, MISSING, count, decimal, percent, points
 from sert.report.names import Row, after_name, bin_name, marks_of, method_name, rule_name
+from sert.report.rows import is_significant
 
 Rows = Sequence[Row]
 
@@ -70,25 +70,19 @@ def _name(row: Row) -> str:
     return f"{name} ({marks_of(row)})" if marks_of(row) else name
 
 
-def difference_figure(rows: Rows, *, names: Sequence[str], significant: Iterable[bool]) -> Figure:
-    """Draw differences with their intervals around 0; those that are not significant are hollow.
-
-    Args:
-        rows: Comparisons.
-        names: What each is called.
-        significant: Whether each is.
-    """
-    figure, axes = panel(names)
+def difference_figure(comparisons: Sequence[tuple[str, Row]]) -> Figure:
+    """Draw differences, each with its name, with their intervals around 0; what is not significant is hollow."""
+    figure, axes = panel([name for name, _ in comparisons])
     axes.axvline(0, color=INK, linewidth=1)
-    for place, (row, filled) in enumerate(zip(rows, significant, strict=True)):
+    for place, (_, row) in enumerate(comparisons):
         if row["difference"] is not None:
-            _dot(axes, place, row["difference"], row["ci95"], filled=filled)
+            _dot(axes, place, row["difference"], row["ci95"], filled=is_significant(row))
         margin(axes, place, points(row["difference"]))
-    axes.xaxis.set_major_formatter(FuncFormatter(_points_tick))
+    axes.xaxis.set_major_formatter(_points_tick)
     return figure
 
 
-def _points_tick(difference: float, _place: int | None = None) -> str:
+def _points_tick(difference: float, _place: float | None = None) -> str:
     return f"{round(100 * difference, 4):+.4g}".replace("-", MINUS) if difference else "0"
 
 
@@ -117,7 +111,9 @@ def bands_figure(rows: Rows) -> Figure:
         for place, source in enumerate(sources):
             value = share.get((source, band))
             axes.barh(place, value or 0, height=0.66, color=_SOURCES.get(source, _LIGHT_BLUE))
-            _beside(axes, value, place)
+            text = MISSING if value is None else f"{100 * value:.0f}"
+            at_the_end = {"xytext": (3, 0), "textcoords": "offset points", "va": "center"}
+            axes.annotate(text, (value or 0, place), **at_the_end, color=INK, fontsize=FONT_SIZE - 1)
         axes.set_xlim(0, 1.4 * upper_end(share.values()))
         axes.xaxis.set_major_locator(NullLocator())
         axes.tick_params(axis="y", length=0)
@@ -125,37 +121,25 @@ def bands_figure(rows: Rows) -> Figure:
     return figure
 
 
-def _beside(axes: Axes, value: float | None, place: float) -> None:
-    """Write a share at the end of its bar."""
-    text = MISSING if value is None else f"{100 * value:.0f}"
-    axes.annotate(
-        text, (value or 0, place), (3, 0), textcoords="offset points", va="center", color=INK, fontsize=FONT_SIZE - 1
-    )
-
-
 def filtering_figure(rows: Rows) -> Figure:
     """Draw how the scores of the paths that are left are spread over the bands, a bar a step of the filter."""
     steps = list(dict.fromkeys(row["after"] for row in rows))
-    bands = list(dict.fromkeys(row["band"] for row in rows))
+    bands = dict(zip(dict.fromkeys(row["band"] for row in rows), _BANDS, strict=False))
     figure, axes = panel([after_name(step) for step in steps])
     figure.set_figheight(figure.get_figheight() + ROW_HEIGHT)
     for place, step in enumerate(steps):
         of_step = {row["band"]: row for row in rows if row["after"] == step}
         left = 0.0
-        for number, band in enumerate(bands):
-            width = of_step[band]["share"] if band in of_step else None
-            fill, ink = _BANDS[min(number, len(_BANDS) - 1)]
-            axes.barh(place, width or 0, left=left, height=0.72, color=fill)
-            if width is not None and width >= _MIN_WRITTEN:
-                middle = left + width / 2
-                axes.annotate(
-                    f"{100 * width:.0f}", (middle, place), ha="center", va="center", color=ink, fontsize=FONT_SIZE - 1
-                )
-            left += width or 0
+        for band, (fill, ink) in bands.items():
+            width = (of_step[band]["share"] if band in of_step else None) or 0.0
+            axes.barh(place, width, left=left, height=0.72, color=fill)
+            if width >= _MIN_WRITTEN:
+                look = {"ha": "center", "va": "center", "color": ink, "fontsize": FONT_SIZE - 1}
+                axes.text(left + width / 2, place, f"{100 * width:.0f}", **look)
+            left += width
         margin(axes, place, decimal(next(iter(of_step.values()))["mean_score"], 1))
     axes.set_xlim(0, 1)
-    colors = [_BANDS[min(number, len(_BANDS) - 1)][0] for number in range(len(bands))]
-    legend(figure, [(Patch(color=color), band) for color, band in zip(colors, bands, strict=True)])
+    legend(figure, [Patch(color=color) for color, _ in bands.values()], bands)
     return figure
 
 
@@ -217,28 +201,22 @@ def _budget_name(row: Row) -> str:
     return f"{MAIN}, {row['branches']}x{row['samples']}" if row["variant"] == MAIN else str(row["variant"])
 
 
-def judged_figure(scores: Mapping[str, Mapping[str, Sequence[Mapping[str, Any]]]], methods: Sequence[str]) -> Figure:
-    """Draw the mean score of each student and method by each criterion.
-
-    Args:
-        scores: Name of a row -> criterion -> the summary of each seed.
-        methods: The method of each row, for its colour.
-    """
+def judged_figure(scores: Mapping[tuple[str, str], Rows]) -> Figure:
+    """Draw the mean score by each criterion, given of each (student, method) the scores of each seed."""
     height = FRAME_HEIGHT + 0.2 + 1.15 * ROW_HEIGHT * len(scores)
     figure = blank(height=2 * height)
     for axes, criterion in zip(figure.subplots(2, 2, sharey=True).flat, CRITERIA, strict=True):
-        dress(axes, sides=("bottom",))
+        dress(axes, sides=("bottom",), grid="x")
         axes.set_title(criterion.capitalize().replace("_", " "), color=INK, fontsize=FONT_SIZE, loc="left")
-        for place, (method, by_criterion) in enumerate(zip(methods, scores.values(), strict=True)):
-            _scores(axes, place, by_criterion[criterion], color=style_of(method, place).color)
+        for place, ((_, method), seeds) in enumerate(scores.items()):
+            _scores(axes, place, [row[criterion] for row in seeds], color=style_of(method, place).color)
         axes.set_xlim(-0.3, 10.3)
         axes.set_xticks([0, 2, 4, 6, 8, 10])
-        axes.grid(axis="x", color=INK, alpha=0.15, linewidth=0.8)
-        label_rows(axes, list(scores))
+        label_rows(axes, [f"{student} {method_name(method)}" for student, method in scores])
     return figure
 
 
-def _scores(axes: Axes, place: float, seeds: Sequence[Mapping[str, Any]], *, color: str) -> None:
+def _scores(axes: Axes, place: float, seeds: Rows, *, color: str) -> None:
     """Draw the mean over seeds; of one seed its interval, of several each one's mean as a small dot below."""
     means = [each["mean"] for each in seeds if each["mean"] is not None]
     if not means:

@@ -7,14 +7,13 @@ M. Okabe and K. Ito, in shades that have at least 3:1 on white and on the page's
 import io
 import re
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import matplotlib
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter
 
 from sert.terminal.text import printable
 
@@ -30,26 +29,27 @@ def panel(labels: Sequence[str], *, row_height: float = ROW_HEIGHT) -> tuple[Fig
     """Open a figure with a horizontal row for each label, the first on top, over an axis of percentages."""
     figure = blank(height=FRAME_HEIGHT + row_height * len(labels))
     axes = figure.add_subplot()
-    dress(axes, sides=("bottom",))
+    dress(axes, sides=("bottom",), grid="x")
     label_rows(axes, labels)
-    axes.xaxis.set_major_formatter(FuncFormatter(percent_tick))
-    axes.grid(axis="x", color=INK, alpha=0.15, linewidth=0.8)
+    axes.xaxis.set_major_formatter(percent_tick)
     return figure, axes
 
 
-def blank(*, height: float, width: float = WIDTH) -> Figure:
-    """Open a figure without axes; its size is in inches."""
-    return Figure(figsize=(width, height), layout="constrained")
+def blank(*, height: float) -> Figure:
+    """Open a figure without axes; its height is in inches."""
+    return Figure(figsize=(WIDTH, height), layout="constrained")
 
 
-def dress(axes: Axes, *, sides: Sequence[str]) -> None:
-    """Give axes the look of all figures: nothing behind them, spines on the named sides only, ink of the page."""
+def dress(axes: Axes, *, sides: Sequence[str], grid: Literal["x", "y"] | None = None) -> None:
+    """Give axes the look of all figures: no background, the named spines and lines of ticks only, ink of the page."""
     axes.patch.set_visible(False)
     for side, spine in axes.spines.items():
         spine.set_visible(side in sides)
         spine.set_color(INK)
     axes.tick_params(colors=INK, labelsize=FONT_SIZE)
     axes.set_axisbelow(True)
+    if grid:
+        axes.grid(axis=grid, color=INK, alpha=0.15, linewidth=0.8)
 
 
 def label_rows(axes: Axes, labels: Sequence[str]) -> None:
@@ -59,7 +59,7 @@ def label_rows(axes: Axes, labels: Sequence[str]) -> None:
     axes.tick_params(axis="y", length=0)
 
 
-def percent_tick(share: float, _place: int | None = None) -> str:
+def percent_tick(share: float, _place: float | None = None) -> str:
     """Write a tick of an axis of shares, with as many decimals as it takes."""
     return f"{100 * share:.4g}%"
 
@@ -71,10 +71,10 @@ def margin(axes: Axes, place: float, text: str) -> None:
     )
 
 
-def short(label: str, longest: int = LONGEST_LABEL) -> str:
+def short(label: str) -> str:
     """Keep a label to one short line of ASCII: the font that sizes the figure does not know every script."""
     line = printable(label).encode("ascii", "backslashreplace").decode().replace("\n", " ").replace("\t", " ")
-    return line if len(line) <= longest else f"{line[: longest - 3]}..."
+    return line if len(line) <= LONGEST_LABEL else f"{line[: LONGEST_LABEL - 3]}..."
 
 
 def svg(figure: Figure, name: str) -> str:
@@ -142,15 +142,13 @@ def style_of(method: str, place: int = 0) -> Style:
     return _STYLES.get(method) or _OTHER_STYLES[place % len(_OTHER_STYLES)]
 
 
-def legend(figure: Figure, entries: Sequence[tuple[Artist, str]], *, columns: int = 5) -> None:
+def legend(figure: Figure, handles: Sequence[Artist], labels: Iterable[str]) -> None:
     """Name what is drawn, above the axes."""
-    # A leading underscore would hide an entry.
-    labels = [short(label).lstrip("_") or "-" for _, label in entries]
     made = figure.legend(
-        [handle for handle, _ in entries],
-        labels,
+        handles,
+        [short(label).lstrip("_") or "-" for label in labels],  # a leading underscore would hide an entry
         loc="outside upper center",
-        ncols=min(columns, len(entries)),
+        ncols=min(5, len(handles)),
         frameon=False,
         fontsize=FONT_SIZE,
         labelcolor=INK,

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from sert.config.grid import MAIN
 from sert.report.columns import ABLATIONS
-from sert.report.names import LAST, Row, variant_name
+from sert.report.names import LAST, Row, method_name
 from sert.report.parts import ReportSection, TitledTable, filled
 from sert.report.rows import Metrics, Pair, ablation_comparisons, is_reported, of_pair
 from sert.report.sections.results import differences
@@ -23,7 +23,7 @@ class Ablated(NamedTuple):
     @property
     def name(self) -> str:
         """The variant and its method."""
-        return variant_name(self.summary)
+        return f"{self.summary['variant']}, {method_name(self.summary['method'])}"
 
 
 def ablation_groups(metrics: Metrics, pair: Pair) -> list[str]:
@@ -90,17 +90,16 @@ def _of_method(metrics: Metrics, pair: Pair, variants: Sequence[Ablated]) -> lis
 
 def ablations_section(metrics: Metrics, pairs: Sequence[Pair]) -> ReportSection:
     """Lay out each group of ablations of each student."""
-    tables, named = [], []
+    tables: list[TitledTable] = []
+    named: dict[Pair, list[tuple[str, Row]]] = {pair: [] for pair in pairs}
     for pair in pairs:
-        compared: list[tuple[str, Row]] = []
         for group in ablation_groups(metrics, pair):
             tables.append(TitledTable(f"{pair.title}: {group}", ablation_table(metrics, pair, group=group)))
             variants = ablated(metrics, pair, group=group)
-            compared += [(each.name, each.comparison) for each in variants if each.comparison is not None]
-        named.append(compared)
+            named[pair] += [(each.name, each.comparison) for each in variants if each.comparison is not None]
     notes = [
         "Each variant changes one thing of the main student. Differences are variant minus main, paired on the same "
         "questions, after the last epoch and over the seeds that both were run with.",
     ]
-    figures = differences(pairs, named, name="ablations")
+    figures = differences(named, name="ablations")
     return ReportSection("ablations", "Ablations", notes, tables=filled(tables), figures=figures)

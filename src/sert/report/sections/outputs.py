@@ -3,20 +3,11 @@
 from collections.abc import Sequence
 from functools import partial
 
-from sert.judge.prompt import CRITERIA
 from sert.report.figures.bars import judged_figure
 from sert.report.figures.curves import amounts_figure, binned_figure, steps_figure
 from sert.report.judging import PLANTED, judging_table, judging_trust
-from sert.report.names import Row, method_name
-from sert.report.parts import (
-    CaptionedFigure,
-    ReportSection,
-    TitledTable,
-    drawn_section,
-    file_names,
-    filled,
-    joined,
-)
+from sert.report.names import Row
+from sert.report.parts import CaptionedFigure, ReportSection, TitledTable, drawn_section, file_names, filled, joined
 from sert.report.rows import Metrics, Pair, of_pair, section
 from sert.report.sections.numbers import number_table, numbers_behind
 
@@ -75,16 +66,12 @@ def _judged_figures(rows: Sequence[Row]) -> list[CaptionedFigure]:
     names = file_names(f"{row['task']} {row['judge']}" for row in rows)
     figures = []
     for task, judge in dict.fromkeys((row["task"], row["judge"]) for row in rows):
-        scores: dict[str, dict[str, list[Row]]] = {}
-        methods: dict[str, str] = {}
+        scores: dict[tuple[str, str], list[Row]] = {}
         for row in (each for each in rows if (each["task"], each["judge"]) == (task, judge)):
             for source in (each for each in row["rows"] if each["source"] not in PLANTED):
-                name = f"{row['student']} {method_name(source['source'])}"
-                methods[name] = source["source"]
-                for criterion in CRITERIA:
-                    scores.setdefault(name, {}).setdefault(criterion, []).append(source[criterion])
+                scores.setdefault((row["student"], source["source"]), []).append(source)
         if scores:
-            figure = judged_figure(scores, list(methods.values()))
             caption = f"Mean scores by {judge}. One seed: with 95 % intervals; several: each as a small dot below."
-            figures.append(CaptionedFigure(f"judged-{names[f'{task} {judge}']}", task, caption, figure))
+            name = f"judged-{names[f'{task} {judge}']}"
+            figures.append(CaptionedFigure(name, task, caption, judged_figure(scores)))
     return figures

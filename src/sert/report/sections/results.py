@@ -1,21 +1,18 @@
 """The results: accuracies, comparisons of methods, the choice of the epoch, and every seed."""
 
-from collections.abc import Sequence
-
-from matplotlib.figure import Figure
+from collections.abc import Mapping, Sequence
 
 from sert.config.grid import MAIN
 from sert.report.columns import comparison_columns, result_columns
 from sert.report.figures.bars import accuracy_figure, difference_figure
 from sert.report.format import MISSING, percent, points, points_range, spread
 from sert.report.names import EPOCHS, TEST_BEST, Row, epoch_heading, flagged, method_name
-from sert.report.parts import CaptionedFigure, ReportSection, TitledTable, by_pair, drawn, file_names, filled, joined
+from sert.report.parts import CaptionedFigure, ReportSection, TitledTable, by_pair, captioned, filled, joined
 from sert.report.rows import (
     Metrics,
     Pair,
     about_task,
     gain_of_test_best,
-    is_significant,
     is_single,
     method_comparisons,
     of_pair,
@@ -93,19 +90,13 @@ def results_section(metrics: Metrics, pairs: Sequence[Pair]) -> ReportSection:
     """Lay out accuracies, each method of each student."""
     overview = [TitledTable(about["task"], overview_table(metrics, about["task"])) for about in metrics["tasks"]]
     each = by_pair(pairs, lambda pair: result_table(metrics, pair))
-    names = file_names(pair.title for pair in pairs)
     lines = "the 95 % interval" if is_single(metrics) else "the 95 % intervals over questions of all seeds"
     caption = f"Accuracy; lines: {lines}; small dots: each seed; dashes: the majority class."
-    figures = [
-        CaptionedFigure(
-            f"accuracy-{names[pair.title]}",
-            pair.title,
-            caption,
-            accuracy_figure(rows, majority=about_task(metrics, pair.task)["majority_accuracy"]),
-        )
+    figures = {
+        pair: accuracy_figure(rows, majority=about_task(metrics, pair.task)["majority_accuracy"])
         for pair in pairs
         if (rows := reported_rows(metrics, pair))
-    ]
+    }
     notes = [
         "Means over seeds ± their standard deviation. “95 %, questions” spans the intervals of all seeds: how far "
         "other test questions could move a seed's accuracy. “95 %, seeds” is Student's interval of the mean: how far "
@@ -113,45 +104,36 @@ def results_section(metrics: Metrics, pairs: Sequence[Pair]) -> ReportSection:
     ]
     if is_single(metrics):
         notes = ["The 95 % interval says how far other test questions could move an accuracy."]
-    return ReportSection("results", "Results", notes, tables=[*filled(overview), *each], figures=figures)
+    accuracies = captioned(pairs, figures, name="accuracy", caption=caption)
+    return ReportSection("results", "Results", notes, tables=[*filled(overview), *each], figures=accuracies)
 
 
-def differences(
-    pairs: Sequence[Pair], named: Sequence[Sequence[tuple[str, Row]]], *, name: str
-) -> list[CaptionedFigure]:
+def differences(comparisons: Mapping[Pair, Sequence[tuple[str, Row]]], *, name: str) -> list[CaptionedFigure]:
     """Draw comparisons, of each pair a figure, each with what it is called."""
-
-    def draw(rows: list[Row]) -> Figure:
-        return difference_figure(rows, names=[row["name"] for row in rows], significant=map(is_significant, rows))
-
-    rows: dict[Pair, list[Row]] = {
-        pair: [{**row, "name": each} for each, row in of] for pair, of in zip(pairs, named, strict=True)
-    }
+    figures = {pair: difference_figure(named) for pair, named in comparisons.items() if named}
     caption = "Differences in points with 95 % intervals; hollow: not significant after Holm's correction."
-    return drawn(pairs, rows, name=name, caption=caption, draw=draw)
+    return captioned(list(comparisons), figures, name=name, caption=caption)
 
 
 def comparisons_section(metrics: Metrics, pairs: Sequence[Pair]) -> ReportSection:
     """Lay out the comparisons of methods."""
-    of_pairs = [method_comparisons(metrics, pair) for pair in pairs]
-    named = [[(f"{method_name(row['a'])} vs {method_name(row['b'])}", row) for row in rows] for rows in of_pairs]
+    of_pairs = {pair: method_comparisons(metrics, pair) for pair in pairs}
+    named = {
+        pair: [(f"{method_name(row['a'])} vs {method_name(row['b'])}", row) for row in rows]
+        for pair, rows in of_pairs.items()
+    }
     tables = by_pair(pairs, lambda pair: comparison_table(metrics, pair))
     means = joined(pairs, lambda pair: number_table(metrics, pair, "means"))
     tables += [each._replace(title=f"{each.title}: means") for each in means]
-    notes = ["Paired on the same questions; positive when the first is higher.", *_what_is_tested(metrics)]
-    notes = [" ".join(notes), *dict.fromkeys(f"Test: {row['test']}." for rows in of_pairs for row in rows)]
-    figures = differences(pairs, named, name="comparisons")
+    of_seeds = "" if is_single(metrics) else ", “95 %, seeds” about other seeds with these questions"
+    notes = [
+        "Paired on the same questions; positive when the first is higher. p and “95 % interval” are about other "
+        f"questions with these trained students{of_seeds}. A detectable difference would be found four times of five "
+        "with one seed, before correction, and with as many questions that disagree.",
+        *dict.fromkeys(f"Test: {row['test']}." for rows in named.values() for _, row in rows),
+    ]
+    figures = differences(named, name="comparisons")
     return ReportSection("comparisons", "Comparisons", notes, tables=tables, figures=figures)
-
-
-def _what_is_tested(metrics: Metrics) -> list[str]:
-    seeds = "p and “95 % interval” are about other questions with these trained students"
-    seeds += "." if is_single(metrics) else ", “95 %, seeds” about other seeds with these questions."
-    detectable = (
-        "A detectable difference would be found four times of five with one seed, before correction, and with as many "
-        "questions that disagree."
-    )
-    return [seeds, detectable]
 
 
 def epochs_section(metrics: Metrics, pairs: Sequence[Pair]) -> ReportSection:
