@@ -21,13 +21,7 @@ from sert.report.format import (
     spread,
     unsigned_points,
 )
-from sert.report.names import (
-    Row,
-    comparison_name,
-    epoch_name,
-    flagged,
-    method_name,
-)
+from sert.report.names import Row, comparison_name, epoch_name, flagged, method_name
 from sert.report.rows import is_significant
 from sert.report.table import Column
 
@@ -119,7 +113,10 @@ _ACCURACY, *_OTHERS = MEASURES
 def result_columns(*, single: bool) -> list[Column]:
     """List the columns of the results, of one run or of means over several."""
     if single:
-        right = [Column("k/n", _right_of), Column("95 % interval", lambda row: percent_interval(row["interval"]))]
+        right = [
+            Column("k/n", lambda row: f"{row['correct'][0]}/{row['n']}"),
+            Column("95 % interval", lambda row: percent_interval(row["interval"])),
+        ]
     else:
         right = [
             Column("k by seed / n", right_by_seed),
@@ -132,10 +129,6 @@ def result_columns(*, single: bool) -> list[Column]:
         *right,
         *(each.column(with_sd=each.with_sd, on_terminal=single or each.in_short) for each in _OTHERS),
     ]
-
-
-def _right_of(row: Row) -> str:
-    return f"{', '.join(map(str, row['correct']))}/{row['n']}"
 
 
 def right_by_seed(row: Row) -> str:
@@ -203,8 +196,15 @@ ABLATIONS = (
     Column("True among selected %", lambda row: percent(row["selected_true"]), "selected_true"),
     *(each.column(with_sd=each.write is percent, on_terminal=False) for each in _OTHERS),
 )
+
+
+def _name_of_seed(row: Row) -> str:
+    name = method_name(row["method"])
+    return flagged(name if row["variant"] == MAIN else f"{row['variant']}: {name}", row)
+
+
 SEEDS = (
-    Column("Method", lambda row: _name_of_seed(row)),
+    Column("Method", _name_of_seed),
     Column("Seed", lambda row: str(row["seed"])),
     Column("Epoch", lambda row: epoch_name(row["epoch_choice"])),
     _ACCURACY.column_of_seed(),
@@ -216,8 +216,3 @@ SEEDS = (
     Column("Step tested", lambda row: count(row["step"])),
     Column("Votes", lambda row: count(row["votes"])),
 )
-
-
-def _name_of_seed(row: Row) -> str:
-    name = method_name(row["method"])
-    return flagged(name if row["variant"] == MAIN else f"{row['variant']}: {name}", row)

@@ -11,16 +11,7 @@ from sert.config.grid import MAIN
 from sert.report.columns import points_by_seed
 from sert.report.format import p_value, percent, points, points_interval, points_range, unsigned_points
 from sert.report.judging import judge_warnings
-from sert.report.names import (
-    COMPAT,
-    TEST_BEST,
-    Row,
-    comparison_name,
-    listed,
-    marks_of,
-    method_name,
-    variants_name,
-)
+from sert.report.names import COMPAT, TEST_BEST, Row, comparison_name, listed, marks_of, method_name, variants_name
 from sert.report.rows import (
     Metrics,
     Pair,
@@ -106,49 +97,33 @@ def _cautions_over_all(metrics: Metrics, pairs: Sequence[Pair]) -> Iterator[Stat
 def pair_findings(metrics: Metrics, pair: Pair) -> list[Statement]:
     """Say what the numbers of a student on a task show and what they do not."""
     comparisons = sorted(method_comparisons(metrics, pair), key=is_significant, reverse=True)
-    found = [
-        _compared(row, a=method_name(row["a"]), b=method_name(row["b"]), more=_by_seed(row)) for row in comparisons
-    ]
+    found = [_compared(row, a=method_name(row["a"]), b=method_name(row["b"])) for row in comparisons]
     if rows := reported_rows(metrics, pair):
         found += [_against_majority(metrics, pair, rows), _reasoning(rows)]
     return [*found, *_ablation_findings(metrics, pair), *_cautions(metrics, pair)]
 
 
-def _compared(row: Row, *, a: str, b: str, more: str = "") -> Statement:
-    """Say whether a and b differ.
-
-    Args:
-        row: The comparison.
-        a: What the first is called.
-        b: What the second is called.
-        more: Further numbers.
-    """
+def _compared(row: Row, *, a: str, b: str) -> Statement:
+    """Say whether the two of a comparison differ, which are called `a` and `b`."""
+    p = p_value(row["p_holm"])
     numbers = (
         f"{points(row['difference'])} points, 95 % interval {points_interval(row['ci95'])}, "
-        f"Holm-corrected p {_p_relation(row['p_holm'])}{more}"
+        f"Holm-corrected p {p if p.startswith('<') else f'= {p}'}"
     )
+    if len(row["by_seed"] or []) > 1:
+        numbers += f", by seed {points_by_seed(row)}, with other seeds {points_interval(row['ci95_seeds'])}"
     if row.get("untrained"):
         names = listed([name for name, label in ((a, row["a"]), (b, row["b"])) if label in row["untrained"]])
         text = f"{names} had no examples to train on, so {a} against {b} says nothing of methods ({numbers})."
         return Statement("Not trained", text)
     if not is_significant(row):
-        return Statement(
-            "Not significant", f"No difference between {a} and {b} is shown ({numbers}). {_detectable(row)}"
-        )
+        found = "These outputs disagree on too few questions for any difference to be found."
+        if row["detectable"] is not None:
+            size = unsigned_points(row["detectable"])
+            found = f"With one seed and before correction one of {size} points would be found four times of five."
+        return Statement("Not significant", f"No difference between {a} and {b} is shown ({numbers}). {found}")
     direction = "more" if row["difference"] > 0 else "less"
     return Statement("Significant", f"{a} is right {direction} often than {b} ({numbers}).")
-
-
-def _detectable(row: Row) -> str:
-    if row["detectable"] is None:
-        return "These outputs disagree on too few questions for any difference to be found."
-    size = unsigned_points(row["detectable"])
-    return f"With one seed and before correction one of {size} points would be found four times of five."
-
-
-def _p_relation(value: float) -> str:
-    written = p_value(value)
-    return written if written.startswith("<") else f"= {written}"
 
 
 def _counted(rows: Sequence[Row], what: str) -> str:
@@ -165,12 +140,6 @@ def _all_detectable(rows: Sequence[Row]) -> str:
     sizes = [row["detectable"] for row in rows if row["detectable"] is not None]
     what = " The smallest difference that would be found four times of five, with one seed and before correction: "
     return f"{what}{points_range(sizes)} points." if sizes else ""
-
-
-def _by_seed(row: Row) -> str:
-    if len(row["by_seed"] or []) < 2:
-        return ""
-    return f", by seed {points_by_seed(row)}, with other seeds {points_interval(row['ci95_seeds'])}"
 
 
 def _against_majority(metrics: Metrics, pair: Pair, rows: Sequence[Row]) -> Statement:
@@ -211,7 +180,7 @@ def _ablation_findings(metrics: Metrics, pair: Pair) -> Iterator[Statement]:
         for each in ablated(metrics, pair, group=group):
             name, row = f"“{each.name}” ({group})", each.comparison
             if row is not None and (is_significant(row) or row.get("untrained")):
-                yield _compared(row, a=name, b="the main student", more=_by_seed(row))
+                yield _compared(row, a=name, b="the main student")
             elif row is not None:
                 unshown[name] = row
     if unshown:

@@ -12,7 +12,7 @@ from sert.report.examples import ReportData, ShownPath, ShownPrediction
 from sert.report.figures.style import Images, images
 from sert.report.findings import overall_findings, pair_findings
 from sert.report.parts import ReportSection
-from sert.report.rendering import PathGroup, PredictionGroup, finite, page_environment, path_groups, prediction_groups
+from sert.report.rendering import Group, finite, page_environment, path_groups, prediction_groups
 from sert.report.rows import Metrics, pairs_of
 from sert.report.sections.numbers import near_duplicate_table
 from sert.report.texts import markdown_text
@@ -25,8 +25,8 @@ class ShownOf(NamedTuple):
     """Examples of one student on one task."""
 
     title: str
-    paths: list[PathGroup]
-    predictions: list[PredictionGroup]
+    paths: list[Group]
+    predictions: list[Group]
 
 
 def write_report(folder: Path, data: ReportData) -> list[Path]:

@@ -14,18 +14,11 @@ from sert.report.names import RULES, method_name, rule_name
 from sert.terminal.text import printable
 
 
-class PathGroup(NamedTuple):
-    """Paths of one task that met the same end."""
+class Group(NamedTuple):
+    """Examples of one task: paths that met the same end, or predictions of one method."""
 
     title: str
-    paths: list[ShownPath]
-
-
-class PredictionGroup(NamedTuple):
-    """Predictions of one method on one task."""
-
-    title: str
-    predictions: list[ShownPrediction]
+    shown: list[ShownPath] | list[ShownPrediction]
 
 
 def page_environment() -> Environment:
@@ -46,21 +39,17 @@ def _visible(value: Any) -> Any:
     return printable(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
-def path_groups(paths: Sequence[ShownPath]) -> list[PathGroup]:
+def path_groups(paths: Sequence[ShownPath]) -> list[Group]:
     """Group paths by what became of them: the selected first, then the kept, then the dropped by rule."""
     order = list(RULES)
 
     def rank(path: ShownPath) -> tuple[bool, bool, int, str]:
-        reason = path.verdict.reason or ""
-        return (
-            not path.verdict.selected,
-            path.verdict.reason is not None,
-            order.index(reason) if reason in order else 0,
-            reason,
-        )
+        reason = path.verdict.reason
+        place = order.index(reason) if reason in order else 0
+        return not path.verdict.selected, reason is not None, place, reason or ""
 
     groups = groupby(sorted(paths, key=rank), key=lambda path: (path.verdict.selected, path.verdict.reason))
-    return [PathGroup(_group_title(selected, reason), list(group)) for (selected, reason), group in groups]
+    return [Group(_group_title(selected, reason), list(group)) for (selected, reason), group in groups]
 
 
 def _group_title(selected: bool, reason: str | None) -> str:
@@ -69,23 +58,13 @@ def _group_title(selected: bool, reason: str | None) -> str:
     return "Kept, not selected" if reason is None else f"Dropped: {rule_name(reason)}"
 
 
-def prediction_groups(predictions: Sequence[ShownPrediction]) -> list[PredictionGroup]:
+def prediction_groups(predictions: Sequence[ShownPrediction]) -> list[Group]:
     """Group predictions by method, the right ones first."""
-    methods = dict.fromkeys(prediction.method for prediction in predictions)
+    right_first = sorted(predictions, key=lambda each: not each.prediction.correct_loose)
     return [
-        PredictionGroup(
-            method_name(method),
-            sorted(
-                (each for each in predictions if each.method == method),
-                key=lambda each: not each.prediction.correct_loose,
-            ),
-        )
-        for method in methods
+        Group(method_name(method), [each for each in right_first if each.method == method])
+        for method in dict.fromkeys(each.method for each in predictions)
     ]
-
-
-def _is_wrong(shown: ShownPrediction) -> bool:
-    return not shown.prediction.correct_loose
 
 
 def finite(value: Any) -> Any:

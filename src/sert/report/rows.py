@@ -66,12 +66,6 @@ def is_reported(row: Row) -> bool:
     return row["primary"] or row["epoch_choice"] is None
 
 
-def seeds_of(metrics: Metrics, summary: Row) -> list[Row]:
-    """Pick the rows of single seeds that a row of the summary sums up."""
-    keys = ("student", "task", "variant", "method", "epoch_choice", "harness", "votes")
-    return [row for row in section(metrics, "rows") if all(row[key] == summary.get(key, row[key]) for key in keys)]
-
-
 def method_comparisons(metrics: Metrics, pair: Pair) -> list[Row]:
     """Pick the comparisons between methods."""
     return [row for row in of_pair(metrics, "comparisons", pair) if row["group"] is None]
@@ -82,15 +76,17 @@ def ablation_comparisons(metrics: Metrics, pair: Pair) -> list[Row]:
     return [row for row in of_pair(metrics, "comparisons", pair) if row["group"] is not None]
 
 
-def interval_of(metrics: Metrics, row: Row) -> list[float] | None:
-    """Find where the 95 % intervals over questions of all seeds that a row of the summary sums up begin and end."""
-    intervals = [seed["ci95"] for seed in seeds_of(metrics, row) if seed["ci95"] is not None]
-    return [min(low for low, _ in intervals), max(high for _, high in intervals)] if intervals else None
-
-
 def reported_rows(metrics: Metrics, pair: Pair) -> list[Row]:
     """Pick the rows that the results show, each with its `interval` over questions."""
-    return [{**row, "interval": interval_of(metrics, row)} for row in main_rows(metrics, pair)]
+    return [{**row, "interval": _interval_of(metrics, row)} for row in main_rows(metrics, pair)]
+
+
+def _interval_of(metrics: Metrics, summary: Row) -> list[float] | None:
+    """Find where the 95 % intervals of all seeds that a row of the summary sums up begin and end."""
+    keys = ("student", "task", "variant", "method", "epoch_choice", "harness", "votes")
+    seeds = (row for row in section(metrics, "rows") if all(row[key] == summary.get(key, row[key]) for key in keys))
+    intervals = [row["ci95"] for row in seeds if row["ci95"] is not None]
+    return [min(low for low, _ in intervals), max(high for _, high in intervals)] if intervals else None
 
 
 def gain_of_test_best(best: Row | None, reported: Row | None) -> float | None:

@@ -74,7 +74,6 @@ _HEADER = (
     *("Student, method", "Acc %", "paper", "k/n of the paper", "diff., points"),
     *("Fmt", "paper", "diff.", "Len", "paper", "diff.", "Rep", "paper", "diff."),
 )
-_OTHERS = (("format", 2), ("mean_length", 2), ("repetition", 2))
 
 
 def paper_table(metrics: Metrics, task: str) -> Table:
@@ -103,31 +102,23 @@ def paper_counts(task: str, accuracy: float) -> str:
 
 def _student_rows(metrics: Metrics, pair: Pair) -> list[tuple[str, ...]]:
     ours = {row["method"]: row for row in reversed(main_rows(metrics, pair))}
-    return [
-        _row(
-            _name(pair, method, ours.get(method)),
-            ours.get(method),
-            paper,
-            count=paper_counts(pair.task, paper.accuracy),
-        )
-        for method, paper in STUDENTS[pair].items()
-    ]
-
-
-def _name(pair: Pair, method: str, row: Row | None) -> str:
-    name = f"{pair.student}, {method_name(method)}"
-    return name if row is None else flagged(name, row)
+    rows = []
+    for method, paper in STUDENTS[pair].items():
+        name, row = f"{pair.student}, {method_name(method)}", ours.get(method)
+        name = flagged(name, row) if row else name
+        rows.append(_row(name, row, paper, count=paper_counts(pair.task, paper.accuracy)))
+    return rows
 
 
 def _row(name: str, ours: Row | None, paper: PaperRow, *, count: str) -> tuple[str, ...]:
     accuracy = None if ours is None else ours["accuracy"]
     difference = None if accuracy is None else accuracy["mean"] - paper.accuracy / 100
     row = [name, spread(accuracy), decimal(paper.accuracy), count, points(difference)]
-    for key, digits in _OTHERS:
+    for key in ("format", "mean_length", "repetition"):
         measure, printed = None if ours is None else ours[key], getattr(paper, key)
         mean = None if measure is None else measure["mean"]
         apart = None if mean is None or printed is None else mean - printed
-        row += [decimal(mean, digits), decimal(printed, digits), with_sign(apart, digits)]
+        row += [decimal(mean), decimal(printed), with_sign(apart)]
     return tuple(row)
 
 
