@@ -3,8 +3,15 @@
 import re
 from html.parser import HTMLParser
 
+from sert.report.contents import all_sections
+
 VOID = {"meta", "link", "br", "hr", "img", "input"}
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'"
+
+
+def report_sections(metrics):
+    """Lay out the sections that are shown: those with content."""
+    return [each for each in all_sections(metrics) if not each.is_empty]
 
 
 class Elements(HTMLParser):

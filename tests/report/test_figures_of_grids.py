@@ -5,10 +5,10 @@ import xml.etree.ElementTree as ElementTree
 import matplotlib
 import pytest
 from grid_data import EXHIBITS, make_grid, make_hostile_grid
+from page_elements import report_sections
 from PIL import Image
 from report_data import HOSTILE
 
-from sert.report.contents import report_sections
 from sert.report.figures import style
 from sert.report.figures.bars import (
     accuracy_figure,

@@ -2,8 +2,8 @@ from functools import cache
 
 import pytest
 from grid_data import EXHIBITS, make_grid
+from page_elements import report_sections
 
-from sert.report.contents import report_sections
 from sert.report.texts import markdown_text, terminal_table
 
 ALWAYS = ["results", "seeds"]

@@ -1,7 +1,7 @@
 import pytest
+from page_elements import report_sections
 from report_data import HOSTILE, UNBROKEN, make_hostile, make_metrics, summed
 
-from sert.report.contents import report_sections
 from sert.report.rows import Pair
 from sert.report.sections.numbers import number_table
 from sert.report.sections.results import choice_table, result_table

@@ -1,8 +1,8 @@
 import pytest
 from grid_data import EXHIBITS, make_grid, make_hostile_grid
+from page_elements import report_sections
 from report_data import HOSTILE, UNBROKEN
 
-from sert.report.contents import report_sections
 from sert.report.texts import markdown_text, terminal_table
 
 

@@ -77,10 +77,8 @@ def compare_variants(outcomes: Iterable[Outcome], groups: Mapping[str, str | Non
 def compare_amounts(outcomes: Iterable[Outcome], amounts: Iterable[Row]) -> list[Row]:
     """Compare SERT+RD with RD at each number of rationales, after the last epoch.
 
-    Args:
-        outcomes: Those of main and of the variants with fewer rationales, and any others.
-        amounts: Rows that say how many `rationales` each `student`, `task` and `variant` was trained on, main first. Of
-            variants with as many the first is compared.
+    `amounts` says how many `rationales` each `student`, `task` and `variant` was trained on, main first. Of variants
+    with as many the first is compared.
     """
     cells = _by_cell(outcomes)
     rows = []

@@ -25,13 +25,10 @@ class Chosen(NamedTuple):
 
 
 def choose_epochs(snapshots: Sequence[SnapshotOutputs]) -> list[Chosen]:
-    """Choose among the snapshots of one training in every way that is open.
+    """Choose among the snapshots of one training, at least one and in their order, in every way that is open.
 
     Of snapshots that are right equally often the earliest is taken. `test-best` chooses by what it then reports, as the
     harness does that the paper's settings come from: its accuracy is too high by design, and only here to be compared.
-
-    Args:
-        snapshots: In the order of training, at least one.
     """
     last = snapshots[-1]
     chosen = [Chosen("last", last.step, last.test)]

@@ -64,10 +64,8 @@ def end_of(verdict: Verdict) -> str:
 def left_after_rules(ends: Mapping[str, Counts]) -> Iterator[tuple[str, Counts]]:
     """Add up what is left after each step of the filter: `mined`, the rules in order, `selected`.
 
-    Where paths were cut short while mining, that is a step as well, before the last. Nothing where there are no paths.
-
-    Args:
-        ends: What became of paths -> counts of these.
+    `ends` are the counts by what became of paths. Where paths were cut short while mining, that is a step as well,
+    before the last. Nothing where there are no paths.
     """
     left = dict(ends)
     cuts = [cut for cut in (OUTRUN, REJECTED) if cut in ends]
@@ -189,14 +187,9 @@ def count_paths(
     rules: RulesConfig,
     verifier: Verifier | None,
 ) -> PathCounts:
-    """Look at each path of a mining once.
+    """Look at each path of a mining once; the verdicts come in the same order, questions by their ids.
 
-    Args:
-        paths: The mined paths.
-        verdicts: What the rules say of them, in the same order.
-        questions: What they answer, by their ids.
-        rules: Say what counts as reasoning.
-        verifier: Says what is true, where something can.
+    The rules say what counts as reasoning, the verifier what is true, where something can.
     """
     counts = PathCounts(questions, verified=verifier is not None)
     for path, verdict in zip(paths, verdicts, strict=True):

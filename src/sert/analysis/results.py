@@ -35,11 +35,8 @@ class ArmGraphs(NamedTuple):
 def collect_results(arms: Sequence[ArmGraphs], *, name: str, config_key: str, reporter: Reporter) -> ReportData:
     """Read what the finished stages of all arms left, and make the numbers of the report of it.
 
-    Args:
-        arms: Those without changes come first. Every stage of theirs must be finished.
-        name: What the run or the grid is called.
-        config_key: Hash of what it was asked to do.
-        reporter: Where progress goes.
+    Arms without changes come first; every stage must be finished. The run or grid is called `name`, and `config_key` is
+    the hash of what it was asked to do.
     """
     numbers, warnings = GridNumbers(), dict[str, None]()
     paths: list[ShownPath] = []
@@ -53,7 +50,8 @@ def collect_results(arms: Sequence[ArmGraphs], *, name: str, config_key: str, re
                 warnings |= dict.fromkeys(f"{arm.prefix if several else ''}{warning}" for warning in found)
                 if arm is arms[0].arm:
                     student = arm.student if several else ""
-                    paths += _shown_paths(result, student)
+                    looks = result.trained_on.shown if result.trained_on else []
+                    paths += [ShownPath(result.task, *look, student) for look in looks]
                     predictions += shown_predictions(result, student)
             advance(1)
     first = arms[0].arm
@@ -70,28 +68,18 @@ def collect_results(arms: Sequence[ArmGraphs], *, name: str, config_key: str, re
     return ReportData(metrics, paths, predictions)
 
 
-def _shown_paths(result: TaskResults, student: str) -> list[ShownPath]:
-    """Show a few paths of each end. Of several rounds they are the last one's."""
-    looks = result.trained_on.shown if result.trained_on else []
-    return [ShownPath(result.task, each.question, each.path, each.verdict, each.true, student) for each in looks]
-
-
-def shown_predictions(result: TaskResults, student: str, *, each: int = SHOWN_PREDICTIONS) -> list[ShownPrediction]:
+def shown_predictions(result: TaskResults, student: str) -> list[ShownPrediction]:
     """Show a few right and as many wrong outputs of each method: the first ones, so that nobody picks them."""
     return [
         ShownPrediction(result.task, method, result.test[prediction.question_id], prediction, student)
         for method, measured in result.methods.items()
         for correct in (True, False)
-        for prediction in [output for output in measured.primary if output.correct_loose is correct][:each]
+        for prediction in [output for output in measured.primary if output.correct_loose is correct][:SHOWN_PREDICTIONS]
     ]
 
 
 def read_results(graph: TaskGraph) -> TaskResults:
     """Read what the stages of a task left. Every stage must be finished."""
-    rounds = [
-        MinedRound(_table_of(mined, "paths", Path), _table_of(filtered, "verdicts", Verdict))
-        for mined, filtered in graph.rounds[:1] + graph.rounds[1:][-1:]
-    ]
     training = {method: _counts_of(stage) for method, stage in graph.trained.items()}
     judged, judged_paths = graph.judged.get("judge"), graph.judged.get("judge-paths")
     return TaskResults(
@@ -99,8 +87,10 @@ def read_results(graph: TaskGraph) -> TaskResults:
         config=graph.config,
         data=graph.data,
         methods={method: _method_results(graph, method, training.get(method, {})) for method in graph.evaluated},
-        first_round=rounds[0] if rounds else None,
-        last_round=rounds[-1] if rounds else None,
+        rounds=[
+            MinedRound(_table_of(mined, "paths", Path), _table_of(filtered, "verdicts", Verdict))
+            for mined, filtered in graph.rounds[:1] + graph.rounds[1:][-1:]
+        ],
         training=training,
         rationales=int(_counts_of(graph.taught)["rationales"]) if graph.taught else None,
         probes={decoding: _table_of(stage, "paths", Path) for decoding, stage in graph.probes.items()},

@@ -4,9 +4,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 
 from sert.analysis.comparisons import Outcome
-from sert.analysis.epochs import Chosen
 from sert.analysis.path_counts import Counts, texts_and_questions
-from sert.analysis.task_results import MethodResults, TaskResults
+from sert.analysis.task_results import TaskResults
 from sert.config.grid import Arm
 from sert.config.tree import Method
 from sert.evaluation.grading import summarize
@@ -38,31 +37,28 @@ def task_row(result: TaskResults) -> Row:
 def result_rows(result: TaskResults) -> Iterator[Row]:
     """Sum up the outputs of each method, of every snapshot that is reported."""
     for method, measured in result.methods.items():
-        by_step: dict[int, Row] = {}
+        training, by_step = measured.training, dict[int, Row]()
         for chosen in measured.choices:
             if chosen.step not in by_step:
                 by_step[chosen.step] = _measures(result, chosen.predictions)
-            yield {"method": method, **_tested(result, measured, chosen), **by_step[chosen.step]}
+            yield {
+                "method": method,
+                "split": "test",
+                "epoch_choice": chosen.choice if training else None,
+                "primary": chosen.choice == measured.epoch_choice or not training,
+                "harness": result.config.evaluation.harness,
+                "votes": result.config.evaluation.votes,
+                "step": chosen.step if training else None,
+                "train_examples": training.get("examples"),
+                "train_steps": training.get("steps"),
+                **by_step[chosen.step],
+            }
 
 
 def _measures(result: TaskResults, predictions: Sequence[Prediction]) -> Row:
     verifier, test = result.verifier, result.test
     true = [verifier(test[each.question_id], each.completion)[0] for each in predictions] if verifier else []
     return {**summarize(predictions, list(test.values())), "true_paths": share_of(sum(true), len(true))}
-
-
-def _tested(result: TaskResults, measured: MethodResults, chosen: Chosen) -> Row:
-    training = measured.training
-    return {
-        "split": "test",
-        "epoch_choice": chosen.choice if training else None,
-        "primary": chosen.choice == measured.epoch_choice or not training,
-        "harness": result.config.evaluation.harness,
-        "votes": result.config.evaluation.votes,
-        "step": chosen.step if training else None,
-        "train_examples": training.get("examples"),
-        "train_steps": training.get("steps"),
-    }
 
 
 def outcomes(arm: Arm, result: TaskResults) -> Iterator[Outcome]:

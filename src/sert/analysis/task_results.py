@@ -39,10 +39,8 @@ class MethodResults:
     @cached_property
     def choices(self) -> list[Chosen]:
         """The snapshots that are reported; of one that was tested once, only that one."""
-        if len(self.snapshots) > 1:
-            return choose_epochs(self.snapshots)
-        (only,) = self.snapshots
-        return [Chosen("last", only.step, only.test)]
+        chosen = choose_epochs(self.snapshots)
+        return chosen if len(self.snapshots) > 1 else chosen[:1]
 
     @property
     def primary(self) -> Sequence[Prediction]:
@@ -61,7 +59,7 @@ class TaskResults:
     """Everything that was measured on one task.
 
     Attributes:
-        first_round, last_round: What SERT was trained on first and last; None where nothing was mined.
+        rounds: What SERT was trained on first and last, once where that is the same; none where nothing was mined.
         training: Method -> counts of its training, also of one that others start from and that is not tested.
         rationales: Train questions that the teacher answered, None when it was not asked.
         probes: Decoding -> paths of the test questions, `probe_samples` a question.
@@ -75,8 +73,7 @@ class TaskResults:
     config: Config
     data: TaskData
     methods: Mapping[Method, MethodResults]
-    first_round: MinedRound | None = None
-    last_round: MinedRound | None = None
+    rounds: Sequence[MinedRound] = ()
     training: Mapping[Method, Mapping[str, Any]] = field(default_factory=dict)
     rationales: int | None = None
     probes: Mapping[str, Paths] = field(default_factory=dict)
@@ -98,15 +95,15 @@ class TaskResults:
     @cached_property
     def mined(self) -> PathCounts | None:
         """Counts of the first round's paths."""
-        return self._count(self.first_round)
+        return self._count(0)
 
     @cached_property
     def trained_on(self) -> PathCounts | None:
         """Counts of the last round's paths, which SERT was trained on."""
-        return self.mined if self.last_round is self.first_round else self._count(self.last_round)
+        return self._count(-1) if len(self.rounds) > 1 else self.mined
 
-    def _count(self, mined: MinedRound | None) -> PathCounts | None:
-        if mined is None:
+    def _count(self, place: int) -> PathCounts | None:
+        if not self.rounds:
             return None
-        counts = count_paths(*mined, questions=self.train, rules=self.config.rules, verifier=self.verifier)
+        counts = count_paths(*self.rounds[place], questions=self.train, rules=self.config.rules, verifier=self.verifier)
         return counts if counts.all["paths"] else None

@@ -12,16 +12,15 @@ SHOWN_PAIRS = 3
 
 def warnings_of(result: TaskResults) -> Iterator[str]:
     """Say of what was measured on one task what a reader of the numbers should know."""
-    for said in (_of_questions, _of_paths, _of_calls, _of_training, untrained):
-        yield from said(result)
+    yield from (f"{result.task}: {said}" for said in (*_of_data(result), *_of_stages(result)))
+    yield from untrained(result)
 
 
-def _of_questions(result: TaskResults) -> Iterator[str]:
-    for slip in result.data.slips:
-        yield f"{result.task}: {slip}"
+def _of_data(result: TaskResults) -> Iterator[str]:
+    yield from result.data.slips
     for reason, count in result.data.left_out.items():
         if count:
-            yield f"{result.task}: {count} left out, {reason}{_pairs(result, reason)}"
+            yield f"{count} left out, {reason}{_pairs(result, reason)}"
 
 
 def _pairs(result: TaskResults, reason: str) -> str:
@@ -33,31 +32,23 @@ def _pairs(result: TaskResults, reason: str) -> str:
     return f": {'; '.join(named)}{'; ...' if len(pairs) > SHOWN_PAIRS else ''}"
 
 
-def _of_paths(result: TaskResults) -> Iterator[str]:
+def _of_stages(result: TaskResults) -> Iterator[str]:
     if result.trained_on and (without := len(result.train) - result.trained_on.all["selected"]):
-        yield f"{result.task}: {without} train questions have no surviving path and train nothing"
+        yield f"{without} train questions have no surviving path and train nothing"
     if result.mined and (stopped := result.mined.all["stopped"]):
         yield (
-            f"{result.task}: {stopped} of {result.mined.all['paths']} paths were stopped early, so the filter's counts "
-            "are not those of all paths; mine with keep_all for these"
+            f"{stopped} of {result.mined.all['paths']} paths were stopped early, so the filter's counts are not those "
+            "of all paths; mine with keep_all for these"
         )
-
-
-def _of_calls(result: TaskResults) -> Iterator[str]:
     if result.rationales is not None and result.rationales < len(result.train):
-        missing = len(result.train) - result.rationales
-        yield f"{result.task}: {missing} of {len(result.train)} train questions have no rationale"
+        yield f"{len(result.train) - result.rationales} of {len(result.train)} train questions have no rationale"
     if result.judged_paths is not None:
-        asked = sum(map(len, result.scored.values()))
-        scored = sum(map(len, result.judged_paths.values()))
+        asked, scored = (sum(map(len, each.values())) for each in (result.scored, result.judged_paths))
         if scored < asked:
-            yield f"{result.task}: the judge gave no readable scores to {asked - scored} of {asked} paths"
-
-
-def _of_training(result: TaskResults) -> Iterator[str]:
+            yield f"the judge gave no readable scores to {asked - scored} of {asked} paths"
     for method, counts in result.training.items():
         if counts["too_long"]:
-            yield f"{result.task}: {counts['too_long']} examples of {method} exceed max_length, left out"
+            yield f"{counts['too_long']} examples of {method} exceed max_length, left out"
 
 
 def untrained(result: TaskResults) -> Iterator[str]:

@@ -5,7 +5,7 @@ and its mean over seeds in `metrics.json`. It is computed by `sert.evaluation.gr
 `sert.analysis.run_numbers` where that takes more than the predictions.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from sert.config.grid import MAIN
@@ -133,18 +133,18 @@ def result_columns(*, single: bool) -> list[Column]:
 
 def right_by_seed(row: Row) -> str:
     """Write how many of n questions each seed got right; of many seeds the fewest and the most."""
-    correct = row["correct"]
-    if len(correct) > _LISTED:
-        return f"{min(correct)} to {max(correct)} / {row['n']}"
-    return f"{', '.join(map(str, correct))} / {row['n']}"
+    return f"{_by_seed(row['correct'], str)} / {row['n']}"
 
 
 def points_by_seed(row: Row) -> str:
     """Write the difference of each seed in points; of many seeds the lowest and the highest."""
-    differences = row["by_seed"] or []
-    if len(differences) > _LISTED:
-        return f"{points(min(differences))} to {points(max(differences))}"
-    return ", ".join(points(each) for each in differences) or MISSING
+    return _by_seed(row["by_seed"] or [], points) or MISSING
+
+
+def _by_seed(values: Sequence[float], write: Callable[[float], str]) -> str:
+    if len(values) > _LISTED:
+        return f"{write(min(values))} to {write(max(values))}"
+    return ", ".join(map(write, values))
 
 
 def significance(comparison: Row) -> str:

@@ -1,4 +1,4 @@
-"""What the report shows, in its order: sections of tables and figures. One without content is left out."""
+"""What the report shows, in its order: sections of tables and figures."""
 
 from sert.report.parts import ReportSection
 from sert.report.rows import Metrics, pairs_of
@@ -7,11 +7,6 @@ from sert.report.sections.outputs import curves_section, judged_section, outputs
 from sert.report.sections.paper import paper_section
 from sert.report.sections.paths import path_sections
 from sert.report.sections.results import comparisons_section, epochs_section, results_section, seeds_section
-
-
-def report_sections(metrics: Metrics) -> list[ReportSection]:
-    """Lay out all that the metrics have numbers for."""
-    return [each for each in all_sections(metrics) if not each.is_empty]
 
 
 def all_sections(metrics: Metrics) -> list[ReportSection]:

@@ -67,19 +67,14 @@ def _by_name(rows: Sequence[tuple[Pair, Row]], name_of: Callable[[Row], str]) ->
         places: dict[str, list[str]] = {"Better": [], "Worse": [], "No difference shown": [], "Not trained": []}
         for pair, row in rows:
             if name_of(row) == name:
-                is_better = row["difference"] is not None and row["difference"] > 0
-                place = "Better" if is_better else "Worse"
-                if not is_significant(row):
-                    place = "Not trained" if row.get("untrained") else "No difference shown"
-                vanishing = f"; with other seeds {points_interval(row['ci95_seeds'])}" if _may_vanish(row) else ""
+                place = "Not trained" if row.get("untrained") else "No difference shown"
+                if is_significant(row):
+                    place = "Better" if row["difference"] > 0 else "Worse"
+                interval = row["ci95_seeds"]
+                may_vanish = is_significant(row) and interval is not None and interval[0] <= 0 <= interval[1]
+                vanishing = f"; with other seeds {points_interval(interval)}" if may_vanish else ""
                 places[place].append(f"{pair.title} ({points(row['difference'])}{vanishing})")
         yield Statement(name, " ".join(f"{place}: {listed(where)}." for place, where in places.items() if where))
-
-
-def _may_vanish(row: Row) -> bool:
-    """Whether a difference is significant over questions, but its interval over seeds holds 0."""
-    interval = row["ci95_seeds"]
-    return is_significant(row) and interval is not None and interval[0] <= 0 <= interval[1]
 
 
 def _cautions_over_all(metrics: Metrics, pairs: Sequence[Pair]) -> Iterator[Statement]:

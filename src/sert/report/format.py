@@ -23,9 +23,14 @@ def percent(share: float | None) -> str:
     return MISSING if share is None else decimal(100 * share, 1)
 
 
+def interval_of(ends: Sequence[float] | None, write: Callable[[float], str]) -> str:
+    """Write an interval as its two ends are written."""
+    return MISSING if ends is None else " to ".join(map(write, ends))
+
+
 def percent_interval(interval: Sequence[float] | None) -> str:
     """Write an interval of shares as percentages."""
-    return MISSING if interval is None else f"{percent(interval[0])} to {percent(interval[1])}"
+    return interval_of(interval, percent)
 
 
 def points(difference: float | None) -> str:
@@ -48,7 +53,7 @@ def points_range(values: Sequence[float]) -> str:
 
 def points_interval(interval: Sequence[float] | None) -> str:
     """Write an interval of a difference in signed percentage points."""
-    return MISSING if interval is None else f"{points(interval[0])} to {points(interval[1])}"
+    return interval_of(interval, points)
 
 
 def with_sign(value: float | None, digits: int = 2) -> str:

@@ -1,6 +1,7 @@
 """The report: a static page with no script and no outside request, the tables as Markdown, the numbers as JSON."""
 
 from collections.abc import Mapping, Sequence
+from operator import attrgetter
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,6 +21,8 @@ from sert.store.artifacts import write_json
 
 FIGURES = "figures"
 
+_whose = attrgetter("student", "task")
+
 
 class ShownOf(NamedTuple):
     """Examples of one student on one task."""
@@ -32,11 +35,8 @@ class ShownOf(NamedTuple):
 def write_report(folder: Path, data: ReportData) -> list[Path]:
     """Write `index.html`, `table.md`, `metrics.json` and the figures (SVG and PNG), and return their paths.
 
-    The files depend on the data only: equal data give equal bytes. A number that is not finite becomes null.
-
-    Args:
-        folder: Where they go; files of an earlier report with other figures are not removed.
-        data: The numbers, as `docs/data.md` lists them, and what is shown of paths and outputs.
+    The files depend on the data only (`docs/data.md`): equal data give equal bytes. A number that is not finite becomes
+    null. Files of an earlier report with other figures are not removed.
     """
     metrics = finite(data.metrics)
     sections = all_sections(metrics)
@@ -96,7 +96,3 @@ def _shown(paths: Sequence[ShownPath], predictions: Sequence[ShownPrediction]) -
         )
         for student, task in whose
     ]
-
-
-def _whose(shown: ShownPath | ShownPrediction) -> tuple[str, str]:
-    return shown.student, shown.task

@@ -38,8 +38,7 @@ def averages_over_seeds(
 ) -> tuple[list[float | None], list[float | None]]:
     """Average a and b over seeds, question by question, each over the seeds where the question has both numbers.
 
-    Args:
-        seeds: For each seed the numbers of a and of b, of the same questions in the same order.
+    Each seed gives the numbers of a and of b, of the same questions in the same order.
 
     Raises:
         ValueError: If there is not the same number of questions everywhere.
@@ -65,11 +64,8 @@ def paired_bootstrap(
     width. The p-value is a sign-flip test: exact when all flips of the differences that are not 0 are at most
     `resamples`, else drawn and never below 1 / (resamples + 1).
 
-    Args:
-        a: One number a question.
-        b: The same questions in the same order.
-        seed: The result is a function of the numbers and this.
-        resamples: Bootstrap samples, and sign flips.
+    Both have one number a question, of the same questions in the same order. The result is a function of the numbers
+    and the seed; `resamples` are bootstrap samples, and sign flips.
 
     Raises:
         ValueError: If the lengths differ.

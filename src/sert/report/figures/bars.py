@@ -43,11 +43,9 @@ _MIN_WRITTEN = 0.07  # narrower segments have no room for their number
 
 
 def accuracy_figure(rows: Rows, *, majority: float | None) -> Figure:
-    """Draw each method's mean accuracy with its interval, its seeds as small dots below, and the majority line.
+    """Draw each method's mean accuracy with its `interval` over questions, its seeds as small dots below.
 
-    Args:
-        rows: Rows of the summary, each with its `interval` over questions.
-        majority: Accuracy of always giving the most frequent answer.
+    A line shows the accuracy of always giving the most frequent answer.
     """
     figure, axes = panel([_name(row) for row in rows], row_height=1.25 * ROW_HEIGHT)
     ends = [] if majority is None else [majority]
@@ -146,7 +144,7 @@ def filtering_figure(rows: Rows) -> Figure:
 def funnel_figure(rows: Rows) -> Figure:
     """Draw the share of mined paths left after each rule (bars) and the share of those that is true (diamonds)."""
     labels = [rule_name(row["rule"]) for row in rows]
-    return _share_bars(rows, labels, "share", [count(row["remaining"]) for row in rows], end=1.02)
+    return _share_bars(rows, labels, "share", [count(row["remaining"]) for row in rows])
 
 
 def first_token_figure(rows: Rows) -> Figure:
@@ -162,9 +160,7 @@ def first_token_bins_figure(rows: Rows) -> Figure:
     return _share_bars(rows, labels, "kept_share", [count(row["paths"]) for row in rows])
 
 
-def _share_bars(
-    rows: Rows, labels: Sequence[str], key: str, margins: Sequence[str], *, end: float | None = None
-) -> Figure:
+def _share_bars(rows: Rows, labels: Sequence[str], key: str, margins: Sequence[str]) -> Figure:
     """Draw a share of each row as a bar, and the share that is true as a diamond where it is known."""
     figure, axes = panel(labels)
     for place, (row, text) in enumerate(zip(rows, margins, strict=True)):
@@ -172,7 +168,7 @@ def _share_bars(
         if row.get("true_share") is not None:
             axes.plot(row["true_share"], place, color=VERMILION, marker="D", markersize=7, markeredgecolor="white")
         margin(axes, place, text)
-    axes.set_xlim(0, end or upper_end(row.get(each) for row in rows for each in (key, "true_share")))
+    axes.set_xlim(0, upper_end(row.get(each) for row in rows for each in (key, "true_share")))
     return figure
 
 

@@ -20,9 +20,7 @@ _HEIGHT = 3.2  # inches
 def binned_figure(rows: Rows, *, label: str) -> Figure:
     """Draw each method's accuracy with its interval over the middle of the bin that outputs fall into.
 
-    Args:
-        rows: Rows of `by_length` or `by_repetition`; methods may have bins of their own.
-        label: What is binned.
+    Rows are those of `by_length` or `by_repetition`; methods may have bins of their own.
     """
     return _by_method(rows, _bins, label=label, whole=all(float(row["low"]).is_integer() for row in rows))
 

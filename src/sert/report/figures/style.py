@@ -78,12 +78,7 @@ def short(label: str) -> str:
 
 
 def svg(figure: Figure, name: str) -> str:
-    """Write a figure as an SVG element without a size of its own.
-
-    Args:
-        figure: The figure.
-        name: Prefix of the SVG's ids; unique within a page.
-    """
+    """Write a figure as an SVG element without a size of its own; its ids begin with the name, unique within a page."""
     _lay_out(figure)
     stream = io.StringIO()
     with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": name}):
@@ -92,8 +87,7 @@ def svg(figure: Figure, name: str) -> str:
         )
     text = stream.getvalue()
     text = text[text.index("<svg") :].replace(INK, "currentColor")
-    text = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", text, count=1)
-    text = re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", text, count=1)
+    text = re.sub(r' (width|height)="[^"]*"', "", text, count=2)  # those of the <svg> itself come first
     return re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{name}-", text)
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from sert.report.columns import DIFFERENCE, INTERVAL, P_HOLM, P_VALUE, SEEDS, SIGNIFICANT
-from sert.report.format import MISSING, count, decimal, percent, percent_interval, points, spread, with_sign
+from sert.report.format import count, decimal, interval_of, percent, percent_interval, points, spread, with_sign
 from sert.report.names import (
     PATH_MEASURES,
     Row,
@@ -20,16 +20,14 @@ from sert.report.rows import Metrics, Pair, of_pair, section
 from sert.report.table import Column, Table, build_table
 
 _UNITS = {"mean_length": ("Len, tokens", 1), "repetition": ("Rep", 3)}
-_MEANS = (
-    Column("Comparison", comparison_name),
-    Column("Of", lambda row: _unit_of(row)[0]),
-    Column("Difference", lambda row: with_sign(row["difference"], _unit_of(row)[1])),
-    Column("95 % interval", lambda row: _interval_with_sign(row)),
-    P_VALUE,
-    P_HOLM,
-    SIGNIFICANT,
-    Column("Questions", lambda row: count(row["n"])),
-)
+
+
+def _unit_of(row: Row) -> tuple[str, int]:
+    """Name what a mean is of, and say with how many digits it is written."""
+    name = str(row["measure"])
+    return _UNITS.get(name, (name.replace("_", " ").capitalize(), 2))
+
+
 _NEAR_DUPLICATES = (
     Column("Task", lambda row: str(row["task"])),
     Column("Question", lambda row: str(row["question_id"])),
@@ -142,14 +140,24 @@ _COLUMNS: Mapping[str, tuple[Column, ...]] = {
         Column("True %", lambda row: percent(row["true_share"]), "true_share"),
         Column("Questions with a true one %", lambda row: percent(row["questions_true_share"]), "true_share"),
     ),
-    "means": _MEANS,
+    "means": (
+        Column("Comparison", comparison_name),
+        Column("Of", lambda row: _unit_of(row)[0]),
+        Column("Difference", lambda row: with_sign(row["difference"], _unit_of(row)[1])),
+        Column("95 % interval", lambda row: interval_of(row["ci95"], lambda end: with_sign(end, _unit_of(row)[1]))),
+        P_VALUE,
+        P_HOLM,
+        SIGNIFICANT,
+        Column("Questions", lambda row: count(row["n"])),
+    ),
     "rows": SEEDS,
 }
 
 
-def number_table(metrics: Metrics, pair: Pair, section: str) -> Table:
-    """Lay out the rows of a section of a student on a task."""
-    return build_table(of_pair(metrics, section, pair), _COLUMNS[section])
+def number_table(metrics: Metrics, pair: Pair, section: str, **only: str) -> Table:
+    """Lay out the rows of a section of a student on a task, only those that have some values."""
+    rows = [row for row in of_pair(metrics, section, pair) if all(row[key] == only[key] for key in only)]
+    return build_table(rows, _COLUMNS[section])
 
 
 def numbers_behind(metrics: Metrics, pairs: Sequence[Pair], **sections: str) -> list[TitledTable]:
@@ -161,24 +169,6 @@ def numbers_behind(metrics: Metrics, pairs: Sequence[Pair], **sections: str) -> 
     )
 
 
-def path_comparison_table(metrics: Metrics, pair: Pair, *, of: str) -> Table:
-    """Lay out the comparisons of some mined paths with others."""
-    return build_table([row for row in of_pair(metrics, "paths", pair) if row["a"] == of], _COLUMNS["paths"])
-
-
 def near_duplicate_table(metrics: Metrics) -> Table:
     """Lay out the train questions that were left out as nearly the same as another."""
     return build_table(section(metrics, "near_duplicates"), _NEAR_DUPLICATES)
-
-
-def _unit_of(row: Row) -> tuple[str, int]:
-    """Name what a mean is of, and say with how many digits it is written."""
-    name = str(row["measure"])
-    return _UNITS.get(name, (name.replace("_", " ").capitalize(), 2))
-
-
-def _interval_with_sign(row: Row) -> str:
-    if row["ci95"] is None:
-        return MISSING
-    low, high = (with_sign(end, _unit_of(row)[1]) for end in row["ci95"])
-    return f"{low} to {high}"

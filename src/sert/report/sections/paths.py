@@ -18,7 +18,7 @@ from sert.report.judging import judge_warnings
 from sert.report.names import Row, scored_by
 from sert.report.parts import CaptionedFigure, ReportSection, drawn_section, file_names, joined
 from sert.report.rows import Metrics, Pair, of_pair, section
-from sert.report.sections.numbers import number_table, numbers_behind, path_comparison_table
+from sert.report.sections.numbers import number_table, numbers_behind
 
 _BARS = "Upper, blue bars: share of {}; lower, orange bars: share of questions with at least one such {}."
 
@@ -90,7 +90,7 @@ def _budget(metrics: Metrics, pairs: Sequence[Pair]) -> ReportSection:
     if any(row["variant"] != MAIN for row in section(metrics, "budget")):
         title, note = "Equal budgets", "The same number of paths a question, spent on branches or on samples."
     tables = joined(pairs, lambda pair: number_table(metrics, pair, "budget"))
-    tables += joined(pairs, lambda pair: path_comparison_table(metrics, pair, of="main"))
+    tables += joined(pairs, lambda pair: number_table(metrics, pair, "paths", a="main"))
     caption = _BARS.format("paths kept", "path")
     figures = drawn_section(metrics, pairs, "budget", caption=caption, draw=budget_figure)
     return ReportSection("budget", title, [note], tables=tables, figures=figures)
@@ -118,5 +118,5 @@ def _selection(metrics: Metrics, pairs: Sequence[Pair]) -> ReportSection:
         "the path itself concludes. Counted over all seeds.",
     ]
     tables = joined(pairs, lambda pair: number_table(metrics, pair, "selection"))
-    tables += joined(pairs, lambda pair: path_comparison_table(metrics, pair, of="selected"))
+    tables += joined(pairs, lambda pair: number_table(metrics, pair, "paths", a="selected"))
     return ReportSection("selection", "Selection", notes, tables=tables)
