@@ -1,6 +1,7 @@
 """When the next call may be sent: rate limits of one's own, and waiting when the endpoint says so."""
 
 import asyncio
+from contextlib import suppress
 from typing import NamedTuple
 
 from sert.endpoint.retries import backoff
@@ -45,13 +46,10 @@ class Gate:
 
     async def pause(self, seconds: float) -> None:
         """Sleep, but not beyond a stop."""
-        if seconds <= 0:
-            return
-        try:
-            async with asyncio.timeout(seconds):
-                await self._stopped.wait()
-        except TimeoutError:
-            return
+        if seconds > 0:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    await self._stopped.wait()
 
     async def enter(self, tokens: int) -> Ticket | None:
         """Wait for leave to send a call of so many tokens; None when the gate was stopped."""

@@ -163,13 +163,13 @@ class Pool:
             self._wait(ticket, trouble)
         else:
             self._gate.leave(ticket)
+        if trouble.kind == "transient":
+            return await self._try_again(call, trouble, retries)
         if trouble.kind == "fatal":
             self._leave("takes no more calls", trouble)
-            return False
-        if trouble.kind == "refused":
+        else:
             self._refuse(call, trouble)
-            return False
-        return await self._try_again(call, trouble, retries)
+        return False
 
     def _wait(self, ticket: Ticket, trouble: TroubleError) -> None:
         wait = self._gate.asked_to_wait(ticket, wait=trouble.wait)

@@ -114,11 +114,9 @@ class EndpointHealth:
             self._failing_since = now
         self._failures += 2 if trouble.timed_out else 1
         self._used_up = self._used_up or used_up
-        if self._failures < self._most_failures(trouble):
-            return None
-        if self._used_up or now - self._failing_since >= LONGEST_SILENCE:
-            return "does not answer, all attempts fail"
-        return None
+        many = self._failures >= self._most_failures(trouble)
+        lasting = self._used_up or now - self._failing_since >= LONGEST_SILENCE
+        return "does not answer, all attempts fail" if many and lasting else None
 
     def _most_failures(self, trouble: TroubleError) -> int:
         """Failures in a row that are no chance any more; one without any reply in time counts for two.

@@ -69,7 +69,7 @@ async def settle_batches(
 class _Draft:
     """Calls for one batch: their lines in a file, and here what is needed to read the results.
 
-    Only the first call has its body here, which its answer is compared with.
+    Only the first call keeps its body, as its answer is looked at.
     """
 
     file: IO[bytes]
