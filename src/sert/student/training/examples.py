@@ -71,11 +71,9 @@ class ExampleSource(Protocol):
 
     def inputs(self) -> Inputs:
         """What names them among the things that a result depends on."""
-        ...
 
     def read(self) -> Sequence[Example]:
         """Make them."""
-        ...
 
 
 @dataclass(frozen=True)
