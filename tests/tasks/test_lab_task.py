@@ -25,7 +25,8 @@ def test_gold_answers_are_those_of_the_world():
     questions = load_task("lab", TaskConfig(kind="lab_choice")).questions
     question = next(each for each in questions if each.question.endswith(" fear?"))
     person = question.question.removesuffix(" fear?").split()[-1]
-    assert question.choices[question.letters.index(question.answer)] == lab_world().answer_value(person, "fear")
+    value = lab_world().value_of[lab_world().animal_of[person], "fear"]
+    assert question.choices[question.letters.index(question.answer)] == value
 
 
 @pytest.mark.parametrize("kind", ["yes_no", "choice"])
