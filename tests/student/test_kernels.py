@@ -72,13 +72,17 @@ def bfloat16_loops(loops: Kernels) -> Kernels:
     return loops
 
 
+# Inputs in whole tiles (AMX) and not.
+@pytest.mark.parametrize("size", [48, 192])
 @pytest.mark.parametrize("biased", [True, False])
 @pytest.mark.parametrize(("rows", "outputs"), [(1, 64), (6, 80), (13, 200), (40, 63)])
-def test_int8_layers_are_their_integer_arithmetic(int8_loops: Kernels, rows: int, outputs: int, biased: bool) -> None:
+def test_int8_layers_are_their_integer_arithmetic(
+    int8_loops: Kernels, rows: int, outputs: int, biased: bool, size: int
+) -> None:
     torch.manual_seed(0)
-    inputs = torch.randn(rows, 48) * torch.logspace(-6, 6, rows)[:, None]
+    inputs = torch.randn(rows, size) * torch.logspace(-6, 6, rows)[:, None]
     inputs[rows // 2] = 0
-    weight, scale = torch.randint(-127, 128, (48, outputs), dtype=torch.int8), torch.rand(outputs)
+    weight, scale = torch.randint(-127, 128, (size, outputs), dtype=torch.int8), torch.rand(outputs)
     bias = torch.randn(outputs) if biased else None
     rounded, steps = quantize_rows(inputs)
     sums = (rounded.long() @ weight.long()).float()
@@ -102,15 +106,44 @@ def test_layers_refuse_what_they_cannot_read(bfloat16_loops: Kernels, inputs: to
         bfloat16_loops.linear(inputs, pack(torch.zeros(48, 64).bfloat16(), None))
 
 
+@pytest.mark.parametrize("size", [80, 96])
 @pytest.mark.parametrize("biased", [True, False])
 @pytest.mark.parametrize(("rows", "outputs"), [(1, 64), (6, 80), (13, 200), (40, 63)])
-def test_bfloat16_layers_add_up_in_float32(bfloat16_loops: Kernels, rows: int, outputs: int, biased: bool) -> None:
+def test_bfloat16_layers_add_up_in_float32(
+    bfloat16_loops: Kernels, rows: int, outputs: int, biased: bool, size: int
+) -> None:
     torch.manual_seed(0)
-    inputs, weight = torch.randn(rows, 96), torch.randn(96, outputs)
+    inputs, weight = torch.randn(rows, size), torch.randn(size, outputs)
     bias = torch.randn(outputs) if biased else None
     expected = inputs.bfloat16().double() @ weight.bfloat16().double() + (bias if bias is not None else 0)
     found = bfloat16_loops.linear(inputs, pack(weight.bfloat16(), bias))
     assert torch.allclose(found.double(), expected, rtol=1e-5, atol=1e-4)
+
+
+@pytest.mark.parametrize("exact", [True, False])
+def test_layers_in_parts_are_nearly_float32(bfloat16_loops: Kernels, exact: bool) -> None:
+    torch.manual_seed(0)
+    inputs, weight, bias = torch.randn(13, 96), torch.randn(96, 80), torch.randn(80)
+    weight = weight.bfloat16().float() if exact else weight
+    layer = quantized.SplitLinear(weight, bias, bfloat16_loops)
+    assert layer._packed.parts == (2 if exact else 3)
+    expected = inputs.double() @ weight.double() + bias
+    magnitudes = inputs.abs().double() @ weight.abs().double()
+    rounded = bfloat16_loops.linear(inputs, pack(weight.bfloat16(), bias))
+    # Each number keeps 16 bits of its fraction; what is left out is a product of two rests of 2^-9 at most.
+    assert bool(((layer(inputs) - expected).abs() <= 2**-16 * magnitudes).all())
+    assert not bool(((rounded - expected).abs() <= 2**-12 * magnitudes).all())
+
+
+def test_other_libraries_find_the_processor_as_they_left_it(bfloat16_loops: Kernels) -> None:
+    """torch multiplies with tiles of its own shapes, in the same threads."""
+    torch.manual_seed(0)
+    inputs, weight = torch.randn(70, 96), torch.randn(96, 130)
+    packed = pack(weight.bfloat16(), None)
+    theirs, ours = inputs.bfloat16() @ weight.bfloat16(), bfloat16_loops.linear(inputs, packed)
+    for _ in range(5):
+        assert torch.equal(inputs.bfloat16() @ weight.bfloat16(), theirs)
+        assert torch.equal(bfloat16_loops.linear(inputs, packed), ours)
 
 
 @pytest.mark.parametrize("rows", [700, 1400])

@@ -27,8 +27,8 @@ COMPILES_WITHIN = 60
 """Seconds until the compiler is given up."""
 PANEL = 64
 """Outputs that products.c packs together."""
-TILE = 6
-"""Rows that products.c multiplies at a time."""
+TILE_ROWS = 32
+"""Most rows that products.c multiplies at a time; it reads so many, whether they are there or not."""
 LANE = 16
 """Numbers that the loops read at a time; inputs of packed layers are a multiple of it."""
 STEPS = 16
@@ -59,14 +59,15 @@ class _Linear(ctypes.Structure):
     _fields_ = _fields(
         (_POINTER, "inputs weights zeros scales bias rounded steps out"),
         (_SIZE, "rows inputs_size outputs"),
-        (_INT, "threads"),
+        (_INT, "parts threads"),
     )
 
 
 class Packed(NamedTuple):
     """A linear layer as products.c reads it; what belongs to outputs is filled up to whole panels.
 
-    `scales`, and `zeros` (what the offset of the rounded inputs adds to each sum), belong to int8 weights.
+    `scales`, and `zeros` (what the offset of the rounded inputs adds to each sum), belong to int8 weights. Of `parts`
+    see `pack`; `inputs` are those of one part.
     """
 
     weights: Tensor
@@ -75,6 +76,7 @@ class Packed(NamedTuple):
     zeros: Tensor | None
     inputs: int
     outputs: int
+    parts: int
 
 
 class Caches(NamedTuple):
@@ -116,12 +118,12 @@ class Kernels:
         rows = len(inputs_BI)
         out_BO = torch.empty((rows, layer.outputs))
         is_int8 = layer.weights.dtype == torch.int8
-        filled_up = -(-rows // TILE) * TILE
-        rounded = torch.empty((filled_up, layer.inputs), dtype=torch.uint8 if is_int8 else torch.bfloat16)
-        steps = torch.empty(filled_up)
+        size = layer.inputs * layer.parts
+        rounded = torch.empty((rows + TILE_ROWS, size), dtype=torch.uint8 if is_int8 else torch.bfloat16)
+        steps = torch.empty(rows + TILE_ROWS)
         tensors = (inputs_BI, layer.weights, layer.zeros, layer.scales, layer.bias, rounded, steps, out_BO)
         pointers = (None if tensor is None else tensor.data_ptr() for tensor in tensors)
-        given = _Linear(*pointers, rows, layer.inputs, layer.outputs, torch.get_num_threads())
+        given = _Linear(*pointers, rows, size, layer.outputs, layer.parts, torch.get_num_threads())
         multiply = self._library.sert_linear_int8 if is_int8 else self._library.sert_linear_bfloat16
         multiply(ctypes.byref(given))
         return out_BO
@@ -184,8 +186,12 @@ def serves_width(width: int) -> bool:
     return width % 16 == 0 and width <= 256
 
 
-def pack(weight_IO: Tensor, bias_O: Tensor | None, scale_O: Tensor | None = None) -> Packed:
-    """Pack weights for `Kernels.linear`: int8 ones with their scales, or bfloat16 ones; I is a multiple of 16."""
+def pack(weight_IO: Tensor, bias_O: Tensor | None, scale_O: Tensor | None = None, *, parts: int = 1) -> Packed:
+    """Pack weights for `Kernels.linear`: int8 ones with their scales, or bfloat16 ones; I is a multiple of 16.
+
+    With several parts there are weights for each, one below the other, (I * parts, O): the first part of the inputs is
+    these in bfloat16, the second one what that leaves out, in bfloat16, and the third one is the first again.
+    """
     inputs, outputs = weight_IO.shape
     panels = -(-outputs // PANEL)
     group = 4 // weight_IO.element_size()
@@ -196,7 +202,7 @@ def pack(weight_IO: Tensor, bias_O: Tensor | None, scale_O: Tensor | None = None
         scales = _fill_up(scale_O, panels * PANEL)
         zeros = filled_up.sum(dim=0, dtype=torch.int32) * 128
     bias = None if bias_O is None else _fill_up(bias_O.detach().float(), panels * PANEL)
-    return Packed(weights, bias, scales, zeros, inputs, outputs)
+    return Packed(weights, bias, scales, zeros, inputs // parts, outputs, parts)
 
 
 def _fill_up(values: Tensor, outputs: int) -> Tensor:

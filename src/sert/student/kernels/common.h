@@ -11,18 +11,18 @@
 #define LANE 16
 typedef float floats __attribute__((vector_size(4 * LANE)));
 
-/* Products of pairs of bfloat16 numbers and of quadruples of int8 numbers, in vectors of sixteen sums. Processors with
-   tiles (AMX) multiply whole layers faster through torch. */
+/* Products of pairs of bfloat16 numbers and of quadruples of int8 numbers, in vectors of sixteen sums, and where there
+   are tiles (AMX) in tiles of sixteen by sixteen. */
 #if defined(__AVX512F__) && defined(__AVX512BW__)
 #include <immintrin.h>
 #if defined(__AVX512BF16__)
 #define HAS_PAIRS 1
 #endif
-#if defined(__AVX512BF16__) && !defined(__AMX_BF16__)
-#define HAS_BFLOAT16_LAYERS 1
+#if defined(__AVX512VNNI__)
+#define HAS_QUADRUPLES 1
 #endif
-#if defined(__AVX512VNNI__) && !defined(__AMX_INT8__)
-#define HAS_INT8_LAYERS 1
+#if defined(HAS_PAIRS) && defined(HAS_QUADRUPLES) && defined(__AMX_BF16__) && defined(__AMX_INT8__) && defined(__linux__)
+#define HAS_TILES 1
 #endif
 #endif
 

@@ -2,27 +2,30 @@
 
    Shapes: B rows, I inputs, O outputs. Weights are packed in panels of 64 outputs; a panel holds, for each group of
    inputs that fills four bytes (four int8, two bfloat16), the group of every output: (O / 64, groups, 64, inputs of a
-   group), outputs filled up with zeros. Six rows and a panel make 24 vectors of sums, which stay in registers. */
+   group), outputs filled up with zeros. Six rows and a panel make 24 vectors of sums, which stay in registers. Where
+   there are tiles, 32 rows and half a panel make four tiles of sums; inputs then come in whole tiles of 64 bytes. */
 
 #include "common.h"
 
-#if defined(HAS_BFLOAT16_LAYERS) || defined(HAS_INT8_LAYERS)
+#if defined(HAS_PAIRS) || defined(HAS_QUADRUPLES)
 #define PANEL 64
 #define TILE 6
+#define TILE_ROWS 32
 /* Bytes of rounded rows that are multiplied with all panels before the next: they stay in the second-level cache. */
 #define CACHED_ROWS (512 * 1024)
 
 /* What a product is given. */
 struct linear {
-    const float *inputs;  /* (B, I) */
+    const float *inputs;  /* (B, I / parts) */
     const void *weights;  /* packed */
     const int32_t *zeros; /* (O filled up), int8 only: what the offset of the rounded rows adds to each sum */
     const float *scales;  /* (O filled up), int8 only */
     const float *bias;    /* (O filled up) or NULL */
-    void *rounded;        /* (B filled up to a multiple of TILE, I) */
-    float *steps;         /* (B filled up), int8 only */
+    void *rounded;        /* (B + TILE_ROWS, I); what is behind the rows is read, and what comes of it is not */
+    float *steps;         /* (B + TILE_ROWS), int8 only */
     float *out;           /* (B, O) */
     int64_t rows, inputs_size, outputs;
+    int32_t parts; /* bfloat16 only: a row is multiplied as itself rounded, then as what that left out, then again */
     int32_t threads;
 };
 
@@ -59,23 +62,84 @@ INLINE void write_outputs(float *out, int64_t left, __m512 values) {
 }
 
 /* Let every thread round its rows, then multiply all of them with its panels. */
-#define DEFINE_LINEAR(name, round_row, multiply_tile, bytes)                                                           \
-    void name(const struct linear *l) {                                                                                \
+#define DEFINE_LINEAR(name, round_row, multiply_tile, bytes, tile, before, after)                                      \
+    static void name(const struct linear *l) {                                                                         \
         const int64_t panels = (l->outputs + PANEL - 1) / PANEL;                                                       \
-        const int64_t many = CACHED_ROWS / (bytes * l->inputs_size) / TILE * TILE, step = many < TILE ? TILE : many;   \
+        const int64_t many = CACHED_ROWS / (bytes * l->inputs_size) / tile * tile, step = many < tile ? tile : many;   \
         _Pragma("omp parallel num_threads(l->threads)") {                                                              \
+            before;                                                                                                    \
             _Pragma("omp for schedule(static)") for (int64_t b = 0; b < l->rows; b++) round_row(l, b);                 \
             for (int64_t start = 0; start < l->rows; start += step) {                                                  \
                 const int64_t end = start + step < l->rows ? start + step : l->rows;                                   \
                 _Pragma("omp for schedule(static) nowait") for (int64_t p = 0; p < panels; p++) {                      \
-                    for (int64_t b = start; b < end; b += TILE) multiply_tile(l, b, end, p);                           \
+                    for (int64_t b = start; b < end; b += tile) multiply_tile(l, b, end, p);                           \
                 }                                                                                                      \
             }                                                                                                          \
+            after;                                                                                                     \
         }                                                                                                              \
     }
+#define NOTHING ((void)0)
 #endif
 
-#ifdef HAS_INT8_LAYERS
+#ifdef HAS_TILES
+#include <sys/syscall.h>
+#include <unistd.h>
+
+/* How many rows and bytes a row each tile has: see Intel's manual, volume 1, chapter 18. */
+struct tile_config {
+    uint8_t palette, start_row, reserved[14];
+    uint16_t row_bytes[16];
+    uint8_t rows[16];
+} __attribute__((aligned(64)));
+
+static const struct tile_config WHOLE_TILES = {
+    .palette = 1, .row_bytes = {64, 64, 64, 64, 64, 64, 64, 64}, .rows = {16, 16, 16, 16, 16, 16, 16, 16}};
+
+/* Ask the system once for the room that tiles take in each thread. */
+static int tiles_are_allowed(void) {
+    const int request_permission = 0x1023, tile_data = 18;
+    return syscall(SYS_arch_prctl, request_permission, tile_data) == 0;
+}
+
+/* Other libraries keep a configuration of their own in each thread. */
+#define CONFIGURE                                                                                                      \
+    struct tile_config theirs;                                                                                         \
+    _tile_storeconfig(&theirs);                                                                                        \
+    _tile_loadconfig(&WHOLE_TILES)
+#define RESTORE                                                                                                        \
+    if (theirs.palette) _tile_loadconfig(&theirs);                                                                     \
+    else _tile_release()
+
+/* Multiply 32 rows of some bytes with a panel. */
+#define DEFINE_TILES(name, type, add_products)                                                                         \
+    INLINE void name(const uint8_t *rows, const uint8_t *panel, int64_t row_bytes, type sums[TILE_ROWS][4]) {          \
+        for (int64_t half = 0; half < 2; half++) {                                                                     \
+            _tile_zero(0);                                                                                             \
+            _tile_zero(1);                                                                                             \
+            _tile_zero(2);                                                                                             \
+            _tile_zero(3);                                                                                             \
+            for (int64_t at = 0; at < row_bytes; at += 64) {                                                           \
+                const uint8_t *weights = panel + at * PANEL + half * 128;                                              \
+                _tile_loadd(4, rows + at, row_bytes);                                                                  \
+                _tile_loadd(5, rows + at + 16 * row_bytes, row_bytes);                                                 \
+                _tile_loadd(6, weights, 4 * PANEL);                                                                    \
+                _tile_loadd(7, weights + 64, 4 * PANEL);                                                               \
+                add_products(0, 4, 6);                                                                                 \
+                add_products(1, 4, 7);                                                                                 \
+                add_products(2, 5, 6);                                                                                 \
+                add_products(3, 5, 7);                                                                                 \
+            }                                                                                                          \
+            _tile_stored(0, &sums[0][2 * half], 4 * PANEL);                                                            \
+            _tile_stored(1, &sums[0][2 * half + 1], 4 * PANEL);                                                        \
+            _tile_stored(2, &sums[16][2 * half], 4 * PANEL);                                                           \
+            _tile_stored(3, &sums[16][2 * half + 1], 4 * PANEL);                                                       \
+        }                                                                                                              \
+    }
+DEFINE_TILES(tiles_int8, __m512i, _tile_dpbusd)
+DEFINE_TILES(tiles_bfloat16, __m512, _tile_dpbf16ps)
+#endif
+
+#ifdef HAS_QUADRUPLES
 #define ADD_INT8(sums, x, w) _mm512_dpbusd_epi32(sums, x, w)
 DEFINE_TILE(tile_int8, __m512i, ADD_INT8)
 
@@ -98,11 +162,8 @@ INLINE void round_int8(const struct linear *l, int64_t b) {
     for (int64_t i = 0; i < l->inputs_size; i++) out[i] = (uint8_t)((int32_t)nearbyintf(row[i] / step) + 128);
 }
 
-INLINE void multiply_int8(const struct linear *l, int64_t b, int64_t end, int64_t p) {
-    const int64_t groups = l->inputs_size / 4, at = p * PANEL;
-    __m512i sums[TILE][4];
-    tile_int8((const uint32_t *)l->rounded + b * groups, (const uint32_t *)l->weights + at * groups, groups, sums);
-    for (int64_t r = 0; r < TILE && b + r < end; r++) {
+INLINE void put_int8(const struct linear *l, int64_t b, int64_t rows, int64_t at, const __m512i (*sums)[4]) {
+    for (int64_t r = 0; r < rows; r++) {
         const __m512 step = _mm512_set1_ps(l->steps[b + r]);
         for (int64_t o = 0; o < PANEL; o += LANE) {
             const __m512i exact = _mm512_sub_epi32(sums[r][o / LANE], _mm512_loadu_si512(l->zeros + at + o));
@@ -114,27 +175,48 @@ INLINE void multiply_int8(const struct linear *l, int64_t b, int64_t end, int64_
     }
 }
 
-DEFINE_LINEAR(sert_linear_int8, round_int8, multiply_int8, 1)
+INLINE void multiply_int8(const struct linear *l, int64_t b, int64_t end, int64_t p) {
+    const int64_t groups = l->inputs_size / 4, at = p * PANEL;
+    __m512i sums[TILE][4];
+    tile_int8((const uint32_t *)l->rounded + b * groups, (const uint32_t *)l->weights + at * groups, groups, sums);
+    put_int8(l, b, end - b < TILE ? end - b : TILE, at, sums);
+}
+
+DEFINE_LINEAR(linear_int8, round_int8, multiply_int8, 1, TILE, NOTHING, NOTHING)
+
+#ifdef HAS_TILES
+INLINE void multiply_int8_tiles(const struct linear *l, int64_t b, int64_t end, int64_t p) {
+    const int64_t size = l->inputs_size, at = p * PANEL;
+    __m512i sums[TILE_ROWS][4];
+    tiles_int8((const uint8_t *)l->rounded + b * size, (const uint8_t *)l->weights + at * size, size, sums);
+    put_int8(l, b, end - b < TILE_ROWS ? end - b : TILE_ROWS, at, sums);
+}
+
+DEFINE_LINEAR(linear_int8_tiles, round_int8, multiply_int8_tiles, 1, TILE_ROWS, CONFIGURE, RESTORE)
+#endif
 #endif
 
-#ifdef HAS_BFLOAT16_LAYERS
+#ifdef HAS_PAIRS
 #define ADD_BFLOAT16(sums, x, w) _mm512_dpbf16_ps(sums, (__m512bh)(x), (__m512bh)(w))
 DEFINE_TILE(tile_bfloat16, __m512, ADD_BFLOAT16)
 
 INLINE void round_bfloat16(const struct linear *l, int64_t b) {
-    const float *row = l->inputs + b * l->inputs_size;
+    const int64_t size = l->inputs_size / l->parts;
+    const float *row = l->inputs + b * size;
     uint16_t *out = (uint16_t *)l->rounded + b * l->inputs_size;
-    for (int64_t i = 0; i < l->inputs_size; i += LANE) {
-        const __m256bh rounded = _mm512_cvtneps_pbh(_mm512_loadu_ps(row + i));
+    for (int64_t i = 0; i < size; i += LANE) {
+        const __m512 values = _mm512_loadu_ps(row + i);
+        const __m256bh rounded = _mm512_cvtneps_pbh(values);
         memcpy(out + i, &rounded, sizeof rounded);
+        if (l->parts == 1) continue;
+        const __m256bh rest = _mm512_cvtneps_pbh(_mm512_sub_ps(values, _mm512_cvtpbh_ps(rounded)));
+        memcpy(out + size + i, &rest, sizeof rest);
+        if (l->parts == 3) memcpy(out + 2 * size + i, &rounded, sizeof rounded);
     }
 }
 
-INLINE void multiply_bfloat16(const struct linear *l, int64_t b, int64_t end, int64_t p) {
-    const int64_t groups = l->inputs_size / 2, at = p * PANEL;
-    __m512 sums[TILE][4];
-    tile_bfloat16((const uint32_t *)l->rounded + b * groups, (const uint32_t *)l->weights + at * groups, groups, sums);
-    for (int64_t r = 0; r < TILE && b + r < end; r++)
+INLINE void put_bfloat16(const struct linear *l, int64_t b, int64_t rows, int64_t at, const __m512 (*sums)[4]) {
+    for (int64_t r = 0; r < rows; r++)
         for (int64_t o = 0; o < PANEL; o += LANE) {
             __m512 values = sums[r][o / LANE];
             if (l->bias) values = _mm512_add_ps(values, _mm512_loadu_ps(l->bias + at + o));
@@ -142,20 +224,52 @@ INLINE void multiply_bfloat16(const struct linear *l, int64_t b, int64_t end, in
         }
 }
 
-DEFINE_LINEAR(sert_linear_bfloat16, round_bfloat16, multiply_bfloat16, 2)
+INLINE void multiply_bfloat16(const struct linear *l, int64_t b, int64_t end, int64_t p) {
+    const int64_t groups = l->inputs_size / 2, at = p * PANEL;
+    __m512 sums[TILE][4];
+    tile_bfloat16((const uint32_t *)l->rounded + b * groups, (const uint32_t *)l->weights + at * groups, groups, sums);
+    put_bfloat16(l, b, end - b < TILE ? end - b : TILE, at, sums);
+}
+
+DEFINE_LINEAR(linear_bfloat16, round_bfloat16, multiply_bfloat16, 2, TILE, NOTHING, NOTHING)
+
+#ifdef HAS_TILES
+INLINE void multiply_bfloat16_tiles(const struct linear *l, int64_t b, int64_t end, int64_t p) {
+    const int64_t bytes = 2 * l->inputs_size, at = p * PANEL;
+    __m512 sums[TILE_ROWS][4];
+    tiles_bfloat16((const uint8_t *)l->rounded + b * bytes, (const uint8_t *)l->weights + at * bytes, bytes, sums);
+    put_bfloat16(l, b, end - b < TILE_ROWS ? end - b : TILE_ROWS, at, sums);
+}
+
+DEFINE_LINEAR(linear_bfloat16_tiles, round_bfloat16, multiply_bfloat16_tiles, 2, TILE_ROWS, CONFIGURE, RESTORE)
+#endif
 #endif
 
 /* What this processor can do here: 1 for int8 layers, 2 for bfloat16 layers, 4 for attention over bfloat16 pairs. */
 int sert_abilities(void) {
     int found = 0;
-#ifdef HAS_INT8_LAYERS
+#ifdef HAS_QUADRUPLES
     found += 1;
 #endif
-#ifdef HAS_BFLOAT16_LAYERS
-    found += 2;
-#endif
 #ifdef HAS_PAIRS
-    found += 4;
+    found += 2 + 4;
 #endif
     return found;
 }
+
+#ifdef HAS_TILES
+#define LINEAR(kind, bytes, l)                                                                                         \
+    static int allowed = -1;                                                                                           \
+    if (allowed < 0) allowed = tiles_are_allowed();                                                                    \
+    if (allowed && bytes * (l)->inputs_size % 64 == 0) linear_##kind##_tiles(l);                                       \
+    else linear_##kind(l)
+#else
+#define LINEAR(kind, bytes, l) linear_##kind(l)
+#endif
+
+#ifdef HAS_QUADRUPLES
+void sert_linear_int8(const struct linear *l) { LINEAR(int8, 1, l); }
+#endif
+#ifdef HAS_PAIRS
+void sert_linear_bfloat16(const struct linear *l) { LINEAR(bfloat16, 2, l); }
+#endif
