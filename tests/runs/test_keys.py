@@ -38,6 +38,7 @@ EFFECTS: dict[str, tuple[str, set[str]]] = {
     "student.revision": ('"v2"', STUDENT),  # of a student on the hub
     "student.dtype": ('"bfloat16"', STUDENT),
     "student.device": ('"cpu"', NOTHING),  # where it is done, and by how many
+    "student.max_distance": ("0.2", NOTHING),  # what is refused
     "student.num_threads": ("1", NOTHING),
     "tasks.<name>.kind": ('"strategyqa"', NOTHING),  # how questions are read; their content is in the keys
     "tasks.<name>.data": ('"{folder}/fewer.jsonl"', {"mine", "train", "teach"}),

@@ -160,14 +160,21 @@ def judge_command(
 
 
 @click.command("doctor")
-@with_options(endpoint_options("teacher", help="Send nothing if the probes could cost more than this."), SET, JSON)
+@with_options(
+    setting("student.path", "--student"),
+    endpoint_options("teacher", help="Send nothing if the probes could cost more than this."),
+    SET,
+    JSON,
+)
 def doctor_command(as_json: bool, **settings: Any) -> None:
-    """Examine the machine, and probe an endpoint with a dozen small requests: does it do as it is asked?
+    """Examine the machine, try a student, and probe an endpoint with a dozen small requests: does it do as it is asked?
 
     Exit code 7 says that the endpoint would spoil a run.
 
     \b
     sert doctor
+    sert doctor --student lab
+    sert doctor --student gpt2
     sert doctor --endpoint http://127.0.0.1:8000/v1 --model NAME --free
     sert doctor --endpoint https://api.openai.com/v1 --model NAME --price 0.5,1.5 --max-cost 0.10 --json
     sert doctor --endpoint http://127.0.0.1:8000/v1 --model NAME --free --set teacher.calls.timeout=30
@@ -175,14 +182,21 @@ def doctor_command(as_json: bool, **settings: Any) -> None:
     from sert.doctor.machine import examine_machine
 
     check_endpoint_options(settings, "teacher")
-    config = config_of(reads=("teacher",), **settings).teacher
+    config = config_of(reads=("teacher", "student"), **settings)
+    teacher = config.teacher
     endpoint: list[Finding] = []
-    if config.endpoint is not None:
+    student: list[Finding] = []
+    if teacher.endpoint is not None:
         from sert.doctor.endpoint import probe_endpoint
 
-        terminal().say(f"Probing {config.endpoint.url} ...")
-        endpoint = probe_endpoint(config.endpoint, config.calls)
-    _print({"endpoint": endpoint, "machine": examine_machine(Path.cwd())}, as_json)
+        terminal().say(f"Probing {teacher.endpoint.url} ...")
+        endpoint = probe_endpoint(teacher.endpoint, teacher.calls)
+    if settings["student__path"] is not None:
+        from sert.doctor.student import examine_student
+
+        terminal().say(f"Trying {config.student.path} ...")
+        student = examine_student(config.student)
+    _print({"endpoint": endpoint, "student": student, "machine": examine_machine(Path.cwd())}, as_json)
     if problems := [finding.name for finding in endpoint if finding.verdict == "problem"]:
         raise EndpointError(f"The endpoint would spoil a run: {', '.join(problems)}. The findings say how to mend it.")
 

@@ -95,16 +95,16 @@ class EvaluateJob(Job):
         return artifact_key(self.kind, config=settings, inputs=inputs, seed=self.seed)
 
     def _fill(self, draft: Draft, *, label: str, reporter: Reporter) -> Mapping[str, Any]:
-        questions, lanes = self.questions, self._decode(draft, label=label, reporter=reporter)
+        questions, (lanes, driven) = self.questions, self._decode(draft, label=label, reporter=reporter)
         texts = load_texts(self.student.resolve())
         predictions = [self._grade(question, lanes(row), texts) for row, question in enumerate(questions)]
         write_table(draft.folder / "questions.parquet", questions, Question)
         write_table(draft.folder / "predictions.parquet", predictions, Prediction)
         if self.evaluation.votes > 1:
             write_table(draft.folder / "outputs.parquet", _outputs(questions, lanes, texts), Output)
-        return summarize(predictions, questions)
+        return summarize(predictions, questions) | driven
 
-    def _decode(self, draft: Draft, *, label: str, reporter: Reporter) -> Lanes:
+    def _decode(self, draft: Draft, *, label: str, reporter: Reporter) -> tuple[Lanes, dict[str, Any]]:
         config = self.evaluation
         sampled = self.sampling.model_dump(include=_SAMPLING) | {"seed": self.seed} if config.votes > 1 else {}
         decoding = Decoding(None, config.votes, config.max_new_tokens, max_lanes=config.max_lanes, **sampled)
@@ -113,9 +113,10 @@ class EvaluateJob(Job):
             from sert.student.decoding.earlier_harness import decode_compat
 
             found = decode_compat(job, label=label, reporter=reporter)
-            return lambda row: [found[row]]
+            return lambda row: [found[row]], {}
         executor = make_executor(self.execution)
-        return decode_in_units(job, draft, executor=executor, label=label, reporter=reporter).lanes
+        decoded = decode_in_units(job, draft, executor=executor, label=label, reporter=reporter)
+        return decoded.lanes, decoded.driven
 
     def _grade(self, question: Question, lanes: Sequence[Lane], texts: Texts) -> Prediction:
         """Grade the only output, or the first one that gave the winning answer."""

@@ -112,6 +112,7 @@ class MineJob(Job):
             "tokens": tokens,
             "finish": dict(sorted(finishes.items())),
             "stopped_early": decoded.stopped(),
+            **decoded.driven,
         }
 
     def _decoding(self) -> DecodingJob:

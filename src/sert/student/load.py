@@ -179,7 +179,7 @@ def load_student(config: StudentConfig, *, worker: int = 0) -> Student:
     with _loading(config):
         model, loading = AutoModelForCausalLM.from_pretrained(
             resolved,
-            dtype=torch.float32 if config.dtype == "int8" else getattr(torch, config.dtype),
+            dtype=getattr(torch, config.dtype) if config.dtype in ("bfloat16", "float16") else torch.float32,
             use_safetensors=True,
             output_loading_info=True,
             **_source(config),
@@ -192,10 +192,15 @@ def load_student(config: StudentConfig, *, worker: int = 0) -> Student:
             model = model.to(_device(config.device, worker))
     except (RuntimeError, AssertionError) as error:
         raise StudentError(f"The device {config.device!r} cannot be used here: {error} Use auto or cpu.") from None
-    if config.dtype in ("int8", "bfloat16"):
-        from sert.student.speed.quantized import multiply_in_bfloat16, quantize_student
+    if config.dtype in ("int8", "bfloat16", "bfloat16x3"):
+        from sert.student.speed import quantized
 
-        (quantize_student if config.dtype == "int8" else multiply_in_bfloat16)(model)
+        into = {
+            "int8": quantized.quantize_student,
+            "bfloat16": quantized.multiply_in_bfloat16,
+            "bfloat16x3": quantized.multiply_in_parts,
+        }
+        into[config.dtype](model)
     return make_student(model, texts.tokenizer, name=config.path)
 
 

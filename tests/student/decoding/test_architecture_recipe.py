@@ -14,7 +14,8 @@ import sert
 from sert.records import Path as MinedPath
 from sert.records import Question
 from sert.store.tables import read_table
-from sert.student.decoding.stepping import CachedStepper, PlainStepper, stepping
+from sert.student.decoding.proof import find_drive
+from sert.student.decoding.stepping import LaneStepper, PlainStepper
 from sert.student.load import load_student
 from tests_support import make_tokenizer
 
@@ -122,7 +123,7 @@ for config_type, model_type in ((ToyConfig, Toy), (AloneConfig, Alone)):
     AutoModelForCausalLM.register(config_type, model_type)
 
 
-@pytest.mark.parametrize(("model_type", "driven_by"), [(Toy, CachedStepper), (Alone, PlainStepper)])
+@pytest.mark.parametrize(("model_type", "driven_by"), [(Toy, LaneStepper), (Alone, PlainStepper)])
 def test_a_registered_architecture_is_driven(
     model_type: Any, driven_by: type, questions: list[Question], tmp_path: Path
 ) -> None:
@@ -130,7 +131,8 @@ def test_a_registered_architecture_is_driven(
     model_type(model_type.config_class()).save_pretrained(tmp_path / "student")
     make_tokenizer().save_pretrained(tmp_path / "student")
     config = sert.StudentConfig(path=str(tmp_path / "student"), device="cpu")
-    with stepping(load_student(config)) as stepper:
-        assert stepper is driven_by
+    student = load_student(config)
+    prompts = [student.encode_prompt(each.prompt) for each in questions]
+    assert find_drive(student, prompts, longest=64).stepper is driven_by
     mined = sert.mine(questions, config, out=tmp_path / "mined", config=sert.MiningConfig(max_new_tokens=4))
     assert len(read_table(mined.file("paths.parquet"), MinedPath)) == 25 * len(questions)

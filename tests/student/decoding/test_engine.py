@@ -7,8 +7,9 @@ import torch
 from sert.errors import StudentError
 from sert.student.decoding.engine import decode
 from sert.student.decoding.lanes import Lane, unpack
+from sert.student.decoding.proof import Drive, find_drive
 from sert.student.decoding.schedule import Decoding, DecodingPrompt
-from sert.student.decoding.stepping import CachedStepper, PlainStepper, WholeStepper, stepping
+from sert.student.decoding.stepping import CacheStepper, LaneStepper, PlainStepper, StepperType, WholeStepper, lent
 from sert.student.load import Student, make_student
 from sert.student.speed.quantized import quantize_student
 from tests_support import make_tokenizer, tiny_gpt2, tiny_granite, tiny_llama, tiny_qwen
@@ -49,18 +50,27 @@ def any_student(request: pytest.FixtureRequest) -> Student:
 SAMPLED = Decoding(branches=3, samples=4, max_new_tokens=24, top_k=10, top_p=0.95, max_lanes=24, seed=7)
 
 
-def test_students_with_full_attention_take_the_cached_stepper(any_student: Student) -> None:
+def drive_of(student: Student, *, longest: int = 60) -> Drive:
+    return find_drive(student, [student.encode_prompt(text) for text in TEXTS], longest=longest)
+
+
+def test_students_with_full_attention_take_the_fast_way(any_student: Student) -> None:
     before = any_student.model.config._attn_implementation
-    with stepping(any_student) as stepper:
-        # Granite scales its logits behind the head, so it has to make them itself.
-        assert stepper is (WholeStepper if any_student.name == "granite" else CachedStepper)
+    drive = drive_of(any_student)
+    # Granite scales its logits behind the head, so it has to make them itself.
+    assert drive.stepper is (WholeStepper if any_student.name == "granite" else LaneStepper)
+    assert drive.way == "fast" and 0 < drive.difference < 1e-4 and not drive.refused
     assert any_student.model.config._attn_implementation == before
 
 
-def test_a_sliding_window_takes_the_plain_stepper(any_student: Student, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(any_student.model.config, "sliding_window", 8, raising=False)
-    with stepping(any_student) as stepper:
-        assert stepper is PlainStepper
+@pytest.mark.parametrize(("window", "way"), [(60, "fast"), (59, "cache")])
+def test_a_window_that_sees_the_whole_text_takes_the_fast_way(
+    any_student: Student, window: int, way: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(any_student.model.config, "sliding_window", window, raising=False)
+    drive = drive_of(any_student)
+    assert drive.way == way
+    assert list(drive.refused) == ([] if way == "fast" else ["fast"])
 
 
 def test_greedy_equals_generate(any_student: Student) -> None:
@@ -105,8 +115,15 @@ def test_logits_are_those_of_the_text_alone_whatever_is_padded_and_beside_it(
     """At the prompts' ends and four steps on, two lanes a prompt, against forward passes of single texts."""
     prompts = [any_student.encode_prompt(TEXTS[index]) for index in order]
     following_TB = [torch.tensor([(7 * lane + step) % 200 + 1 for lane in range(2 * len(order))]) for step in range(4)]
-    with stepping(any_student) as stepper_type, torch.inference_mode():
-        stepper = stepper_type(any_student, prompts)
+    for stepper_type in (drive_of(any_student).stepper, CacheStepper, PlainStepper):
+        check_alone(any_student, stepper_type, prompts, following_TB)
+
+
+def check_alone(
+    student: Student, stepper_type: StepperType, prompts: list[list[int]], following_TB: list[torch.Tensor]
+) -> None:
+    with lent(student, stepper_type), torch.inference_mode():
+        stepper = stepper_type(student, prompts)
         logits_TBV = [stepper.prefill().repeat_interleave(2, dim=0)]
         stepper.fork(2, max_steps=4)
         logits_TBV += [stepper.logits(stepper.step(tokens_B)) for tokens_B in following_TB]
@@ -114,7 +131,7 @@ def test_logits_are_those_of_the_text_alone_whatever_is_padded_and_beside_it(
         for lane, logits_V in enumerate(logits_BV):
             text = prompts[lane // 2] + [int(tokens_B[lane]) for tokens_B in following_TB[:step]]
             with torch.no_grad():
-                alone_V = any_student.model(torch.tensor([text])).logits[0, -1].float()
+                alone_V = student.model(torch.tensor([text])).logits[0, -1].float()
             assert (logits_V - alone_V).abs().max() <= 1e-4
             assert int(logits_V.argmax()) == int(alone_V.argmax())
 
@@ -127,12 +144,12 @@ def test_another_seed_samples_other_paths(student: Student) -> None:
     ]
 
 
-def test_the_plain_stepper_samples_the_same(student: Student, monkeypatch: pytest.MonkeyPatch) -> None:
-    cached = run(student, TEXTS, SAMPLED)
-    monkeypatch.setattr(student.model.config, "sliding_window", 8, raising=False)
-    plain = run(student, TEXTS, SAMPLED)
-    assert {text: [c.token_ids for c in cs] for text, cs in plain.items()} == {
-        text: [c.token_ids for c in cs] for text, cs in cached.items()
+@pytest.mark.parametrize("stepper", [CacheStepper, PlainStepper])
+def test_slower_ways_sample_the_same(student: Student, stepper: StepperType) -> None:
+    fast = run(student, TEXTS, SAMPLED)
+    slow = run(student, TEXTS, SAMPLED, drive=Drive("slow", stepper, 0.0, {}))
+    assert {text: [c.token_ids for c in cs] for text, cs in slow.items()} == {
+        text: [c.token_ids for c in cs] for text, cs in fast.items()
     }
 
 
@@ -270,18 +287,18 @@ def test_a_wrong_attention_is_found_whatever_the_scale_of_the_logits(
     head = any_student.model.get_output_embeddings()
     hook = head.register_forward_hook(lambda module, inputs, output: output + shift)
     try:
-        with stepping(any_student) as stepper:
-            assert stepper is PlainStepper
+        drive = drive_of(any_student)
     finally:
         hook.remove()
+    assert drive.way == "cache"
+    assert "it differs by" in drive.refused["fast"]
 
 
 def test_a_quantized_student_takes_the_cached_stepper_and_states_its_own_logprobs() -> None:
     tokenizer = make_tokenizer()
     quantized = make_student(tiny_gpt2(len(tokenizer)), tokenizer, name="int8")
     quantize_student(quantized.model)
-    with stepping(quantized) as stepper:
-        assert stepper is CachedStepper
+    assert drive_of(quantized).stepper is LaneStepper
     for text, continuations in run(quantized, TEXTS, SAMPLED).items():
         for continuation in continuations:
             expected = plain_logprobs(quantized, quantized.encode_prompt(text), continuation.token_ids)

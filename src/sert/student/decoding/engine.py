@@ -15,9 +15,18 @@ from torch import Tensor
 
 from sert.seeds import derive_seed
 from sert.student.decoding.lanes import Lane
+from sert.student.decoding.proof import Drive, check_numbers, find_drive
 from sert.student.decoding.sampling import Sampled, branch_first_tokens, lane_uniforms, sample_next
-from sert.student.decoding.schedule import WAITING, Decoding, DecodingPrompt, Referee, Schedule, check_lengths
-from sert.student.decoding.stepping import Stepper, stepping
+from sert.student.decoding.schedule import (
+    WAITING,
+    Decoding,
+    DecodingPrompt,
+    Referee,
+    Schedule,
+    check_lengths,
+    longest_text,
+)
+from sert.student.decoding.stepping import Stepper, lent
 from sert.student.load import Student
 
 COMPACT_BELOW = 0.75
@@ -32,6 +41,7 @@ def decode(
     prompts: Sequence[DecodingPrompt],
     decoding: Decoding,
     *,
+    drive: Drive | None = None,
     referee: Referee | None = None,
     progress: Callable[[float], None] | None = None,
 ) -> Iterator[list[tuple[int, bytes]]]:
@@ -50,10 +60,12 @@ def decode(
     check_lengths(student, prompts, decoding)
     progress = progress or (lambda lanes: None)
     schedule = Schedule([len(prompt.token_ids) for prompt in prompts], decoding, referee=referee, progress=progress)
-    with stepping(student) as stepper_type, torch.inference_mode():
+    if drive is None:
+        drive = find_drive(student, [prompt.token_ids for prompt in prompts], longest=longest_text(prompts, decoding))
+    with lent(student, drive.stepper), torch.inference_mode():
         for indices, waiting, num_lanes in schedule.waves():
             wave = [prompts[index] for index in indices]
-            stepper = stepper_type(student, [prompt.token_ids for prompt in wave])
+            stepper = drive.stepper(student, [prompt.token_ids for prompt in wave])
             lanes = _Wave(student, stepper, wave, decoding, progress)
             found = lanes.run(waiting, num_lanes, referee=referee, indices=indices)
             if done := schedule.learn(indices, found):
@@ -71,7 +83,7 @@ class _Wave:
         decoding: Decoding,
         progress: Callable[[float], None],
     ) -> None:
-        self._stepper, self._decoding, self._progress = stepper, decoding, progress
+        self._student, self._stepper, self._decoding, self._progress = student, stepper, decoding, progress
         self._device = student.device
         self._eos = torch.tensor(student.eos_ids, device=self._device)
         self._skip_ids = student.eos_ids if decoding.eos_branch == "skip" else ()
@@ -159,9 +171,16 @@ class _Wave:
 
     def _draw(self, logits_BV: Tensor, uniforms_B: Tensor) -> Sampled:
         decoding = self._decoding
-        return sample_next(
-            logits_BV, uniforms_B, top_k=decoding.top_k, top_p=decoding.top_p, temperature=decoding.temperature
-        )
+        try:
+            sampled = sample_next(
+                logits_BV, uniforms_B, top_k=decoding.top_k, top_p=decoding.top_p, temperature=decoding.temperature
+            )
+        except (IndexError, RuntimeError):
+            check_numbers(self._student, logits_BV)
+            raise
+        if bool(sampled.logprobs.isnan().any()):
+            check_numbers(self._student, logits_BV)
+        return sampled
 
     def _over(self) -> Tensor:
         return self._ended | self._stopped

@@ -80,6 +80,11 @@ def check_lengths(student: Student, prompts: Sequence[DecodingPrompt], decoding:
             )
 
 
+def longest_text(prompts: Sequence[DecodingPrompt], decoding: Decoding) -> int:
+    """Count the tokens of the longest text that can come of it."""
+    return max((len(prompt.token_ids) for prompt in prompts), default=0) + decoding.max_new_tokens
+
+
 class Referee(Protocol):
     """Stops lanes whose end does not matter any more. What comes of it may not depend on when it is asked.
 

@@ -1,14 +1,17 @@
-"""How the engine drives a student one token at a time: with our attention and cache, or plainly.
+"""How the engine drives a student one token at a time.
 
-`CachedStepper` runs transformers' own modules with our cache and attention behind their interfaces: each prompt is
+`LaneStepper` runs transformers' own modules with our cache and attention behind their interfaces: each prompt is
 prefilled once, its keys and values are read once a question for all its lanes, and the lanes' own keys and values go
-into a buffer that is allocated once. `PlainStepper` repeats the whole forward pass at each step: slow, and right for
-any causal model; it serves students whose attention cannot be replaced.
+into a buffer that is allocated once. `CacheStepper` leaves the cache to the model, copied once a lane: for sliding
+windows, convolutions and states. `PlainStepper` repeats the whole forward pass at each step: slow, and right for any
+causal model. `proof.py` chooses among them.
 
 Shapes: Q questions, S lane slots a question, B = Q * S lanes, G query heads a key-value head, D head width,
 E hidden width, V vocabulary.
 """
 
+import inspect
+import itertools
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol
@@ -22,15 +25,14 @@ from transformers.cache_utils import Cache
 from sert.student.decoding.cache import LaneLayer
 from sert.student.kernels import Kernels, compiled, serves_width
 from sert.student.load import Student
-from sert.student.speed.memory import is_out_of_memory
-from sert.student.speed.patches import fast_activations, freed_memory_kept
+from sert.student.speed.patches import HARMLESS, fast_activations, freed_memory_kept
 from sert.student.speed.quantized import LARGE_STUDENT, is_coarse, num_weights
 
 ATTENTION_NAME = "sert_lanes"
+# What transformers hands to an attention function and what changes nothing here: windows are looked at beforehand.
+_HARMLESS = HARMLESS | {"sliding_window"}
 PREFILL_TOKENS = 512
 """Prompt tokens a CPU reads at a time: enough for its products, few enough to stay in its cache."""
-PROBE_TOLERANCE = 1e-3
-PROBE_TOKENS = 20
 
 
 class Stepper(Protocol):
@@ -60,11 +62,14 @@ def _lane_attention(
     attention_mask: Tensor | None,
     scaling: float | None = None,
     dropout: float = 0.0,
-    lanes: "CachedStepper | None" = None,
+    lanes: "LaneStepper | None" = None,
     **kwargs: Any,
 ) -> tuple[Tensor, None]:
     """Attention behind transformers' interface: causal in the prefill, prompt + lane afterwards."""
-    assert lanes is not None, "the lane attention only works inside the engine"
+    if lanes is None:
+        raise TypeError("it does not hand arguments on to its attention")
+    if unknown := sorted(name for name, value in kwargs.items() if value is not None and name not in _HARMLESS):
+        raise TypeError(f"its attention takes {', '.join(unknown)}")
     layer, scale = lanes.layers[module.layer_idx], scaling if scaling is not None else query.shape[-1] ** -0.5
     heads = key.shape[1]
     groups = query.shape[1] // heads
@@ -87,7 +92,7 @@ def _lane_attention(
 AttentionInterface.register(ATTENTION_NAME, _lane_attention)
 
 
-class CachedStepper:
+class LaneStepper:
     """Drives transformers' modules with our cache and attention (see the module's docstring)."""
 
     def __init__(self, student: Student, prompts: Sequence[Sequence[int]]) -> None:
@@ -150,7 +155,7 @@ class CachedStepper:
         return states
 
 
-class WholeStepper(CachedStepper):
+class WholeStepper(LaneStepper):
     """Lets the model make the logits itself, for those that scale or cap what their head gives."""
 
     def __init__(self, student: Student, prompts: Sequence[Sequence[int]]) -> None:
@@ -206,36 +211,86 @@ def _each_at(states_BTX: Tensor, places_B: Tensor) -> Tensor:
     return states_BTX[torch.arange(len(places_B), device=places_B.device), places_B]
 
 
-StepperType = type[CachedStepper] | type[PlainStepper]
+class CacheStepper:
+    """Lets the model keep what it has read in its own cache: any that transformers has, of state-space layers too.
+
+    Prompts of one length that stand beside each other are read together, without padding, and once; then each lane of
+    a question gets its cache. Nothing is told to the model but the tokens.
+    """
+
+    def __init__(self, student: Student, prompts: Sequence[Sequence[int]]) -> None:
+        self._model, self._device = student.model, student.device
+        self._groups = [list(group) for _, group in itertools.groupby(prompts, key=len)]
+        self._caches: list[dict[str, Cache]] = []
+        self._questions = [len(group) for group in self._groups]
+        self._slots = 1
+        takes_part = "logits_to_keep" in inspect.signature(student.model.forward).parameters
+        self._last: dict[str, Any] = {"logits_to_keep": 1} if takes_part else {}
+
+    def prefill(self) -> Tensor:
+        """Read the prompts, a group at a time."""
+        read = [self._forward(torch.tensor(group, device=self._device), {}) for group in self._groups]
+        self._caches = [cache for _, cache in read]
+        return torch.cat([logits for logits, _ in read])
+
+    def fork(self, slots: int, *, max_steps: int) -> None:
+        """Copy what was read of each prompt once a lane."""
+        self._slots = slots
+        for cache, questions in zip(self._caches, self._questions, strict=True):
+            _reorder(cache, torch.arange(questions, device=self._device).repeat_interleave(slots))
+
+    def step(self, tokens_B: Tensor) -> Tensor:
+        """Run one token a lane."""
+        tokens = torch.split(tokens_B, [questions * self._slots for questions in self._questions])
+        read = [self._forward(each[:, None], cache) for each, cache in zip(tokens, self._caches, strict=True)]
+        self._caches = [cache for _, cache in read]
+        return torch.cat([logits for logits, _ in read])
+
+    def logits(self, states_B: Tensor) -> Tensor:
+        """The states are the logits already."""
+        return states_B
+
+    def keep(self, questions: Tensor, lanes_QS: Tensor) -> None:
+        """Go on with some of each group; groups of which nothing is left are forgotten."""
+        ends = list(itertools.accumulate(self._questions, initial=0))
+        kept = []
+        for cache, start, end in zip(self._caches, ends, ends[1:], strict=False):
+            of_group_RS = lanes_QS[(questions >= start) & (questions < end)]
+            if len(of_group_RS):
+                _reorder(cache, of_group_RS.flatten() - start * self._slots)
+                kept.append((cache, len(of_group_RS)))
+        self._caches, self._questions = [cache for cache, _ in kept], [number for _, number in kept]
+        self._slots = lanes_QS.shape[1]
+
+    def _forward(self, input_ids_BT: Tensor, cache: dict[str, Cache]) -> tuple[Tensor, dict[str, Cache]]:
+        """Return the last logits of each text, and the cache by the name under which the model takes it."""
+        output = self._model(input_ids=input_ids_BT, use_cache=True, **self._last, **cache)
+        logits: Tensor = output.logits[:, -1]
+        return logits, {name: output[name] for name in ("past_key_values", "cache_params") if name in output}
+
+
+def _reorder(cache: dict[str, Cache], lanes_B: Tensor) -> None:
+    for each in cache.values():
+        each.reorder_cache(lanes_B)
+
+
+StepperType = type[LaneStepper] | type[CacheStepper] | type[PlainStepper]
 
 
 @contextmanager
-def stepping(student: Student) -> Iterator[StepperType]:
-    """Choose the stepper for a student and lend the model our attention while the engine runs.
-
-    The first stepper that proves itself is taken: on a short probe its logits must equal those of plain forward
-    passes. Models with a sliding window or other layers than full attention take the plain stepper.
-    """
-    config = student.model.config
-    layer_types = getattr(config, "layer_types", None) or ["full_attention"]
-    full_attention = set(layer_types) == {"full_attention"} and not getattr(config, "sliding_window", None)
-    if not (full_attention and student.model._can_set_attn_implementation()):
-        yield PlainStepper
-        return
-    before = config._attn_implementation
-    plain = _probe(student, PlainStepper)
-    student.model.set_attn_implementation(ATTENTION_NAME)
-    try:
-        with fast_activations(student.model, _kernels_for(student)), freed_memory_kept():
-            tolerance = _tolerance(student)
-            for stepper_type in (CachedStepper, WholeStepper):
-                if _agree(plain, _probe(student, stepper_type), tolerance):
-                    yield stepper_type
-                    return
-        student.model.set_attn_implementation(before)
-        yield PlainStepper
-    finally:
-        student.model.set_attn_implementation(before)
+def lent(student: Student, stepper_type: StepperType) -> Iterator[None]:
+    """Lend a model what this stepper needs while the engine runs: our attention, and activations in one pass."""
+    before = student.model.config._attn_implementation
+    with freed_memory_kept():
+        if not issubclass(stepper_type, LaneStepper):
+            yield
+            return
+        student.model.set_attn_implementation(ATTENTION_NAME)
+        try:
+            with fast_activations(student.model, _kernels_for(student)):
+                yield
+        finally:
+            student.model.set_attn_implementation(before)
 
 
 def _kernels_for(student: Student) -> Kernels | None:
@@ -248,37 +303,3 @@ def _kernels_for(student: Student) -> Kernels | None:
 def _width(student: Student) -> int:
     config = student.model.config
     return int(getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads)
-
-
-def _tolerance(student: Student) -> float:
-    """How far log-probabilities may lie apart; coarser students round a hundred times more coarsely."""
-    exact = student.model.dtype == torch.float32 and not is_coarse(student.model)
-    return PROBE_TOLERANCE if exact else 100 * PROBE_TOLERANCE
-
-
-def _agree(plain: Tensor | None, cached: Tensor | None, tolerance: float) -> bool:
-    """Compare the log-probabilities of the likely tokens."""
-    if plain is None or cached is None or plain.shape != cached.shape:
-        return False
-    expected, found = plain.float().log_softmax(dim=-1), cached.float().log_softmax(dim=-1)
-    likely = expected.topk(min(PROBE_TOKENS, expected.shape[-1]), dim=-1).indices
-    return float((found.gather(-1, likely) - expected.gather(-1, likely)).abs().max()) <= tolerance
-
-
-@torch.no_grad()
-def _probe(student: Student, stepper_type: StepperType) -> Tensor | None:
-    """Run two prompts of unequal length for two steps; None if the model cannot be driven like that."""
-    token = student.eos_ids[0]
-    prompts = [[token, 1, 2], [token, 3, 4, 5, 6]]
-    stepper = stepper_type(student, prompts)
-    try:
-        logits = [stepper.prefill()]
-        stepper.fork(2, max_steps=2)
-        for step in range(2):
-            tokens = torch.tensor([7, 8, 9, 10], device=student.device) + step
-            logits.append(stepper.logits(stepper.step(tokens)))
-    except (TypeError, AttributeError, RuntimeError, IndexError) as error:
-        if is_out_of_memory(error):  # says nothing of the model, and another way to drive it rounds differently
-            raise
-        return None
-    return torch.cat(logits)

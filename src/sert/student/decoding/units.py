@@ -3,18 +3,22 @@
 import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from sert.config.tree import StudentConfig
 from sert.records import Question
 from sert.store.artifacts import UNITS, Draft
 from sert.store.units import Executor, Unit, UnitStore, plan_units
 from sert.student.decoding.lanes import Lane, PackedUnit, pack_unit
-from sert.student.decoding.schedule import Decoding, DecodingPrompt, Referee, check_lengths
+from sert.student.decoding.schedule import Decoding, DecodingPrompt, Referee, check_lengths, longest_text
 from sert.student.load import Student, load_student
 from sert.student.speed.memory import out_of_memory_means
 from sert.terminal.progress import Advance, Reporter
+
+if TYPE_CHECKING:
+    from sert.student.decoding.proof import Drive
 
 _UNIT_LANES = 0.25
 """Lanes a unit has at least, as a share of those that decode together: a unit is lost when the work is stopped."""
@@ -33,12 +37,17 @@ class DecodingJob:
         questions: Whose prompts are continued; their ids stand in the random numbers.
         decoding: How.
         referee: Makes who stops lanes early.
+        say: Tells people how the student is driven; not sent along to other processes.
     """
 
     student: StudentConfig
     questions: tuple[Question, ...]
     decoding: Decoding
     referee: RefereeMaker | None = None
+    say: Callable[[str], None] | None = field(default=None, compare=False)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"say": None}
 
     def units(self) -> list[Unit]:
         """Split the prompts: those of like length together, whole waves of them."""
@@ -56,6 +65,34 @@ class DecodingJob:
         check_lengths(student, prompts, self.decoding)
         return prompts
 
+    def prepare(self, worker: int) -> "tuple[Student, list[DecodingPrompt], Drive, dict[str, Any]]":
+        """Load the student, tokenize all prompts, find out how to drive it, and how far it lies from float32.
+
+        Returns:
+            The student, the prompts, the way to drive it, and what results say of that: `driven_by`, and `distance`
+            where the student is not in float32.
+
+        Raises:
+            StudentError: If the student cannot be loaded or used, or is too far from what it is in float32.
+        """
+        from sert.student.decoding.proof import check_distance, find_drive, measure_distance
+
+        exact = load_student(self.student.model_copy(update={"dtype": "float32"}), worker=worker)
+        prompts = self.encode(exact)
+        token_ids = [prompt.token_ids for prompt in prompts]
+        drive = find_drive(exact, token_ids, longest=longest_text(prompts, self.decoding))
+        notes: dict[str, Any] = {"driven_by": drive.way, "told": [str(drive)]}
+        student = exact
+        if self.student.dtype != "float32":
+            student = load_student(self.student, worker=worker)
+            distance = measure_distance(exact, student, drive, token_ids)
+            notes["distance"] = distance.rounded()
+            notes["told"].append(check_distance(distance, self.student))
+        if self.say is not None:
+            for line in notes["told"]:
+                self.say(line)
+        return student, prompts, drive, notes
+
     def start(self, worker: int) -> Callable[[Unit, Advance], bytes]:
         """Load the student, check all prompts, and return what decodes a unit.
 
@@ -65,8 +102,7 @@ class DecodingJob:
         """
         from sert.student.decoding.engine import decode
 
-        student = load_student(self.student, worker=worker)
-        prompts = self.encode(student)
+        student, prompts, drive, notes = self.prepare(worker)
         too_many = (
             f"The memory of {student.device} does not hold {self.decoding.max_lanes} lanes of {student.name!r}. "
             "Lower mining.max_lanes or evaluation.max_lanes; the stage begins anew then."
@@ -75,11 +111,13 @@ class DecodingJob:
         def run(unit: Unit, advance: Advance) -> bytes:
             referee = self.referee([self.questions[row] for row in unit.rows], student) if self.referee else None
             wanted = [prompts[row] for row in unit.rows]
-            waves = decode(student, wanted, self.decoding, referee=referee, progress=advance)
+            waves = decode(student, wanted, self.decoding, drive=drive, referee=referee, progress=advance)
             with out_of_memory_means(too_many):
                 lanes = {row: packed for wave in waves for row, packed in wave}
-            notes = {"stopped": referee.stopped if referee else {}, "eos_id": student.eos_ids[0]}
-            return pack_unit([lanes[row] for row in range(len(wanted))], notes)
+            stopped = referee.stopped if referee else {}
+            return pack_unit(
+                [lanes[row] for row in range(len(wanted))], {**notes, "stopped": stopped, "eos_id": student.eos_ids[0]}
+            )
 
         return run
 
@@ -90,7 +128,9 @@ class DecodedRows:
     def __init__(self, units: Sequence[Unit], files: Mapping[int, Path]) -> None:
         self._units = [PackedUnit(files[unit.number]) for unit in units]
         self._places = {row: (unit.number, place) for unit in units for place, row in enumerate(unit.rows)}
-        self.eos_id: int = self._units[0].notes["eos_id"]
+        notes = self._units[0].notes
+        self.eos_id: int = notes["eos_id"]
+        self.driven: dict[str, Any] = {name: notes[name] for name in ("driven_by", "distance") if name in notes}
 
     def lanes(self, row: int) -> list[Lane]:
         """Return the lanes of a row by branch and sample."""
@@ -115,6 +155,14 @@ def decode_in_units(
         SertError: If the student cannot be used, or the disk; finished units are kept.
     """
     units, store = job.units(), UnitStore(draft.work / UNITS)
+    told = set[str]()
+
+    def say(line: str) -> None:
+        if line not in told:
+            told.add(line)
+            reporter.say(f"{label}: {line}")
+
+    job = replace(job, say=say)
     lanes = job.decoding.lanes_per_question
     finished = store.finished()
     while to_do := [unit for unit in units if unit.number not in finished]:
@@ -123,6 +171,15 @@ def decode_in_units(
         with reporter.track(label, len(job.questions) * lanes, "paths" if lanes > 1 else "questions") as advance:
             advance((len(job.questions) - sum(len(unit.rows) for unit in to_do)) * lanes)
             for _ in executor.execute(job, to_do, store, advance=advance):
+                if not told:  # another process found it out
+                    _tell(store, say)
                 draft.lap()
         finished = store.finished()  # as they are on the disk
     return DecodedRows(units, finished)
+
+
+def _tell(store: UnitStore, say: Callable[[str], None]) -> None:
+    """Say what finished units tell of their student, while others are being written."""
+    for file in sorted(store.folder.glob("[0-9]*")):
+        for line in PackedUnit(file).notes.get("told", ()):
+            say(line)

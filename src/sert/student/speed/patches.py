@@ -25,7 +25,7 @@ _GLIBC_TRIM_THRESHOLD, _GLIBC_MMAP_MAX = 64 * 2**20, 65536
 _IN_A_ROW = "sert_in_a_row"
 _LENGTHS: ContextVar[list[int]] = ContextVar("lengths")
 # What transformers passes to an attention function and what changes nothing in it.
-_HARMLESS = {"position_ids", "cache_position", "use_cache", "output_attentions", "output_hidden_states"}
+HARMLESS = {"position_ids", "cache_position", "use_cache", "output_attentions", "output_hidden_states"}
 
 
 class CompiledGELU(nn.Module):
@@ -108,7 +108,7 @@ def texts_in_a_row(model: Any, *, longest: int) -> Iterator[bool]:
 
     own = getattr(getattr(model, "config", None), "_attn_implementation", None)
     able = isinstance(model, PreTrainedModel) and own == "sdpa" and type(model)._can_set_attn_implementation()
-    if not able or "position_ids" not in inspect.signature(model.forward).parameters or not _sees_all(model, longest):
+    if not able or "position_ids" not in inspect.signature(model.forward).parameters or not sees_all(model, longest):
         yield False
         return
     AttentionInterface.register(_IN_A_ROW, _attention_by_text)
@@ -128,7 +128,7 @@ def model_in_a_row(model: Any, input_ids_1T: Tensor, lengths: list[int]) -> Any:
         _LENGTHS.reset(token)
 
 
-def _sees_all(model: Any, longest: int) -> bool:
+def sees_all(model: Any, longest: int) -> bool:
     """Tell whether every token of such a text sees all before it, as far as the configuration says."""
     config = model.config.get_text_config()
     windows = [getattr(config, name, None) for name in ("sliding_window", "attention_chunk_size")]
@@ -172,7 +172,7 @@ def _attention_by_text(
 ) -> tuple[Tensor, None]:
     """Attend within each text of the row: an attention function of transformers, on (1, H, T, D), causal."""
     lengths = _LENGTHS.get()
-    unknown = [name for name, given in more.items() if given is not None and name not in _HARMLESS]
+    unknown = [name for name, given in more.items() if given is not None and name not in HARMLESS]
     causal = getattr(module, "is_causal", True) if is_causal is None else is_causal
     if unknown or attention_mask is not None or not causal or (sliding_window or max(lengths)) < max(lengths):
         raise NotImplementedError(f"attention with {unknown}")
