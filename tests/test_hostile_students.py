@@ -99,7 +99,10 @@ STUDENTS: dict[str, Callable[[Path, Path], Any]] = {
     "weights are a pipe": lambda folder, _: os.mkfifo(folder / "more.safetensors"),
     "weights are a folder": lambda folder, _: (folder / "more.safetensors").mkdir(),
     "a pipe beside": lambda folder, _: os.mkfifo(folder / "chat_template.jinja"),
-    "a link beside": lambda folder, _: (folder / "generation_config.json.tmp").symlink_to("generation_config.json.tmp"),
+    "a link to itself": lambda folder, _: (
+        (folder / "generation_config.json").unlink(),
+        (folder / "generation_config.json").symlink_to("generation_config.json"),
+    ),
     "enormous config": lambda folder, _: os.truncate(folder / "config.json", LARGEST_TEXT + 1),
 }
 

@@ -6,7 +6,8 @@ from sert.config.tree import StudentConfig
 from sert.lab.build import build_lab_student, compare_with_shipped
 from sert.lab.world import ANIMALS, ATTRIBUTES, PEOPLE
 from sert.store.artifacts import Artifact
-from sert.student.load import LAB_STUDENT, Student, load_student
+from sert.student.folder import LAB_STUDENT
+from sert.student.load import Student, load_student
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ from sert.config.tree import StudentConfig, TrainingConfig
 from sert.runs import estimate as estimates
 from sert.runs.estimate import count_weights, estimate
 from sert.store.stage import Cost, Stage
-from sert.student.load import LAB_STUDENT
+from sert.student.folder import LAB_STUDENT
 from sert.student.source import StudentSource
 from sert.student.training.examples import GivenExamples
 from sert.student.training.stage import TrainJob

@@ -8,8 +8,9 @@ import torch
 from sert.config.tree import StudentConfig
 from sert.errors import StudentError
 from sert.store.artifacts import file_hash
-from sert.student import load
-from sert.student.load import load_student, make_student, resolve_student, student_key
+from sert.student import weights
+from sert.student.folder import find_student
+from sert.student.load import load_student, make_student, student_key
 from tests_support import make_tokenizer, tiny_gpt2
 
 
@@ -49,13 +50,13 @@ def test_a_student_is_hashed_once_a_process_and_again_when_it_has_changed(
     copy: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     student, hashed = StudentConfig(path=str(copy)), list[str]()
-    monkeypatch.setattr(load, "file_hash", lambda file: hashed.append(file.name) or file_hash(file))
+    monkeypatch.setattr(weights, "file_hash", lambda file: hashed.append(file.name) or file_hash(file))
     before = student_key(student)
     once = len(hashed)
     assert student_key(student) == before and len(hashed) == once > 2
-    weights = bytearray((copy / "model.safetensors").read_bytes())
-    weights[-1] ^= 1
-    (copy / "model.safetensors").write_bytes(weights)
+    changed = bytearray((copy / "model.safetensors").read_bytes())
+    changed[-1] ^= 1
+    (copy / "model.safetensors").write_bytes(changed)
     assert student_key(student) != before
     assert hashed[once:] == ["model.safetensors"]
 
@@ -63,7 +64,7 @@ def test_a_student_is_hashed_once_a_process_and_again_when_it_has_changed(
 @pytest.mark.parametrize("name", ["no/such/student", "./nobody", "/nobody"])
 def test_a_missing_folder_is_named(name: str) -> None:
     with pytest.raises(StudentError, match="There is no student folder"):
-        resolve_student(StudentConfig(path=name))
+        find_student(StudentConfig(path=name))
 
 
 @pytest.mark.parametrize(
@@ -73,7 +74,7 @@ def test_a_missing_folder_is_named(name: str) -> None:
 def test_an_incomplete_folder_is_refused_before_loading(copy: Path, missing: str, says: str) -> None:
     (copy / missing).unlink()
     with pytest.raises(StudentError, match=says):
-        resolve_student(StudentConfig(path=str(copy)))
+        find_student(StudentConfig(path=str(copy)))
 
 
 def test_pickled_weights_are_never_loaded(copy: Path) -> None:
@@ -94,7 +95,7 @@ def test_a_folder_that_asks_for_remote_code_is_refused(copy: Path) -> None:
 def test_a_broken_weights_file_is_one_clear_error(copy: Path) -> None:
     whole = (copy / "model.safetensors").read_bytes()
     (copy / "model.safetensors").write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(StudentError, match="cannot be loaded"):
+    with pytest.raises(StudentError, match="cut off"):
         load_student(StudentConfig(path=str(copy)))
 
 

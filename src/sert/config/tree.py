@@ -85,10 +85,10 @@ class TaskConfig(Section):
 
 
 class StudentConfig(Section):
-    """The student: a hub id, a local folder, or `lab` for the student that ships with the package."""
+    """The student: a hub id, a local folder, a GGUF file, or `lab` for the student that ships with the package."""
 
     path: str = "gpt2"
-    """Hub id, local folder, or `lab`."""
+    """Hub id, local folder (of a model or an adapter), `.gguf` file, or `lab`."""
     revision: str | None = None
     dtype: Literal["float32", "bfloat16x3", "bfloat16", "float16", "int8"] = "float32"
     """Type of the numbers that it decodes with; training keeps float32. `bfloat16x3` multiplies sums of two bfloat16

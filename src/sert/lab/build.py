@@ -12,7 +12,7 @@ from sert.lab.world import World, lab_world, split_questions
 from sert.records import Example, Question
 from sert.seeds import derive_seed
 from sert.store.artifacts import Artifact, Draft, commit, file_hash
-from sert.student.load import LAB_STUDENT
+from sert.student.folder import LAB_STUDENT
 from sert.terminal.progress import Reporter, Silent
 
 VOCABULARY = 1024

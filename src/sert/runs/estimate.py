@@ -1,17 +1,15 @@
 """What a plan will roughly take on this machine: tokens, time and disk. Loads no model."""
 
-import json
-import struct
 import time
 from collections.abc import Iterable
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from sert.config.tree import StudentConfig
 from sert.store.stage import Stage
-from sert.student.load import resolve_student
+from sert.student.folder import count_weights as weights_of
+from sert.student.folder import find_student
 
 HUB_WEIGHTS = {"gpt2": 124_439_808, "gpt2-medium": 354_823_168, "gpt2-large": 774_030_080, "gpt2-xl": 1_557_611_200}
 """Weights of students that are known by their hub ids."""
@@ -58,9 +56,8 @@ def estimate(stages: Iterable[tuple[Stage, StudentConfig]]) -> Estimate:
 
 def count_weights(student: StudentConfig) -> int | None:
     """Count a student's weights by the headers of its files, or by its hub id; None if neither says it."""
-    place = resolve_student(student)
-    files = sorted(Path(place).glob("*.safetensors")) if Path(place).is_dir() else []
-    return sum(map(_weights_in, files)) if files else HUB_WEIGHTS.get(place)
+    place = find_student(student)
+    return HUB_WEIGHTS.get(place.path) if place.kind == "hub" else weights_of(place)
 
 
 def product_rate() -> float:
@@ -72,11 +69,3 @@ def product_rate() -> float:
         _ = ones @ ones
         products += 1
     return 2 * _SIZE**3 * products / took
-
-
-def _weights_in(file: Path) -> int:
-    with file.open("rb") as stream:
-        (length,) = struct.unpack("<Q", stream.read(8))
-        header = json.loads(stream.read(length))
-    shapes = [tensor["shape"] for name, tensor in header.items() if name != "__metadata__"]
-    return sum(int(np.prod(shape)) for shape in shapes)

@@ -39,6 +39,24 @@ def run_lock(folder: Path) -> Iterator[None]:
         lock.release()
 
 
+@contextmanager
+def waited_lock(folder: Path) -> Iterator[None]:
+    """Hold a folder that stays as its only writer, after whoever holds it now.
+
+    Raises:
+        DataError: If a part of its path is a file.
+        DiskError: If the folder cannot be made or written to.
+    """
+    make_folder(folder)
+    lock = FileLock(folder / LOCK)
+    with writing(folder):
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
 def _holder(owner: Path) -> str:
     try:
         return owner.read_text(encoding="utf-8").strip() or "another process"

@@ -1,29 +1,38 @@
-"""Loading of students: a hub id, a local folder, or the lab student that ships with the package."""
+"""Loading of students: a hub id, a folder, a GGUF file, an adapter, or the lab student that ships with the package."""
 
-import json
-import os
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
-from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sert.config.tree import StudentConfig
-from sert.errors import StudentError
-from sert.files import LARGEST_TEXT, check_file, read_whole
-from sert.store.artifacts import content_key, file_hash
+from sert.errors import SertError, StudentError
+from sert.store.artifacts import content_key
+from sert.student.adapter import merged
+from sert.student.folder import (
+    ADAPTER_CONFIG,
+    Place,
+    check_claims,
+    find_student,
+    has_tokenizer,
+    keyed_files,
+    read_json,
+)
+from sert.student.gguf import converted
+from sert.student.soundness import (
+    RESIZE,
+    SENTENCE,
+    check_causal,
+    check_complete,
+    check_finite,
+    check_vocabulary,
+)
 from sert.student.speed.memory import out_of_memory_means
+from sert.student.weights import hash_of
 
 if TYPE_CHECKING:
     import torch
-
-LAB_STUDENT = Path(__file__).parent.parent / "lab" / "student"
-_TEXT_SUFFIXES = (".json", ".txt", ".jinja", ".model")
-_state_of = attrgetter("st_ino", "st_size", "st_mtime_ns", "st_ctime_ns")
-_TOKENIZER_FILES = ("tokenizer.json", "vocab.json", "tokenizer.model", "spiece.model")
 
 
 @dataclass(frozen=True)
@@ -50,12 +59,14 @@ class Student(Texts):
         name: How people call it.
         eos_ids: Tokens that end a text.
         max_positions: Longest prompt + completion, None when the model states no limit.
+        unknown_ids: Special tokens that were added to the tokenizer and not to the model.
     """
 
     model: Any
     name: str
     eos_ids: tuple[int, ...]
     max_positions: int | None
+    unknown_ids: frozenset[int] = frozenset()
 
     @property
     def device(self) -> "torch.device":
@@ -69,81 +80,52 @@ class Student(Texts):
         own: int | None = self.tokenizer.eos_token_id
         return self.eos_ids[0] if own is None else own
 
+    def encode_completion(self, completion: str) -> list[int]:
+        """Tokenize what follows a prompt, without special tokens.
+
+        Raises:
+            StudentError: If it holds a token that the model does not know.
+        """
+        return self._known(super().encode_completion(completion))
+
     def encode_prompt(self, prompt: str) -> list[int]:
-        """Tokenize a prompt, with the special tokens that the tokenizer puts in front and none that end it."""
-        token_ids = list(self.tokenizer(prompt, verbose=False)["input_ids"])
+        """Tokenize a prompt, with the special tokens that the tokenizer puts in front and none that end it.
+
+        Raises:
+            StudentError: If it holds a token that the model does not know.
+        """
+        token_ids = self._known(list(self.tokenizer(prompt, verbose=False)["input_ids"]))
         return token_ids[:-1] if len(token_ids) > 1 and token_ids[-1] in self.eos_ids else token_ids
 
-
-def resolve_student(config: StudentConfig) -> str:
-    """Turn the configured path into a folder or a hub id, and check a folder before anything is loaded.
-
-    Raises:
-        StudentError: If a local folder lacks the model or the tokenizer.
-    """
-    if config.path == "lab":
-        return str(LAB_STUDENT)
-    folder = Path(os.path.expanduser(config.path))
-    if not os.path.exists(folder):
-        looks_local = config.path.startswith((".", "/", "~")) or config.path.count("/") > 1
-        if looks_local or not config.path:
-            raise StudentError(f"There is no student folder {config.path!r}. Give a local folder, a hub id, or `lab`.")
-        return config.path
-    if not (folder / "config.json").is_file():
-        raise StudentError(f"{folder} is no student: it has no config.json. Save the model with save_pretrained.")
-    if not any((folder / name).is_file() for name in _TOKENIZER_FILES):
-        raise StudentError(
-            f"{folder} has no tokenizer (none of {', '.join(_TOKENIZER_FILES)}). "
-            "Save the tokenizer into the same folder with tokenizer.save_pretrained."
-        )
-    if not any(folder.glob("*.safetensors")):
-        raise StudentError(
-            f"{folder} has no weights in safetensors form. Pickled checkpoints are not loaded: "
-            "convert them with model.save_pretrained."
-        )
-    _check_files(folder)
-    return str(folder)
-
-
-def _check_files(folder: Path) -> None:
-    """Refuse what would hang a reader, and an index that leads to weights elsewhere or in another form."""
-    for file in folder.iterdir():
-        if file.suffix == ".safetensors" or not file.is_dir():
-            try:
-                check_file(file, largest=LARGEST_TEXT if file.suffix in _TEXT_SUFFIXES else sys.maxsize)
-            except OSError as error:
-                raise StudentError(f"{file} cannot be read: {error}. A student's folder holds plain files.") from None
-    index = folder / "model.safetensors.index.json"
-    if not index.is_file():
-        return
-    try:
-        shards = set(json.loads(read_whole(index))["weight_map"].values())
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        raise StudentError(f"{index} is no index of weights. Save the model with save_pretrained.") from None
-    for shard in shards:
-        if not isinstance(shard, str) or not shard.endswith(".safetensors") or Path(shard).name != shard:
-            raise StudentError(f"{index} names {shard!r}; weights must be .safetensors files of the same folder.")
+    def _known(self, token_ids: list[int]) -> list[int]:
+        if not self.unknown_ids.isdisjoint(token_ids):
+            token = next(each for each in token_ids if each in self.unknown_ids)
+            raise StudentError(
+                f"A text holds {self.decode([token])!r}, which {self.name!r} has no embedding for. {RESIZE}"
+            )
+        return token_ids
 
 
 def student_key(config: StudentConfig) -> str:
     """Name the student's content: hashes of the files of a folder, id and revision of a hub model.
 
+    A GGUF file is named by its own hash, an adapter by its files and by the content of its base, wherever they lie.
     Each file is hashed once a process, and again when it has changed.
     """
-    resolved = resolve_student(config)
-    identity: dict[str, Any] = {"dtype": config.dtype}
-    folder = Path(resolved)
-    if os.path.isdir(folder):
-        names = sorted(file for file in folder.iterdir() if file.suffix in (".json", ".safetensors", ".txt", ".model"))
-        identity["files"] = {file.name: _hash_of(file, _state_of(file.stat())) for file in names}
-    else:
-        identity["hub"] = [resolved, config.revision]
-    return content_key(identity)
+    return content_key({"dtype": config.dtype, **_identity(find_student(config))})
 
 
-@lru_cache(maxsize=1024)
-def _hash_of(file: Path, state: tuple[int, ...]) -> str:
-    return file_hash(file)
+def _identity(place: Place) -> dict[str, Any]:
+    folder = Path(place.path)
+    if place.kind == "hub":
+        return {"hub": [place.path, place.revision]}
+    if place.kind == "gguf":
+        return {"gguf": hash_of(folder)}
+    files = {str(file.relative_to(folder)): hash_of(file) for file in keyed_files(folder)}
+    if place.base is None:
+        return {"files": files}
+    settings = read_json(folder / ADAPTER_CONFIG) | {"base_model_name_or_path": None}
+    return {"adapter": files | {ADAPTER_CONFIG: content_key(settings)}, "base": _identity(place.base)}
 
 
 def load_texts(config: StudentConfig) -> Texts:
@@ -152,11 +134,18 @@ def load_texts(config: StudentConfig) -> Texts:
     Raises:
         StudentError: If it cannot be loaded.
     """
-    resolved = resolve_student(config)
-    from transformers import AutoTokenizer
+    place = model = find_student(config)
+    from transformers import AutoConfig, AutoTokenizer
 
-    with _loading(config):
-        return Texts(AutoTokenizer.from_pretrained(resolved, **_source(config)))
+    with _loading(place):
+        while place.base is not None and not has_tokenizer(Path(place.path)):
+            place = place.base
+        while model.base is not None:
+            model = model.base
+        settings = {}
+        if model is not place:  # no model is beside it that would tell its kind
+            settings = {"config": AutoConfig.from_pretrained(_readable(model), **_source(model))}
+        return Texts(AutoTokenizer.from_pretrained(_readable(place), **settings, **_source(place)))
 
 
 def load_student(config: StudentConfig, *, worker: int = 0) -> Student:
@@ -167,32 +156,33 @@ def load_student(config: StudentConfig, *, worker: int = 0) -> Student:
     Raises:
         StudentError: If the student cannot be loaded, with what was tried and how to mend it.
     """
-    resolved = resolve_student(config)
+    place = find_student(config)
+    check_claims(place)
     import torch
-    from transformers import AutoModelForCausalLM
     from transformers.utils.logging import disable_progress_bar
 
     disable_progress_bar()  # its bars for each file read or written would tear our own
     if config.num_threads is not None:
         torch.set_num_threads(config.num_threads)
     texts = load_texts(config)
-    with _loading(config):
-        model, loading = AutoModelForCausalLM.from_pretrained(
-            resolved,
-            dtype=getattr(torch, config.dtype) if config.dtype in ("bfloat16", "float16") else torch.float32,
-            use_safetensors=True,
-            output_loading_info=True,
-            **_source(config),
-        )
-    if loading["missing_keys"]:
-        missing = ", ".join(sorted(loading["missing_keys"])[:3])
-        raise StudentError(f"The weights of {config.path!r} are incomplete: {missing} and so on would be random.")
+    with _loading(place):
+        coarse = config.dtype in ("bfloat16", "float16")
+        model = _load_model(place, getattr(torch, config.dtype) if coarse else torch.float32)
+    check_finite(model, config)
     try:
         with out_of_memory_means(f"The memory of {config.device!r} does not hold {config.path!r}."):
             model = model.to(_device(config.device, worker))
     except (RuntimeError, AssertionError) as error:
         raise StudentError(f"The device {config.device!r} cannot be used here: {error} Use auto or cpu.") from None
-    if config.dtype in ("int8", "bfloat16", "bfloat16x3"):
+    _replace_products(model, config.dtype)
+    student = make_student(model, texts.tokenizer, name=config.path)
+    if config.dtype == "float32":
+        check_causal(model, student.encode_prompt(SENTENCE), name=config.path)
+    return student
+
+
+def _replace_products(model: Any, dtype: str) -> None:
+    if dtype in ("int8", "bfloat16", "bfloat16x3"):
         from sert.student.speed import quantized
 
         into = {
@@ -200,25 +190,56 @@ def load_student(config: StudentConfig, *, worker: int = 0) -> Student:
             "bfloat16": quantized.multiply_in_bfloat16,
             "bfloat16x3": quantized.multiply_in_parts,
         }
-        into[config.dtype](model)
-    return make_student(model, texts.tokenizer, name=config.path)
+        into[dtype](model)
 
 
-def _source(config: StudentConfig) -> dict[str, Any]:
-    return {"revision": config.revision, "trust_remote_code": False}
+def _load_model(place: Place, dtype: "torch.dtype") -> Any:
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    if place.base is not None:
+        model = merged(_load_model(place.base, torch.float32), place.path)
+        for weight in model.parameters():  # what a model computes for itself, such as rotary frequencies, stays
+            weight.data = weight.data.to(dtype)
+        return model
+    model, loading = AutoModelForCausalLM.from_pretrained(
+        _readable(place), dtype=dtype, use_safetensors=True, output_loading_info=True, **_source(place)
+    )
+    if model._hf_peft_config_loaded:
+        raise StudentError(
+            f"{place.path!r} is an adapter on the hub. Download it (`hf download {place.path} --local-dir FOLDER`) and "
+            "give that folder: it is then merged into its base model."
+        )
+    check_complete(loading, name=place.path)
+    return model
+
+
+def _readable(place: Place) -> str:
+    """Name what transformers reads: a folder, or a hub id."""
+    return str(converted(Path(place.path))) if place.kind == "gguf" else place.path
+
+
+def _source(place: Place) -> dict[str, Any]:
+    return {"revision": place.revision, "trust_remote_code": False}
 
 
 @contextmanager
-def _loading(config: StudentConfig) -> Iterator[None]:
+def _loading(place: Place) -> Iterator[None]:
     """Turn what goes wrong with the files of a student into one clear error."""
     try:
         yield
+    except SertError:
+        raise
     except Exception as error:  # what a broken config or tokenizer makes the library raise is not documented
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise StudentError(
-            f"The student {config.path!r} cannot be loaded: {reason} "
-            "Give a folder with config.json, safetensors weights and a tokenizer, or a hub id that can be reached."
-        ) from None
+        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        mend = "Give a folder with config.json, safetensors weights and a tokenizer, or a hub id that can be reached."
+        named = repr(place.path)
+        if place.base is not None:
+            named += f", an adapter of {place.base.path!r},"
+            mend = (
+                f"If its base cannot be had, get it or correct base_model_name_or_path in {ADAPTER_CONFIG}."
+            )
+        raise StudentError(f"The student {named} cannot be loaded: {reason} {mend}") from None
 
 
 def make_student(model: Any, tokenizer: Any, *, name: str) -> Student:
@@ -228,17 +249,14 @@ def make_student(model: Any, tokenizer: Any, *, name: str) -> Student:
         StudentError: If they do not fit together or state no end-of-text token.
     """
     rows = model.get_input_embeddings().weight.shape[0]
-    if max(len(tokenizer), 1 + max(tokenizer.get_vocab().values(), default=0)) > rows:
-        raise StudentError(
-            f"The tokenizer of {name!r} has {len(tokenizer)} entries, some of them beyond the {rows} of the model: "
-            "they do not belong together."
-        )
+    unknown = check_vocabulary(tokenizer, rows, name=name)
     eos = model.generation_config.eos_token_id
     eos_ids = {tokenizer.eos_token_id, *(eos if isinstance(eos, list) else [eos])} - {None}
+    eos_ids = {token for token in eos_ids if 0 <= token < rows}  # some configurations keep -1 for none
     if not eos_ids:
         raise StudentError(f"Neither the tokenizer nor the model of {name!r} states an end-of-text token.")
-    max_positions = getattr(model.config, "max_position_embeddings", None)
-    return Student(tokenizer, model.eval(), name, tuple(sorted(eos_ids)), max_positions)
+    max_positions = getattr(model.config.get_text_config(decoder=True), "max_position_embeddings", None)
+    return Student(tokenizer, model.eval(), name, tuple(sorted(eos_ids)), max_positions, unknown)
 
 
 def _device(name: str, worker: int) -> "torch.device":

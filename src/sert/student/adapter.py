@@ -1,0 +1,28 @@
+"""Adapters (LoRA and its kin, saved by `peft`): merged into their base model when they are loaded."""
+
+import warnings
+from typing import Any
+
+from sert.errors import StudentError
+
+
+def merged(base: Any, folder: str) -> Any:
+    """Merge the adapter of a folder into its base model, which is changed.
+
+    Raises:
+        StudentError: If it is of a kind that does not change weights.
+        ValueError, RuntimeError, UserWarning: If it does not fit its base.
+    """
+    from peft import PeftConfig, PeftModel
+
+    config = PeftConfig.from_pretrained(folder)
+    if config.is_prompt_learning:
+        raise StudentError(
+            f"The adapter {folder} is of the kind {config.peft_type.value}: it puts learned prompts in front and "
+            "cannot be merged into weights. Those of LoRA and its kin can."
+        )
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", message="Found missing adapter keys")
+        warnings.filterwarnings("ignore", message="`is_gradient_checkpointing` is deprecated", category=FutureWarning)
+        adapted = PeftModel.from_pretrained(base, folder, torch_device=str(base.device))
+    return adapted.merge_and_unload()

@@ -1,0 +1,157 @@
+"""GGUF files, llama.cpp's form of a model: converted once to a folder that transformers reads, in the user's cache.
+
+The folder is of the file's content and of the versions of what reads it, wherever the file lies, and is there whole or
+not at all. Blocks of quantized weights are unpacked to float32, so nothing is lost and nothing is won back.
+"""
+
+import copy
+import io
+import os
+import shutil
+import tempfile
+from contextlib import redirect_stderr
+from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from sert.errors import StudentError
+from sert.store.artifacts import content_key
+from sert.store.disk import whole_folder
+from sert.store.lock import waited_lock
+from sert.student.soundness import check_complete
+from sert.student.weights import hash_of, num_weights_in
+
+_FORM = 1
+"""Counts up when what is written changes."""
+_MAGIC, _BYTES = b"GGUF", 4
+_NAME = "student.gguf"
+_ENDS = ("tokenizer.ggml.eos_token_id", "tokenizer.ggml.eot_token_id", "tokenizer.ggml.eom_token_id")
+"""Tokens that end a text, a turn and a message."""
+
+
+def is_gguf(file: Path) -> bool:
+    """Tell by its first bytes whether a file is a GGUF."""
+    with file.open("rb") as stream:
+        return stream.read(len(_MAGIC)) == _MAGIC
+
+
+def check_gguf(file: Path) -> None:
+    """Check what can be checked before a conversion.
+
+    Raises:
+        StudentError: If the package that reads it is missing, or it is one of several parts.
+    """
+    if find_spec("gguf") is None:
+        raise StudentError(f"{file} is a GGUF file, which needs the package gguf: pip install 'sert[gguf]'.")
+
+
+def num_weights_of_gguf(file: Path) -> int:
+    """Count the weights.
+
+    Raises:
+        StudentError: If the file is cut off or broken.
+    """
+    folder = _cached(file)
+    if folder.is_dir():
+        return num_weights_in(sorted(folder.glob("*.safetensors")))
+    return _num_weights(_read(file))
+
+
+def converted(file: Path) -> Path:
+    """Convert a file to a folder with configuration, weights and tokenizer, or return the one that is there.
+
+    Several processes may ask at once: one converts, the others wait.
+
+    Raises:
+        StudentError: If the file is broken, or is of an architecture that transformers does not convert faithfully.
+        DiskFullError: If there is no room.
+    """
+    folder = _cached(file)
+    if folder.is_dir():
+        return folder
+    with waited_lock(folder.parent):
+        if not folder.is_dir():
+            for left in folder.parent.glob(".[0-9a-f]*"):  # by a process that was killed
+                shutil.rmtree(left, ignore_errors=True)
+            reader = _read(file)
+            with whole_folder(folder, _BYTES * _num_weights(reader)) as scratch:
+                _convert(file.absolute(), scratch, reader=reader)
+    return folder
+
+
+def _cached(file: Path) -> Path:
+    """Name the folder of a file's conversion: in `XDG_CACHE_HOME`, or in `~/.cache`."""
+    home = os.environ.get("XDG_CACHE_HOME", "")
+    root = Path(home) if os.path.isabs(home) else Path.home() / ".cache"
+    made_by = [_FORM, version("transformers"), version("gguf")]
+    return root / "sert" / "gguf" / f"{hash_of(file)[:16]}-{content_key(made_by)}"
+
+
+def _read(file: Path) -> Any:
+    from gguf import GGUFReader
+
+    try:
+        reader = GGUFReader(file)
+    except Exception as error:  # what its reader raises of a broken file is not documented
+        raise StudentError(f"{file} is cut off or no GGUF file: {error}. Get it again.") from None
+    parts = _value(reader, "split.count")
+    if parts is not None and parts > 1:
+        raise StudentError(
+            f"{file} is one of {parts} parts. Join them with llama.cpp: llama-gguf-split --merge FIRST-PART OUT.gguf"
+        )
+    return reader
+
+
+def _num_weights(reader: Any) -> int:
+    return sum(int(tensor.n_elements) for tensor in reader.tensors)
+
+
+def _value(reader: Any, name: str) -> Any:
+    field = reader.get_field(name)
+    return None if field is None else field.contents()
+
+
+def _convert(file: Path, folder: Path, *, reader: Any) -> None:
+    from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
+
+    # Alone, where no other file has a say; the library's progress bar would tear our own.
+    with tempfile.TemporaryDirectory() as alone, redirect_stderr(io.StringIO()):
+        (Path(alone) / _NAME).symlink_to(file)
+        tokenizer = AutoTokenizer.from_pretrained(alone, gguf_file=_NAME)
+        packed, loading = AutoModelForCausalLM.from_pretrained(
+            alone,
+            gguf_file=_NAME,
+            dtype="float32",
+            quantization_config=GgufConfig(dequantize=True),
+            output_loading_info=True,
+        )
+    check_complete(loading, name=str(file))
+    _check_frequencies(file, reader, packed.config)
+    model = _unpacked(packed)
+    ends = {_value(reader, name) for name in _ENDS} - {None}
+    if ends:
+        model.generation_config.eos_token_id = sorted(map(int, ends))
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+
+
+def _unpacked(packed: Any) -> Any:
+    """Make the same model anew: one that knows where it came from cannot be saved."""
+    model = type(packed)(copy.deepcopy(packed.config))
+    model.load_state_dict(packed.state_dict())
+    return model
+
+
+def _check_frequencies(file: Path, reader: Any, config: Any) -> None:
+    """Refuse a student whose rotary positions are scaled and would be read as plain ones, which nobody would see."""
+    scaled = any(tensor.name.startswith("rope_f") for tensor in reader.tensors)
+    kind = next(
+        (field.contents() for name, field in reader.fields.items() if name.endswith(".rope.scaling.type")), None
+    )
+    understood = (config.to_dict().get("rope_parameters") or {}).get("rope_type", "default") != "default"
+    if (scaled or kind not in (None, "none")) and not understood:
+        raise StudentError(
+            f"The rotary positions of {file} are scaled, and transformers' reader of GGUF leaves that out: it would be "
+            "another student. Take the same model's folder of safetensors files."
+        )

@@ -1,0 +1,170 @@
+"""A GGUF file is converted once, to what it is."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+pytest.importorskip("gguf")
+
+import tiny_gguf
+
+from sert.config.tree import StudentConfig
+from sert.errors import StudentError
+from sert.student import gguf
+from sert.student.folder import count_weights, find_student
+from sert.student.load import Student, load_student, load_texts, student_key
+from tests_support import tiny_llama
+
+
+@pytest.fixture(scope="module")
+def original() -> torch.nn.Module:
+    return tiny_llama(len(tiny_gguf.TOKENS))
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "sert" / "gguf"
+
+
+@pytest.fixture
+def file(original: torch.nn.Module, tmp_path: Path) -> Path:
+    (tmp_path / "models").mkdir()
+    tiny_gguf.write_gguf(tmp_path / "models" / "tiny-f32.gguf", original)
+    return tmp_path / "models" / "tiny-f32.gguf"
+
+
+def configured(path: Path) -> StudentConfig:
+    return StudentConfig(path=str(path), device="cpu")
+
+
+def logits(model: torch.nn.Module) -> torch.Tensor:
+    with torch.inference_mode():
+        found: torch.Tensor = model(input_ids=torch.tensor([[40, 41, 90, 12, 7]])).logits
+    return found
+
+
+def test_a_file_is_the_model_that_it_was_made_of(file: Path, original: torch.nn.Module) -> None:
+    student = load_student(configured(file))
+    assert (logits(student.model) - logits(original)).abs().max() < 1e-5
+    assert student.eos_ids == (tiny_gguf.END, tiny_gguf.TURN)
+    assert student.max_positions == 192
+    text = "Is ice cold? Yes, it is."
+    tokens = student.encode_prompt(text)
+    assert student.decode(tokens) == text
+    assert len(tokens) == len(text) - 1  # one merge
+    assert student.tokenizer.chat_template == "{{ messages[0]['content'] }}"
+
+
+def test_a_folder_with_one_file_is_that_student(file: Path) -> None:
+    assert find_student(configured(file.parent)).path == str(file)
+    (file.parent / "config.json").write_text("{}")  # beside many GGUFs of the hub
+    assert student_key(configured(file.parent)) == student_key(configured(file))
+
+
+def test_a_folder_with_several_files_names_them(file: Path) -> None:
+    shutil.copy(file, file.with_name("tiny-q8.gguf"))
+    with pytest.raises(StudentError, match=r"several students: \S+tiny-f32\.gguf, \S+tiny-q8\.gguf\. Give one"):
+        find_student(configured(file.parent))
+
+
+def test_the_key_is_of_the_files_content(file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = student_key(configured(file))
+    load_texts(configured(file))
+    moved = shutil.copy(file, tmp_path / "other.gguf")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "elsewhere"))
+    assert student_key(configured(moved)) == before
+    with moved.open("ab") as stream:
+        stream.write(b"\0")
+    assert student_key(configured(moved)) != before
+
+
+def test_it_is_converted_once(file: Path, cache: Path, original: torch.nn.Module) -> None:
+    first = gguf.converted(file)
+    (first / "mark").touch()
+    assert gguf.converted(Path(shutil.copy(file, file.with_name("again.gguf")))) == first
+    assert (first / "mark").exists()
+    assert [each.name for each in cache.iterdir() if each.is_dir()] == [first.name]
+
+
+def test_a_conversion_that_was_stopped_leaves_nothing_that_is_read(file: Path, cache: Path) -> None:
+    (cache / ".0badc0de").mkdir(parents=True)
+    (cache / ".0badc0de" / "config.json").write_text("{")
+    load_student(configured(file))
+    assert len([each for each in cache.iterdir() if each.is_dir()]) == 1
+
+
+def test_two_processes_at_once_convert_it_together(file: Path, cache: Path) -> None:
+    code = f"from pathlib import Path; from sert.student.gguf import converted; print(converted(Path({str(file)!r})))"
+    started = [
+        subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, env={**os.environ})
+        for _ in range(2)
+    ]
+    told = {each.communicate(timeout=200)[0].strip() for each in started}
+    assert [each.returncode for each in started] == [0, 0]
+    assert told == {str(each) for each in cache.iterdir() if each.is_dir()} and len(told) == 1
+
+
+def test_weights_are_counted_before_and_after(file: Path, original: torch.nn.Module) -> None:
+    expected = sum(weight.numel() for weight in original.state_dict().values())
+    assert count_weights(find_student(configured(file))) == expected
+    gguf.converted(file)
+    assert count_weights(find_student(configured(file))) == expected
+
+
+def test_what_it_becomes_loads_elsewhere(file: Path, original: torch.nn.Module) -> None:
+    from transformers import AutoModelForCausalLM
+
+    assert (logits(AutoModelForCausalLM.from_pretrained(gguf.converted(file))) - logits(original)).abs().max() < 1e-5
+
+
+@pytest.mark.parametrize("share", [0.1, 0.9])
+def test_a_file_that_is_cut_off_is_named(file: Path, cache: Path, share: float) -> None:
+    whole = file.read_bytes()
+    file.write_bytes(whole[: int(share * len(whole))])
+    for refuse in (lambda: count_weights(find_student(configured(file))), lambda: load_student(configured(file))):
+        with pytest.raises(StudentError, match=rf"{file} is cut off or no GGUF file"):
+            refuse()
+    assert not [each for each in cache.iterdir() if each.is_dir()]
+
+
+def test_a_part_is_named(file: Path, original: torch.nn.Module) -> None:
+    tiny_gguf.write_gguf(file, original, parts=3)
+    with pytest.raises(StudentError, match=r"one of 3 parts.*llama-gguf-split --merge"):
+        load_student(configured(file))
+
+
+def test_scaled_positions_that_would_be_lost_are_refused(file: Path, original: torch.nn.Module) -> None:
+    tiny_gguf.write_gguf(file, original, scaled=True)
+    with pytest.raises(StudentError, match=r"rotary positions .* are scaled"):
+        load_student(configured(file))
+
+
+def test_an_architecture_that_is_not_known_is_told(file: Path) -> None:
+    file.write_bytes(file.read_bytes().replace(b"llama", b"xlama"))
+    with pytest.raises(StudentError, match="xlama"):
+        load_student(configured(file))
+
+
+def test_without_the_package_it_is_named(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gguf, "find_spec", lambda name: None)
+    with pytest.raises(StudentError, match=r"needs the package gguf: pip install 'sert\[gguf\]'"):
+        find_student(configured(file))
+
+
+def test_a_file_that_is_not_there_is_no_id_of_the_hub() -> None:
+    with pytest.raises(StudentError, match=r"There is no student folder .models/some\.gguf."):
+        find_student(StudentConfig(path="models/some.gguf"))
+
+
+def test_a_student_of_a_file_is_trained_and_saved_whole(file: Path, tmp_path: Path) -> None:
+    student: Student = load_student(configured(file))
+    student.model.save_pretrained(tmp_path / "trained")
+    student.tokenizer.save_pretrained(tmp_path / "trained")
+    again = load_student(configured(tmp_path / "trained"))
+    assert torch.equal(logits(again.model), logits(student.model))
