@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from sert.cli.options import setting
 from sert.errors import DataError
 from sert.runs.estimate import Estimate
 from sert.runs.plan import PlannedStage
+from sert.student.folder import LAB_STUDENT
 
 ENVIRONMENT = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "COLUMNS": "100"}
 
@@ -196,6 +198,22 @@ def test_an_option_of_a_setting_tells_the_fields_docstring_and_default(capsys: p
     assert re.search(
         r"--max-new-tokens .*Longest path, in tokens\.\s+\[default: 128\]", capsys.readouterr().out, re.DOTALL
     )
+
+
+def test_a_dry_run_refuses_the_student_that_the_run_would_refuse(tmp_path: Path) -> None:
+    shutil.copytree(LAB_STUDENT, tmp_path / "cut")
+    weights = (LAB_STUDENT / "model.safetensors").read_bytes()
+    (tmp_path / "cut" / "model.safetensors").write_bytes(weights[:1000])
+    (tmp_path / "x.jsonl").write_text('{"prompt": "p", "completion": " c"}\n')
+    configuration = Path(__file__).parents[1] / "configs" / "lab.toml"
+    for command in (
+        ["mine", "--task", "lab_yes_no", "--limit", "1", "--student", "cut", "--out", "m"],
+        ["evaluate", "--task", "lab_yes_no", "--limit", "1", "--student", "cut", "--out", "e"],
+        ["train", "--examples", "x.jsonl", "--student", "cut", "--out", "t"],
+        ["run", str(configuration), "--set", "student.path=cut", "--out", "r"],
+    ):
+        done = sert(*command, "--dry-run", cwd=tmp_path)
+        refuse(done, code=5, says="model.safetensors is cut off")
 
 
 def test_a_dry_run_refuses_the_place_that_the_run_refuses(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

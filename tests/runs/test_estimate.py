@@ -1,11 +1,13 @@
 """Guesses of what a plan takes."""
 
+import shutil
 from pathlib import Path
 
 import pytest
 from safetensors import safe_open
 
 from sert.config.tree import StudentConfig, TrainingConfig
+from sert.errors import StudentError
 from sert.runs import estimate as estimates
 from sert.runs.estimate import count_weights, estimate
 from sert.store.stage import Cost, Stage
@@ -24,6 +26,13 @@ def test_weights_are_counted_by_the_files_headers() -> None:
     with safe_open(str(LAB_STUDENT / "model.safetensors"), framework="pt") as weights:
         expected = sum(weights.get_tensor(name).numel() for name in weights.keys())  # noqa: SIM118 - no mapping
     assert count_weights(StudentConfig(path="lab")) == expected > 500_000
+
+
+def test_weights_that_are_cut_off_have_no_count(tmp_path: Path) -> None:
+    shutil.copytree(LAB_STUDENT, tmp_path / "cut")
+    (tmp_path / "cut" / "model.safetensors").write_bytes((LAB_STUDENT / "model.safetensors").read_bytes()[:1000])
+    with pytest.raises(StudentError, match="is cut off or no safetensors file"):
+        count_weights(StudentConfig(path=str(tmp_path / "cut")))
 
 
 def test_the_papers_students_are_known_and_others_are_not() -> None:

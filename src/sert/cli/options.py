@@ -15,7 +15,7 @@ from pydantic.fields import FieldInfo
 from sert.config.endpoints import Price
 from sert.config.load import stage_config
 from sert.config.section import settings_of
-from sert.config.tree import Config
+from sert.config.tree import Config, StudentConfig
 from sert.errors import DataError
 from sert.terminal import signals
 from sert.terminal.text import printable, readable
@@ -174,6 +174,17 @@ def terminal() -> "Reporter":
     from sert.terminal.progress import Silent, Terminal
 
     return Terminal(check=signals.raise_arrived) if process_rank() == 0 else Silent()
+
+
+def check_student(student: StudentConfig) -> None:
+    """Refuse a student that could not be loaded, as far as that shows without loading it.
+
+    Raises:
+        StudentError: If it is none, with what it is and the way to make it one.
+    """
+    from sert.student.folder import count_weights, find_student
+
+    count_weights(find_student(student))
 
 
 def print_plan(out: Path, as_json: bool, **work: Any) -> None:

@@ -14,6 +14,7 @@ from sert.cli.options import (
     SPLIT,
     STUDENT,
     TASK,
+    check_student,
     config_of,
     only_task,
     print_artifact,
@@ -40,6 +41,7 @@ def mine_command(out: Path, split: str | None, dry_run: bool, as_json: bool, **s
     config = config_of(reads=reads, execution__keep_units=False, **settings)
     questions = questions_of(config, split or "train")
     if dry_run:
+        check_student(config.student)
         paths = len(questions) * config.mining.paths_a_question
         tokens = paths * config.mining.max_new_tokens
         return print_plan(out, as_json, questions=len(questions), paths=paths, tokens_at_most=tokens)
@@ -97,6 +99,7 @@ def train_command(examples: Path, out: Path, dry_run: bool, as_json: bool, **set
     config = config_of(reads=("student", "training", "execution", "seed"), **settings)
     found = read_examples(examples)
     if dry_run:
+        check_student(config.student)
         steps = config.training.num_steps(len(found))
         return print_plan(out, as_json, examples=len(found), steps=steps, batch_size=config.training.batch_size)
     from sert.student.training.stage import train
@@ -144,6 +147,7 @@ def evaluate_command(out: Path, split: str | None, prompt: str, dry_run: bool, a
         templates = only_task(config).prompts
         questions = [*with_prompt(questions, [teacher_prompt(question, templates) for question in questions])]
     if dry_run:
+        check_student(config.student)
         tokens = len(questions) * config.evaluation.votes * config.evaluation.max_new_tokens
         return print_plan(out, as_json, questions=len(questions), tokens_at_most=tokens)
     from sert.evaluation.prediction import evaluate

@@ -130,7 +130,7 @@ def _convert(file: Path, folder: Path, *, reader: Any) -> None:
     _check_frequencies(file, reader, packed.config)
     model = _unpacked(packed)
     ends = {_value(reader, name) for name in _ENDS} - {None}
-    if ends:
+    if ends and ends != {model.generation_config.eos_token_id}:
         model.generation_config.eos_token_id = sorted(map(int, ends))
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)

@@ -236,9 +236,7 @@ def _loading(place: Place) -> Iterator[None]:
         named = repr(place.path)
         if place.base is not None:
             named += f", an adapter of {place.base.path!r},"
-            mend = (
-                f"If its base cannot be had, get it or correct base_model_name_or_path in {ADAPTER_CONFIG}."
-            )
+            mend = f"If its base cannot be had, get it or correct base_model_name_or_path in {ADAPTER_CONFIG}."
         raise StudentError(f"The student {named} cannot be loaded: {reason} {mend}") from None
 
 
