@@ -204,6 +204,16 @@ def test_an_adapter_without_its_settings_is_named(bare: Path) -> None:
         find_student(configured(bare))
 
 
+def test_an_adapter_of_the_hub_is_sent_to_a_folder(bare: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    place = tmp_path / "hub" / "models--me--adapter"
+    shutil.copytree(bare, place / "snapshots" / "abc")
+    (place / "refs").mkdir()
+    (place / "refs" / "main").write_text("abc")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    with pytest.raises(StudentError, match=r"is an adapter on the hub\. Download it \(`hf download me/adapter"):
+        load_texts(StudentConfig(path="me/adapter"))
+
+
 def test_no_package_is_loaded_for_students_that_need_none(student_folder: Path) -> None:
     load_student(configured(student_folder))
     if "peft" not in sys.modules:

@@ -138,6 +138,8 @@ def load_texts(config: StudentConfig) -> Texts:
     from transformers import AutoConfig, AutoTokenizer
 
     with _loading(place):
+        if place.kind == "hub":
+            _refuse_adapter(place)
         while place.base is not None and not has_tokenizer(Path(place.path)):
             place = place.base
         while model.base is not None:
@@ -205,13 +207,19 @@ def _load_model(place: Place, dtype: "torch.dtype") -> Any:
     model, loading = AutoModelForCausalLM.from_pretrained(
         _readable(place), dtype=dtype, use_safetensors=True, output_loading_info=True, **_source(place)
     )
-    if model._hf_peft_config_loaded:
+    check_complete(loading, name=place.path)
+    return model
+
+
+def _refuse_adapter(place: Place) -> None:
+    """Refuse an adapter on the hub: with the package peft transformers would load it, and not merge it."""
+    from transformers.utils.peft_utils import find_adapter_config_file
+
+    if find_adapter_config_file(place.path, revision=place.revision) is not None:
         raise StudentError(
             f"{place.path!r} is an adapter on the hub. Download it (`hf download {place.path} --local-dir FOLDER`) and "
             "give that folder: it is then merged into its base model."
         )
-    check_complete(loading, name=place.path)
-    return model
 
 
 def _readable(place: Place) -> str:
