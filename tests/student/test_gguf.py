@@ -84,8 +84,9 @@ def test_the_key_is_of_the_files_content(file: Path, tmp_path: Path, monkeypatch
     assert student_key(configured(moved)) != before
 
 
-def test_it_is_converted_once(file: Path, cache: Path, original: torch.nn.Module) -> None:
+def test_it_is_converted_once(file: Path, cache: Path, capsys: pytest.CaptureFixture[str]) -> None:
     first = gguf.converted(file)
+    assert capsys.readouterr() == ("", "")
     (first / "mark").touch()
     assert gguf.converted(Path(shutil.copy(file, file.with_name("again.gguf")))) == first
     assert (first / "mark").exists()

@@ -75,7 +75,9 @@ def converted(file: Path) -> Path:
             for left in folder.parent.glob(".[0-9a-f]*"):  # by a process that was killed
                 shutil.rmtree(left, ignore_errors=True)
             reader = _read(file)
-            with whole_folder(folder, _BYTES * _num_weights(reader)) as scratch:
+            size, unseen = _BYTES * _num_weights(reader), io.StringIO()
+            # The library's progress bars would tear our own.
+            with whole_folder(folder, size) as scratch, redirect_stderr(unseen):
                 _convert(file.absolute(), scratch, reader=reader)
     return folder
 
@@ -115,8 +117,7 @@ def _value(reader: Any, name: str) -> Any:
 def _convert(file: Path, folder: Path, *, reader: Any) -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 
-    # Alone, where no other file has a say; the library's progress bar would tear our own.
-    with tempfile.TemporaryDirectory() as alone, redirect_stderr(io.StringIO()):
+    with tempfile.TemporaryDirectory() as alone:  # where no other file has a say
         (Path(alone) / _NAME).symlink_to(file)
         tokenizer = AutoTokenizer.from_pretrained(alone, gguf_file=_NAME)
         packed, loading = AutoModelForCausalLM.from_pretrained(
