@@ -1,3 +1,4 @@
+import shutil
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -19,9 +20,10 @@ PROMPTS = ["Question: Is ice cold?\nAnswer:", "Why?", "Do birds fly? Say:"]
 
 @pytest.fixture(scope="module")
 def loops() -> Kernels:
-    found = compiled()
-    if found is None:
+    if shutil.which("cc") is None:
         pytest.skip("there is no C compiler here")
+    found = compiled()
+    assert found is not None, "the loops do not compile here"
     return found
 
 
