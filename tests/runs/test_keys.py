@@ -100,6 +100,12 @@ EFFECTS: dict[str, tuple[str, set[str]]] = {
     "training.loss_on_prompt": ("true", {"train"}),
     "training.autocast": ('"bf16"', {"train"}),
     "training.snapshots": ("3", {"train"}),
+    "training.lora.rank": ("3", {"train"}),
+    "training.lora.alpha": ("3", {"train"}),
+    "training.lora.dropout": ("0.5", {"train"}),
+    "training.lora.targets": ('["c_attn"]', {"train"}),
+    "training.lora.dora": ("true", {"train"}),
+    "training.lora.output": ('"adapter"', {"train"}),
     "teacher.kind": ('"recorded"', {"teach"}),
     "teacher.num_rationales": ("2", {"train-rd", "train-sert+rd"}),
     "teacher.only_correct": ("true", {"teach"}),
@@ -222,9 +228,24 @@ def override(folder: Path, path: str, value: str) -> str:
 def with_needs(folder: Path, path: str, value: str) -> tuple[list[str], list[str]]:
     """List the overrides of a configuration, and those of the same with one setting changed."""
     changed = override(folder, path, value)
+    if path.startswith("training.lora."):
+        return ["training.lora={}"], ["training.lora={}", changed]
     if path == "student.revision":
         return ["student.path=gpt2"], ["student.path=gpt2", changed]
     return [], [changed]
+
+
+def test_what_is_off_leaves_the_key_of_earlier_results_alone(folder: Path) -> None:
+    written = {"training.lora": "{}"}
+    plain = {name: stage.job.settings() for name, stage in stages_of(config_of(folder)).items()}
+    assert plain["train-sert"]["training"].keys() == set(
+        "batch_size micro_batch_size learning_rate epochs max_steps weight_decay warmup_steps schedule max_grad_norm "
+        "adam_betas max_length loss_on_prompt autocast snapshots".split()
+    )
+    for path, value in written.items():
+        on = stages_of(config_of(folder, f"{path}={value}"))
+        changed = {name for name, stage in on.items() if stage.job.settings() != plain[name]}
+        assert changed == {name for name in plain if name.startswith("train-")}, path
 
 
 LEAVES = {setting.path for setting in settings_of(Config) if setting.section is None}

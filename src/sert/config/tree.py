@@ -4,11 +4,12 @@ Each default is the paper's value where it states one; `docs/paper_index.md` giv
 """
 
 import math
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import Field
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from sert.config.endpoints import CallsConfig, EndpointConfig
+from sert.config.lora import LoraConfig
 from sert.config.section import FilePath, PositiveInt, Section, Share
 
 Method = Literal["zero_shot", "finetune", "sert", "rd", "sert+rd"]
@@ -203,6 +204,14 @@ class TrainingConfig(Section):
     snapshots: PositiveInt = 1
     """States of the student that are kept, evenly spaced over the steps, the last one included. With two or more each
     is tested, also on the dev split, so that the epoch can be chosen."""
+    lora: LoraConfig | None = None
+    """Train adapters instead of all weights, where this section is given (an empty one will do)."""
+
+    @model_serializer(mode="wrap")
+    def _leave_out_what_is_off(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Write what came later only where it is on, so that results that were made before it keep their keys."""
+        later = ("lora",)
+        return {name: value for name, value in write(self).items() if value or name not in later}
 
     def num_steps(self, num_examples: int) -> int:
         """Count the optimizer steps: `max_steps`, else `epochs` passes over the examples."""

@@ -1,7 +1,7 @@
 """Checkpoints of a training: its whole state, complete or invisible, so that it goes on bit for bit.
 
-A checkpoint is a folder `step-N`: the weights and what Adam keeps of each in safetensors, and numbers in JSON. It needs
-no random state, because order and dropout are functions of (seed, epoch) and (seed, step).
+A checkpoint is a folder `step-N`: the weights that are trained and what Adam keeps of each in safetensors, and numbers
+in JSON. It needs no random state, because order and dropout are functions of (seed, epoch) and (seed, step).
 """
 
 import json
@@ -115,9 +115,14 @@ def _read_numbers(folder: Path) -> dict[str, Any] | None:
     return numbers if whole else None
 
 
+def trained_parameters(model: nn.Module) -> dict[str, nn.Parameter]:
+    """Name the weights that are trained: all of a student, or its adapters alone."""
+    return {name: weight for name, weight in model.named_parameters() if weight.requires_grad}
+
+
 def _tensors_of(model: nn.Module, adamw: torch.optim.Optimizer) -> dict[str, Tensor]:
     tensors = {}
-    for name, weight in model.named_parameters():
+    for name, weight in trained_parameters(model).items():
         tensors[f"weight/{name}"] = weight.detach()
         tensors.update((f"{part}/{name}", value) for part, value in adamw.state.get(weight, {}).items())
     return {name: tensor.contiguous() for name, tensor in tensors.items()}
@@ -125,7 +130,7 @@ def _tensors_of(model: nn.Module, adamw: torch.optim.Optimizer) -> dict[str, Ten
 
 def _put_back(tensors: dict[str, Tensor], model: nn.Module, adamw: torch.optim.Optimizer) -> None:
     with torch.no_grad():
-        for name, weight in model.named_parameters():
+        for name, weight in trained_parameters(model).items():
             weight.copy_(tensors[f"weight/{name}"])
             kept = {part: tensors[f"{part}/{name}"] for part in _ADAM if f"{part}/{name}" in tensors}
             if kept:

@@ -1,6 +1,6 @@
 """The model card of a trained student: where it started, what it was trained on, with which recipe."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -14,15 +14,17 @@ def write_model_card(
     file: Path, *, label: str, student: StudentConfig, config: TrainingConfig, counts: Mapping[str, Any]
 ) -> None:
     """Write `README.md` with front matter that the hub reads. Only `lab` and hub ids are named, never local folders."""
+    adapters = config.lora is not None and config.lora.output == "adapter"
     local = Path(student.path).expanduser().exists()
     base = "a local folder" if local else student.path
     rows = [
         ("started from", base),
-        *((name, value) for name, value in config.model_dump().items()),
+        *_flat(config.model_dump()),
         *((name.replace("_", " "), value) for name, value in counts.items()),
-        *((package, version(package)) for package in _PACKAGES),
+        *((package, version(package)) for package in (*_PACKAGES, *(["peft"] if config.lora else []))),
     ]
-    front_matter = ["---", "library_name: transformers", "pipeline_tag: text-generation", "tags: [sert, reasoning]"]
+    library = "peft" if adapters else "transformers"
+    front_matter = ["---", f"library_name: {library}", "pipeline_tag: text-generation", "tags: [sert, reasoning]"]
     if not local and student.path != "lab":
         front_matter.append(f"base_model: {student.path}")
     lines = [
@@ -41,3 +43,12 @@ def write_model_card(
         "",
     ]
     file.write_text("\n".join(lines), encoding="utf-8")
+
+
+def _flat(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Name every setting, those of a section inside with its name before them."""
+    for name, value in settings.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value

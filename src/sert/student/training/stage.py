@@ -27,12 +27,13 @@ from sert.terminal.text import counted
 
 if TYPE_CHECKING:
     from sert.student.training.loop import TrainingResult
+    from sert.student.training.lora import Save
 
 CHARACTERS_A_TOKEN = 4
 """Of English, for guesses."""
-_ROOM = 4
-"""What a training needs on the disk, in sizes of its student: one for the result and three for a checkpoint. Each
-snapshot needs two more, until the training is done."""
+_CHECKPOINT = 3
+"""What a checkpoint needs on the disk, in sizes of the weights that are trained. The result needs one size of what is
+saved, and each snapshot two more, until the training is done."""
 
 
 @dataclass(frozen=True)
@@ -104,41 +105,56 @@ class TrainJob(Job):
         return {"label": label}
 
     def _keep_untrained(self, draft: Draft) -> Mapping[str, Any]:
-        loaded = self._load()
-        require_room(draft.work, _size_of(loaded))
+        loaded = load_student(self._start())
+        size = _size_of(loaded)
+        require_room(draft.work, size)
         write_table(draft.folder / "examples.parquet", [], Example)
-        _save(loaded, draft.folder / "model")
+        _Saved(loaded, loaded.model.save_pretrained, size).write(draft.folder / "model")
         return {"steps": 0, "examples": 0, "too_long": 0}
 
     def _fill(self, draft: Draft, *, label: str, reporter: Reporter) -> Mapping[str, Any]:
         examples = self.examples.read()
         if not examples:
             return self._keep_untrained(draft)
-        loaded, result = self._train(draft, examples, label=label, reporter=reporter)
+        saved, result = self._train(draft, examples, label=label, reporter=reporter)
         folder, counts = draft.folder, result._asdict()
         if self.training.snapshots > 1:
             counts["snapshot_steps"] = self.training.snapshot_steps(result.steps)
             _take_snapshots(draft, counts["snapshot_steps"][:-1])
         write_table(folder / "examples.parquet", examples, Example)
-        _save(loaded, folder / "model")
+        saved.write(folder / "model")
         card = folder / "model" / "README.md"
         write_model_card(card, label=label, student=self.student.resolve(), config=self.training, counts=counts)
         return counts
 
-    def _load(self) -> Student:
-        return load_student(self.student.resolve().model_copy(update={"dtype": "float32"}))
+    def _start(self) -> StudentConfig:
+        return self.student.resolve().model_copy(update={"dtype": "float32"})
+
+    def _load(self) -> "_Saved":
+        """Load the student, with adapters where they are asked for."""
+        start = self._start()
+        loaded, lora = load_student(start), self.training.lora
+        whole = _size_of(loaded)
+        if lora is None:
+            loaded.model.requires_grad_(True)  # a base that adapters were merged into is frozen
+            return _Saved(loaded, loaded.model.save_pretrained, whole)
+        from sert.student.training.lora import add_adapters
+
+        save = add_adapters(loaded, lora, base=start, seed=self.seed)
+        return _Saved(loaded, save, whole if lora.output == "merged" else _size_of(loaded, trained=True))
 
     def _train(
         self, draft: Draft, examples: Sequence[Example], *, label: str, reporter: Reporter
-    ) -> "tuple[Student, TrainingResult]":
+    ) -> "tuple[_Saved, TrainingResult]":
         from sert.student.training.checkpoints import CHECKPOINTS, Checkpoints
         from sert.student.training.loop import train_student
 
-        loaded, snapshots = self._load(), draft.work / SNAPSHOTS
+        saved, snapshots = self._load(), draft.work / SNAPSHOTS
         if process_rank() == 0:
             there = [*(draft.work / CHECKPOINTS).rglob("*"), *snapshots.rglob("*")]
             kept = sum(file.stat().st_size for file in there if file.is_file())
-            require_room(draft.work, (_ROOM + 2 * (self.training.snapshots - 1)) * _size_of(loaded) - kept)
+            room = (2 * self.training.snapshots - 1) * saved.size + _CHECKPOINT * _size_of(saved.student, trained=True)
+            require_room(draft.work, room - kept)
         checkpoints = Checkpoints(
             draft.work / CHECKPOINTS,
             every_seconds=self.execution.checkpoint_seconds,
@@ -146,17 +162,17 @@ class TrainJob(Job):
             saved=draft.lap,
         )
         result = train_student(
-            loaded,
+            saved.student,
             examples,
             self.training,
             seed=self.seed,
             loss_file=draft.folder / "loss.jsonl",
             checkpoints=checkpoints,
-            snapshot=lambda step: _save_snapshot(loaded, snapshots / f"step-{step}"),
+            snapshot=lambda step: saved.write_snapshot(snapshots / f"step-{step}"),
             label=label,
             reporter=reporter,
         )
-        return loaded, result
+        return saved, result
 
     def _take_part(self, folder: Path, *, label: str, reporter: Reporter) -> Artifact:
         """Train along with the first process and leave the writing to it."""
@@ -165,6 +181,37 @@ class TrainJob(Job):
             self._train(Draft(work / RESULT, work), self.examples.read(), label=label, reporter=reporter)
             _meet()
         return open_artifact(folder)
+
+
+@dataclass(frozen=True)
+class _Saved:
+    """A student in training, and how it is saved.
+
+    Attributes:
+        student: The student.
+        save: What writes its weights into a folder: all of them, or adapters alone.
+        size: Bytes that it writes.
+    """
+
+    student: Student
+    save: "Save"
+    size: int
+
+    def write(self, folder: Path) -> None:
+        """Save weights and tokenizer."""
+        with writing(folder.parent, self.size):
+            self.save(folder)
+            self.student.tokenizer.save_pretrained(folder)
+
+    def write_snapshot(self, folder: Path) -> None:
+        """Save the student as it is now, complete or invisible. A training that was stopped finds it again."""
+        make_folder(folder.parent)
+        self.student.model.eval()
+        try:
+            with whole_folder(folder) as scratch:
+                self.write(scratch)
+        finally:
+            self.student.model.train()
 
 
 def training_cost(training: TrainingConfig, questions: Sequence[Question], *, completion_tokens: int) -> Cost:
@@ -204,25 +251,9 @@ def train(
     return job.make(out, label=label, reporter=reporter or Silent())
 
 
-def _size_of(student: Student) -> int:
-    return sum(weight.nbytes for weight in student.model.parameters())
-
-
-def _save(student: Student, folder: Path) -> None:
-    with writing(folder.parent, _size_of(student)):
-        student.model.save_pretrained(folder)
-        student.tokenizer.save_pretrained(folder)
-
-
-def _save_snapshot(student: Student, folder: Path) -> None:
-    """Save the student as it is now, complete or invisible. A training that was stopped finds it again."""
-    make_folder(folder.parent)
-    student.model.eval()
-    try:
-        with whole_folder(folder) as scratch:
-            _save(student, scratch)
-    finally:
-        student.model.train()
+def _size_of(student: Student, *, trained: bool = False) -> int:
+    """Count the bytes of all weights, or of those that are trained."""
+    return sum(weight.nbytes for weight in student.model.parameters() if weight.requires_grad or not trained)
 
 
 def _take_snapshots(draft: Draft, steps: Sequence[int]) -> None:
