@@ -100,6 +100,7 @@ EFFECTS: dict[str, tuple[str, set[str]]] = {
     "training.loss_on_prompt": ("true", {"train"}),
     "training.autocast": ('"bf16"', {"train"}),
     "training.snapshots": ("3", {"train"}),
+    "training.gradient_checkpointing": ("true", {"train"}),
     "training.lora.rank": ("3", {"train"}),
     "training.lora.alpha": ("3", {"train"}),
     "training.lora.dropout": ("0.5", {"train"}),
@@ -236,7 +237,7 @@ def with_needs(folder: Path, path: str, value: str) -> tuple[list[str], list[str
 
 
 def test_what_is_off_leaves_the_key_of_earlier_results_alone(folder: Path) -> None:
-    written = {"training.lora": "{}"}
+    written = {"training.lora": "{}", "training.gradient_checkpointing": "true"}
     plain = {name: stage.job.settings() for name, stage in stages_of(config_of(folder)).items()}
     assert plain["train-sert"]["training"].keys() == set(
         "batch_size micro_batch_size learning_rate epochs max_steps weight_decay warmup_steps schedule max_grad_norm "

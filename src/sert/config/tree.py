@@ -204,13 +204,16 @@ class TrainingConfig(Section):
     snapshots: PositiveInt = 1
     """States of the student that are kept, evenly spaced over the steps, the last one included. With two or more each
     is tested, also on the dev split, so that the epoch can be chosen."""
+    gradient_checkpointing: bool = False
+    """Keep only what goes into each layer, and compute the rest again for the gradients: less memory, a third more
+    time, the same results but for rounding."""
     lora: LoraConfig | None = None
     """Train adapters instead of all weights, where this section is given (an empty one will do)."""
 
     @model_serializer(mode="wrap")
     def _leave_out_what_is_off(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Write what came later only where it is on, so that results that were made before it keep their keys."""
-        later = ("lora",)
+        later = ("gradient_checkpointing", "lora")
         return {name: value for name, value in write(self).items() if value or name not in later}
 
     def num_steps(self, num_examples: int) -> int:

@@ -35,6 +35,7 @@ from sert.student.training.batching import (
 from sert.student.training.checkpoints import Checkpoints, Progress, trained_parameters
 from sert.student.training.curve import READ_EVERY, LossCurve
 from sert.student.training.loss import cross_entropy_sum
+from sert.student.training.recomputing import activations_recomputed
 from sert.terminal.progress import Reporter, Silent
 
 PASS_TOKENS = 48
@@ -278,6 +279,8 @@ class _Loop:
         """Let the model compute faster until the stack is closed."""
         model = self._student.model
         stack.enter_context(fast_activations(model))
+        if self._config.gradient_checkpointing:
+            stack.enter_context(activations_recomputed(model))
         stack.enter_context(freed_memory_kept())
         weights = sum(weight.numel() for weight in model.parameters())
         if self._alone_on_cpu and weights >= ROW_WEIGHTS:
