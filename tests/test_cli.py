@@ -77,7 +77,8 @@ def test_mine_filter_train_evaluate(tmp_path: Path) -> None:
     assert 0 < counts["selected"] <= 6 < counts["kept"]
 
     train = ["train", "--examples", "filtered", "--set", "training.max_steps=2", "--out", "trained"]
-    assert "steps: 2" in sert(*train, "--dry-run", cwd=tmp_path).stdout
+    planned = sert(*train, "--dry-run", cwd=tmp_path).stdout
+    assert "steps: 2" in planned and " MB, optimizer " in planned
     assert sert(*train, cwd=tmp_path).returncode == 0
     evaluate = ["evaluate", "--task", "lab_yes_no", "--student", "trained/model", "--limit", 5, "--max-new-tokens", 40]
     evaluated = sert(*evaluate, "--out", "evaluated", "--json", cwd=tmp_path)

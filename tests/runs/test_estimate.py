@@ -53,3 +53,20 @@ def test_students_of_unknown_size_have_no_guess() -> None:
     (made, _), unknown = stage("mine", Cost(decoded=1000)), StudentConfig(path="somebody/some-model")
     guess = estimate([(made, unknown)])
     assert (guess.tokens_decoded, guess.seconds, guess.bytes_kept) == (1000, None, None)
+
+
+def test_the_memory_is_that_of_the_largest_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    def training(name: str, **cost: int) -> tuple[Stage, StudentConfig]:
+        lab = StudentConfig(path="lab")
+        job = TrainJob(GivenExamples(()), StudentSource(lab), TrainingConfig(), step=name, cost=Cost(**cost))
+        return Stage.of(job, task="task", out=Path("nowhere")), lab
+
+    small, large = training("a", together=100), training("b", together=10_000)
+    needs = [stage.job.memory for stage, _ in (small, large)]
+    assert needs[0] and needs[1] and needs[0].total < needs[1].total
+    assert estimate([small, large])[-2:] == (needs[1].total, None)
+    monkeypatch.setattr(estimates, "WORTH_TELLING", 0)
+    monkeypatch.setattr(estimates, "available_by_name", lambda name: 1000)
+    memory, warning = estimate([small, large])[-2:]
+    assert memory == needs[1].total and warning and "more than the 0 MB that there are" in warning
+    assert estimate([stage("mine", Cost(decoded=1000))])[-2:] == (None, None)

@@ -310,7 +310,7 @@ def test_a_dry_run_writes_nothing(grid: Grid, finished: RunResult, tmp_path: Pat
     assert list(tmp_path.iterdir()) == []
     rest, nothing = plan(grid, out=finished.folder)
     assert all(stage.finished for stage in rest)
-    assert nothing == (0, 0, 0, 0.0, 0)
+    assert nothing == (0, 0, 0, 0.0, 0, None, None)
 
 
 def test_the_report_is_written_again_and_damage_is_found_and_mended(finished_seed: RunResult, tmp_path: Path) -> None:

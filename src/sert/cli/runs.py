@@ -58,13 +58,14 @@ def _run(file: Path, *, out: Path | None, workers: int | None, dry_run: bool, as
     config = load_config(file, **options)
     folder = out or Path("runs") / config.name
     if dry_run:
-        stages = plan(config, out=folder, reporter=terminal()).stages
+        stages, guess = plan(config, out=folder, reporter=terminal())
         if as_json:
             return print_json([stage._asdict() for stage in stages])
         for stage in stages:
             _print_stage(stage)
             for line in stage.because:
                 click.echo(printable(f"          changed: {line}"))
+        _tell_memory(guess)
         return click.echo(printable(f"Would be written to {folder}"))
     result = run(config, out=folder, reporter=terminal())
     spent = result.spent
@@ -132,7 +133,17 @@ def _print_plan(grid: "Grid", folder: Path, workers: int, as_json: bool) -> None
     if guess.stages:
         click.echo(f"To decode: at most {guess.tokens_decoded:,} tokens; to train on: about {guess.tokens_trained:,}.")
         click.echo(_time_and_disk(guess, workers))
+        _tell_memory(guess)
     click.echo(printable(f"Would be written to {folder}"))
+
+
+def _tell_memory(guess: "Estimate") -> None:
+    if guess.memory_warning is not None:
+        click.echo(f"Warning: the largest training {guess.memory_warning}")
+    elif guess.memory is not None:
+        from sert.student.training.memory import size_text
+
+        click.echo(f"The largest training takes about {size_text(guess.memory)} of memory.")
 
 
 def _time_and_disk(guess: "Estimate", workers: int) -> str:

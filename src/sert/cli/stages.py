@@ -1,5 +1,6 @@
 """The commands of the student's stages, one a stage."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,8 @@ from sert.cli.options import (
     terminal,
     with_options,
 )
+from sert.config.tree import Config
+from sert.records import Example
 
 
 @click.command("mine")
@@ -101,7 +104,8 @@ def train_command(examples: Path, out: Path, dry_run: bool, as_json: bool, **set
     if dry_run:
         check_student(config.student)
         steps = config.training.num_steps(len(found))
-        return print_plan(out, as_json, examples=len(found), steps=steps, batch_size=config.training.batch_size)
+        work = {"examples": len(found), "steps": steps, "batch_size": config.training.batch_size}
+        return print_plan(out, as_json, **work, **_memory_of(found, config))
     from sert.student.training.stage import train
 
     trained = train(
@@ -114,6 +118,22 @@ def train_command(examples: Path, out: Path, dry_run: bool, as_json: bool, **set
         reporter=terminal(),
     )
     print_artifact(trained, as_json)
+
+
+def _memory_of(examples: Sequence[Example], config: Config) -> dict[str, str]:
+    """Guess the memory of a training, and say so if it is not there."""
+    from sert.student.training.memory import WORTH_TELLING, available_by_name, guess_memory, tokens_at_a_time
+    from sert.student.training.stage import CHARACTERS_A_TOKEN
+
+    longest = max(len(each.prompt) + len(each.completion) for each in examples) // CHARACTERS_A_TOKEN
+    tokens = tokens_at_a_time(config.training, longest=longest, num_examples=len(examples))
+    need = guess_memory(config.student, config.training, tokens=tokens)
+    if need is None:
+        return {}
+    large = need.total >= WORTH_TELLING
+    if large and (lacking := need.lacking(available_by_name(config.student.device))):
+        terminal().say(f"Warning: the training {lacking}")
+    return {"memory": str(need)}
 
 
 @click.command("evaluate")

@@ -1,7 +1,7 @@
 """What a plan will roughly take on this machine: tokens, time and disk. Loads no model."""
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -10,6 +10,8 @@ from sert.config.tree import StudentConfig
 from sert.store.stage import Stage
 from sert.student.folder import count_weights as weights_of
 from sert.student.folder import find_student
+from sert.student.training.memory import WORTH_TELLING, available_by_name
+from sert.student.training.stage import TrainJob
 
 HUB_WEIGHTS = {"gpt2": 124_439_808, "gpt2-medium": 354_823_168, "gpt2-large": 774_030_080, "gpt2-xl": 1_557_611_200}
 """Weights of students that are known by their hub ids."""
@@ -23,13 +25,20 @@ _SIZE, _SECONDS = 1024, 0.3
 
 
 class Estimate(NamedTuple):
-    """Sums over the stages that are to be made; `seconds` and `bytes_kept` are None for students of unknown size."""
+    """Sums over the stages that are to be made; `seconds` and `bytes_kept` are None for students of unknown size.
+
+    Attributes:
+        memory: Bytes that the largest training takes; None where there is none, or none of known size.
+        memory_warning: That it is more than there is here.
+    """
 
     stages: int
     tokens_decoded: int
     tokens_trained: int
     seconds: float | None
     bytes_kept: int | None
+    memory: int | None = None
+    memory_warning: str | None = None
 
 
 def estimate(stages: Iterable[tuple[Stage, StudentConfig]]) -> Estimate:
@@ -41,17 +50,30 @@ def estimate(stages: Iterable[tuple[Stage, StudentConfig]]) -> Estimate:
     to_do = [(stage, student) for stage, student in stages if not stage.finished]
     weights: dict[str, int | None] = {student.path: count_weights(student) for _, student in to_do}
     decoded, trained = (sum(getattr(stage.job.cost, kind) for stage, _ in to_do) for kind in ("decoded", "trained"))
+    memory = largest_training(to_do)
     seconds, kept = 0.0, 0
     rate = product_rate() if to_do else 1.0
     for stage, student in to_do:
         size = weights[student.path]
         if size is None:
-            return Estimate(len(to_do), decoded, trained, None, None)
+            return Estimate(len(to_do), decoded, trained, None, None, *memory)
         products = (2 * stage.job.cost.decoded + 6 * stage.job.cost.trained) * size
         tokens = stage.job.cost.decoded + stage.job.cost.trained
         seconds += products / rate / SHARE_OF_RATE + tokens * SECONDS_A_TOKEN + SECONDS_A_STAGE
         kept += stage.job.cost.saved * size * BYTES_A_WEIGHT + stage.job.cost.decoded * BYTES_A_TOKEN
-    return Estimate(len(to_do), decoded, trained, seconds, kept)
+    return Estimate(len(to_do), decoded, trained, seconds, kept, *memory)
+
+
+def largest_training(stages: Sequence[tuple[Stage, StudentConfig]]) -> tuple[int | None, str | None]:
+    """Find how much memory the largest training takes, and say so if that is not there; None where nothing is known."""
+    trainings = [(stage.job.memory, student) for stage, student in stages if isinstance(stage.job, TrainJob)]
+    known = [(need, student) for need, student in trainings if need is not None]
+    if not known:
+        return None, None
+    need, student = max(known, key=lambda each: each[0].total)
+    if need.total < WORTH_TELLING:
+        return need.total, None
+    return need.total, need.lacking(available_by_name(student.device))
 
 
 def count_weights(student: StudentConfig) -> int | None:

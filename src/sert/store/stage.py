@@ -20,11 +20,15 @@ from sert.terminal.progress import Reporter
 
 
 class Cost(NamedTuple):
-    """What a stage takes: tokens decoded at most, tokens trained on (roughly), and students that it saves."""
+    """What a stage takes: tokens decoded at most, tokens trained on (roughly), and students that it saves.
+
+    `together` are the tokens (roughly, too) that are trained on at a time, which decide the memory.
+    """
 
     decoded: int = 0
     trained: int = 0
     saved: int = 0
+    together: int = 0
 
 
 NOTHING = Cost()

@@ -90,7 +90,7 @@ def count_weights(place: Place) -> int | None:
     """
     check_claims(place)
     if place.kind == "folder":
-        return num_weights_in(_weight_files(Path(place.path)))
+        return num_weights_in(weight_files(Path(place.path)))
     if place.kind == "gguf":
         return num_weights_of_gguf(Path(place.path))
     return count_weights(place.base) if place.base is not None else None
@@ -106,7 +106,7 @@ def check_claims(place: Place) -> None:
         check_claims(place.base)
         shapes_in(Path(place.path) / ADAPTER_WEIGHTS)
     elif place.kind == "folder":
-        _compare(Path(place.path), _weight_files(Path(place.path)))
+        _compare(Path(place.path), weight_files(Path(place.path)))
 
 
 def keyed_files(folder: Path) -> list[Path]:
@@ -170,7 +170,7 @@ def _at_folder(folder: Path, depth: int) -> Place:
             f"{folder} has no weights in safetensors form. Pickled checkpoints are not loaded: "
             "convert them with model.save_pretrained."
         )
-    _weight_files(folder)
+    weight_files(folder)
     return Place("folder", str(folder))
 
 
@@ -252,7 +252,7 @@ def _check_files(folder: Path) -> None:
             check_content(file)
 
 
-def _weight_files(folder: Path) -> list[Path]:
+def weight_files(folder: Path) -> list[Path]:
     """List the files of weights that transformers reads.
 
     Raises:

@@ -35,6 +35,7 @@ from sert.student.training.batching import (
 from sert.student.training.checkpoints import Checkpoints, Progress, trained_parameters
 from sert.student.training.curve import READ_EVERY, LossCurve
 from sert.student.training.loss import cross_entropy_sum
+from sert.student.training.memory import WORTH_TELLING, available_memory, memory_need, sizes_of, tokens_at_a_time
 from sert.student.training.recomputing import activations_recomputed
 from sert.terminal.progress import Reporter, Silent
 
@@ -122,6 +123,7 @@ def train_student(
             f"{label}: none of {len(encoded)} examples can be trained on (longest allowed: {longest} tokens)."
         )
     loop = _Loop(student, usable, config, seed=seed, label=label, reporter=reporter or Silent())
+    loop.tell_memory()
     with out_of_memory_means(
         f"{label}: the memory of {student.device} does not hold the student and its optimizer, 4 bytes a weight and 12 "
         "more a weight that is trained. training.lora trains few of them."
@@ -181,6 +183,26 @@ class _Loop:
         self._alone_on_cpu = self._device.type == "cpu" and not placed
         self._broken = torch.zeros((), device=self._device)
         self._in_a_row = False
+
+    def tell_memory(self) -> None:
+        """Say how much memory it will take, and whether that is there."""
+        sizes = sizes_of(self._student.model)
+        need = memory_need(
+            sizes,
+            self._config,
+            trained=sum(weight.numel() for weight in trained_parameters(self._student.model).values()),
+            tokens=tokens_at_a_time(
+                self._config,
+                longest=max(len(example.token_ids) for example in self._usable),
+                num_examples=len(self._usable),
+                processes=self.accelerator.num_processes,
+            ),
+        )
+        lacking = need.lacking(available_memory(self._device), there=4 * sizes.weights)
+        if lacking:
+            self._reporter.say(f"warning: {self._label}: {lacking}")
+        elif need.total >= WORTH_TELLING:
+            self._reporter.say(f"{self._label}: takes {need} of memory")
 
     def run(self, checkpoints: Checkpoints | None, snapshot: Callable[[int], None]) -> Progress:
         """Make the steps that are left."""

@@ -21,6 +21,7 @@ from sert.store.tables import records_key, write_table
 from sert.student.load import Student, load_student, student_key
 from sert.student.source import SNAPSHOTS, StudentSource
 from sert.student.training.examples import ExampleSource, GivenExamples
+from sert.student.training.memory import MemoryNeed, guess_memory, tokens_at_a_time
 from sert.student.training.model_card import write_model_card
 from sert.terminal.progress import Reporter, Silent
 from sert.terminal.text import counted
@@ -68,6 +69,11 @@ class TrainJob(Job):
         steps, epochs = self.training.max_steps, self.training.epochs
         length = counted(steps, "steps") if steps else counted(epochs, "epochs")
         return f"{length} of {counted(self.training.batch_size, 'examples')}"
+
+    @property
+    def memory(self) -> MemoryNeed | None:
+        """How much memory it will take, roughly; None where its student is not here yet."""
+        return guess_memory(self.student.config, self.training, tokens=self.cost.together)
 
     def settings(self) -> dict[str, Any]:
         """What the student depends on."""
@@ -218,7 +224,9 @@ def training_cost(training: TrainingConfig, questions: Sequence[Question], *, co
     """Guess the tokens of a training on one example a question: prompts by their characters, completions as told."""
     steps = training.num_steps(len(questions))
     prompt = sum(len(question.prompt) for question in questions) // len(questions) // CHARACTERS_A_TOKEN
-    return Cost(trained=steps * training.batch_size * (prompt + completion_tokens), saved=training.snapshots)
+    tokens = prompt + completion_tokens
+    together = tokens_at_a_time(training, longest=tokens, num_examples=len(questions))
+    return Cost(trained=steps * training.batch_size * tokens, saved=training.snapshots, together=together)
 
 
 def train(
