@@ -101,6 +101,7 @@ EFFECTS: dict[str, tuple[str, set[str]]] = {
     "training.autocast": ('"bf16"', {"train"}),
     "training.snapshots": ("3", {"train"}),
     "training.gradient_checkpointing": ("true", {"train"}),
+    "training.forgetting": ('"{folder}/held-out.jsonl"', {"train"}),
     "training.lora.rank": ("3", {"train"}),
     "training.lora.alpha": ("3", {"train"}),
     "training.lora.dropout": ("0.5", {"train"}),
@@ -196,6 +197,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "train.jsonl").write_text("\n".join(text[:8]) + "\n")
     (folder / "test.jsonl").write_text("\n".join(text[8:11]) + "\n")
     (folder / "more.jsonl").write_text("\n".join(text[8:]) + "\n")
+    (folder / "held-out.jsonl").write_text('{"text": "Some other text."}\n')
     (folder / "fewer.jsonl").write_text("\n".join(text[:7]) + "\n")
     return folder
 

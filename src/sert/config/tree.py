@@ -209,11 +209,13 @@ class TrainingConfig(Section):
     time, the same results but for rounding."""
     lora: LoraConfig | None = None
     """Train adapters instead of all weights, where this section is given (an empty one will do)."""
+    forgetting: FilePath | None = None
+    """File of held-out texts of another kind that are scored before and after the training (`docs/engine.md`)."""
 
     @model_serializer(mode="wrap")
     def _leave_out_what_is_off(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Write what came later only where it is on, so that results that were made before it keep their keys."""
-        later = ("gradient_checkpointing", "lora")
+        later = ("gradient_checkpointing", "lora", "forgetting")
         return {name: value for name, value in write(self).items() if value or name not in later}
 
     def num_steps(self, num_examples: int) -> int:

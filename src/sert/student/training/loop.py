@@ -71,7 +71,12 @@ class TrainingResult(NamedTuple):
 
 
 def loss_sum(model: Any, batch: Batch, *, head: nn.Module | None = None) -> Tensor:
-    """Sum the next-token cross-entropy over the supervised tokens: -sum_t log p(x_t | x_<t), in nats.
+    """Sum the next-token cross-entropy over the supervised tokens: -sum_t log p(x_t | x_<t), in nats."""
+    return cross_entropy_sum(supervised_logits(model, batch, head=head), batch.targets_N)
+
+
+def supervised_logits(model: Any, batch: Batch, *, head: nn.Module | None = None) -> Tensor:
+    """Compute the logits (N, V) that predict the supervised tokens.
 
     The model may be what wraps one for several processes. `head`, its output embeddings, is to be applied where a
     supervised token is predicted and nowhere else.
@@ -82,10 +87,10 @@ def loss_sum(model: Any, batch: Batch, *, head: nn.Module | None = None) -> Tens
             logits = model_in_a_row(model, batch.input_ids_BT, batch.lengths).logits
         else:
             logits = model(input_ids=batch.input_ids_BT, use_cache=False).logits
-    logits_NV = logits.flatten(0, -2)
+    logits_NV: Tensor = logits.flatten(0, -2)
     if len(logits_NV) == examples * tokens:  # of every position; the last one of a text is never supervised
         logits_NV = logits_NV.index_select(0, batch.rows_N)
-    return cross_entropy_sum(logits_NV, batch.targets_N)
+    return logits_NV
 
 
 def train_student(

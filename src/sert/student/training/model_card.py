@@ -19,7 +19,7 @@ def write_model_card(
     base = "a local folder" if local else student.path
     rows = [
         ("started from", base),
-        *_flat(config.model_dump()),
+        *_flat(config.model_dump(exclude={"forgetting"})),
         *((name.replace("_", " "), value) for name, value in counts.items()),
         *((package, version(package)) for package in (*_PACKAGES, *(["peft"] if config.lora else []))),
     ]

@@ -21,13 +21,14 @@ from sert.store.tables import records_key, write_table
 from sert.student.load import Student, load_student, student_key
 from sert.student.source import SNAPSHOTS, StudentSource
 from sert.student.training.examples import ExampleSource, GivenExamples
+from sert.student.training.held_out import read_held_out
 from sert.student.training.memory import MemoryNeed, guess_memory, tokens_at_a_time
 from sert.student.training.model_card import write_model_card
 from sert.terminal.progress import Reporter, Silent
-from sert.terminal.text import counted
+from sert.terminal.text import counted, readable
 
 if TYPE_CHECKING:
-    from sert.student.training.loop import TrainingResult
+    from sert.student.training.forgetting import Forgetting
     from sert.student.training.lora import Save
 
 CHARACTERS_A_TOKEN = 4
@@ -77,11 +78,14 @@ class TrainJob(Job):
 
     def settings(self) -> dict[str, Any]:
         """What the student depends on."""
-        return dumped(training=self.training) | self.examples.settings()
+        recipe = self.training.model_copy(update={"forgetting": None})  # whose content is among the inputs
+        return dumped(training=recipe) | self.examples.settings()
 
     def inputs(self) -> Inputs:
-        """The examples and the student."""
-        return self.examples.inputs() | self.student.inputs()
+        """The examples, the student, and what is scored before and after."""
+        file = self.training.forgetting
+        held_out: Inputs = {} if file is None else {"forgetting": read_held_out(file).key}
+        return self.examples.inputs() | self.student.inputs() | held_out
 
     def earlier_key(self) -> str:
         """The key in version 0.1."""
@@ -93,7 +97,7 @@ class TrainJob(Job):
         """Train.
 
         Raises:
-            DataError: If all examples are too long.
+            DataError: If all examples are too long, or held-out texts cannot be read.
             StudentError: If the student cannot be loaded.
             NonFiniteError: If a loss or gradient is not finite.
             OutOfMemoryError: If a single example is too much for the memory.
@@ -122,10 +126,10 @@ class TrainJob(Job):
         examples = self.examples.read()
         if not examples:
             return self._keep_untrained(draft)
-        saved, result = self._train(draft, examples, label=label, reporter=reporter)
-        folder, counts = draft.folder, result._asdict()
+        saved, counts = self._train(draft, examples, label=label, reporter=reporter)
+        folder = draft.folder
         if self.training.snapshots > 1:
-            counts["snapshot_steps"] = self.training.snapshot_steps(result.steps)
+            counts["snapshot_steps"] = self.training.snapshot_steps(counts["steps"])
             _take_snapshots(draft, counts["snapshot_steps"][:-1])
         write_table(folder / "examples.parquet", examples, Example)
         saved.write(folder / "model")
@@ -151,7 +155,7 @@ class TrainJob(Job):
 
     def _train(
         self, draft: Draft, examples: Sequence[Example], *, label: str, reporter: Reporter
-    ) -> "tuple[_Saved, TrainingResult]":
+    ) -> "tuple[_Saved, dict[str, Any]]":
         from sert.student.training.checkpoints import CHECKPOINTS, Checkpoints
         from sert.student.training.loop import train_student
 
@@ -167,6 +171,7 @@ class TrainJob(Job):
             say=lambda line: reporter.say(f"{label}: {line}"),
             saved=draft.lap,
         )
+        forgetting = self._forgetting(saved.student)
         result = train_student(
             saved.student,
             examples,
@@ -178,7 +183,20 @@ class TrainJob(Job):
             label=label,
             reporter=reporter,
         )
-        return saved, result
+        if forgetting is None:
+            return saved, result._asdict()
+        compared = forgetting.compared()
+        reporter.say(f"{label}: held-out texts, before and after: {readable(compared)}")
+        return saved, result._asdict() | {"forgetting": compared}
+
+    def _forgetting(self, student: Student) -> "Forgetting | None":
+        """Score the student on held-out texts before it is trained, where there are some."""
+        if self.training.forgetting is None:
+            return None
+        from sert.student.training.forgetting import Forgetting
+
+        held_out = read_held_out(self.training.forgetting)
+        return Forgetting(student, held_out, max_length=self.training.max_length)
 
     def _take_part(self, folder: Path, *, label: str, reporter: Reporter) -> Artifact:
         """Train along with the first process and leave the writing to it."""
