@@ -32,7 +32,7 @@ def examine_student(config: StudentConfig) -> list[Finding]:
     for dtype in ("bfloat16x3", "bfloat16", "int8"):
         try:
             coarse = load_student(config.model_copy(update={"dtype": dtype}))
-            distance = measure_distance(exact, coarse, drive, prompts)
+            distance = measure_distance(exact, coarse, drive, prompts, longest=_LONGEST)
         except StudentError as error:
             findings.append(Finding(dtype, "unknown", str(error)))
             continue

@@ -62,8 +62,8 @@ def test_a_student_lies_nowhere_from_itself_and_somewhere_in_int8() -> None:
     coarse = make_student(copy.deepcopy(exact.model), tokenizer, name="int8")
     quantize_student(coarse.model)
     drive = find_drive(exact, prompts_of(exact), longest=60)
-    assert measure_distance(exact, exact, drive, prompts_of(exact)) == Distance(0.0, 0.0, 0.0, 1.0)
-    distance = measure_distance(exact, coarse, drive, prompts_of(exact))
+    assert measure_distance(exact, exact, drive, prompts_of(exact), longest=60) == Distance(0.0, 0.0, 0.0, 1.0)
+    distance = measure_distance(exact, coarse, drive, prompts_of(exact), longest=60)
     assert 0 < distance.mean < 0.1 and distance.mean < distance.p99 and 0 < distance.kl < 0.01
 
 
@@ -97,3 +97,12 @@ def test_logits_that_stop_to_be_numbers_on_the_way_are_named(student: Student) -
     prompts = [DecodingPrompt(text, broken.encode_prompt(text)) for text in TEXTS]
     with pytest.raises(StudentError, match="logits are no numbers"):
         list(decode(broken, prompts, Decoding(branches=2, samples=2, max_new_tokens=24, top_k=10), drive=drive))
+
+
+@pytest.mark.parametrize("room", [1, 2, 5])
+def test_prompts_that_nearly_fill_the_positions_are_tried_as_far_as_there_is_room(student: Student, room: int) -> None:
+    positions = student.model.config.n_positions
+    prompt = (student.encode_prompt("It is cold, and ") * positions)[: positions - room]
+    drive = find_drive(student, [prompt], longest=positions)
+    assert drive.way == "fast"
+    assert measure_distance(student, student, drive, [prompt], longest=positions).mean == 0

@@ -117,7 +117,7 @@ def find_drive(student: Student, prompts: Sequence[Sequence[int]], *, longest: i
             continue
         reasons = []
         for stepper in steppers:
-            found = _difference(student, stepper, chosen)
+            found = _difference(student, stepper, chosen, steps=_steps(_STEPS, chosen, longest))
             if isinstance(found, float) and found <= LARGEST_DIFFERENCE[_is_exact(student)]:
                 return Drive(way, stepper, found, refused)
             reasons.append(found if isinstance(found, str) else f"it differs by {found:.2g} nats")
@@ -125,15 +125,25 @@ def find_drive(student: Student, prompts: Sequence[Sequence[int]], *, longest: i
     return Drive("plain", PlainStepper, 0.0, refused)
 
 
-def measure_distance(exact: Student, coarse: Student, drive: Drive, prompts: Sequence[Sequence[int]]) -> Distance:
+def measure_distance(
+    exact: Student, coarse: Student, drive: Drive, prompts: Sequence[Sequence[int]], *, longest: int
+) -> Distance:
     """Measure how far a coarse student lies from the same one in float32, both driven as they will be.
+
+    Args:
+        exact: The student in float32.
+        coarse: The same in other numbers.
+        drive: How both are driven.
+        prompts: Prompts that it is about to continue; up to eight of them are tried.
+        longest: Length of the longest text to come, in tokens.
 
     Raises:
         StudentError: If the coarse student's logits are no numbers.
     """
     chosen = _spread(prompts, _WIDER["prompts"])
-    expected = _trace(exact, drive.stepper, chosen, slots=_WIDER["slots"], steps=_WIDER["steps"])
-    found = _trace(coarse, drive.stepper, chosen, slots=_WIDER["slots"], steps=_WIDER["steps"], along=expected.texts)
+    slots, steps = _WIDER["slots"], _steps(_WIDER["steps"], chosen, longest)
+    expected = _trace(exact, drive.stepper, chosen, slots=slots, steps=steps)
+    found = _trace(coarse, drive.stepper, chosen, slots=slots, steps=steps, along=expected.texts)
     return distance_between(expected.logits_NV, found.logits_NV)
 
 
@@ -141,10 +151,10 @@ def distance_between(expected_NV: Tensor, found_NV: Tensor) -> Distance:
     """Compare logits of the same places."""
     expected_NV, found_NV = expected_NV.log_softmax(dim=-1), found_NV.log_softmax(dim=-1)
     differences = _of_likely(expected_NV, found_NV).flatten()
-    kl_N = (expected_NV.exp() * (expected_NV - found_NV)).nansum(dim=-1)
+    kl = (expected_NV.exp() * (expected_NV - found_NV)).nansum(dim=-1).mean().clamp_min(0)
     same = expected_NV.argmax(dim=-1) == found_NV.argmax(dim=-1)
     return Distance(
-        *(float(each) for each in (differences.mean(), differences.quantile(0.99), kl_N.mean(), same.float().mean()))
+        *(float(each) for each in (differences.mean(), differences.quantile(0.99), kl, same.float().mean()))
     )
 
 
@@ -185,10 +195,10 @@ def _known_refusal(student: Student, longest: int) -> str | None:
     return None if sees_all(student.model, longest) else f"its attention does not see all of {longest} tokens"
 
 
-def _difference(student: Student, stepper: StepperType, prompts: Sequence[Sequence[int]]) -> float | str:
+def _difference(student: Student, stepper: StepperType, prompts: Sequence[Sequence[int]], *, steps: int) -> float | str:
     """Measure how far a stepper lies from forward passes of each text alone; or say why it cannot drive the student."""
     try:
-        trace = _trace(student, stepper, prompts, slots=_SLOTS, steps=_STEPS)
+        trace = _trace(student, stepper, prompts, slots=_SLOTS, steps=steps)
     except (AttributeError, IndexError, KeyError, NotImplementedError, RuntimeError, TypeError, ValueError) as error:
         if is_out_of_memory(error):  # says nothing of the model, and another way to drive it rounds differently
             raise
@@ -200,6 +210,11 @@ def _difference(student: Student, stepper: StepperType, prompts: Sequence[Sequen
         return "the model does more than its head"
     largest = _of_likely(expected_NV.log_softmax(dim=-1), trace.logits_NV.log_softmax(dim=-1)).max()
     return math.inf if bool(largest.isnan()) else float(largest)
+
+
+def _steps(wanted: int, prompts: Sequence[Sequence[int]], longest: int) -> int:
+    """Count the steps that can be tried: no text may become longer than those to come, for which there is room."""
+    return max(1, min(wanted, longest - max(map(len, prompts))))
 
 
 def _is_exact(student: Student) -> bool:

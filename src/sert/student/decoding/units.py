@@ -80,12 +80,13 @@ class DecodingJob:
         exact = load_student(self.student.model_copy(update={"dtype": "float32"}), worker=worker)
         prompts = self.encode(exact)
         token_ids = [prompt.token_ids for prompt in prompts]
-        drive = find_drive(exact, token_ids, longest=longest_text(prompts, self.decoding))
+        longest = longest_text(prompts, self.decoding)
+        drive = find_drive(exact, token_ids, longest=longest)
         notes: dict[str, Any] = {"driven_by": drive.way, "told": [str(drive)]}
         student = exact
         if self.student.dtype != "float32":
             student = load_student(self.student, worker=worker)
-            distance = measure_distance(exact, student, drive, token_ids)
+            distance = measure_distance(exact, student, drive, token_ids, longest=longest)
             notes["distance"] = distance.rounded()
             notes["told"].append(check_distance(distance, self.student))
         if self.say is not None:
