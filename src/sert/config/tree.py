@@ -93,7 +93,7 @@ class StudentConfig(Section):
     revision: str | None = None
     dtype: Literal["float32", "bfloat16x3", "bfloat16", "float16", "int8"] = "float32"
     """Type of the numbers that it decodes with; training keeps float32. `bfloat16x3` multiplies sums of two bfloat16
-    numbers: as exact as float32, and faster on processors with AMX."""
+    numbers: as exact as float32, and where it was measured no faster."""
     max_distance: Annotated[float, Field(ge=0)] = 0.1
     """Largest mean difference, in nats, of log-probabilities of likely tokens from those in float32, measured on the
     first prompts; a `dtype` that is coarser than that for this student is refused. Changes no result."""
