@@ -61,6 +61,15 @@ INLINE void write_outputs(float *out, int64_t left, __m512 values) {
     _mm512_mask_storeu_ps(out, there, values);
 }
 
+/* Multiply some rows with a panel and write what comes of it. Rows and panel are read in units of some bytes. */
+#define DEFINE_MULTIPLY(name, type, unit, bytes, tile, add_up, put)                                                    \
+    INLINE void name(const struct linear *l, int64_t b, int64_t end, int64_t p) {                                      \
+        const int64_t units = bytes * l->inputs_size / sizeof(unit), at = p * PANEL;                                   \
+        type sums[tile][4];                                                                                            \
+        add_up((const unit *)l->rounded + b * units, (const unit *)l->weights + at * units, units, sums);              \
+        put(l, b, end - b < tile ? end - b : tile, at, sums);                                                          \
+    }
+
 /* Let every thread round its rows, then multiply all of them with its panels. */
 #define DEFINE_LINEAR(name, round_row, multiply_tile, bytes, tile, before, after)                                      \
     static void name(const struct linear *l) {                                                                         \
@@ -175,23 +184,11 @@ INLINE void put_int8(const struct linear *l, int64_t b, int64_t rows, int64_t at
     }
 }
 
-INLINE void multiply_int8(const struct linear *l, int64_t b, int64_t end, int64_t p) {
-    const int64_t groups = l->inputs_size / 4, at = p * PANEL;
-    __m512i sums[TILE][4];
-    tile_int8((const uint32_t *)l->rounded + b * groups, (const uint32_t *)l->weights + at * groups, groups, sums);
-    put_int8(l, b, end - b < TILE ? end - b : TILE, at, sums);
-}
-
+DEFINE_MULTIPLY(multiply_int8, __m512i, uint32_t, 1, TILE, tile_int8, put_int8)
 DEFINE_LINEAR(linear_int8, round_int8, multiply_int8, 1, TILE, NOTHING, NOTHING)
 
 #ifdef HAS_TILES
-INLINE void multiply_int8_tiles(const struct linear *l, int64_t b, int64_t end, int64_t p) {
-    const int64_t size = l->inputs_size, at = p * PANEL;
-    __m512i sums[TILE_ROWS][4];
-    tiles_int8((const uint8_t *)l->rounded + b * size, (const uint8_t *)l->weights + at * size, size, sums);
-    put_int8(l, b, end - b < TILE_ROWS ? end - b : TILE_ROWS, at, sums);
-}
-
+DEFINE_MULTIPLY(multiply_int8_tiles, __m512i, uint8_t, 1, TILE_ROWS, tiles_int8, put_int8)
 DEFINE_LINEAR(linear_int8_tiles, round_int8, multiply_int8_tiles, 1, TILE_ROWS, CONFIGURE, RESTORE)
 #endif
 #endif
@@ -224,23 +221,11 @@ INLINE void put_bfloat16(const struct linear *l, int64_t b, int64_t rows, int64_
         }
 }
 
-INLINE void multiply_bfloat16(const struct linear *l, int64_t b, int64_t end, int64_t p) {
-    const int64_t groups = l->inputs_size / 2, at = p * PANEL;
-    __m512 sums[TILE][4];
-    tile_bfloat16((const uint32_t *)l->rounded + b * groups, (const uint32_t *)l->weights + at * groups, groups, sums);
-    put_bfloat16(l, b, end - b < TILE ? end - b : TILE, at, sums);
-}
-
+DEFINE_MULTIPLY(multiply_bfloat16, __m512, uint32_t, 2, TILE, tile_bfloat16, put_bfloat16)
 DEFINE_LINEAR(linear_bfloat16, round_bfloat16, multiply_bfloat16, 2, TILE, NOTHING, NOTHING)
 
 #ifdef HAS_TILES
-INLINE void multiply_bfloat16_tiles(const struct linear *l, int64_t b, int64_t end, int64_t p) {
-    const int64_t bytes = 2 * l->inputs_size, at = p * PANEL;
-    __m512 sums[TILE_ROWS][4];
-    tiles_bfloat16((const uint8_t *)l->rounded + b * bytes, (const uint8_t *)l->weights + at * bytes, bytes, sums);
-    put_bfloat16(l, b, end - b < TILE_ROWS ? end - b : TILE_ROWS, at, sums);
-}
-
+DEFINE_MULTIPLY(multiply_bfloat16_tiles, __m512, uint8_t, 2, TILE_ROWS, tiles_bfloat16, put_bfloat16)
 DEFINE_LINEAR(linear_bfloat16_tiles, round_bfloat16, multiply_bfloat16_tiles, 2, TILE_ROWS, CONFIGURE, RESTORE)
 #endif
 #endif
