@@ -23,23 +23,26 @@ def examine_student(config: StudentConfig) -> list[Finding]:
     Raises:
         StudentError: If it cannot be loaded, or gives no numbers.
     """
-    from sert.student.decoding.proof import LARGE_DISTANCE, find_drive, measure_distance
+    from sert.student.decoding.proof import Reference, check_distance, find_drive
 
     exact = load_student(config.model_copy(update={"dtype": "float32"}))
     prompts = [exact.encode_prompt(PromptTemplates().student.format(question=question)) for question in QUESTIONS]
     drive = find_drive(exact, prompts, longest=_LONGEST)
     findings = [_described(exact), Finding("driven by", "warning" if drive.refused else "ok", str(drive))]
+    reference = Reference(exact, drive, prompts, longest=_LONGEST)
     for dtype in ("bfloat16x3", "bfloat16", "int8"):
+        coarse = config.model_copy(update={"dtype": dtype})
         try:
-            coarse = load_student(config.model_copy(update={"dtype": dtype}))
-            distance = measure_distance(exact, coarse, drive, prompts, longest=_LONGEST)
+            distance = reference.distance_of(load_student(coarse))
         except StudentError as error:
             findings.append(Finding(dtype, "unknown", str(error)))
             continue
-        if distance.mean > config.max_distance:
+        try:
+            check_distance(distance, coarse)
+        except StudentError:
             findings.append(Finding(dtype, "warning", f"refused, as it makes another student of it: {distance}"))
         else:
-            findings.append(Finding(dtype, "warning" if distance.mean > LARGE_DISTANCE else "ok", str(distance)))
+            findings.append(Finding(dtype, "warning" if distance.is_large else "ok", str(distance)))
     return findings
 
 

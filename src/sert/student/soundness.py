@@ -1,11 +1,16 @@
 """Whether a student that was loaded is what it claims: complete, finite, causal, and of one vocabulary."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sert.config.tree import StudentConfig
 from sert.errors import StudentError
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
+LIKELY = 20
+"""Tokens of the largest probabilities, whose log-probabilities are compared."""
 SENTENCE = "The lamp stands on the table beside the open door."
 """What a student reads to show that it does not look ahead."""
 RESIZE = (
@@ -19,7 +24,7 @@ _WRAPPED = {
 }
 _FARTHEST = 0.02
 """Nats that the rounding of float32 never comes to."""
-_LIKELY, _READ, _TOLD = 20, 12, 3
+_READ, _TOLD = 12, 3
 
 
 def check_complete(loading: Mapping[str, Any], *, name: str) -> None:
@@ -112,10 +117,15 @@ def check_causal(model: Any, token_ids: Sequence[int], *, name: str) -> None:
     with torch.inference_mode():
         logits = [model(input_ids=ids, use_cache=False).logits[0, : half.shape[1]] for ids in (whole, half)]
     seeing, alone = (each.float().log_softmax(dim=-1) for each in logits)
-    likely = alone.topk(min(_LIKELY, alone.shape[-1]), dim=-1).indices
-    farthest = float((seeing - alone).gather(-1, likely).abs().max())
+    farthest = float(likely_differences(alone, seeing).max())
     if farthest > _FARTHEST:
         raise StudentError(
             f"{name!r} looks ahead: what comes later moves its log-probabilities by {farthest:.2g} nats. It is no "
             "causal language model (an encoder such as BERT, or is_decoder is not set in its config.json)."
         )
+
+
+def likely_differences(expected_NV: "Tensor", found_NV: "Tensor") -> "Tensor":
+    """Compare log-probabilities of N places and V tokens: how far those of the K tokens lie that are likely, (N, K)."""
+    likely_NK = expected_NV.topk(min(LIKELY, expected_NV.shape[-1]), dim=-1).indices
+    return (found_NV.gather(-1, likely_NK) - expected_NV.gather(-1, likely_NK)).abs()

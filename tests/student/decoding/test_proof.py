@@ -9,7 +9,7 @@ import torch
 from sert.config.tree import StudentConfig
 from sert.errors import StudentError
 from sert.student.decoding.engine import decode
-from sert.student.decoding.proof import Distance, check_distance, distance_between, find_drive, measure_distance
+from sert.student.decoding.proof import Distance, Reference, check_distance, distance_between, find_drive
 from sert.student.decoding.schedule import Decoding, DecodingPrompt
 from sert.student.load import Student, make_student
 from sert.student.speed.quantized import quantize_student
@@ -62,8 +62,9 @@ def test_a_student_lies_nowhere_from_itself_and_somewhere_in_int8() -> None:
     coarse = make_student(copy.deepcopy(exact.model), tokenizer, name="int8")
     quantize_student(coarse.model)
     drive = find_drive(exact, prompts_of(exact), longest=60)
-    assert measure_distance(exact, exact, drive, prompts_of(exact), longest=60) == Distance(0.0, 0.0, 0.0, 1.0)
-    distance = measure_distance(exact, coarse, drive, prompts_of(exact), longest=60)
+    reference = Reference(exact, drive, prompts_of(exact), longest=60)
+    assert reference.distance_of(exact) == Distance(0.0, 0.0, 0.0, 1.0)
+    distance = reference.distance_of(coarse)
     assert 0 < distance.mean < 0.1 and distance.mean < distance.p99 and 0 < distance.kl < 0.01
 
 
@@ -105,4 +106,15 @@ def test_prompts_that_nearly_fill_the_positions_are_tried_as_far_as_there_is_roo
     prompt = (student.encode_prompt("It is cold, and ") * positions)[: positions - room]
     drive = find_drive(student, [prompt], longest=positions)
     assert drive.way == "fast"
-    assert measure_distance(student, student, drive, [prompt], longest=positions).mean == 0
+    assert Reference(student, drive, [prompt], longest=positions).distance_of(student).mean == 0
+
+
+def test_a_coarse_student_whose_numbers_overflow_is_named(student: Student) -> None:
+    drive = find_drive(student, prompts_of(student), longest=60)
+    coarse = make_student(copy.deepcopy(student.model).half(), student.tokenizer, name="too large")
+    coarse.model.base_model.h[1].mlp.c_proj.bias.data[5] = 6e4
+    coarse.model.base_model.h[0].mlp.c_proj.bias.data[5] = 6e4
+    with pytest.raises(
+        StudentError, match=r"'too large' gives no probabilities in float16: .* 'float32' or 'bfloat16'"
+    ):
+        Reference(student, drive, prompts_of(student), longest=60).distance_of(coarse)

@@ -18,6 +18,7 @@ from sert.config.tree import StudentConfig
 from sert.errors import StudentError
 from sert.student.decoding.stepping import CacheStepper, LaneStepper, PlainStepper, StepperType, WholeStepper, lent
 from sert.student.load import Student
+from sert.student.soundness import likely_differences
 from sert.student.speed.memory import is_out_of_memory
 from sert.student.speed.patches import sees_all
 from sert.student.speed.quantized import is_coarse
@@ -26,7 +27,6 @@ WAYS: dict[str, tuple[StepperType, ...]] = {"fast": (LaneStepper, WholeStepper),
 """The ways to drive a student in the order in which they are tried, before `plain`, which is always right."""
 LARGEST_DIFFERENCE = {True: 1e-3, False: 0.1}
 """How far log-probabilities of likely tokens may lie from those of plain forward passes, in float32 and in others."""
-LIKELY = 20
 LARGE_DISTANCE = 0.02
 """Mean distance from float32, in nats, that people are warned of."""
 _WORDS = {"fast": "the fast engine", "cache": "its own cache", "plain": "repeated forward passes"}
@@ -79,6 +79,11 @@ class Distance(NamedTuple):
     kl: float
     same_greedy: float
 
+    @property
+    def is_large(self) -> bool:
+        """Whether people are warned of it."""
+        return self.mean > LARGE_DISTANCE
+
     def rounded(self) -> dict[str, float]:
         """Say it in two digits, for manifests."""
         return {name: float(f"{value:.2g}") for name, value in self._asdict().items()}
@@ -115,42 +120,44 @@ def find_drive(student: Student, prompts: Sequence[Sequence[int]], *, longest: i
         if way == "fast" and (known := _known_refusal(student, longest)):
             refused[way] = known
             continue
-        reasons = []
         for stepper in steppers:
             found = _difference(student, stepper, chosen, steps=_steps(_STEPS, chosen, longest))
             if isinstance(found, float) and found <= LARGEST_DIFFERENCE[_is_exact(student)]:
+                refused.pop(way, None)
                 return Drive(way, stepper, found, refused)
-            reasons.append(found if isinstance(found, str) else f"it differs by {found:.2g} nats")
-        refused[way] = reasons[-1]
+            refused[way] = found if isinstance(found, str) else f"it differs by {found:.2g} nats"
     return Drive("plain", PlainStepper, 0.0, refused)
 
 
-def measure_distance(
-    exact: Student, coarse: Student, drive: Drive, prompts: Sequence[Sequence[int]], *, longest: int
-) -> Distance:
-    """Measure how far a coarse student lies from the same one in float32, both driven as they will be.
+class Reference:
+    """What a student in float32 says, for its coarser forms to be measured against; the student is not kept."""
 
-    Args:
-        exact: The student in float32.
-        coarse: The same in other numbers.
-        drive: How both are driven.
-        prompts: Prompts that it is about to continue; up to eight of them are tried.
-        longest: Length of the longest text to come, in tokens.
+    def __init__(self, exact: Student, drive: Drive, prompts: Sequence[Sequence[int]], *, longest: int) -> None:
+        """Let it continue up to eight of the prompts, driven as it will be, to texts of at most `longest` tokens."""
+        self._prompts, self._drive = _spread(prompts, _WIDER["prompts"]), drive
+        self._steps = _steps(_WIDER["steps"], self._prompts, longest)
+        self._expected = self._trace_of(exact)
 
-    Raises:
-        StudentError: If the coarse student's logits are no numbers.
-    """
-    chosen = _spread(prompts, _WIDER["prompts"])
-    slots, steps = _WIDER["slots"], _steps(_WIDER["steps"], chosen, longest)
-    expected = _trace(exact, drive.stepper, chosen, slots=slots, steps=steps)
-    found = _trace(coarse, drive.stepper, chosen, slots=slots, steps=steps, along=expected.texts)
-    return distance_between(expected.logits_NV, found.logits_NV)
+    def distance_of(self, coarse: Student) -> Distance:
+        """Measure how far the same student in other numbers lies from it, along its texts.
+
+        Raises:
+            StudentError: If the coarse student's logits are no numbers.
+        """
+        found = self._trace_of(coarse, along=self._expected.texts)
+        check_numbers(coarse, found.logits_NV)
+        return distance_between(self._expected.logits_NV, found.logits_NV)
+
+    def _trace_of(self, student: Student, along: list[list[int]] | None = None) -> "_Trace":
+        return _trace(
+            student, self._drive.stepper, self._prompts, slots=_WIDER["slots"], steps=self._steps, along=along
+        )
 
 
 def distance_between(expected_NV: Tensor, found_NV: Tensor) -> Distance:
     """Compare logits of the same places."""
     expected_NV, found_NV = expected_NV.log_softmax(dim=-1), found_NV.log_softmax(dim=-1)
-    differences = _of_likely(expected_NV, found_NV).flatten()
+    differences = likely_differences(expected_NV, found_NV).flatten()
     kl = (expected_NV.exp() * (expected_NV - found_NV)).nansum(dim=-1).mean().clamp_min(0)
     same = expected_NV.argmax(dim=-1) == found_NV.argmax(dim=-1)
     return Distance(
@@ -170,7 +177,7 @@ def check_distance(distance: Distance, config: StudentConfig) -> str:
             f"{told}. That is another student than {config.path!r}: more than student.max_distance = "
             f"{config.max_distance} nats. Use a finer student.dtype (float32, bfloat16), or allow more."
         )
-    return f"warning: {told}" if distance.mean > LARGE_DISTANCE else told
+    return f"warning: {told}" if distance.is_large else told
 
 
 def check_numbers(student: Student, logits_BV: Tensor) -> None:
@@ -208,7 +215,7 @@ def _difference(student: Student, stepper: StepperType, prompts: Sequence[Sequen
     check_numbers(student, expected_NV)
     if expected_NV.shape != trace.logits_NV.shape:
         return "the model does more than its head"
-    largest = _of_likely(expected_NV.log_softmax(dim=-1), trace.logits_NV.log_softmax(dim=-1)).max()
+    largest = likely_differences(expected_NV.log_softmax(dim=-1), trace.logits_NV.log_softmax(dim=-1)).max()
     return math.inf if bool(largest.isnan()) else float(largest)
 
 
@@ -271,12 +278,6 @@ def _alone(student: Student, trace: _Trace) -> Tensor:
 def _without_ends(student: Student, logits_BV: Tensor) -> Tensor:
     """Let no text end: behind its end a student knows nothing."""
     return logits_BV.index_fill(1, torch.tensor(student.eos_ids, device=logits_BV.device), -torch.inf)
-
-
-def _of_likely(expected_NV: Tensor, found_NV: Tensor) -> Tensor:
-    """Differences of the log-probabilities of the likely tokens, (N, K)."""
-    likely_NK = expected_NV.topk(min(LIKELY, expected_NV.shape[-1]), dim=-1).indices
-    return (found_NV.gather(-1, likely_NK) - expected_NV.gather(-1, likely_NK)).abs()
 
 
 def _spread(prompts: Sequence[Sequence[int]], number: int) -> list[Sequence[int]]:

@@ -75,7 +75,7 @@ class DecodingJob:
         Raises:
             StudentError: If the student cannot be loaded or used, or is too far from what it is in float32.
         """
-        from sert.student.decoding.proof import check_distance, find_drive, measure_distance
+        from sert.student.decoding.proof import Reference, check_distance, find_drive
 
         exact = load_student(self.student.model_copy(update={"dtype": "float32"}), worker=worker)
         prompts = self.encode(exact)
@@ -85,8 +85,10 @@ class DecodingJob:
         notes: dict[str, Any] = {"driven_by": drive.way, "told": [str(drive)]}
         student = exact
         if self.student.dtype != "float32":
+            reference = Reference(exact, drive, token_ids, longest=longest)
+            del exact, student  # before the other one is loaded
             student = load_student(self.student, worker=worker)
-            distance = measure_distance(exact, student, drive, token_ids, longest=longest)
+            distance = reference.distance_of(student)
             notes["distance"] = distance.rounded()
             notes["told"].append(check_distance(distance, self.student))
         if self.say is not None:
