@@ -1,7 +1,6 @@
 """A training that was stopped goes on as if it had not been."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,6 +15,8 @@ from sert.student.load import Student, make_student
 from sert.student.training.checkpoints import TENSORS, Checkpoints
 from sert.student.training.loop import train_student
 from tests_support import make_tokenizer, tiny_gpt2, tiny_llama
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 STEPS = 30
 REDUCED = (0, 1, 7, 14, 22, 28, 29)
@@ -33,15 +34,6 @@ CONFIG = TrainingConfig(
     max_grad_norm=1.0,
     weight_decay=0.01,
 )
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    """So small a student is no faster on several."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 class Stopped(Exception):

@@ -27,6 +27,7 @@ from sert.student.training.loop import loss_sum, train_student
 from sert.student.training.stage import train
 from sert.terminal.progress import Advance, Silent
 from tests_support import make_tokenizer, tiny_gpt2, tiny_llama
+from training_support import plain_losses
 
 EXAMPLES = [
     Example(
@@ -108,23 +109,10 @@ def test_the_loss_is_the_mean_over_the_supervised_tokens_of_the_step(tmp_path: P
 
 
 def plain_loop(steps: int, *, batch_size: int, learning_rate: float) -> list[float]:
-    """What a textbook does: one text after the other, labels, transformers' own loss, torch's plain AdamW."""
-    student, found = fresh(), []
-    optimizer = torch.optim.AdamW(student.model.parameters(), lr=learning_rate, weight_decay=0.0, foreach=False)
-    order = batch_order(len(EXAMPLES), batch_size=batch_size, seed=0)
-    for _ in range(steps):
-        batch = [encode_example(student, EXAMPLES[index], loss_on_prompt=False) for index in next(order)]
-        total = torch.zeros(())
-        for example in batch:
-            labels = [-100] * example.num_masked + example.token_ids[example.num_masked :]
-            mean = student.model(torch.tensor([example.token_ids]), labels=torch.tensor([labels])).loss
-            total = total + mean * example.num_supervised
-        loss = total / sum(example.num_supervised for example in batch)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        found.append(float(loss.detach()))
-    return found
+    student = fresh()
+    return plain_losses(
+        student.model, student, EXAMPLES, steps=steps, batch_size=batch_size, rate=learning_rate, seed=0
+    )
 
 
 @pytest.mark.parametrize("row_weights", [0, 10**7])

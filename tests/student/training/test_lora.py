@@ -1,7 +1,6 @@
 """Adapters are trained as peft trains them, alone, and are saved in their student or beside it."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,17 +15,20 @@ from sert.records import Example
 from sert.seeds import derive_seed
 from sert.student.load import Student, load_student, make_student
 from sert.student.source import trained_student
-from sert.student.training.batching import batch_order, encode_example
 from sert.student.training.checkpoints import CHECKPOINTS, Checkpoints, trained_parameters
 from sert.student.training.loop import train_student
 from sert.student.training.lora import add_adapters, save_merged
 from sert.student.training.stage import train
 from tests_support import make_tokenizer, tiny_gpt2, tiny_llama
+from training_support import plain_losses
 
 peft = pytest.importorskip("peft")
 
 # Where the tests themselves call peft, it asks for what transformers calls otherwise now.
-pytestmark = pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning"),
+    pytest.mark.usefixtures("one_thread"),
+]
 
 EXAMPLES = [
     Example(f"q{i}", f"Is {i} odd?", f" So the answer is {'yes' if i % 2 else 'no, it is not'}.", "label")
@@ -36,15 +38,6 @@ PROMPTS = [example.prompt for example in EXAMPLES[:6]]
 FAMILIES = {"gpt2": tiny_gpt2, "llama": tiny_llama}
 BASE = StudentConfig(path="some/base")
 LORA = LoraConfig(rank=4, alpha=16)
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    """So small a student is no faster on several."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def fresh(family: str = "llama") -> Student:
@@ -81,22 +74,9 @@ def plain_loop(student: Student, config: TrainingConfig) -> list[float]:
         fan_in_fan_out=fan_in_fan_out,
         task_type="CAUSAL_LM",
     )
-    model, found = peft.get_peft_model(student.model, settings), []
-    optimizer = torch.optim.AdamW(model.parameters(), lr=config.learning_rate, weight_decay=0.0, foreach=False)
-    order = batch_order(len(EXAMPLES), batch_size=config.batch_size, seed=5)
-    for _ in range(config.max_steps or 0):
-        batch = [encode_example(student, EXAMPLES[index], loss_on_prompt=False) for index in next(order)]
-        total = torch.zeros(())
-        for example in batch:
-            labels = [-100] * example.num_masked + example.token_ids[example.num_masked :]
-            mean = model(input_ids=torch.tensor([example.token_ids]), labels=torch.tensor([labels])).loss
-            total = total + mean * example.num_supervised
-        loss = total / sum(example.num_supervised for example in batch)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        found.append(float(loss.detach()))
-    return found
+    model = peft.get_peft_model(student.model, settings)
+    steps, batch_size, rate = config.max_steps or 0, config.batch_size, config.learning_rate
+    return plain_losses(model, student, EXAMPLES, steps=steps, batch_size=batch_size, rate=rate, seed=5)
 
 
 @pytest.mark.parametrize("row_weights", [0, 10**7])

@@ -29,6 +29,7 @@ from sert.student.training.memory import (
 from sert.student.training.stage import training_cost
 from sert.terminal.progress import Silent
 from tests_support import make_tokenizer, tiny_gpt2, tiny_llama
+from training_support import kept_for_gradients
 
 EXAMPLES = [Example(f"q{i}", f"Is {i} odd?", f" So the answer is {'yes' if i % 2 else 'no'}.", "label") for i in (1, 2)]
 FAMILIES = {"gpt2": tiny_gpt2, "llama": tiny_llama}
@@ -77,18 +78,8 @@ def test_activations_are_about_what_a_pass_keeps(family: str, lora: LoraConfig |
         from sert.student.training.lora import add_adapters
 
         add_adapters(student, lora, base=StudentConfig(), seed=0)
-    weights = {weight.untyped_storage().data_ptr() for weight in student.model.parameters()}
-    kept: dict[int, int] = {}
-
-    def note(tensor: torch.Tensor) -> torch.Tensor:
-        storage = tensor.untyped_storage()
-        if storage.data_ptr() not in weights:
-            kept[storage.data_ptr()] = storage.nbytes()
-        return tensor
-
     batch = collate([encode_example(student, EXAMPLES[0], loss_on_prompt=True)] * 4, device=torch.device("cpu"))
-    hooks = torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor)
-    with fast_activations(student.model), hooks:
+    with fast_activations(student.model), kept_for_gradients(student.model) as kept:
         loss = loss_sum(student.model.train(), batch)
         measured = sum(kept.values())
     del loss

@@ -15,6 +15,7 @@ from sert.student.training.batching import collate, encode_example
 from sert.student.training.loop import loss_sum, train_student
 from sert.student.training.recomputing import activations_recomputed
 from tests_support import make_tokenizer, tiny_gpt2, tiny_llama
+from training_support import kept_for_gradients
 
 EXAMPLES = [
     Example(f"q{i}", f"Is {i} odd?", f" So the answer is {'yes' if i % 2 else 'no, it is not'}.", "label")
@@ -52,17 +53,8 @@ def test_it_changes_no_loss(
 
 def kept_bytes(student: Student) -> int:
     """Count what a forward pass keeps for the gradients, besides weights."""
-    weights = {weight.untyped_storage().data_ptr() for weight in student.model.parameters()}
-    kept: dict[int, int] = {}
-
-    def note(tensor: torch.Tensor) -> torch.Tensor:
-        storage = tensor.untyped_storage()
-        if storage.data_ptr() not in weights:
-            kept[storage.data_ptr()] = storage.nbytes()
-        return tensor
-
     encoded = [encode_example(student, example, loss_on_prompt=True) for example in EXAMPLES]
-    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+    with kept_for_gradients(student.model) as kept:
         loss = loss_sum(student.model.train(), collate(encoded, device=torch.device("cpu")))
         size = sum(kept.values())
     loss.backward()
