@@ -199,10 +199,11 @@ def _load_model(place: Place, dtype: "torch.dtype") -> Any:
     import torch
     from transformers import AutoModelForCausalLM
 
+    from sert.student.speed.layers import cast_weights
+
     if place.base is not None:
         model = merged(_load_model(place.base, torch.float32), place.path)
-        for weight in model.parameters():  # what a model computes for itself, such as rotary frequencies, stays
-            weight.data = weight.data.to(dtype)
+        cast_weights(model, dtype)
         return model
     model, loading = AutoModelForCausalLM.from_pretrained(
         _readable(place), dtype=dtype, use_safetensors=True, output_loading_info=True, **_source(place)

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import torch
 from torch import nn
 
 Place = tuple[nn.Module, str, Any]
@@ -16,6 +17,12 @@ def replace_layers(model: nn.Module, wanted: Callable[[Any], bool], make: Callab
     for parent, name, layer in places:
         setattr(parent, name, make(layer))
     return places
+
+
+def cast_weights(model: nn.Module, dtype: torch.dtype) -> None:
+    """Give a model's weights another type; what it computes for itself, such as rotary frequencies, stays."""
+    for weight in model.parameters():
+        weight.data = weight.data.to(dtype)
 
 
 @contextmanager

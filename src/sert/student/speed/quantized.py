@@ -17,7 +17,7 @@ from transformers.pytorch_utils import Conv1D
 
 from sert.errors import StudentError
 from sert.student.kernels import LANE, Kernels, compiled, pack
-from sert.student.speed.layers import Place, replace_layers
+from sert.student.speed.layers import Place, cast_weights, replace_layers
 
 LARGEST = 127
 LARGE_LAYER = 2**18
@@ -130,8 +130,7 @@ def multiply_in_bfloat16(model: Any) -> None:
         return
     model.float()
     if not _multiply_with(model, lambda weight_IO, bias_O: BFloat16Linear(weight_IO, bias_O, kernels)):
-        for weight in model.parameters():  # what a model computes for itself, such as rotary frequencies, stays
-            weight.data = weight.data.to(torch.bfloat16)
+        cast_weights(model, torch.bfloat16)
 
 
 def multiply_in_parts(model: Any) -> None:
