@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed-$(shell cksum pyproject.toml constraints.txt | cksum | cut -d' ' -f1)
 
-.PHONY: demo test soak bench check format build-lab clean
+.PHONY: demo test slow soak bench check format build-lab clean
 
 demo: $(STAMP)-run
 	$(BIN)/sert demo
@@ -11,8 +11,11 @@ demo: $(STAMP)-run
 test: $(STAMP)-dev
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
+slow: $(STAMP)-dev
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m slow --slow
+
 soak: $(STAMP)-dev
-	$(BIN)/python -m pytest -m soak --soak
+	$(BIN)/python -m pytest -m "soak or slow" --soak
 
 bench: $(STAMP)-bench
 	$(BIN)/python -m benchmarks.run

@@ -24,11 +24,22 @@ LONG = ("test_crashes.py", "test_docs.py", "test_reproduce.py", "test_distribute
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--soak", action="store_true", help="run tests that count to their full count")
+    parser.addoption("--slow", action="store_true", help="run tests that take many seconds too")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the files that take long first; all else stays in order."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Put the files that take long first, all else stays in order; leave out what is slow unless it is asked for."""
+    if not (config.getoption("--slow") or config.getoption("--soak")):
+        slow = [item for item in items if item.get_closest_marker("slow")]
+        items[:] = [item for item in items if item not in set(slow)]
+        config.hook.pytest_deselected(items=slow)
     items.sort(key=lambda item: LONG.index(item.path.name) if item.path.name in LONG else len(LONG))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Say that tests were left out; the process that deals tests out to others does not know how many."""
+    if not (config.getoption("--slow") or config.getoption("--soak")):
+        terminalreporter.write_line("Tests marked as slow were left out; `make slow` runs them.")
 
 
 @pytest.fixture(scope="session")
