@@ -12,7 +12,15 @@ from sert.student.decoding.schedule import Decoding, DecodingPrompt
 from sert.student.kernels import Caches, Kernels, compiled, pack, serves_width
 from sert.student.load import Student, make_student
 from sert.student.speed import quantized
-from sert.student.speed.quantized import Int8Linear, multiply_in_bfloat16, quantize_rows, quantize_student
+from sert.student.speed.quantized import (
+    BFloat16Linear,
+    Int8Linear,
+    Int16Linear,
+    multiply_in_bfloat16,
+    quantize_blocks,
+    quantize_rows,
+    quantize_student,
+)
 from tests_support import make_tokenizer, tiny_gpt2, tiny_llama
 
 PROMPTS = ["Question: Is ice cold?\nAnswer:", "Why?", "Do birds fly? Say:"]
@@ -61,9 +69,9 @@ def test_the_largest_logit_is_found_with_compiled_loops(everything_compiled: Non
 
 
 @pytest.fixture
-def int8_loops(loops: Kernels) -> Kernels:
-    if not loops.has_int8:
-        pytest.skip("this processor has no int8 products of ours")
+def integer_loops(loops: Kernels) -> Kernels:
+    if not loops.has_integers:
+        pytest.skip("this processor has no integer products of ours")
     return loops
 
 
@@ -79,7 +87,7 @@ def bfloat16_loops(loops: Kernels) -> Kernels:
 @pytest.mark.parametrize("biased", [True, False])
 @pytest.mark.parametrize(("rows", "outputs"), [(1, 64), (6, 80), (13, 200), (40, 63)])
 def test_int8_layers_are_their_integer_arithmetic(
-    int8_loops: Kernels, rows: int, outputs: int, biased: bool, size: int
+    integer_loops: Kernels, rows: int, outputs: int, biased: bool, size: int
 ) -> None:
     torch.manual_seed(0)
     inputs = torch.randn(rows, size) * torch.logspace(-6, 6, rows)[:, None]
@@ -89,16 +97,17 @@ def test_int8_layers_are_their_integer_arithmetic(
     rounded, steps = quantize_rows(inputs)
     sums = (rounded.long() @ weight.long()).float()
     expected = sums * steps * scale + (bias if bias is not None else 0)
-    found = int8_loops.linear(inputs, pack(weight, bias, scale))
+    found = integer_loops.linear(inputs, pack(weight, bias, scale))
     assert torch.allclose(found, expected, rtol=1e-6, atol=1e-7)
 
 
 @pytest.mark.parametrize("broken", [torch.nan, torch.inf])
-def test_a_row_that_is_not_finite_stays_so_and_alone(int8_loops: Kernels, broken: float) -> None:
+@pytest.mark.parametrize("dtype", [torch.int8, torch.int16])
+def test_a_row_that_is_not_finite_stays_so_and_alone(integer_loops: Kernels, broken: float, dtype: torch.dtype) -> None:
     torch.manual_seed(0)
-    inputs, layer = torch.randn(7, 48), pack(torch.randint(-127, 128, (48, 70), dtype=torch.int8), None, torch.rand(70))
+    inputs, layer = torch.randn(7, 48), pack(torch.randint(-127, 128, (48, 70), dtype=dtype), None, torch.rand(70))
     inputs[2, 30] = broken
-    found = int8_loops.linear(inputs, layer)
+    found = integer_loops.linear(inputs, layer)
     assert bool(found[2].isnan().all()) and bool(found[[0, 1, 3, 4, 5, 6]].isfinite().all())
 
 
@@ -122,19 +131,50 @@ def test_bfloat16_layers_add_up_in_float32(
     assert torch.allclose(found.double(), expected, rtol=1e-5, atol=1e-4)
 
 
-@pytest.mark.parametrize("exact", [True, False])
-def test_layers_in_parts_are_nearly_float32(bfloat16_loops: Kernels, exact: bool) -> None:
+# Whole blocks and not; a row of numbers of all sizes, one of zeros.
+@pytest.mark.parametrize("size", [48, 64, 144, 192])
+@pytest.mark.parametrize("biased", [True, False])
+@pytest.mark.parametrize(("rows", "outputs"), [(1, 64), (6, 80), (13, 200), (40, 63)])
+def test_int16_layers_are_their_integer_arithmetic(
+    integer_loops: Kernels, rows: int, outputs: int, biased: bool, size: int
+) -> None:
     torch.manual_seed(0)
-    inputs, weight, bias = torch.randn(13, 96), torch.randn(96, 80), torch.randn(80)
-    weight = weight.bfloat16().float() if exact else weight
-    layer = quantized.SplitLinear(weight, bias, bfloat16_loops)
-    assert layer._packed.parts == (2 if exact else 3)
-    expected = inputs.double() @ weight.double() + bias
-    magnitudes = inputs.abs().double() @ weight.abs().double()
-    rounded = bfloat16_loops.linear(inputs, pack(weight.bfloat16(), bias))
-    # Each number keeps 16 bits of its fraction; what is left out is a product of two rests of 2^-9 at most.
-    assert bool(((layer(inputs) - expected).abs() <= 2**-16 * magnitudes).all())
-    assert not bool(((rounded - expected).abs() <= 2**-12 * magnitudes).all())
+    inputs = torch.randn(rows, size) * torch.logspace(-6, 6, size)
+    inputs[rows // 2] = 0
+    weight, bias = torch.randn(size, outputs), torch.randn(outputs) if biased else None
+    rounded, steps = quantize_blocks(inputs.t())
+    quantized_weight, scales = quantize_blocks(weight)
+    expected = bias.double().repeat(rows, 1) if bias is not None else torch.zeros(rows, outputs, dtype=torch.float64)
+    for number, start in enumerate(range(0, size, 64)):
+        block = slice(start, start + 64)
+        sums = rounded[block].long().t() @ quantized_weight[block].long()
+        assert sums.abs().max() < 2**31
+        expected += sums * steps[number, :, None].double() * scales[number].double()
+    found = integer_loops.linear(inputs, pack(quantized_weight, bias, scales))
+    magnitudes = inputs.abs().double() @ weight.abs().double() + 1  # sums of blocks are added up in float32
+    assert bool(((found - expected).abs() <= 1e-6 * magnitudes).all())
+
+
+def test_blocks_have_steps_of_their_own_and_fit_into_their_sums(integer_loops: Kernels) -> None:
+    inputs, weight = torch.full((2, 128), 3.0), torch.full((128, 70), -5.0)
+    inputs[0, 100] = 3e6  # makes the other inputs of its block coarse, and none of the block before
+    quantized_weight, scales = quantize_blocks(weight)
+    assert quantized_weight.abs().max() == 5792 and 64 * 5792**2 < 2**31 and scales.shape == (2, 70)
+    found = integer_loops.linear(inputs, pack(quantized_weight, None, scales))
+    assert found[1].tolist() == pytest.approx([-15.0 * 128] * 70, rel=1e-5)
+    coarse = 63 * -5 * 3e6 / 5792 * round(3 * 5792 / 3e6)
+    assert found[0].tolist() == pytest.approx([-15.0 * 64 + coarse - 15e6] * 70, rel=1e-6)
+
+
+def test_int16_is_finer_than_bfloat16(integer_loops: Kernels, bfloat16_loops: Kernels) -> None:
+    torch.manual_seed(0)
+    inputs, weight = torch.randn(40, 192), torch.randn(192, 128)
+    exact = inputs.double() @ weight.double()
+    errors = [
+        float((layer(weight, None, loops)(inputs) - exact).pow(2).mean().sqrt() / exact.pow(2).mean().sqrt())
+        for layer, loops in ((Int16Linear, integer_loops), (BFloat16Linear, bfloat16_loops))
+    ]
+    assert errors[0] < 3e-4 and errors[1] > 1.5e-3
 
 
 def test_other_libraries_find_the_processor_as_they_left_it(bfloat16_loops: Kernels) -> None:
@@ -249,9 +289,11 @@ def test_results_do_not_depend_on_the_number_of_threads(loops: Kernels) -> None:
             results.append(loops.attend(queries, news, *given, filled=6, scaling=0.2))  # type: ignore[arg-type]
         if loops.has_bfloat16:
             results.append(loops.linear(logits[:, :96], pack(torch.randn(96, 200).bfloat16(), None)))
-        if loops.has_int8:
+        if loops.has_integers:
             layer = pack(torch.randint(-127, 128, (96, 200), dtype=torch.int8), None, torch.rand(200))
             results.append(loops.linear(logits[:, :96], layer))
+            quantized_weight, scales = quantize_blocks(torch.randn(96, 200))
+            results.append(loops.linear(logits[:, :96], pack(quantized_weight, None, scales)))
         found.append(results)
     assert all(torch.equal(one, three) for one, three in zip(*found, strict=True))
 

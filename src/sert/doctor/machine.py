@@ -121,9 +121,10 @@ def _dtype() -> Finding:
     if torch.accelerator.current_accelerator(check_available=True) is not None:
         return Finding("fast dtype", "ok", "bfloat16, on the accelerator; int8 runs on CPUs only")
     kernels = compiled()
-    if kernels is not None and (kernels.has_int8 or kernels.has_bfloat16):
-        fast = ["int8"] * kernels.has_int8 + ["bfloat16"] * kernels.has_bfloat16
-        return Finding("fast dtype", "ok", f"{', then '.join(fast)}, in compiled loops; then float32")
+    if kernels is not None and (kernels.has_integers or kernels.has_bfloat16):
+        known = {"int8": kernels.has_integers, "bfloat16": kernels.has_bfloat16, "int16": kernels.has_integers}
+        fast = ", then ".join(dtype for dtype, is_there in known.items() if is_there)
+        return Finding("fast dtype", "ok", f"{fast}, in compiled loops; then float32. int16 hardly changes a student")
     try:
         check_products()
     except StudentError:

@@ -30,7 +30,7 @@ def examine_student(config: StudentConfig) -> list[Finding]:
     drive = find_drive(exact, prompts, longest=_LONGEST)
     findings = [_described(exact), Finding("driven by", "warning" if drive.refused else "ok", str(drive))]
     reference = Reference(exact, drive, prompts, longest=_LONGEST)
-    for dtype in ("bfloat16x3", "bfloat16", "int8"):
+    for dtype in ("int16", "bfloat16", "int8"):
         coarse = config.model_copy(update={"dtype": dtype})
         try:
             distance = reference.distance_of(load_student(coarse))

@@ -184,13 +184,13 @@ def load_student(config: StudentConfig, *, worker: int = 0) -> Student:
 
 
 def _replace_products(model: Any, dtype: str) -> None:
-    if dtype in ("int8", "bfloat16", "bfloat16x3"):
+    if dtype in ("int8", "int16", "bfloat16"):
         from sert.student.speed import quantized
 
         into = {
             "int8": quantized.quantize_student,
+            "int16": quantized.multiply_in_int16,
             "bfloat16": quantized.multiply_in_bfloat16,
-            "bfloat16x3": quantized.multiply_in_parts,
         }
         into[dtype](model)
 

@@ -92,7 +92,7 @@ def test_a_model_that_reads_its_layers_is_refused_in_int8(monkeypatch: pytest.Mo
 
 def has_own_int8() -> bool:
     kernels = compiled()
-    return kernels is not None and kernels.has_int8
+    return kernels is not None and kernels.has_integers
 
 
 @pytest.mark.parametrize("large", [0, 10**9])

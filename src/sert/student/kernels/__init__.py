@@ -29,6 +29,10 @@ PANEL = 64
 """Outputs that products.c packs together."""
 TILE_ROWS = 32
 """Most rows that products.c multiplies at a time; it reads so many, whether they are there or not."""
+BLOCK = 64
+"""Inputs that share a step in int16."""
+LARGEST_INT16 = 5792
+"""Steps of the largest number of a block: 64 products of such numbers fit into 32 bits."""
 LANE = 16
 """Numbers that the loops read at a time; inputs of packed layers are a multiple of it."""
 STEPS = 16
@@ -59,15 +63,15 @@ class _Linear(ctypes.Structure):
     _fields_ = _fields(
         (_POINTER, "inputs weights zeros scales bias rounded steps out"),
         (_SIZE, "rows inputs_size outputs"),
-        (_INT, "parts threads"),
+        (_INT, "threads"),
     )
 
 
 class Packed(NamedTuple):
     """A linear layer as products.c reads it; what belongs to outputs is filled up to whole panels.
 
-    `scales`, and `zeros` (what the offset of the rounded inputs adds to each sum), belong to int8 weights. Of `parts`
-    see `pack`; `inputs` are those of one part.
+    `scales` belong to int8 and int16 weights, and `zeros` (what the offset of the rounded inputs adds to each sum) to
+    int8 ones.
     """
 
     weights: Tensor
@@ -76,7 +80,6 @@ class Packed(NamedTuple):
     zeros: Tensor | None
     inputs: int
     outputs: int
-    parts: int
 
 
 class Caches(NamedTuple):
@@ -98,7 +101,7 @@ class Kernels:
         library.sert_attend.argtypes = (_POINTER, _POINTER)
         self._library = library
         abilities = int(library.sert_abilities())
-        self.has_int8, self.has_bfloat16, self._has_pairs = (bool(abilities & bit) for bit in (1, 2, 4))
+        self.has_integers, self.has_bfloat16, self._has_pairs = (bool(abilities & bit) for bit in (1, 2, 4))
 
     def gelu(self, values: Tensor) -> Tensor:
         """GELU's tanh form, of any shape."""
@@ -110,22 +113,22 @@ class Kernels:
     def linear(self, inputs_BI: Tensor, layer: Packed) -> Tensor:
         """Apply a layer to rows, which are rounded on the way: (B, O).
 
-        In int8 a row has steps of its largest magnitude / 127 and sums are exact; in bfloat16 sums are float32.
+        In int8 a row has steps of its largest magnitude / 127 and sums are exact. In int16 each block of a row has
+        steps of its largest magnitude / `LARGEST_INT16`, sums of a block are exact, and are added up in float32. In
+        bfloat16 sums are float32.
         """
         if inputs_BI.dtype != torch.float32 or inputs_BI.shape[1:] != (layer.inputs,):
             raise RuntimeError(f"a layer of {layer.inputs} inputs cannot read {inputs_BI.dtype} {inputs_BI.shape}")
         inputs_BI = inputs_BI.contiguous()
         rows = len(inputs_BI)
         out_BO = torch.empty((rows, layer.outputs))
-        is_int8 = layer.weights.dtype == torch.int8
-        size = layer.inputs * layer.parts
-        rounded = torch.empty((rows + TILE_ROWS, size), dtype=torch.uint8 if is_int8 else torch.bfloat16)
-        steps = torch.empty(rows + TILE_ROWS)
+        kind = layer.weights.dtype
+        rounded = torch.empty((rows + TILE_ROWS, layer.inputs), dtype=torch.uint8 if kind == torch.int8 else kind)
+        steps = torch.empty((rows + TILE_ROWS, -(-layer.inputs // BLOCK)))
         tensors = (inputs_BI, layer.weights, layer.zeros, layer.scales, layer.bias, rounded, steps, out_BO)
         pointers = (None if tensor is None else tensor.data_ptr() for tensor in tensors)
-        given = _Linear(*pointers, rows, size, layer.outputs, layer.parts, torch.get_num_threads())
-        multiply = self._library.sert_linear_int8 if is_int8 else self._library.sert_linear_bfloat16
-        multiply(ctypes.byref(given))
+        given = _Linear(*pointers, rows, layer.inputs, layer.outputs, torch.get_num_threads())
+        getattr(self._library, f"sert_linear_{str(kind).removeprefix('torch.')}")(ctypes.byref(given))
         return out_BO
 
     def block_maxima(self, logits_BV: Tensor, *, block: int) -> tuple[Tensor, Tensor]:
@@ -186,23 +189,24 @@ def serves_width(width: int) -> bool:
     return width % 16 == 0 and width <= 256
 
 
-def pack(weight_IO: Tensor, bias_O: Tensor | None, scale_O: Tensor | None = None, *, parts: int = 1) -> Packed:
-    """Pack weights for `Kernels.linear`: int8 ones with their scales, or bfloat16 ones; I is a multiple of 16.
+def pack(weight_IO: Tensor, bias_O: Tensor | None, scale_NO: Tensor | None = None) -> Packed:
+    """Pack weights for `Kernels.linear`; I is a multiple of 16.
 
-    With several parts there are weights for each, one below the other, (I * parts, O): the first part of the inputs is
-    these in bfloat16, the second one what that leaves out, in bfloat16, and the third one is the first again.
+    Weights are bfloat16, or int8 with one scale an output (N = 1), or int16 with one for each `BLOCK` inputs, of which
+    the last block may have fewer.
     """
     inputs, outputs = weight_IO.shape
     panels = -(-outputs // PANEL)
     group = 4 // weight_IO.element_size()
     filled_up = _fill_up(weight_IO, panels * PANEL)
     weights = filled_up.view(inputs // group, group, panels, PANEL).permute(2, 0, 3, 1).contiguous()
-    zeros = scales = None
-    if scale_O is not None:
-        scales = _fill_up(scale_O, panels * PANEL)
-        zeros = filled_up.sum(dim=0, dtype=torch.int32) * 128
-    bias = None if bias_O is None else _fill_up(bias_O.detach().float(), panels * PANEL)
-    return Packed(weights, bias, scales, zeros, inputs // parts, outputs, parts)
+    zeros = filled_up.sum(dim=0, dtype=torch.int32) * 128 if weight_IO.dtype == torch.int8 else None
+    scales = bias = None
+    if scale_NO is not None:
+        scales = _fill_up(scale_NO, panels * PANEL).view(-1, panels, PANEL).transpose(0, 1).contiguous()
+    if bias_O is not None:
+        bias = _fill_up(bias_O.detach().float(), panels * PANEL)
+    return Packed(weights, bias, scales, zeros, inputs, outputs)
 
 
 def _fill_up(values: Tensor, outputs: int) -> Tensor:

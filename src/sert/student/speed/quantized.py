@@ -1,8 +1,9 @@
-"""Linear layers in int8 or in bfloat16 between float32 activations: coarser students, for decoding on CPUs.
+"""Linear layers in int8, int16 or bfloat16 between float32 activations: coarser students, for decoding on CPUs.
 
-In int8 weights have a scale an output channel, activations one a row, and sums are exact. In bfloat16 both are rounded
-and sums are float32. Either way a lane's result does not depend on the lanes beside it, nothing is calibrated, and the
-embedding, the norms, the residuals and the softmax stay in float32.
+In int8 weights have a scale an output channel, activations one a row, and sums are exact. In int16 every 64 inputs of
+either have one, and sums over so many are exact. In bfloat16 both are rounded and sums are float32. Always a lane's
+result does not depend on the lanes beside it, nothing is calibrated, and the embedding, the norms, the residuals and
+the softmax stay in float32.
 Source of the int8 scheme: Dettmers et al., LLM.int8(), 2022, section 2.1 (vector-wise quantization).
 
 Shapes: B rows, I inputs, O outputs.
@@ -16,7 +17,7 @@ from torch import Tensor
 from transformers.pytorch_utils import Conv1D
 
 from sert.errors import StudentError
-from sert.student.kernels import LANE, Kernels, compiled, pack
+from sert.student.kernels import BLOCK, LANE, LARGEST_INT16, Kernels, compiled, pack
 from sert.student.speed.layers import Place, cast_weights, replace_layers
 
 LARGEST = 127
@@ -55,9 +56,9 @@ class Int8Linear(CoarseLinear):
         self.register_buffer("scale", scale_O1[:, 0].clone())
         self.register_buffer("bias", None if bias_O is None else bias_O.detach().clone())
         kernels = compiled() if weight_IO.numel() >= LARGE_LAYER and self.num_inputs % LANE == 0 else None
-        self._kernels = kernels if kernels is not None and kernels.has_int8 else None
+        self._kernels = kernels if kernels is not None and kernels.has_integers else None
         if self._kernels is not None:
-            self._packed = pack(quantized_OI.t(), self.bias, self.scale)
+            self._packed = pack(quantized_OI.t(), self.bias, self.scale[None])
         self.register_buffer("weight", None if self._kernels is not None else quantized_OI.t().contiguous())
 
     def _apply_to_rows(self, inputs_BI: Tensor) -> Tensor:
@@ -81,27 +82,35 @@ class BFloat16Linear(CoarseLinear):
         return self._kernels.linear(inputs_BI, self._packed)
 
 
-class SplitLinear(BFloat16Linear):
-    """y = x W + b with W and x as sums of two bfloat16 numbers each: nearly float32, in three products for one.
+class Int16Linear(CoarseLinear):
+    """y = x W + b with W and x in int16, in compiled loops: some 13 bits of every number, wherever it lies.
 
-    What is left out is the product of both second numbers. Weights that are bfloat16 numbers already have no second
-    ones, and take two products. Source: Henry, Tang and Heinecke, Leveraging the bfloat16 Artificial Intelligence
-    Datatype For Higher-Precision Computations, 2019.
+    Source of scales for blocks: Dettmers et al., 8-bit Optimizers via Block-wise Quantization, 2022, section 2.1.
     """
 
     def __init__(self, weight_IO: Tensor, bias_O: Tensor | None, kernels: Kernels) -> None:
-        CoarseLinear.__init__(self, weight_IO)
+        super().__init__(weight_IO)
         self._kernels = kernels
-        first_IO = weight_IO.detach().to(torch.bfloat16)
-        second_IO = (weight_IO.detach() - first_IO.float()).to(torch.bfloat16)
-        parts = 3 if bool(second_IO.any()) else 2
-        self._packed = pack(torch.cat([first_IO, first_IO, second_IO][:parts]), bias_O, parts=parts)
+        quantized_IO, steps_NO = quantize_blocks(weight_IO.detach().float())
+        self._packed = pack(quantized_IO, bias_O, steps_NO)
+
+    def _apply_to_rows(self, inputs_BI: Tensor) -> Tensor:
+        return self._kernels.linear(inputs_BI, self._packed)
 
 
 def quantize_rows(values_BI: Tensor) -> tuple[Tensor, Tensor]:
     """Round each row to int8 steps of its largest magnitude; return (B, I) int8 and the steps (B, 1)."""
     steps_B1 = (values_BI.abs().amax(dim=1, keepdim=True) / LARGEST).clamp_(min=torch.finfo(torch.float32).tiny)
     return (values_BI / steps_B1).round_().to(torch.int8), steps_B1
+
+
+def quantize_blocks(weight_IO: Tensor) -> tuple[Tensor, Tensor]:
+    """Round blocks of inputs to int16 steps of their largest magnitude; return (I, O) int16 and the steps (N, O)."""
+    blocks = torch.split(weight_IO, BLOCK)
+    steps_NO = torch.stack([block.abs().amax(dim=0) for block in blocks]).div_(LARGEST_INT16)
+    steps_NO.clamp_(min=torch.finfo(torch.float32).tiny)
+    rounded = [(block / steps).round_().to(torch.int16) for block, steps in zip(blocks, steps_NO, strict=True)]
+    return torch.cat(rounded), steps_NO
 
 
 def quantize_student(model: Any) -> None:
@@ -125,28 +134,28 @@ def multiply_in_bfloat16(model: Any) -> None:
     In place. Small models, models on other devices and those that want more of their layers than products stay as
     they are, and so does every model where this processor or a compiler is missing.
     """
-    kernels = _bfloat16_kernels_for(model)
-    if kernels is None:
+    kernels = _kernels_for(model)
+    if kernels is None or not kernels.has_bfloat16:
         return
     model.float()
     if not _multiply_with(model, lambda weight_IO, bias_O: BFloat16Linear(weight_IO, bias_O, kernels)):
         cast_weights(model, torch.bfloat16)
 
 
-def multiply_in_parts(model: Any) -> None:
-    """Let compiled loops multiply the linear layers of a float32 model as sums of bfloat16 numbers where they can.
+def multiply_in_int16(model: Any) -> None:
+    """Let compiled loops multiply the linear layers of a float32 model in int16 where they can.
 
-    In place. Where they cannot (see `multiply_in_bfloat16`), the model stays as it is, which is as exact.
+    In place. Where they cannot (see `multiply_in_bfloat16`), the model stays as it is, which is more exact.
     """
-    kernels = _bfloat16_kernels_for(model)
-    if kernels is not None:
-        _multiply_with(model, lambda weight_IO, bias_O: SplitLinear(weight_IO, bias_O, kernels))
+    kernels = _kernels_for(model)
+    if kernels is not None and kernels.has_integers:
+        _multiply_with(model, lambda weight_IO, bias_O: Int16Linear(weight_IO, bias_O, kernels))
 
 
-def _bfloat16_kernels_for(model: Any) -> Kernels | None:
+def _kernels_for(model: Any) -> Kernels | None:
     kernels = compiled() if model.device.type == "cpu" and num_weights(model) >= LARGE_STUDENT else None
     inputs = [each.nx if isinstance(each, Conv1D) else each.in_features for each in filter(_is_linear, model.modules())]
-    return kernels if kernels and kernels.has_bfloat16 and not any(size % LANE for size in inputs) else None
+    return None if any(size % LANE for size in inputs) else kernels
 
 
 def _multiply_with(model: Any, make: Callable[[Tensor, Tensor | None], CoarseLinear]) -> bool:
@@ -204,5 +213,4 @@ def check_products() -> None:
 
 def is_coarse(model: Any) -> bool:
     """Tell whether the linear layers round more than float32 does."""
-    head = model.get_output_embeddings()
-    return isinstance(head, CoarseLinear) and not isinstance(head, SplitLinear)
+    return isinstance(model.get_output_embeddings(), CoarseLinear)
