@@ -180,7 +180,11 @@ def test_a_wrong_command_line_exits_with_2(tmp_path: Path) -> None:
         ("tasks.<name>.limit", ["--limit", "0"], "is not in the range x>=1"),
         ("mining.keep_all", ["--keep-all"], True),
         ("student.dtype", ["--dtype", "int8"], "int8"),
-        ("student.dtype", ["--dtype", "int4"], "is not one of 'float32', 'int16', 'bfloat16', 'float16', 'int8'"),
+        (
+            "student.dtype",
+            ["--dtype", "int4"],
+            "one of 'float32', 'auto', 'int16', 'bfloat16', 'float16', 'int8'",
+        ),
         ("tasks.<name>.data", ["--data", "a.csv"], Path("a.csv")),
         ("teacher.calls.max_cost", ["--max-cost", "1.5"], "1.5"),
     ],

@@ -20,7 +20,7 @@ from sert.store.stage import Cost, Inputs, Job, dumped
 from sert.store.tables import questions_input, questions_key, write_table
 from sert.student.decoding.lanes import Lane
 from sert.student.decoding.schedule import Decoding
-from sert.student.decoding.units import DecodingJob, decode_in_units
+from sert.student.decoding.units import DecodingJob, decode_in_units, settled
 from sert.student.load import Texts, load_texts, student_key
 from sert.student.source import StudentSource
 from sert.tasks.answers import extract_loose, reasoning_of
@@ -162,16 +162,21 @@ def evaluate(
         raise ConfigError(f"{label}: harness = 'compat' gives one output a question, not votes = {config.votes}.")
     if not questions:
         raise DataError(f"{label}: there are no questions to evaluate on.")
-    job = EvaluateJob(
-        tuple(questions),
-        StudentSource(student),
-        evaluation=config,
-        rules=rules or RulesConfig(),
-        sampling=sampling or MiningConfig(),
-        execution=execution,
-        seed=seed if config.votes > 1 else 0,
-    )
-    return job.make(out, label=label, reporter=reporter or Silent())
+    reporter = reporter or Silent()
+
+    def job_of(student: StudentConfig) -> EvaluateJob:
+        return EvaluateJob(
+            tuple(questions),
+            StudentSource(student),
+            evaluation=config,
+            rules=rules or RulesConfig(),
+            sampling=sampling or MiningConfig(),
+            execution=execution,
+            seed=seed if config.votes > 1 else 0,
+        )
+
+    job = job_of(settled(student, job_of, out=out, reporter=reporter))
+    return job.make(out, label=label, reporter=reporter)
 
 
 def _unlike_greedy(config: EvaluationConfig, sampling: MiningConfig) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from sert.store.executors import make_executor
 from sert.store.stage import Cost, Inputs, Job, dumped
 from sert.store.tables import questions_input, questions_key, write_table
 from sert.student.decoding.schedule import Decoding
-from sert.student.decoding.units import DecodingJob, decode_in_units
+from sert.student.decoding.units import DecodingJob, decode_in_units, settled
 from sert.student.load import load_texts, student_key
 from sert.student.source import StudentSource
 from sert.terminal.progress import Advance, Reporter, Silent
@@ -145,13 +145,18 @@ def mine(
     """
     if not questions:
         raise DataError(f"{label}: there are no questions to mine.")
-    job = MineJob(
-        tuple(questions),
-        StudentSource(student),
-        mining=config or MiningConfig(),
-        rules=rules or RulesConfig(),
-        prompts=prompts or PromptTemplates(),
-        execution=execution,
-        seed=seed,
-    )
-    return job.make(out, label=label, reporter=reporter or Silent())
+    reporter = reporter or Silent()
+
+    def job_of(student: StudentConfig) -> MineJob:
+        return MineJob(
+            tuple(questions),
+            StudentSource(student),
+            mining=config or MiningConfig(),
+            rules=rules or RulesConfig(),
+            prompts=prompts or PromptTemplates(),
+            execution=execution,
+            seed=seed,
+        )
+
+    job = job_of(settled(student, job_of, out=out, reporter=reporter))
+    return job.make(out, label=label, reporter=reporter)

@@ -1,6 +1,6 @@
 """What was asked for, a configuration or a grid, as a run folder keeps it."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,8 +9,8 @@ import tomli_w
 
 from sert.config.grid import MAIN, Arm, Grid, arms_of
 from sert.config.load import load_config, read_toml, validate
-from sert.config.tree import Config, ExecutionConfig
-from sert.errors import DataError
+from sert.config.tree import Config, ExecutionConfig, StudentConfig
+from sert.errors import DataError, SertError
 from sert.store.artifacts import SETTINGS
 
 CONFIG, GRID = SETTINGS
@@ -40,6 +40,24 @@ class Request:
         arm = Arm(asked.student.path, asked.seed, MAIN, None, asked)
         return Request(asked, CONFIG, {"name": asked.name, "seed": asked.seed}, (arm,))
 
+    def settled(self, out: Path, choose: Callable[[StudentConfig], StudentConfig]) -> "Request":
+        """Choose the types of numbers that students decode with, where that is left to the machine.
+
+        What the run in the folder `out` decodes with already, it keeps.
+        """
+        kept = {(student.path, student.revision): student.dtype for student in _students_in(out)}
+
+        def concrete(student: StudentConfig) -> StudentConfig:
+            if student.dtype != "auto":
+                return student
+            known = kept.get((student.path, student.revision))
+            return choose(student) if known is None else student.model_copy(update={"dtype": known})
+
+        if isinstance(self.asked, Grid):
+            students = {label: concrete(student) for label, student in self.asked.students.items()}
+            return Request.of(self.asked.model_copy(update={"students": students}))
+        return Request.of(self.asked.model_copy(update={"student": concrete(self.asked.student)}))
+
     @property
     def text(self) -> str:
         """Its TOML."""
@@ -60,6 +78,15 @@ class Request:
             raise DataError(f"{out} is the folder of a grid; give this run another with --out.")
         if self.file == GRID and (out / CONFIG).exists():
             raise DataError(f"{out} is the folder of a run with one configuration; give the grid another with --out.")
+
+
+def _students_in(folder: Path) -> list[StudentConfig]:
+    """List the students of the run in a folder; none where there is no run, or its settings cannot be read."""
+    try:
+        asked = read_request(folder).asked
+    except SertError:
+        return []
+    return list(asked.students.values()) if isinstance(asked, Grid) else [asked.student]
 
 
 def read_request(folder: Path) -> Request:

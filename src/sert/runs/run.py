@@ -2,12 +2,13 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from sert.analysis.results import ArmGraphs, collect_results
 from sert.config.grid import Grid
-from sert.config.tree import Config, ExecutionConfig
+from sert.config.tree import Config, ExecutionConfig, StudentConfig
 from sert.errors import ConfigError, DataError
 from sert.report.page import write_report
 from sert.runs.build import build_arms, distinct_stages
@@ -40,7 +41,8 @@ def plan(asked: Config | Grid, *, out: Path, reporter: Reporter | None = None) -
     Raises:
         SertError: If something cannot be used that the run would refuse at its beginning.
     """
-    arms = _build(Request.of(asked), out, reporter or Silent())
+    reporter = reporter or Silent()
+    arms = _build(Request.of(asked).settled(out, partial(_undecided, reporter=reporter)), out, reporter)
     stages = distinct_stages(arms)
     students = {stage.folder: arm.config.student for arm, graphs in arms for graph in graphs for stage in graph.stages}
     return Plan(plan_stages(stages, out), estimate((stage, students[stage.folder]) for stage in stages))
@@ -60,6 +62,7 @@ def run(
     request, reporter = Request.of(config), reporter or Silent()
     out = out or Path("runs") / request.asked.name
     request.check_folder(out)
+    request = request.settled(out, partial(_chosen, reporter=reporter))
     arms = _build(request, out, reporter if workers == 1 else Silent())
     if workers > 1 and any(arm.config.execution.workers > 1 for arm, _ in arms):
         raise ConfigError(
@@ -76,6 +79,20 @@ def run(
         _make(to_do, out, execution, reporter)
         metrics = _write_report(request, arms, out, reporter)
         return RunResult(out, metrics, len(to_do), finished, seal(request, stages, out))
+
+
+def _undecided(student: StudentConfig, *, reporter: Reporter) -> StudentConfig:
+    reporter.say(
+        f"{student.path}: student.dtype = 'auto' is chosen when the run starts (`sert doctor --student PATH` tells); "
+        "listed as float32"
+    )
+    return student.model_copy(update={"dtype": "float32"})
+
+
+def _chosen(student: StudentConfig, *, reporter: Reporter) -> StudentConfig:
+    from sert.student.decoding.choice import chosen  # loads torch
+
+    return chosen(student, reporter)
 
 
 def report_run(folder: Path) -> RunResult:

@@ -250,6 +250,13 @@ def _held(work: Path) -> set[str]:
     return {each.name for each in visible if not each.is_dir() or any(each.iterdir())}
 
 
+def is_begun(folder: Path, key: str) -> bool:
+    """Tell whether the artifact of this key is in a folder, or unfinished work for it beside the folder."""
+    if work_folder(folder, key).is_dir():
+        return True
+    return (folder / MANIFEST).is_file() and open_artifact(folder).key == key
+
+
 def unfinished_work(folder: Path) -> list[Path]:
     """Find the hidden folders in which parts of an artifact wait for the rest: units, checkpoints."""
     works = folder.parent.glob(f".{folder.name}.*{WORK_ENDING}")

@@ -158,6 +158,11 @@ def load_student(config: StudentConfig, *, worker: int = 0) -> Student:
     Raises:
         StudentError: If the student cannot be loaded, with what was tried and how to mend it.
     """
+    if config.dtype == "auto":
+        raise StudentError(
+            "What student.dtype = 'auto' means is chosen by mine, evaluate and run. To load a student, give one of the "
+            "types, such as float32."
+        )
     place = find_student(config)
     check_claims(place)
     import torch

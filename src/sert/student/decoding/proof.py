@@ -21,7 +21,7 @@ from sert.student.load import Student
 from sert.student.soundness import likely_differences
 from sert.student.speed.memory import is_out_of_memory
 from sert.student.speed.patches import sees_all
-from sert.student.speed.quantized import is_coarse
+from sert.student.speed.quantized import is_rounded
 
 WAYS: dict[str, tuple[StepperType, ...]] = {"fast": (LaneStepper, WholeStepper), "cache": (CacheStepper,)}
 """The ways to drive a student in the order in which they are tried, before `plain`, which is always right."""
@@ -225,7 +225,7 @@ def _steps(wanted: int, prompts: Sequence[Sequence[int]], longest: int) -> int:
 
 
 def _is_exact(student: Student) -> bool:
-    return student.model.dtype == torch.float32 and not is_coarse(student.model)
+    return student.model.dtype == torch.float32 and not is_rounded(student.model)
 
 
 @torch.inference_mode()

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from sert.config.tree import StudentConfig
 from sert.records import Question
-from sert.store.artifacts import UNITS, Draft
+from sert.store.artifacts import UNITS, Draft, is_begun
+from sert.store.stage import Job, key_of
 from sert.store.units import Executor, Unit, UnitStore, plan_units
 from sert.student.decoding.lanes import Lane, PackedUnit, pack_unit
 from sert.student.decoding.schedule import Decoding, DecodingPrompt, Referee, check_lengths, longest_text
@@ -147,6 +148,29 @@ class DecodedRows:
             for reason, counts in unit.notes["stopped"].items():
                 total.setdefault(reason, Counter()).update(counts)
         return {reason: dict(total[reason]) for reason in sorted(total)}
+
+
+_CHOICES = ("float32", "int16", "bfloat16", "int8")
+"""What may be chosen where `student.dtype` is `auto`."""
+
+
+def settled(
+    student: StudentConfig, job_of: Callable[[StudentConfig], Job], *, out: Path, reporter: Reporter
+) -> StudentConfig:
+    """Say in which numbers the student of one command decodes: those of the work that lies at `out`, else chosen ones.
+
+    Raises:
+        StudentError: If the student cannot be loaded.
+    """
+    if student.dtype != "auto":
+        return student
+    for dtype in _CHOICES:
+        known = student.model_copy(update={"dtype": dtype})
+        if is_begun(out, key_of(job_of(known))):
+            return known
+    from sert.student.decoding.choice import chosen
+
+    return chosen(student, reporter)
 
 
 def decode_in_units(

@@ -211,6 +211,11 @@ def check_products() -> None:
         )
 
 
-def is_coarse(model: Any) -> bool:
+def is_rounded(model: Any) -> bool:
     """Tell whether the linear layers round more than float32 does."""
     return isinstance(model.get_output_embeddings(), CoarseLinear)
+
+
+def is_coarse(model: Any) -> bool:
+    """Tell whether the linear layers round as much as bfloat16 does, or more."""
+    return is_rounded(model) and not isinstance(model.get_output_embeddings(), Int16Linear)

@@ -266,6 +266,8 @@ def train(
     """
     if not examples:
         raise DataError(f"{label}: there are no examples to train on.")
+    if student.dtype == "auto":
+        student = student.model_copy(update={"dtype": "float32"})  # in which it is trained
     job = TrainJob(
         GivenExamples(tuple(examples)),
         StudentSource(student),

@@ -1,0 +1,154 @@
+"""`student.dtype = "auto"`: what is chosen, told, and kept by whoever goes on."""
+
+from pathlib import Path
+
+import pytest
+
+from sert.config.grid import load_grid
+from sert.config.load import load_config
+from sert.config.tree import Config, MiningConfig, StudentConfig
+from sert.errors import StudentError
+from sert.lab import DEMO_CONFIG
+from sert.records import Question
+from sert.runs.request import CONFIG, GRID, Request, read_request
+from sert.runs.run import plan
+from sert.store.artifacts import work_folder
+from sert.store.disk import put
+from sert.store.stage import key_of
+from sert.student.decoding import choice, proof
+from sert.student.decoding.choice import choose, chosen, product_rates
+from sert.student.decoding.proof import Distance
+from sert.student.decoding.units import settled
+from sert.student.load import Student, load_student
+from sert.student.speed import quantized
+from sert.terminal.progress import Silent
+
+NEAR, FAR = Distance(0.005, 0.02, 1e-5, 1.0), Distance(0.3, 1.5, 0.05, 0.9)
+
+
+class Listening(Silent):
+    def __init__(self) -> None:
+        self.said: list[str] = []
+
+    def say(self, line: str) -> None:
+        self.said.append(line)
+
+
+@pytest.mark.parametrize(
+    ("rates", "distances", "dtype", "told"),
+    [
+        ({"int16": 2.0, "bfloat16": 2.2}, {"int16": NEAR, "bfloat16": NEAR}, "bfloat16", "2.2 times as fast"),
+        ({"int16": 2.0, "int8": 4.0}, {"int16": NEAR, "int8": FAR}, "int16", "int8 lies 0.3 nats from float32"),
+        ({"int16": 2.0, "int8": 4.0}, {"int16": NEAR, "int8": None}, "int16", "int8 does not fit"),
+        ({"bfloat16": 2.0}, {"bfloat16": FAR}, "float32", "bfloat16 lies 0.3 nats from float32"),
+        ({"bfloat16": 1.1, "int16": 0.9}, {}, "float32", "nothing is faster here"),
+        ({}, {}, "float32", "nothing is faster here"),
+    ],
+)
+def test_the_fastest_that_is_near_is_taken(
+    rates: dict[str, float], distances: dict[str, Distance | None], dtype: str, told: str
+) -> None:
+    found, because = choose(rates, distances.__getitem__)  # of what is not worth it no distance is asked
+    assert found == dtype and told in because
+
+
+@pytest.mark.parametrize(("allowed", "dtype"), [(10.0, "bfloat16"), (0.0, "float32")])
+def test_a_student_is_measured_and_the_choice_told(
+    student_folder: Path, allowed: float, dtype: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(choice, "product_rates", lambda student: {"bfloat16": 2.0})
+    monkeypatch.setattr(proof, "LARGE_DISTANCE", allowed)
+    reporter = Listening()
+    asked = StudentConfig(path=str(student_folder), dtype="auto", device="cpu")
+    assert chosen(asked, reporter) == asked.model_copy(update={"dtype": dtype})
+    (line,) = reporter.said
+    assert f"student.dtype = 'auto' takes {dtype}: " in line and "nats from float32" in line
+
+
+def test_products_are_measured_where_a_student_is_large_enough(
+    student: Student, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert product_rates(student) == {}
+    monkeypatch.setattr(choice, "LARGE_STUDENT", 0)
+    monkeypatch.setattr(quantized, "LARGE_LAYER", 0)
+    rates = product_rates(student)
+    assert "bfloat16" in rates and "float32" not in rates and set(rates) <= {"bfloat16", "int16", "int8"}
+    assert all(rate > 0 for rate in rates.values())
+
+
+def test_no_student_is_loaded_in_a_type_that_is_not_chosen_yet() -> None:
+    with pytest.raises(StudentError, match="give one of the types"):
+        load_student(StudentConfig(path="lab", dtype="auto"))
+
+
+# ---- what is chosen once is kept
+
+
+def test_a_command_keeps_the_type_of_its_result_and_of_its_unfinished_work(
+    questions: list[Question], student_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from sert.paths.mining import MineJob, mine
+    from sert.student.source import StudentSource
+
+    asked = StudentConfig(path=str(student_folder), dtype="auto", device="cpu")
+    mining = MiningConfig(branches=1, samples=1, max_new_tokens=4)
+    monkeypatch.setattr(choice, "chosen", lambda student, reporter: student.model_copy(update={"dtype": "bfloat16"}))
+    mined = mine(questions[:1], asked, out=tmp_path / "mined", config=mining)
+    in_float32 = mine(questions[:1], asked.model_copy(update={"dtype": "float32"}), out=tmp_path / "32", config=mining)
+    assert mined.key != in_float32.key
+
+    monkeypatch.setattr(choice, "chosen", lambda student, reporter: pytest.fail("chosen again"))
+    for place, made in (("mined", mined), ("32", in_float32)):
+        assert mine(questions[:1], asked, out=tmp_path / place, config=mining).key == made.key
+
+    def job_of(student: StudentConfig) -> MineJob:
+        return MineJob(tuple(questions), StudentSource(student), mining=mining)
+
+    in_int16 = asked.model_copy(update={"dtype": "int16"})
+    work_folder(tmp_path / "stopped", key_of(job_of(in_int16))).mkdir()
+    assert settled(asked, job_of, out=tmp_path / "stopped", reporter=Silent()) == in_int16
+
+
+def demo() -> Config:
+    return load_config(DEMO_CONFIG, overrides=["student.dtype=auto"], limit=3)
+
+
+def take_int16(student: StudentConfig) -> StudentConfig:
+    return student.model_copy(update={"dtype": "int16"})
+
+
+def test_a_run_writes_its_choice_down_and_keeps_it(tmp_path: Path) -> None:
+    request = Request.of(demo()).settled(tmp_path, take_int16)
+    assert request.arms[0].config.student.dtype == "int16"
+    put(tmp_path / CONFIG, request.text.encode())
+    assert read_request(tmp_path).arms[0].config.student.dtype == "int16"
+    again = Request.of(demo()).settled(tmp_path, lambda student: pytest.fail("chosen again"))
+    assert again == request
+    other = demo().model_copy(update={"student": StudentConfig(path="another", dtype="auto")})
+    assert Request.of(other).settled(tmp_path, take_int16).arms[0].config.student.dtype == "int16"
+    exact = load_config(DEMO_CONFIG)
+    assert Request.of(exact).settled(tmp_path, take_int16).arms[0].config.student.dtype == "float32"
+
+
+def test_a_grid_chooses_once_for_each_student(tmp_path: Path) -> None:
+    seen: list[str] = []
+
+    def take(student: StudentConfig) -> StudentConfig:
+        seen.append(student.path)
+        return student.model_copy(update={"dtype": "bfloat16" if student.path == "gpt2" else "float32"})
+
+    request = Request.of(load_grid("paper")).settled(tmp_path, take)
+    assert seen == ["gpt2", "gpt2-medium", "gpt2-large"]
+    put(tmp_path / GRID, request.text.encode())
+    again = Request.of(load_grid("paper")).settled(tmp_path, lambda student: pytest.fail("chosen again"))
+    assert {arm.config.student.path: arm.config.student.dtype for arm in again.arms} == {
+        "gpt2": "bfloat16",
+        "gpt2-medium": "float32",
+        "gpt2-large": "float32",
+    }
+
+
+def test_a_dry_run_says_what_is_not_decided_yet(tmp_path: Path) -> None:
+    reporter = Listening()
+    assert plan(demo(), out=tmp_path / "run", reporter=reporter).stages
+    assert [line for line in reporter.said if "chosen when the run starts" in line and "listed as float32" in line]
