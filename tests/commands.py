@@ -14,6 +14,9 @@ from subprocess import CompletedProcess
 
 from nursery import Child, Nursery
 
+SHORT_PAUSES = {"sert.endpoint.retries:FIRST_PAUSE": 0.02, "sert.doctor.endpoint:FIRST_PAUSE": 0.02}
+"""Constants under which second attempts at an endpoint come after a fiftieth of the pause that users get."""
+
 
 @cache
 def _nursery() -> Nursery:
@@ -47,6 +50,11 @@ def wait(child: Child) -> CompletedProcess[str]:
     return CompletedProcess([], ended.code, ended.said, errors)
 
 
-def sert(*arguments: object, cwd: Path, environment: Mapping[str, str] | None = None) -> CompletedProcess[str]:
+def sert(
+    *arguments: object,
+    cwd: Path,
+    environment: Mapping[str, str] | None = None,
+    constants: Mapping[str, float] | None = None,
+) -> CompletedProcess[str]:
     """Run `sert ARGUMENTS` in a folder to its end."""
-    return wait(start(*arguments, cwd=cwd, environment=environment))
+    return wait(start(*arguments, cwd=cwd, environment=environment, constants=constants))

@@ -12,6 +12,7 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 # The students of the tests are too small to gain from threads, which would wait for those of other test processes.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+from commands import SHORT_PAUSES
 from nursery import all_modules
 from sert.records import Question
 
@@ -76,6 +77,14 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def short_pauses(full: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Second attempts at an endpoint come after a fiftieth of the pause that users get, unless `--soak` is given."""
+    if not full:
+        for constant, value in SHORT_PAUSES.items():
+            monkeypatch.setattr(constant.replace(":", "."), value)
 
 
 @pytest.fixture

@@ -4,9 +4,11 @@ import json
 import os
 import signal
 import subprocess
+import threading
 import time
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,7 +22,7 @@ TEACH = "teach --task lab_choice --limit 6 --model teacher --out taught".split()
 
 
 def sert(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return commands.sert(*arguments, cwd=folder)
+    return commands.sert(*arguments, cwd=folder, constants=commands.SHORT_PAUSES)
 
 
 def test_teach_prints_what_was_taught_and_what_it_cost(tmp_path: Path) -> None:
@@ -95,12 +97,19 @@ def test_an_endpoint_that_refuses_ends_it_with_7_and_the_same_command_goes_on(
 
 
 def test_two_processes_do_not_write_one_log(tmp_path: Path) -> None:
-    with FaultServer(latency=(4.0, 4.0)) as server:
+    refused = threading.Event()
+
+    def answer(body: dict[str, Any]) -> str:
+        assert refused.wait(60)
+        return "So the answer is A."
+
+    with FaultServer(answer=answer) as server:
         command = [*TEACH, "--endpoint", server.base_url, "--free"]
         first = commands.start(*command, cwd=tmp_path)
         while not server.log.requests:
             time.sleep(0.02)
         second = sert(tmp_path, *command)
+        refused.set()
         assert (second.returncode, f"process {first.pid}" in second.stderr) == (8, True), second.stderr
         assert commands.wait(first).returncode == 0
 
@@ -118,14 +127,15 @@ def test_a_stop_is_soon_and_loses_nothing(tmp_path: Path, number: signal.Signals
         assert "Traceback" not in ended.stderr
         in_flight = server.log.requests - replay_journal(tmp_path / "taught.calls").totals.answers
         assert in_flight <= 2
+        server.latency = (0.0, 0.0)
         assert sert(tmp_path, *command).returncode == 0
         assert server.log.requests <= 42
 
 
 @pytest.mark.soak
 def test_a_killed_server_ends_it_within_a_minute_and_the_same_command_goes_on(tmp_path: Path, full: bool) -> None:
-    """In full after the half minute of patience that users get, else after two seconds."""
-    patience = {} if full else {"sert.endpoint.retries:LONGEST_ABSENCE": 2.0}
+    """In full after the half minute of patience that users get, else after half a second."""
+    patience = {} if full else commands.SHORT_PAUSES | {"sert.endpoint.retries:LONGEST_ABSENCE": 0.5}
     command = [*TEACH, "--limit", "40", "--concurrency", "2", "--free", "--endpoint"]
     with FaultServer(latency=(0.05, 0.1)) as server:
         child = commands.start(*command, server.base_url, cwd=tmp_path, constants=patience)

@@ -40,7 +40,8 @@ KINDS = sorted(TRANSIENT | FLAGGED | HARMLESS | REFUSED | FATAL)
 
 
 def run_sert(folder: Path, *arguments: str, key: str = KEY, **environment: str) -> subprocess.CompletedProcess[bytes]:
-    return as_bytes(commands.sert(*arguments, cwd=folder, environment={"TEACHER_KEY": key, **environment}))
+    variables = {"TEACHER_KEY": key, **environment}
+    return as_bytes(commands.sert(*arguments, cwd=folder, environment=variables, constants=commands.SHORT_PAUSES))
 
 
 def as_bytes(done: subprocess.CompletedProcess[str]) -> subprocess.CompletedProcess[bytes]:

@@ -87,6 +87,7 @@ def test_what_is_not_done_as_asked_is_found(variant: str, found: dict[str, str],
     assert says in findings[next(iter(found))].message
 
 
+@pytest.mark.usefixtures("short_pauses")
 @pytest.mark.parametrize("kind", sorted(TRANSIENT | FLAGGED | REFUSED))
 def test_every_fault_is_a_finding(kind: str) -> None:
     sizes = Settings(retry_after=0.01, hang_seconds=1.0, huge_bytes=2_000_000)

@@ -586,7 +586,7 @@ def test_teach_takes_batches_and_goes_on_after_an_interrupt(tmp_path: Path) -> N
         os.kill(child.pid, signal.SIGINT)  # it waits for its second look
         assert commands.wait(child).returncode == 130
         assert time.monotonic() - stopped < 10
-        done = commands.sert(*command, cwd=tmp_path)
+        done = commands.sert(*command, cwd=tmp_path, constants={"sert.endpoint.batch.stage:FIRST_LOOK": 0.1})
         assert done.returncode == 0, done.stderr
         assert json.loads(done.stdout)["rationales"] == 6
         assert (server.log.batches, server.log.requests) == (1, 0)

@@ -164,7 +164,7 @@ def one_nonce(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sert.judge.stage.secrets.token_hex", lambda size: "5e" * size)
 
 
-@pytest.mark.usefixtures("one_nonce")
+@pytest.mark.usefixtures("one_nonce", "short_pauses")
 def test_failing_endpoints_fail_texts_not_the_judging(evaluated: Path, tmp_path: Path) -> None:
     script = FaultScript(2, 0.5, ("html_200", "stop_at_limit", "content_filter"))
     with FaultServer(answer=tells_good_from_bad, faults=script) as server:
@@ -219,7 +219,7 @@ def test_a_path_is_scored_by_its_readable_replies() -> None:
     assert path_scores([reply(0, None)]) == {}
 
 
-@pytest.mark.usefixtures("one_nonce")
+@pytest.mark.usefixtures("one_nonce", "short_pauses")
 def test_replies_that_were_put_aside_are_asked_for_again_when_told_to(evaluated: Path, tmp_path: Path) -> None:
     with FaultServer(answer=tells_good_from_bad, faults=FaultScript(4, 0.7, ("number_content",))) as server:
         config = config_of(server, output="lines", concurrency=1)  # in order: some failures in a row end it
