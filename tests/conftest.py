@@ -13,7 +13,7 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from commands import SHORT_PAUSES
-from nursery import all_modules
+from nursery import QUICK_ESTIMATE, all_modules
 from sert.records import Question
 
 if TYPE_CHECKING:
@@ -77,6 +77,12 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def quick_estimates(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Estimates measure this machine for a moment only."""
+    monkeypatch.setattr("sert.runs.estimate.MEASURED_SECONDS", QUICK_ESTIMATE)
 
 
 @pytest.fixture

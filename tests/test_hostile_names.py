@@ -117,6 +117,7 @@ def test_a_runs_name_is_refused_or_is_one_folder_below_runs(place: Place, tmp_pa
     assert place.touched() == []
 
 
+@pytest.mark.usefixtures("quick_estimates")
 def test_a_tasks_name_is_refused_or_begins_one_folder(place: Place, tmp_path: Path) -> None:
     taken, folders = set(), set()
     for name in NAMES:
@@ -136,6 +137,7 @@ def test_a_tasks_name_is_refused_or_begins_one_folder(place: Place, tmp_path: Pa
     assert place.touched() == []
 
 
+@pytest.mark.usefixtures("quick_estimates")
 def test_names_in_place_of_files_and_students_are_one_error(
     place: Place, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -162,6 +164,8 @@ def test_names_in_place_of_files_and_students_are_one_error(
 def test_names_on_the_command_line_are_one_error(
     place: Place, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    own = str(tmp_path / "own.jsonl")
+    write_rows(Path(own), [{"question": "Is ice cold?", "answer": "yes"}])
     for name in NAMES:
         if "\0" in name:
             continue  # no command line holds it
@@ -173,7 +177,7 @@ def test_names_on_the_command_line_are_one_error(
             (3, ["mine", "--task", name, "--out", "o"]),
             (4, ["mine", "--task", "table", "--data", name, "--out", "o"]),
             (4, ["train", "--examples", name, "--out", "o"]),
-            (6, ["teach", "--task", "lab_choice", "--limit", "2", "--recorded", name, "--out", "o"]),
+            (6, ["teach", "--task", "table", "--data", own, "--recorded", name, "--out", "o"]),
         ):
             ended = sert(arguments, capsys=capsys)
             # A name that begins with a dash is an option; one that is too long may be the system's to refuse.

@@ -21,7 +21,9 @@ SHARE_OF_RATE = 0.7
 """Share of the rate of plain matrix products that decoding and training come to."""
 BYTES_A_WEIGHT, BYTES_A_TOKEN = 4, 12
 """What is kept of each: weights in float32; of a decoded token its id, its log-probability and its text."""
-_SIZE, _SECONDS = 1024, 0.3
+MEASURED_SECONDS = 0.3
+"""Seconds for which the rate of products is measured."""
+_SIZE = 1024
 
 
 class Estimate(NamedTuple):
@@ -87,7 +89,7 @@ def product_rate() -> float:
     ones = np.ones((_SIZE, _SIZE), dtype=np.float32)
     _ = ones @ ones
     since, products = time.perf_counter(), 0
-    while (took := time.perf_counter() - since) < _SECONDS:
+    while (took := time.perf_counter() - since) < MEASURED_SECONDS:
         _ = ones @ ones
         products += 1
     return 2 * _SIZE**3 * products / took
