@@ -80,6 +80,14 @@ def one_thread() -> Iterator[None]:
 
 
 @pytest.fixture
+def sketched_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Figures of reports cost nothing."""
+    from sketches import sketch  # loads matplotlib
+
+    monkeypatch.setattr("sert.report.page.images", sketch)
+
+
+@pytest.fixture
 def quick_estimates(monkeypatch: pytest.MonkeyPatch) -> None:
     """Estimates measure this machine for a moment only."""
     monkeypatch.setattr("sert.runs.estimate.MEASURED_SECONDS", QUICK_ESTIMATE)

@@ -221,6 +221,7 @@ def test_a_dry_run_refuses_the_student_that_the_run_would_refuse(tmp_path: Path)
         refuse(done, code=5, says="model.safetensors is cut off")
 
 
+@pytest.mark.usefixtures("quick_estimates")
 def test_a_dry_run_refuses_the_place_that_the_run_refuses(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "file").write_text("mine")
     (tmp_path / "folder").mkdir()
@@ -280,10 +281,11 @@ def test_text_from_files_never_drives_the_terminal(tmp_path: Path) -> None:
 def test_signals_end_the_run_with_their_code_and_leave_nothing_half_written(
     number: signal.Signals, code: int, tmp_path: Path
 ) -> None:
-    process = start("mine", "--task", "lab_choice", "--max-new-tokens", 128, "--out", "mined", cwd=tmp_path)
+    mine = ["mine", "--task", "lab_choice", "--max-new-tokens", 128, "--set", "mining.max_lanes=16"]  # a second a unit
+    process = start(*mine, "--out", "mined", cwd=tmp_path)
     deadline = time.monotonic() + 120
     while not list(tmp_path.glob(".mined.*.work/units/000000.*")) and time.monotonic() < deadline:
-        time.sleep(0.05)
+        time.sleep(0.01)
     os.kill(process.pid, number)
     ended = wait(process)
     assert ended.returncode == code, ended.stderr

@@ -231,6 +231,7 @@ def settings(place: Place, student_folder: Path) -> dict[str, Any]:
     }  # fmt: skip
 
 
+@pytest.mark.usefixtures("sketched_figures")
 def test_ids_pass_every_stage_as_mere_text(place: Place, student_folder: Path) -> None:
     tree = settings(place, student_folder)
     (place.root / "other" / "c.toml").write_bytes(tomli_w.dumps(tree).encode())
@@ -276,6 +277,7 @@ def test_ids_that_differ_only_in_outer_blanks_are_refused(pair: tuple[str, str],
         load_task("t", TaskConfig.model_validate(config))
 
 
+@pytest.mark.usefixtures("sketched_figures")
 def test_a_run_folder_that_is_a_link_is_the_folder_it_leads_to(place: Place, student_folder: Path) -> None:
     tree = settings(place, student_folder) | {"methods": ["zero_shot"]}
     (place.root / "other" / "c.toml").write_bytes(tomli_w.dumps(tree).encode())
