@@ -42,7 +42,8 @@ HELD = 0.08
 # What the stages of a run import when they need it.
 LATER = (
     *("torch", "torch._dynamo", "transformers.models.gpt2.modeling_gpt2", "transformers.models.gpt2.tokenization_gpt2"),
-    *("accelerate", "pyarrow.parquet", "pandas", "scipy.stats", "matplotlib.backends.backend_svg", "tomli_w"),
+    *("transformers.optimization", "accelerate", "pyarrow.parquet", "pandas", "scipy.stats"),
+    *("matplotlib.backends.backend_svg", "tomli_w", "anyio._backends._asyncio"),
 )
 
 

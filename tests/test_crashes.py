@@ -14,13 +14,12 @@ import statistics
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
-from crash_trials import KINDS, REPORT, Crew, Trials, Watched, alive_in, damage_in, kind_of, make_reference
+from crash_trials import KINDS, REPORT, Crew, Reference, Trials, Watched, alive_in, damage_in, kind_of, make_reference
 from faulty_disk import Fault, SmallDisk, build, compiler, preloaded
 from nursery import Child, Nursery
 from sert.errors import SertError
@@ -34,31 +33,32 @@ SOON = 5.0
 DOCUMENTED = {0, SertError.exit_code, *(error.exit_code for error in SertError.__subclasses__())}
 
 
-@pytest.fixture(scope="module")
-def nurseries(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Nursery]]:
-    folder = tmp_path_factory.mktemp("nurseries")
-    library = build(folder) if compiler() else None
-    with ExitStack() as stack:
-        yield [
-            stack.enter_context(
-                Nursery(
-                    folder=folder / f"logs-{number}",
-                    sketches=True,
-                    preloaded=preloaded(library, state=folder / f"state-{number}") if library else {},
-                )
-            )
-            for number in range(2)
-        ]
+def make_nursery(folder: Path) -> Nursery:
+    folder.mkdir()
+    environment = preloaded(build(folder), state=folder / "state") if compiler() else {}
+    return Nursery(folder=folder / "logs", sketches=True, preloaded=environment)
 
 
 @pytest.fixture(scope="module")
-def crew(nurseries: list[Nursery], tmp_path_factory: pytest.TempPathFactory) -> Crew:
-    return Crew(nurseries, make_reference(nurseries[0], folder=tmp_path_factory.mktemp("reference")))
+def nursery(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nursery]:
+    with make_nursery(tmp_path_factory.mktemp("nursery") / "first") as nursery:
+        yield nursery
+
+
+@pytest.fixture(scope="module")
+def reference(nursery: Nursery, tmp_path_factory: pytest.TempPathFactory) -> Reference:
+    return make_reference(nursery, folder=tmp_path_factory.mktemp("reference"))
+
+
+@pytest.fixture(scope="module")
+def crew(nursery: Nursery, reference: Reference, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Crew]:
+    with make_nursery(tmp_path_factory.mktemp("nursery") / "second") as other:
+        yield Crew([nursery, other], reference)
 
 
 @pytest.fixture
-def trials(nurseries: list[Nursery], crew: Crew) -> Trials:
-    return Trials(nurseries[0], crew.reference)
+def trials(nursery: Nursery, reference: Reference) -> Trials:
+    return Trials(nursery, reference)
 
 
 @pytest.fixture
@@ -68,6 +68,7 @@ def faulty_crew(crew: Crew) -> Crew:
     return crew
 
 
+@pytest.mark.slow
 def test_a_disturbed_run_is_told_from_an_undisturbed_one(trials: Trials, tmp_path: Path) -> None:
     assert trials.finish(tmp_path / "whole") == []
     assert trials.run(tmp_path / "run").code == 0
@@ -80,6 +81,14 @@ def test_a_disturbed_run_is_told_from_an_undisturbed_one(trials: Trials, tmp_pat
 # ---- killed
 
 
+def test_a_killed_run_goes_on_to_the_same_bytes(trials: Trials, tmp_path: Path) -> None:
+    killed, out = Counter[str](), tmp_path / "run"
+    groups = kill_up_to_five_times(trials, out, draw=random.Random("kill"), killed=killed)
+    assert killed.total() > 0
+    assert trials.finish(out) + left_running(groups) == []
+
+
+@pytest.mark.slow
 def test_runs_that_are_killed_go_on_to_the_same_bytes(crew: Crew, tmp_path: Path, full: bool) -> None:
     killed, runs, wanted = Counter[str](), 0, 200 if full else 1
 
@@ -129,6 +138,7 @@ class Outcome(NamedTuple):
     problems: list[str]
 
 
+@pytest.mark.slow
 def test_an_operation_that_fails_ends_the_run_and_the_next_one_goes_on(
     faulty_crew: Crew, tmp_path: Path, full: bool
 ) -> None:
@@ -148,6 +158,7 @@ def test_an_operation_that_fails_ends_the_run_and_the_next_one_goes_on(
     assert [problem for each in outcomes for problem in each.problems] == []
 
 
+@pytest.mark.slow
 def test_a_process_that_dies_within_an_operation_leaves_nothing_broken(
     faulty_crew: Crew, tmp_path: Path, full: bool
 ) -> None:
@@ -165,6 +176,7 @@ def spread(operations: int, few: int, *, full: bool) -> list[int]:
     return list(range(1, operations + 1)) if full else [1 + operations * each // few for each in range(few)]
 
 
+@pytest.mark.slow
 def test_a_full_disk_stops_the_run_and_with_room_it_goes_on(crew: Crew, tmp_path: Path, full: bool) -> None:
     if compiler() is None and not SmallDisk.may_mount():
         pytest.skip("there is neither a C compiler nor leave to mount a small disk")
@@ -194,18 +206,31 @@ class Stopped(NamedTuple):
     seconds: float | None
 
 
+def test_a_stopped_run_goes_on(trials: Trials, tmp_path: Path) -> None:
+    for number in range(3):
+        if stop(trials, tmp_path / f"run-{number}", draw=random.Random(f"stop {number}")).seconds is not None:
+            return
+    pytest.fail("each run ended before it was stopped")
+
+
+def stop(trials: Trials, out: Path, *, draw: random.Random, as_people_do: bool = False) -> Stopped:
+    """Send a run a signal at a random moment, and finish it."""
+    sent = draw.choice((signal.SIGINT, signal.SIGTERM))
+    with trials.watch_command(out) if as_people_do else trials.watch(out) as watched:
+        where = signal_at_random(watched, trials, number=sent, draw=draw, loads=as_people_do)
+        began = time.monotonic()
+        assert watched.ended(within=PATIENCE), f"hangs in {where}"
+        took, ended = time.monotonic() - began, watched.wait()
+    assert ended.code in (0, 128 + sent), f"ends in {ended.code} in {where}: {ended.said[-2000:]}"
+    assert trials.finish(out) + left_running({watched.child.pid}) == [], where
+    return Stopped(kind_of(where) if where else "between", took if ended.code else None)
+
+
+@pytest.mark.slow
 def test_a_signal_stops_a_run_soon_and_the_next_one_goes_on(crew: Crew, tmp_path: Path, full: bool) -> None:
     def trial(trials: Trials, number: int) -> Stopped:
-        draw, out, as_people_do = random.Random(f"signal {number}"), tmp_path / f"run-{number}", number % 8 == 3
-        sent = draw.choice((signal.SIGINT, signal.SIGTERM))
-        with trials.watch_command(out) if as_people_do else trials.watch(out) as watched:
-            where = signal_at_random(watched, trials, number=sent, draw=draw, loads=as_people_do)
-            began = time.monotonic()
-            assert watched.ended(within=PATIENCE), f"hangs in {where}"
-            took, ended = time.monotonic() - began, watched.wait()
-        assert ended.code in (0, 128 + sent), f"ends in {ended.code} in {where}: {ended.said[-2000:]}"
-        assert trials.finish(out) + left_running({watched.child.pid}) == [], where
-        return Stopped(kind_of(where) if where else "between", took if ended.code else None)
+        draw = random.Random(f"signal {number}")
+        return stop(trials, tmp_path / f"run-{number}", draw=draw, as_people_do=number % 8 == 3)
 
     stopped: list[Stopped] = []
     wanted, tried = 100 if full else 5, 0
@@ -233,6 +258,7 @@ def signal_at_random(
     return watched.send(number)
 
 
+@pytest.mark.slow
 def test_a_second_interrupt_ends_a_run_at_once(crew: Crew, tmp_path: Path, full: bool) -> None:
     def trial(trials: Trials, number: int) -> list[str]:
         draw, out = random.Random(f"second {number}"), tmp_path / f"run-{number}"
@@ -255,7 +281,7 @@ def test_a_second_interrupt_ends_a_run_at_once(crew: Crew, tmp_path: Path, full:
 
 def test_a_run_folder_has_one_holder_at_a_time(trials: Trials, tmp_path: Path, full: bool) -> None:
     draw, nursery = random.Random("holders"), trials.nursery
-    for number in range(50 if full else 2):
+    for number in range(50 if full else 1):
         run, log, gate = tmp_path / f"run-{number}", tmp_path / f"log-{number}", tmp_path / f"gate-{number}"
         children = [nursery.hold(run, log=log, until=gate) for _ in range(draw.randint(2, 8))]
         while not log.exists() or not log.read_text().endswith("\n"):
@@ -279,6 +305,7 @@ def assert_refused(nursery: Nursery, child: Child, *, holder: int) -> None:
     assert platform.node() in message and re.search(rf"\b{holder}\b", message), message
 
 
+@pytest.mark.slow
 def test_holders_that_are_quick_take_turns(trials: Trials, tmp_path: Path, full: bool) -> None:
     for number in range(25 if full else 2):
         run, log = tmp_path / f"run-{number}", tmp_path / f"log-{number}"
@@ -290,6 +317,7 @@ def test_holders_that_are_quick_take_turns(trials: Trials, tmp_path: Path, full:
         assert len(lines) == 2 * sum(each.code == 0 for each in ended) > 0
 
 
+@pytest.mark.slow
 def test_commands_that_start_at_once_do_not_disturb_each_other(trials: Trials, tmp_path: Path, full: bool) -> None:
     draw = random.Random("commands")
     for number in range(25 if full else 1):

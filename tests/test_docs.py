@@ -9,11 +9,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 
+import sert as sert_package
 from commands import sert
 from fault_server import FaultServer
 from recorded_log import log_of, make_block
+from sert.cli import cli
 from sert.student.load import Student
 
 ROOT = Path(__file__).parent.parent
@@ -83,12 +86,30 @@ def random_student(student: Student, tmp_path_factory: pytest.TempPathFactory) -
     return folder / "student"
 
 
+WITH_COMMANDS = [document for document in DOCUMENTS if commands_of(document)]
+TAKE_LONG = {f"docs/{name}.md" for name in ("grids", "lab", "reliability", "stages", "teachers")}
+
+
+@pytest.mark.parametrize("document", WITH_COMMANDS)
+def test_commands_and_their_options_are_known(document: str) -> None:
+    for line in commands_of(document):
+        _, *arguments = shlex.split(line)
+        command: click.Command = cli
+        while isinstance(command, click.Group):
+            command = command.commands[arguments.pop(0)]
+        command.make_context(line, arguments)
+
+
 @pytest.mark.soak
-@pytest.mark.parametrize("document", [document for document in DOCUMENTS if commands_of(document)])
-def test_commands_run_as_written(document: str, random_student: Path, tmp_path: Path, full: bool) -> None:
+@pytest.mark.parametrize(
+    "document",
+    [pytest.param(name, marks=[pytest.mark.slow] if name in TAKE_LONG else []) for name in WITH_COMMANDS],
+)
+def test_commands_run_as_written(document: str, request: pytest.FixtureRequest, tmp_path: Path, full: bool) -> None:
     make_data(tmp_path)
-    (tmp_path / "models").mkdir()
-    (tmp_path / "models" / "random-gpt2").symlink_to(random_student)
+    if any("models/random-gpt2" in command for command in commands_of(document)):
+        (tmp_path / "models").mkdir()
+        (tmp_path / "models" / "random-gpt2").symlink_to(request.getfixturevalue("random_student"))
     with FaultServer(variant="honest", models=("NAME",)) as server:
         for command in commands_of(document):
             _, *arguments = shlex.split(command.replace(ENDPOINT, server.base_url))
@@ -97,11 +118,21 @@ def test_commands_run_as_written(document: str, random_student: Path, tmp_path: 
             assert done.returncode == 0, f"{command}\n{done.stderr}"
 
 
-def test_the_python_example_runs(tmp_path: Path) -> None:
-    example = (ROOT / "examples/python_api.py").read_text(encoding="utf-8")
+def python_example() -> str:
+    return (ROOT / "examples/python_api.py").read_text(encoding="utf-8")
+
+
+def test_the_python_example_is_the_one_shown_and_names_what_is_there() -> None:
+    example = python_example()
     assert f"```python\n{example}```" in (ROOT / "docs/stages.md").read_text(encoding="utf-8")
+    names = set(re.findall(r"\bsert\.(\w+)", example))
+    assert len(names) > 10 and all(hasattr(sert_package, name) for name in names)
+
+
+@pytest.mark.slow
+def test_the_python_example_runs(tmp_path: Path) -> None:
     done = subprocess.run(
-        [sys.executable, "-c", example],
+        [sys.executable, "-c", python_example()],
         cwd=tmp_path,
         env=ENVIRONMENT,
         capture_output=True,
