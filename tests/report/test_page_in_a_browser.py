@@ -16,7 +16,9 @@ from sert.report.examples import ReportData, ShownPath, ShownPrediction
 from sert.report.figures.style import Images, svg
 from sert.report.page import write_report
 
-FULL, A_PAGE = 500, 20
+FULL, SHARE, A_PAGE = 500, 6, 20
+TOGETHER, SLOTS = 5, 10
+ALONE = {*LEAVES, "swallowing"}
 PLAIN = "nothing but plain words here"
 POLICY = re.compile(r'<meta http-equiv="Content-Security-Policy"[^>]*>\n')
 
@@ -62,6 +64,13 @@ class Doings(NamedTuple):
     scripts: list[str]
 
 
+class Unescaped(NamedTuple):
+    """Pages on which a text of each kind does what it can, and what came of them without a policy."""
+
+    pages: list[list[Hostile]]
+    doings: Doings
+
+
 @pytest.fixture(autouse=True, scope="module")
 def no_pixels() -> Iterator[None]:
     """Figures are drawn as they stand on the page alone, not a second time as PNG."""
@@ -94,8 +103,8 @@ def texts(full: bool) -> list[Hostile]:
 def opened(
     browser: Browser, canary: Canary, texts: list[Hostile], full: bool, tmp_path_factory: pytest.TempPathFactory
 ) -> list[Opened]:
-    """Every text in every field, a few texts a page; every third text only, where the count is reduced."""
-    pages, tried = [], texts if full else texts[::3]
+    """Every text in every field, a few texts a page; some of the texts only, where the count is reduced."""
+    pages, tried = [], texts if full else texts[::SHARE]
     for start in range(0, len(tried), A_PAGE):
         some = tried[start : start + A_PAGE]
         file = write_page(tmp_path_factory.mktemp("report"), [each.text for each in some])
@@ -138,30 +147,58 @@ def open_page(browser: Browser, file: Path, *, canary: Canary, texts: list[Hosti
     )
 
 
-def open_unescaped(
-    browser: Browser, folder: Path, *, canary: Canary, texts: Sequence[Hostile], policy: bool, full: bool
-) -> Doings:
-    """Open the report once for each text, which stands in it as it is, in full wherever the report shows a text.
+def pages_of(texts: Sequence[Hostile]) -> list[list[Hostile]]:
+    """Divide texts into a few for each page, apart from those that leave the page or swallow what follows."""
+    alone = [each for each in texts if each.kind in ALONE]
+    others = [each for each in texts if each.kind not in ALONE]
+    count = -(-len(others) // TOGETHER)
+    return [[each] for each in alone] + [others[first::count] for first in range(count)]
 
-    Otherwise it stands in every fourth of these places, which are others for the next text.
-    """
+
+def fill(pieces: Sequence[str], texts: Sequence[Hostile]) -> str:
+    """Join the pieces of a page with a text wherever the report shows one: one in all places, or some in a few each."""
+    first, *others = pieces
+    slots = [each.text for each in texts]
+    if len(slots) > 1:
+        slots += [PLAIN] * (SLOTS - len(slots))
+    return first + "".join(f"{slots[place % len(slots)]}{piece}" for place, piece in enumerate(others))
+
+
+def open_unescaped(
+    browser: Browser, folder: Path, *, canary: Canary, pages: Sequence[Sequence[Hostile]], policy: bool
+) -> Doings:
+    """Open the report once for the texts of each page, which stand in it as they are."""
     page = write_page(folder, [PLAIN]).read_text(encoding="utf-8")
     assert page.count(PLAIN) == sum(PLACES.values()) + LABELS_A_TEXT
-    page = page if policy else POLICY.sub("", page)
+    pieces = (page if policy else POLICY.sub("", page)).split(PLAIN)
     file = folder / "unescaped.html"
     ran, scripts = set(), []
     canary.lines.clear()
-    first, *others = page.split(PLAIN)
-    for each in texts:
-        stands = (full or (place + each.number) % 4 == 0 for place in range(len(others)))
-        filled = [f"{each.text if here else PLAIN}{other}" for here, other in zip(stands, others, strict=True)]
-        file.write_text(first + "".join(filled), encoding="utf-8")
+    for texts in pages:
+        file.write_text(fill(pieces, texts), encoding="utf-8")
         seen = browser.visit(file.as_uri(), seconds=0.1)
         ran |= {int(number) for number in seen.ran}
         scripts += seen.scripts
     browser.visit("about:blank")
     paths = [re.match(r"(?:GET|POST) /(\d+)", line) for line in canary.lines]
     return Doings(ran, {int(path[1]) for path in paths if path}, scripts)
+
+
+@pytest.fixture(scope="module")
+def unescaped(
+    browser: Browser, canary: Canary, texts: list[Hostile], full: bool, tmp_path_factory: pytest.TempPathFactory
+) -> Unescaped:
+    """A text of each kind without escaping and policy: a few a page, and alone if that kept it from what it does."""
+    tried = texts[: len(KINDS)]
+    folder = tmp_path_factory.mktemp("unescaped")
+    pages = [[each] for each in tried] if full else pages_of(tried)
+    together = open_unescaped(browser, folder, canary=canary, pages=pages, policy=False)
+    idle = {each.number for each in tried if each.kind in RUNS} - together.ran
+    idle |= {each.number for each in tried if each.kind in {*ASKS, *LEAVES}} - together.asked
+    more = [[each] for each in tried if each.number in idle]
+    alone = open_unescaped(browser, folder, canary=canary, pages=more, policy=False)
+    doings = Doings(together.ran | alone.ran, together.asked | alone.asked, together.scripts + alone.scripts)
+    return Unescaped([*pages, *more], doings)
 
 
 def test_what_a_page_does_is_seen(browser: Browser, canary: Canary, tmp_path: Path) -> None:
@@ -189,7 +226,7 @@ def assert_quiet(page: Opened) -> None:
 
 
 def test_the_page_runs_nothing_loads_nothing_and_opens_nothing(opened: list[Opened], full: bool) -> None:
-    assert len({each.text for page in opened for each in page.texts}) == (FULL if full else -(-len(KINDS) // 3))
+    assert len({each.text for page in opened for each in page.texts}) == (FULL if full else -(-len(KINDS) // SHARE))
     for page in opened:
         assert_quiet(page)
 
@@ -224,15 +261,19 @@ def test_every_place_shows_every_text_as_it_is(opened: list[Opened]) -> None:
 
 
 def test_the_report_of_a_grid_is_as_quiet(
-    browser: Browser, canary: Canary, texts: list[Hostile], tmp_path: Path
+    browser: Browser, canary: Canary, texts: list[Hostile], tmp_path: Path, full: bool
 ) -> None:
-    """All texts stand together wherever the page shows one; without its policy, too, they do nothing."""
-    joined = "\n".join(each.text for each in texts[: len(KINDS)])
+    """A text of each kind, of every third where the count is reduced, stand together wherever the page shows a text.
+
+    Without its policy, too, they do nothing.
+    """
+    some = texts[: len(KINDS)] if full else texts[1 : len(KINDS) : 3]
+    joined = "\n".join(each.text for each in some)
     metrics, paths, predictions = make_hostile_grid(joined)
     file = write_report(tmp_path, ReportData(metrics, paths, predictions))[0]
     plain = tmp_path / "without_policy.html"
     plain.write_text(POLICY.sub("", file.read_text(encoding="utf-8")), encoding="utf-8")
-    shown = "\n".join(each.shown for each in texts[: len(KINDS)])
+    shown = "\n".join(each.shown for each in some)
     for each in (file, plain):
         opened = open_page(browser, each, canary=canary, texts=[])
         assert_quiet(opened)
@@ -240,37 +281,40 @@ def test_the_report_of_a_grid_is_as_quiet(
             assert any(shown in text for text in opened.shown.get(place, browser.evaluate(TEXTS.format(place))))
 
 
-def test_without_escaping_and_policy_every_kind_would_act(
-    browser: Browser, canary: Canary, texts: list[Hostile], tmp_path: Path, full: bool
-) -> None:
-    tried = texts[: len(KINDS)]
-    doings = open_unescaped(browser, tmp_path, canary=canary, texts=tried, policy=False, full=full)
+def test_without_escaping_and_policy_every_kind_would_act(texts: list[Hostile], unescaped: Unescaped) -> None:
+    tried, doings = texts[: len(KINDS)], unescaped.doings
     assert {each.kind for each in tried if each.number in doings.ran} == set(RUNS)
     assert {each.kind for each in tried if each.number in doings.asked} == {*RUNS, *ASKS, *LEAVES}
     assert len(doings.scripts) > len(doings.ran)
 
 
 def test_the_policy_alone_lets_nothing_run_or_load(
-    browser: Browser, canary: Canary, texts: list[Hostile], tmp_path: Path, full: bool
+    browser: Browser, canary: Canary, texts: list[Hostile], unescaped: Unescaped, tmp_path: Path, full: bool
 ) -> None:
-    doings = open_unescaped(browser, tmp_path, canary=canary, texts=texts, policy=True, full=full)
+    pages = [[each] for each in texts] if full else unescaped.pages
+    doings = open_unescaped(browser, tmp_path, canary=canary, pages=pages, policy=True)
     assert doings.ran == set()
     # A frame that was blocked shows a page of the browser's own.
     assert [script for script in doings.scripts if script != "chrome-error://chromewebdata/"] == []
     assert {each.kind for each in texts if each.number in doings.asked} <= set(LEAVES)
 
 
-@pytest.mark.parametrize("width", [1100, 420])
-def test_sprawling_texts_stay_in_their_place(browser: Browser, tmp_path: Path, width: int) -> None:
-    sprawling = [
+@pytest.fixture(scope="module")
+def sprawling(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A page of texts that are wide, high, or run against the rest."""
+    texts = [
         "W" * 4000,
         "e" + "\u0301" * 400,
         "Z" + "\u0335\u0489\u0363" * 60,
         "\u05d0\u05d1\u05d2 " * 200,
         "\u2067\ufdfd" * 100,
     ]
-    file = write_page(tmp_path, sprawling)
-    assert_in_place(browser, file, width=width)
+    return write_page(tmp_path_factory.mktemp("sprawling"), texts)
+
+
+@pytest.mark.parametrize("width", [1100, 420])
+def test_sprawling_texts_stay_in_their_place(browser: Browser, sprawling: Path, width: int) -> None:
+    assert_in_place(browser, sprawling, width=width)
 
 
 @pytest.mark.parametrize("text", ["W" * 4000, "e" + "\u0301" * 400], ids=["wide", "high"])

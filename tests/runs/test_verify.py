@@ -2,14 +2,13 @@
 
 import random
 import shutil
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-import commands
+from hostile_support import Ended, sert
 from sert.cli import cli
 from sert.config.load import load_config
 from sert.config.tree import Config
@@ -155,22 +154,22 @@ def test_what_was_never_finished_is_no_result(tmp_path: Path) -> None:
         verify(tmp_path)
 
 
-def test_the_command(copied: Path) -> None:
-    def sert(*arguments: str) -> subprocess.CompletedProcess[str]:
-        return commands.sert("verify", copied, *arguments, cwd=copied.parent)
+def test_the_command(copied: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def verified(*arguments: str) -> Ended:
+        return sert(["verify", str(copied), *arguments], capsys=capsys)
 
-    whole = sert()
-    assert (whole.returncode, whole.stdout) == (0, f"whole   {len(verify(copied))} folders\n")
+    whole = verified()
+    assert (whole.code, whole.out) == (0, f"whole   {len(verify(copied))} folders\n")
     broken = next(each for each in results(copied) if "-filter-" in each.name)
     (broken / "verdicts.parquet").write_bytes(b"x")
-    found = sert()
-    assert found.returncode == 4
-    assert f"broken  {broken.name}; verdicts.parquet holds other bytes" in found.stdout
-    assert f"1 of {len(verify(copied))} folders is broken" in found.stderr
-    assert "--repair makes it again" in found.stderr
-    mended = sert("--repair")
-    assert (mended.returncode, f"mended  {broken.name}" in mended.stdout) == (0, True), mended.stderr
-    assert sert("--json").returncode == 0
+    found = verified()
+    assert found.code == 4
+    assert f"broken  {broken.name}; verdicts.parquet holds other bytes" in found.out
+    assert f"1 of {len(verify(copied))} folders is broken" in found.err
+    assert "--repair makes it again" in found.err
+    mended = verified("--repair")
+    assert (mended.code, f"mended  {broken.name}" in mended.out) == (0, True), mended.err
+    assert verified("--json").code == 0
 
 
 def test_the_command_counts_what_is_whole_and_names_what_is_broken_last(
@@ -376,12 +375,12 @@ def test_a_run_that_was_stopped_with_other_settings_is_no_damage(copied: Path, m
     assert [each for each in verify(copied) if each.damage] == []
 
 
-def test_the_command_lists_and_removes(copied: Path) -> None:
-    def sert(*arguments: str) -> subprocess.CompletedProcess[str]:
-        done = commands.sert("gc", copied, *arguments, cwd=copied.parent)
-        assert done.returncode == 0, done.stderr
-        return done
+def test_the_command_lists_and_removes(copied: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def cleared(*arguments: str) -> str:
+        ended = sert(["gc", str(copied), *arguments], capsys=capsys)
+        assert ended.code == 0, ended.err
+        return ended.out
 
-    assert "units of a finished stage" in sert().stdout
-    assert "removed" in sert("--delete").stdout
-    assert sert().stdout.startswith("0 folders")
+    assert "units of a finished stage" in cleared()
+    assert "removed" in cleared("--delete")
+    assert cleared().startswith("0 folders")

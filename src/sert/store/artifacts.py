@@ -104,7 +104,11 @@ def open_artifact(folder: Path) -> Artifact:
 def json_text(value: Any) -> str:
     """Write JSON for people: indented, sorted as given, strictly valid (no NaN), what cannot be printed escaped."""
     text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-    return "".join(each if each.isprintable() or each == "\n" else json.dumps(each)[1:-1] for each in text)
+    return "\n".join(line if line.isprintable() else _escaped(line) for line in text.split("\n"))
+
+
+def _escaped(line: str) -> str:
+    return "".join(each if each.isprintable() else json.dumps(each)[1:-1] for each in line)
 
 
 def write_json(file: Path, value: Any) -> None:

@@ -3,6 +3,8 @@
 
 def printable(text: str) -> str:
     r"""Make control characters visible (`\x1b`), so that no text can drive the terminal."""
+    if text.isprintable():
+        return text
     return "".join(
         character if character.isprintable() or character in "\n\t" else repr(character)[1:-1] for character in text
     )
