@@ -132,6 +132,7 @@ def test_three_own_words_are_enough():
     assert not responds_directly(" Herons wade daily. Yes.", YES_NO)
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize(
     ("junk", "direct"),
     [
@@ -147,8 +148,8 @@ def test_three_own_words_are_enough():
         ("(a)\nx ", False),
     ],
 )
-def test_patterns_read_a_megabyte_of_junk(junk, direct):
-    text = junk * (1_000_000 // len(junk))  # quadratic reading would not end
+def test_patterns_read_a_megabyte_of_junk(junk, direct, full):
+    text = junk * ((1_000_000 if full else 200_000) // len(junk))  # quadratic reading would not end
     assert responds_directly(text, CHOICE) is direct
     assert not repeats_options(text, CHOICE)
     assert not imitates_format(text)

@@ -38,6 +38,7 @@ def test_files_are_written_and_equal_arguments_give_equal_bytes(tmp_path, writte
     assert json.loads((folder / "metrics.json").read_text(encoding="utf-8")) == make_metrics()
 
 
+@pytest.mark.usefixtures("no_figures")
 def test_metrics_json_has_null_for_what_json_cannot_say(tmp_path):
     metrics = make_metrics()
     metrics["rows"][0]["repetition"] = math.nan
@@ -95,6 +96,7 @@ def test_predictions_are_shown_right_ones_first(page):
     assert texts.count("answer “no”") == 2
 
 
+@pytest.mark.usefixtures("no_pixels")
 @pytest.mark.parametrize("text", [HOSTILE, UNBROKEN, "\u202eabc\u2066 עברית \x00\x9b"])
 def test_no_text_becomes_an_element(text, tmp_path):
     metrics, paths, predictions = make_hostile(text)
@@ -105,6 +107,7 @@ def test_no_text_becomes_an_element(text, tmp_path):
     assert all(character.isprintable() or character in "\n\t" for character in page)
 
 
+@pytest.mark.usefixtures("no_figures")
 def test_texts_are_shown_as_they_are_with_control_characters_written_out(tmp_path):
     page = render(tmp_path, paths=make_paths(text=HOSTILE))
     shown = (
@@ -119,6 +122,7 @@ def test_warnings_and_left_out_questions_are_shown(page):
     assert "3 questions left out on loading: no answer given" in texts
 
 
+@pytest.mark.usefixtures("no_figures")
 def test_what_was_not_measured_is_said(tmp_path):
     sections = ("rows", "summary", "comparisons", "funnel", "latent", "selection", "judged", "warnings")
     metrics = make_metrics() | {name: [] for name in sections}

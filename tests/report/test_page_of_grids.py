@@ -119,6 +119,7 @@ def test_numbers_that_json_cannot_say_become_null(tmp_path):
     assert '"repetition": null' in (tmp_path / "metrics.json").read_text(encoding="utf-8")
 
 
+@pytest.mark.usefixtures("no_pixels")
 @pytest.mark.parametrize("text", [HOSTILE, UNBROKEN, "\u202eabc\u2066 עברית \x00\x9b"])
 def test_no_text_becomes_an_element(text, tmp_path):
     metrics, paths, predictions = make_hostile_grid(text)

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -67,24 +68,6 @@ def stages_of(asked: Config | Grid, out: Path) -> list[Stage]:
     return distinct_stages(build_arms(Request.of(asked).arms, out=out, reporter=Silent()))
 
 
-def test_every_shipped_stage_pickles_and_knows_its_key_in_another_process(data: Path) -> None:
-    stages = [stage for asked in shipped() for stage in stages_of(asked, data / "out")]
-    assert len(stages) > 900
-    assert {stage.job.kind for stage in stages} == {"mine", "filter", "train", "teach", "evaluate"}
-    code = "import pickle, sys\nfrom sert.store.stage import key_of\n"
-    code += "print(*[key_of(stage.job) for stage in pickle.load(sys.stdin.buffer)])"
-    there = subprocess.run([sys.executable, "-c", code], input=pickle.dumps(stages), capture_output=True, check=True)
-    assert there.stdout.decode().split() == [key_of(stage.job) for stage in stages]
-
-
-MAKE = """
-import pickle, sys
-from sert.terminal.progress import Silent
-for stage in pickle.load(sys.stdin.buffer):
-    stage.make(Silent())
-"""
-
-
 def few(asked: Config | Grid) -> Config | Grid:
     """Take one seed and one student of a grid."""
     if isinstance(asked, Config):
@@ -98,13 +81,49 @@ def outputs(stages: Iterable[Stage]) -> dict[str, object]:
     return {stage.folder.name: open_artifact(stage.folder).manifest["outputs"] for stage in stages}
 
 
-@pytest.mark.soak
-def test_every_shipped_stage_makes_the_same_bytes_in_another_process(data: Path, full: bool) -> None:
+class Travelled(NamedTuple):
+    """Stages that went to another process: those whose keys it told, the keys, and those that it made, by this one."""
+
+    told: list[Stage]
+    keys: list[str]
+    made: list[tuple[list[Stage], list[Stage]]]
+
+
+ELSEWHERE = """
+import pickle, sys
+from sert.store.stage import key_of
+from sert.terminal.progress import Silent
+told, made = pickle.load(sys.stdin.buffer)
+print(*[key_of(stage.job) for stage in told])
+for stage in made:
+    stage.make(Silent())
+"""
+
+
+@pytest.fixture(scope="module")
+def travelled(data: Path, full: bool) -> Travelled:
+    told = [stage for asked in shipped() for stage in stages_of(asked, data / "out")]
     one_task = "tasks={lab-choice = {kind = 'lab_choice', limit = 2}}"
     every = shipped(*SMALL, limit=2) if full else [load_config(DEMO_CONFIG, overrides=[*SMALL, one_task])]
-    for number, asked in enumerate(map(few, every)):
-        here, there = (stages_of(asked, data / f"{place}{number}") for place in ("here", "there"))
+    places = [
+        (stages_of(asked, data / f"here{number}"), stages_of(asked, data / f"there{number}"))
+        for number, asked in enumerate(map(few, every))
+    ]
+    sent = pickle.dumps((told, [stage for _, there in places for stage in there]))
+    done = subprocess.run([sys.executable, "-c", ELSEWHERE], input=sent, stdout=subprocess.PIPE, check=True)
+    return Travelled(told, done.stdout.decode().split(), places)
+
+
+def test_every_shipped_stage_pickles_and_knows_its_key_in_another_process(travelled: Travelled) -> None:
+    assert len(travelled.told) > 900
+    assert {stage.job.kind for stage in travelled.told} == {"mine", "filter", "train", "teach", "evaluate"}
+    assert travelled.keys == [key_of(stage.job) for stage in travelled.told]
+
+
+@pytest.mark.soak
+def test_every_shipped_stage_makes_the_same_bytes_in_another_process(travelled: Travelled) -> None:
+    assert travelled.made
+    for here, there in travelled.made:
         for stage in here:
             stage.make(Silent())
-        subprocess.run([sys.executable, "-c", MAKE], input=pickle.dumps(there), check=True)
         assert outputs(here) == outputs(there)

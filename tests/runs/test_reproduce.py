@@ -19,11 +19,12 @@ from sert.runs.build import build_arms, distinct_stages
 from sert.runs.folder import RunResult
 from sert.runs.request import Request
 from sert.runs.run import plan, report_run, run
-from sert.runs.verify import find_removable, verify
+from sert.runs.verify import find_removable, remove, verify
 from sert.stats.seeds import paired_over_seeds
 from sert.store.stage import input_keys
 from sert.store.tables import read_table
 from sert.terminal.progress import Silent
+from sketches import leave_blank
 
 GRID = """
 name = "small"
@@ -101,8 +102,13 @@ def one_seed(grid: Grid) -> Grid:
 
 
 @pytest.fixture(scope="module")
-def finished_seed(one_seed: Grid, tmp_path_factory: pytest.TempPathFactory) -> RunResult:
-    return run(one_seed, out=tmp_path_factory.mktemp("runs") / "grid")
+def finished_seed(one_seed: Grid, finished: RunResult, tmp_path_factory: pytest.TempPathFactory) -> RunResult:
+    """The part of the whole grid, of whose stages it needs no other."""
+    folder = Path(shutil.copytree(finished.folder, tmp_path_factory.mktemp("runs") / "grid"))
+    made = run(one_seed, out=folder)
+    assert made.stages_made == 0
+    remove(folder, find_removable(folder))
+    return made
 
 
 SEVERAL = {True: ("grid", "finished"), False: ("one_seed", "finished_seed")}
@@ -135,13 +141,15 @@ def test_stages_come_after_what_they_need(grid: Grid, finished: RunResult) -> No
 @pytest.mark.soak
 @pytest.mark.usefixtures("forked_workers")
 def test_the_same_grid_skips_every_stage_and_two_workers_find_the_same(
-    request: pytest.FixtureRequest, tmp_path: Path, full: bool
+    request: pytest.FixtureRequest, tmp_path: Path, full: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In full for the whole grid."""
+    leave_blank(monkeypatch)
     grid, finished = (request.getfixturevalue(name) for name in SEVERAL[full])
     again = run(grid, out=finished.folder)
-    assert (again.stages_made, again.stages_skipped) == (0, finished.stages_made)
+    assert (again.stages_made, again.stages_skipped) == (0, finished.stages_made + finished.stages_skipped)
     side_by_side = run(grid, out=tmp_path / "two", workers=2)
+    assert side_by_side.stages_made == again.stages_skipped
     assert numbers(side_by_side) == numbers(again) == numbers(finished)
     assert not list((tmp_path / "two").glob(".stages*"))
 
@@ -236,10 +244,15 @@ def test_what_was_selected_is_told_of_the_last_round(grid: Grid, finished: RunRe
     assert row["mined_true_share"] == pytest.approx(sum(true) / len(true))
 
 
-def test_lanes_that_are_stopped_early_and_a_filter_that_leaves_nothing_are_told(grid: Grid, tmp_path: Path) -> None:
+@pytest.mark.soak
+def test_lanes_that_are_stopped_early_and_a_filter_that_leaves_nothing_are_told(
+    grid: Grid, tmp_path: Path, full: bool
+) -> None:
+    """In full for both seeds."""
+    seeds = grid.seeds if full else grid.seeds[1:]
     base = {**grid.base, "methods": ["sert"], "mining": {**grid.base["mining"], "keep_all": False}}
     variants = {"raw": grid.variants["raw"], "none": Variant(group="filter", set={"rules": {"min_tokens": 999}})}
-    made = run(grid.model_copy(update={"base": base, "variants": variants}), out=tmp_path / "grid")
+    made = run(grid.model_copy(update={"base": base, "variants": variants, "seeds": seeds}), out=tmp_path / "grid")
     assert made.report.is_file()
     (main,) = (row for row in made.metrics["budget"] if row["variant"] == "main")
     assert main["kept_share"] is not None
@@ -247,7 +260,7 @@ def test_lanes_that_are_stopped_early_and_a_filter_that_leaves_nothing_are_told(
     assert {row["true_share"] for row in made.metrics["first_tokens"]} == {None}
     assert {row["measure"] for row in made.metrics["paths"]} == {"questions_kept"}
     untrained = [warning for warning in made.metrics["warnings"] if "was not trained" in warning]
-    assert [warning.split(": ")[0] for warning in untrained] == ["lab, seed 0, none", "lab, seed 1, none"]
+    assert [warning.split(": ")[0] for warning in untrained] == [f"lab, seed {seed}, none" for seed in seeds]
 
 
 @pytest.mark.usefixtures("forked_workers")
@@ -313,7 +326,10 @@ def test_a_dry_run_writes_nothing(grid: Grid, finished: RunResult, tmp_path: Pat
     assert nothing == (0, 0, 0, 0.0, 0, None, None)
 
 
-def test_the_report_is_written_again_and_damage_is_found_and_mended(finished_seed: RunResult, tmp_path: Path) -> None:
+def test_the_report_is_written_again_and_damage_is_found_and_mended(
+    finished_seed: RunResult, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    leave_blank(monkeypatch)
     made = finished_seed._replace(folder=shutil.copytree(finished_seed.folder, tmp_path / "grid"))
     assert numbers(report_run(made.folder)) == numbers(made)
     assert [each for each in verify(made.folder) if each.damage] == []
@@ -328,7 +344,10 @@ def test_the_report_is_written_again_and_damage_is_found_and_mended(finished_see
     assert [each for each in verify(made.folder) if each.damage] == []
 
 
-def test_the_command_reports_a_grid_again(grid: Grid, finished: RunResult, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_reports_a_grid_again(
+    grid: Grid, finished: RunResult, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    leave_blank(monkeypatch)
     run(grid, out=finished.folder)
     ended = sert(["report", str(finished.folder)], capsys=capsys)
     assert ended.code == 0, ended.err

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from recipes import changed_package, run_changed
 
 NOTING = '''"""Units, one after the other, noted in a file."""
@@ -37,6 +39,7 @@ USE = """
 import sys
 from pathlib import Path
 import sert
+import sert.cli
 from sert.config.tree import ExecutionConfig
 data = sert.load_task("lab-choice", sert.TaskConfig(kind="lab_choice", limit=2))
 made = [
@@ -49,35 +52,42 @@ made = [
     )
     for workers in (1, 2)
 ]
-sys.stdout.write(str(len({each.file("paths.parquet").read_bytes() for each in made})))
+sys.stdout.write(f"{len({each.file('paths.parquet').read_bytes() for each in made})}\\n")
+Path("notes.txt").rename("notes-of-mining.txt")
+sys.argv = ["sert", "reproduce", "toy.toml", "--workers", "2", "--out", "toy"]
+sert.cli.main()
 """
 
-RUN = """
+GRID = """
 name = "toy"
-methods = ["zero_shot"]
-[student]
+seeds = [0]
+[students.lab]
 path = "lab"
-[tasks.lab]
+[base]
+methods = ["zero_shot"]
+[base.tasks.lab]
 kind = "lab_choice"
 limit = 2
-[evaluation]
+[base.evaluation]
 max_new_tokens = 4
 probe_samples = 0
 """
 
 
-def test_an_executor_is_one_file_and_the_door(tmp_path: Path) -> None:
-    changed_package(tmp_path, EDITS, files={"store/noting.py": NOTING})
-    assert run_changed(tmp_path, "-c", USE) == "1"
-    assert (tmp_path / "notes.txt").read_text() == "DecodingJob\n"
+@pytest.fixture(scope="module")
+def used(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """The folder of the changed package, where it mined and reproduced a grid, and what was printed."""
+    folder = tmp_path_factory.mktemp("recipe")
+    changed_package(folder, EDITS, files={"store/noting.py": NOTING})
+    (folder / "toy.toml").write_text(GRID)
+    return folder, run_changed(folder, "-c", USE)
 
 
-def test_it_makes_the_stages_of_a_grid_too(tmp_path: Path) -> None:
-    changed_package(tmp_path, EDITS, files={"store/noting.py": NOTING})
-    base = RUN.replace('name = "toy"\n', "").replace('[student]\npath = "lab"\n', "")
-    for heading in ("tasks.lab", "evaluation"):
-        base = base.replace(f"[{heading}]", f"[base.{heading}]")
-    grid = f'name = "toy"\nseeds = [0]\n[students.lab]\npath = "lab"\n[base]{base}'
-    (tmp_path / "toy.toml").write_text(grid)
-    run_changed(tmp_path, "-m", "sert", "reproduce", "toy.toml", "--workers", "2", "--out", "toy")
-    assert (tmp_path / "notes.txt").read_text().splitlines()[0] == "_StageWork"
+def test_an_executor_is_one_file_and_the_door(used: tuple[Path, str]) -> None:
+    folder, printed = used
+    assert printed.splitlines()[0] == "1"
+    assert (folder / "notes-of-mining.txt").read_text() == "DecodingJob\n"
+
+
+def test_it_makes_the_stages_of_a_grid_too(used: tuple[Path, str]) -> None:
+    assert (used[0] / "notes.txt").read_text().splitlines()[0] == "_StageWork"
