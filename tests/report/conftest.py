@@ -1,4 +1,4 @@
-"""What tests of reports leave out, where they look at no figure or at none as PNG: drawing takes longer than the rest."""
+"""What tests of reports leave out where they look at no figure, or at none as PNG: drawing takes longest."""
 
 import pytest
 

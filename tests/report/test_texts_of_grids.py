@@ -5,6 +5,8 @@ from report_data import HOSTILE, UNBROKEN
 
 from sert.report.texts import markdown_text, terminal_table
 
+pytestmark = pytest.mark.usefixtures("no_figures")
+
 
 def markdown(metrics):
     return markdown_text(metrics, report_sections(metrics))
