@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -13,14 +14,24 @@ from typing import Any
 import pytest
 
 import commands
+from nursery import Child
 from sert.records import Example
 from sert.store.tables import write_table
 
-STEPS = 150
+STEPS = 60
+ALIKE = 4
 
 
 def losses(folder: Path) -> list[float]:
     return [json.loads(line)["loss"] for line in (folder / "loss.jsonl").read_text().splitlines()]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Where to train: there is a table of examples."""
+    examples = [Example(f"q{i}", f"Is {i} odd?", f" {'yes' if i % 2 else 'no, no'}.", "label") for i in range(12)]
+    write_table(tmp_path / "examples.parquet", examples, Example)
+    return tmp_path
 
 
 def train(student_folder: Path, out: str, **settings: object) -> list[str]:
@@ -34,43 +45,72 @@ def train(student_folder: Path, out: str, **settings: object) -> list[str]:
 SAVES = {"execution.checkpoint_seconds": 1e-9}
 
 
-def sert_in_two_processes(*arguments: str, cwd: Path) -> list[CompletedProcess[str]]:
+def start_two(*arguments: str, cwd: Path) -> list[Child]:
     """What `torchrun` does with two processes, but that they have imported the libraries before."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     meeting = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": "2", "ACCELERATE_USE_CPU": "true"}
     ranks = [{**meeting, "RANK": str(rank), "LOCAL_RANK": str(rank)} for rank in range(2)]
-    started = [commands.start(*arguments, cwd=cwd, environment=rank) for rank in ranks]
-    return [commands.wait(each) for each in started]
+    return [commands.start(*arguments, cwd=cwd, environment=rank) for rank in ranks]
 
 
-def test_two_processes_train_as_one_does_and_go_on_from_their_checkpoint(student_folder: Path, tmp_path: Path) -> None:
-    examples = [Example(f"q{i}", f"Is {i} odd?", f" {'yes' if i % 2 else 'no, no'}.", "label") for i in range(12)]
-    write_table(tmp_path / "examples.parquet", examples, Example)
-    one = commands.sert(*train(student_folder, "one"), cwd=tmp_path)
-    two = sert_in_two_processes(*train(student_folder, "two", **SAVES), cwd=tmp_path)
+def sert_in_two_processes(*arguments: str, cwd: Path) -> list[CompletedProcess[str]]:
+    return [commands.wait(each) for each in start_two(*arguments, cwd=cwd)]
+
+
+def await_checkpoint(folder: Path, out: str) -> None:
+    end = time.monotonic() + 120
+    while not list(folder.glob(f".{out}.*.work/checkpoints/step-*")) and time.monotonic() < end:
+        time.sleep(0.01)
+
+
+def test_two_processes_train_as_one_does(student_folder: Path, folder: Path) -> None:
+    few = {"training.max_steps": ALIKE}
+    one = commands.sert(*train(student_folder, "one", **few), cwd=folder)
+    two = sert_in_two_processes(*train(student_folder, "two", **few), cwd=folder)
     for done in (one, *two):
         assert done.returncode == 0, done.stderr
     assert one.stdout.count("Written to") == sum(each.stdout.count("Written to") for each in two) == 1
-    assert len(losses(tmp_path / "one")) == len(losses(tmp_path / "two")) == STEPS
-    assert losses(tmp_path / "two")[:4] == pytest.approx(losses(tmp_path / "one")[:4], rel=1e-5)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["examples.parquet", "one", "two"]
+    assert len(losses(folder / "one")) == ALIKE
+    assert losses(folder / "two") == pytest.approx(losses(folder / "one"), rel=1e-5)
+    assert sorted(path.name for path in folder.iterdir()) == ["examples.parquet", "one", "two"]
 
+
+def test_two_processes_that_were_stopped_go_on_from_their_checkpoint(student_folder: Path, folder: Path) -> None:
+    whole = sert_in_two_processes(*train(student_folder, "whole"), cwd=folder)
+    assert [each.returncode for each in whole] == [0, 0]
+    assert len(losses(folder / "whole")) == STEPS
+    again = train(student_folder, "stopped", **SAVES)
+    started = start_two(*again, cwd=folder)
+    await_checkpoint(folder, "stopped")
+    for each in started:
+        os.kill(each.pid, signal.SIGTERM)
+    assert [commands.wait(each).returncode for each in started] == [128 + signal.SIGTERM] * 2
+    assert not (folder / "stopped").exists()
+    done = sert_in_two_processes(*again, cwd=folder)
+    assert [each.returncode for each in done] == [0, 0]
+    assert sum("train: goes on after step" in each.stderr for each in done) == 1
+    assert sum(each.stdout.count("Written to") for each in done) == 1
+    assert losses(folder / "stopped") == losses(folder / "whole")
+
+
+@pytest.mark.slow
+def test_torchs_launcher_does_what_is_done_here_with_two_processes(student_folder: Path, folder: Path) -> None:
+    whole = sert_in_two_processes(*train(student_folder, "whole"), cwd=folder)
+    assert [each.returncode for each in whole] == [0, 0]
     launch = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "--no-python"]
     launch += [sys.executable, "-m", "sert", *train(student_folder, "stopped", **SAVES)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"}
-    options: dict[str, Any] = {"cwd": tmp_path, "env": environment, "text": True}
+    options: dict[str, Any] = {"cwd": folder, "env": environment, "text": True}
     options |= {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     with subprocess.Popen([sys.executable, *launch], **options) as stopped:
-        end = time.monotonic() + 120
-        while not list(tmp_path.glob(".stopped.*.work/checkpoints/step-*")) and time.monotonic() < end:
-            time.sleep(0.01)
+        await_checkpoint(folder, "stopped")
         stopped.terminate()  # the launcher passes it on to both
         stopped.communicate()
-    assert not (tmp_path / "stopped").exists()
+    assert not (folder / "stopped").exists()
     done = subprocess.run([sys.executable, *launch], timeout=240, check=False, **options)
     assert done.returncode == 0, done.stderr
     assert "train: goes on after step" in done.stderr
     assert done.stdout.count("Written to") == 1
-    assert losses(tmp_path / "stopped") == losses(tmp_path / "two")
+    assert losses(folder / "stopped") == losses(folder / "whole")
