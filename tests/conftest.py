@@ -49,6 +49,14 @@ def full(request: pytest.FixtureRequest) -> bool:
     return bool(request.config.getoption("--soak"))
 
 
+@pytest.fixture(scope="session", autouse=True)
+def no_wait_for_the_disk() -> Iterator[None]:
+    """What was written is there for whoever reads it, also if its writer was killed: only an outage needs the wait."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("os.fsync", os.fstat)
+        yield
+
+
 @pytest.fixture(scope="session")
 def student() -> "Student":
     """A randomly initialised GPT-2 of two layers, with a byte-level tokenizer of its own."""

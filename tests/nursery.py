@@ -184,6 +184,8 @@ def main() -> None:
     assert estimates.MEASURED_SECONDS > QUICK_ESTIMATE
     estimates.MEASURED_SECONDS = QUICK_ESTIMATE
     disk = Disk() if Disk.is_there() else None
+    if disk is None:
+        os.fsync = os.fstat  # as in conftest.py; where operations on the disk are counted, these are among them
     for line in sys.stdin:
         job = json.loads(line)
         if "wait" in job:
