@@ -18,8 +18,10 @@ from tests_support import make_tokenizer, tiny_gpt2, tiny_llama
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
-STEPS = 30
-REDUCED = (0, 1, 7, 14, 22, 28, 29)
+# An epoch has three steps. A training with --soak has more of them, and is stopped after each.
+STEPS, SOAK_STEPS = 12, 30
+REDUCED = (0, 1, 5, 6, 10, 11)
+FAMILIES = ("gpt2", "llama")
 EXAMPLES = [
     Example(f"q{i}", f"Is {i} odd?", f" So the answer is {'yes' if i % 2 else 'no, it is not'}.", "label")
     for i in range(24)
@@ -76,42 +78,57 @@ def stop_in(monkeypatch: pytest.MonkeyPatch, call: int) -> None:
     monkeypatch.setattr(training, "loss_sum", stopping)
 
 
-@pytest.fixture(scope="module", params=["gpt2", "llama"])
-def undisturbed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path, Student]:
+@pytest.fixture(scope="module")
+def config(full: bool) -> TrainingConfig:
+    return CONFIG.model_copy(update={"max_steps": SOAK_STEPS}) if full else CONFIG
+
+
+@pytest.fixture(scope="module")
+def undisturbed(
+    request: pytest.FixtureRequest, config: TrainingConfig, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[str, Path, Student]:
     folder, student = tmp_path_factory.mktemp("undisturbed"), fresh(request.param)
-    train(student, folder, None)
+    train(student, folder, None, config=config)
     return request.param, folder, student
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Stop after every step with --soak, after a few without."""
+    """Stop after every step with --soak, after a few without; and damage the checkpoints of one family, or of all."""
+    soak = metafunc.config.getoption("--soak")
     if "step" in metafunc.fixturenames:
-        metafunc.parametrize("step", range(STEPS) if metafunc.config.getoption("--soak") else REDUCED)
+        metafunc.parametrize("step", range(SOAK_STEPS) if soak else REDUCED)
+    if "undisturbed" in metafunc.fixturenames:
+        some = "what" in metafunc.fixturenames and not soak
+        metafunc.parametrize("undisturbed", FAMILIES[:1] if some else FAMILIES, indirect=True, scope="module")
 
 
 @pytest.mark.soak
 def test_a_training_goes_on_bit_for_bit_wherever_it_was_stopped(
-    step: int, undisturbed: tuple[str, Path, Student], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    step: int,
+    undisturbed: tuple[str, Path, Student],
+    config: TrainingConfig,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     family, expected, trained = undisturbed
     with monkeypatch.context() as patched:
         stop_in(patched, 3 * step + step % 3)  # before, inside and near the end of the step's three micro-batches
         with pytest.raises(Stopped):
-            train(fresh(family), tmp_path, checkpoints(tmp_path / "saves"))
+            train(fresh(family), tmp_path, checkpoints(tmp_path / "saves"), config=config)
     if step:
         assert max((tmp_path / "saves").iterdir()).name == f"step-{step:08d}"
     student = fresh(family)
     torch.rand(step + 1)  # whatever the generator did meanwhile
-    train(student, tmp_path, checkpoints(tmp_path / "saves"))
+    train(student, tmp_path, checkpoints(tmp_path / "saves"), config=config)
     assert (tmp_path / "loss.jsonl").read_bytes() == (expected / "loss.jsonl").read_bytes()
-    assert len(curve(tmp_path)) == STEPS
+    assert len(curve(tmp_path)) == config.max_steps
     after = student.model.state_dict()
     assert all(torch.equal(after[name], weight) for name, weight in trained.model.state_dict().items())
 
 
 def test_checkpoints_are_few_and_without_pickles(tmp_path: Path) -> None:
     train(fresh(), tmp_path, checkpoints(tmp_path / "saves"))
-    assert sorted(path.name for path in (tmp_path / "saves").iterdir()) == ["step-00000029", "step-00000030"]
+    assert sorted(path.name for path in (tmp_path / "saves").iterdir()) == ["step-00000011", "step-00000012"]
     files = [file for file in (tmp_path / "saves").rglob("*") if file.is_file()]
     assert {file.suffix for file in files} == {".safetensors", ".json"}
 
@@ -121,15 +138,20 @@ def test_none_is_made_before_it_is_due(tmp_path: Path) -> None:
     assert not (tmp_path / "saves").exists()
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("what", ["flip", "cut", "numbers", "gone"])
 def test_a_broken_checkpoint_is_named_and_the_one_before_it_taken(
-    what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, undisturbed: tuple[str, Path, Student]
+    what: str,
+    undisturbed: tuple[str, Path, Student],
+    config: TrainingConfig,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     family, expected, _ = undisturbed
     with monkeypatch.context() as patched:
         stop_in(patched, 30)
         with pytest.raises(Stopped):
-            train(fresh(family), tmp_path, checkpoints(tmp_path / "saves"))
+            train(fresh(family), tmp_path, checkpoints(tmp_path / "saves"), config=config)
     last = max((tmp_path / "saves").iterdir())
     tensors = last / TENSORS
     content = bytearray(tensors.read_bytes())
@@ -144,7 +166,7 @@ def test_a_broken_checkpoint_is_named_and_the_one_before_it_taken(
     else:
         tensors.unlink()
     said: list[str] = []
-    train(fresh(family), tmp_path, checkpoints(tmp_path / "saves", said=said))
+    train(fresh(family), tmp_path, checkpoints(tmp_path / "saves", said=said), config=config)
     assert said == ["the checkpoint step-00000010 is damaged and passed over"]
     assert curve(tmp_path) == curve(expected)
 
