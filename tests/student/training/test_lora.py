@@ -1,6 +1,8 @@
 """Adapters are trained as peft trains them, alone, and are saved in their student or beside it."""
 
 import json
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from sert.config.tree import ExecutionConfig, StudentConfig, TrainingConfig
 from sert.errors import StudentError
 from sert.records import Example
 from sert.seeds import derive_seed
+from sert.store.artifacts import Artifact
 from sert.student.load import Student, load_student, make_student
 from sert.student.source import trained_student
 from sert.student.training.checkpoints import CHECKPOINTS, Checkpoints, trained_parameters
@@ -55,6 +58,17 @@ def base(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 
 def training(**lora: Any) -> TrainingConfig:
     return TrainingConfig(batch_size=4, max_steps=6, learning_rate=1e-2, lora=LORA.model_copy(update=lora))
+
+
+@pytest.fixture(scope="module")
+def trained(base: StudentConfig, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Artifact]:
+    """Train with settings of the adapters, once for each; what was made is only read."""
+
+    @cache
+    def make(**lora: Any) -> Artifact:
+        return train(EXAMPLES, base, out=tmp_path_factory.mktemp("trained") / "out", config=training(**lora))
+
+    return make
 
 
 def curve(file: Path) -> list[float]:
@@ -121,7 +135,7 @@ def greedy(folder: Path, loader: Any = AutoModelForCausalLM) -> list[str]:
 def test_merged_and_apart_the_greedy_answers_are_the_same(base: StudentConfig, dora: bool, tmp_path: Path) -> None:
     folders = {}
     for output in ("merged", "adapter"):
-        config = training(dora=dora, output=output).model_copy(update={"max_steps": 40})
+        config = training(dora=dora, output=output).model_copy(update={"max_steps": 12})
         folders[output] = train(EXAMPLES, base, out=tmp_path / output, config=config).file("model")
     assert curve(tmp_path / "merged" / "loss.jsonl") == curve(tmp_path / "adapter" / "loss.jsonl")
     answers = greedy(folders["merged"])
@@ -132,8 +146,10 @@ def test_merged_and_apart_the_greedy_answers_are_the_same(base: StudentConfig, d
 
 
 @pytest.mark.parametrize("dora", [False, True])
-def test_adapters_of_adapters_are_loaded_as_they_were_trained(base: StudentConfig, dora: bool, tmp_path: Path) -> None:
-    first = train(EXAMPLES, base, out=tmp_path / "first", config=training(dora=dora, output="adapter"))
+def test_adapters_of_adapters_are_loaded_as_they_were_trained(
+    base: StudentConfig, trained: Callable[..., Artifact], dora: bool, tmp_path: Path
+) -> None:
+    first = trained(dora=dora, output="adapter")
     start, tokens = trained_student(first, like=base), torch.tensor([[5, 9, 7]])
     logits = {}
     for output in ("merged", "adapter"):
@@ -146,8 +162,10 @@ def test_adapters_of_adapters_are_loaded_as_they_were_trained(base: StudentConfi
     assert not torch.allclose(load_student(start).model(tokens).logits, logits["merged"], atol=1e-3)
 
 
-def test_a_student_that_is_an_adapter_can_be_trained_whole(base: StudentConfig, tmp_path: Path) -> None:
-    first = train(EXAMPLES, base, out=tmp_path / "first", config=training(output="adapter"))
+def test_a_student_that_is_an_adapter_can_be_trained_whole(
+    base: StudentConfig, trained: Callable[..., Artifact], tmp_path: Path
+) -> None:
+    first = trained(dora=False, output="adapter")
     start, config = trained_student(first, like=base), training().model_copy(update={"lora": None, "max_steps": 1})
     whole = train(EXAMPLES, start, out=tmp_path / "whole", config=config)
     before = dict(load_student(start).model.named_parameters())
@@ -155,8 +173,10 @@ def test_a_student_that_is_an_adapter_can_be_trained_whole(base: StudentConfig, 
     assert not [name for name, weight in after if torch.equal(weight, before[name])]
 
 
-def test_an_adapter_names_its_base_and_holds_nothing_of_it(base: StudentConfig, tmp_path: Path) -> None:
-    folder = train(EXAMPLES, base, out=tmp_path / "out", config=training(output="adapter")).file("model")
+def test_an_adapter_names_its_base_and_holds_nothing_of_it(
+    base: StudentConfig, trained: Callable[..., Artifact]
+) -> None:
+    folder = trained(dora=False, output="adapter").file("model")
     settings = json.loads((folder / "adapter_config.json").read_text())
     assert settings["base_model_name_or_path"] == base.path
     assert (settings["r"], settings["lora_alpha"], settings["peft_type"]) == (4, 16, "LORA")
@@ -168,8 +188,8 @@ def test_an_adapter_names_its_base_and_holds_nothing_of_it(base: StudentConfig, 
     assert base.path not in card
 
 
-def test_a_merged_student_is_a_whole_one(base: StudentConfig, tmp_path: Path) -> None:
-    folder = train(EXAMPLES, base, out=tmp_path / "out", config=training()).file("model")
+def test_a_merged_student_is_a_whole_one(base: StudentConfig, trained: Callable[..., Artifact]) -> None:
+    folder = trained(dora=False, output="merged").file("model")
     before, after = (AutoModelForCausalLM.from_pretrained(path).state_dict() for path in (base.path, folder))
     assert before.keys() == after.keys() and not (folder / "adapter_config.json").exists()
     moved = {name for name in before if not torch.equal(before[name], after[name])}
@@ -216,9 +236,11 @@ def test_a_training_with_adapters_goes_on_bit_for_bit(base: StudentConfig, tmp_p
 
 
 @pytest.mark.parametrize("output", ["merged", "adapter"])
-def test_snapshots_do_not_disturb_a_training(base: StudentConfig, output: str, tmp_path: Path) -> None:
+def test_snapshots_do_not_disturb_a_training(
+    base: StudentConfig, trained: Callable[..., Artifact], output: str, tmp_path: Path
+) -> None:
     config = training(output=output)
-    plain = train(EXAMPLES, base, out=tmp_path / "plain", config=config).manifest["outputs"]
+    plain = trained(dora=False, output=output).manifest["outputs"]
     several = train(EXAMPLES, base, out=tmp_path / "several", config=config.model_copy(update={"snapshots": 2}))
     short = train(EXAMPLES, base, out=tmp_path / "short", config=config.model_copy(update={"max_steps": 3}))
     weights = "model.safetensors" if output == "merged" else "adapter_model.safetensors"
