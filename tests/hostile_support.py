@@ -125,7 +125,7 @@ def odd_texts(count: int) -> list[str]:
 
 def is_whole(text: str) -> bool:
     """Whether a text holds only whole characters; others can be written as JSON escapes alone."""
-    return not any("\ud800" <= each <= "\udfff" for each in text)
+    return re.search("[\ud800-\udfff]", text) is None
 
 
 def unprintable(text: str) -> list[str]:

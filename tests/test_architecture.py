@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -137,7 +138,8 @@ def circles(edges: Mapping[str, set[str]]) -> list[list[str]]:
     return found
 
 
-def find_heavy_modules() -> set[str]:
+@cache
+def heavy_modules() -> set[str]:
     """Find the modules that load a large library when they are imported, themselves or by what they import."""
     loaded = {module: {target for target, _ in imports_of(on_import(tree))} for module, tree in TREES.items()}
     heavy = set[str]()
@@ -155,10 +157,7 @@ def heavy_imports(module: str, tree: ast.Module) -> list[str]:
     if room_of(module) in TORCH_ROOMS:
         return []
     found = (target for target, _ in imports_of(on_import(tree)))
-    return [target for target in found if is_heavy({target}, HEAVY_MODULES)]
-
-
-HEAVY_MODULES = find_heavy_modules()
+    return [target for target in found if is_heavy({target}, heavy_modules())]
 
 
 def unsafe_uses(tree: ast.AST) -> list[str]:
