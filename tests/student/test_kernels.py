@@ -1,5 +1,6 @@
 import shutil
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -408,10 +409,10 @@ def test_a_lane_does_not_depend_on_the_number_of_threads(lower: Callable[[Any], 
     tokenizer = make_tokenizer()
     student = make_student(tiny_gpt2(len(tokenizer), width=512, scale=0.05), tokenizer, name="wider")
     lower(student.model)
-    found = []
+    short, found = replace(SAMPLED, max_new_tokens=8), []
     for count in (1, 2, 3):
         torch.set_num_threads(count)
-        found.append([[lane.token_ids for lane in lanes] for lanes in decoded(student, SAMPLED).values()])
+        found.append([[lane.token_ids for lane in lanes] for lanes in decoded(student, short).values()])
     assert found[0] == found[1] == found[2]
 
 

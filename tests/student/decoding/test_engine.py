@@ -50,6 +50,11 @@ def any_student(request: pytest.FixtureRequest) -> Student:
 SAMPLED = Decoding(branches=3, samples=4, max_new_tokens=24, top_k=10, top_p=0.95, max_lanes=24, seed=7)
 
 
+@pytest.fixture(scope="module")
+def sampled(any_student: Student) -> dict[str, list[Lane]]:
+    return run(any_student, TEXTS, SAMPLED)
+
+
 def drive_of(student: Student, *, longest: int = 60) -> Drive:
     return find_drive(student, [student.encode_prompt(text) for text in TEXTS], longest=longest)
 
@@ -84,28 +89,26 @@ def test_greedy_equals_generate(any_student: Student) -> None:
         assert found[text][0].token_ids == expected
 
 
-def test_branches_are_the_top_tokens_of_a_plain_forward(any_student: Student) -> None:
-    found = run(any_student, TEXTS, SAMPLED)
+def test_branches_are_the_top_tokens_of_a_plain_forward(any_student: Student, sampled: dict[str, list[Lane]]) -> None:
     for text in TEXTS:
         with torch.no_grad():
             logits = any_student.model(torch.tensor([any_student.encode_prompt(text)])).logits[0, -1]
         logits[0] = -math.inf  # end-of-text is skipped
         expected = logits.topk(3).indices.tolist()
-        firsts = [continuation.token_ids[0] for continuation in found[text]]
+        firsts = [continuation.token_ids[0] for continuation in sampled[text]]
         assert firsts == [token for token in expected for _ in range(4)]
 
 
-def test_logprobs_equal_a_plain_forward(any_student: Student) -> None:
-    for text, continuations in run(any_student, TEXTS, SAMPLED).items():
+def test_logprobs_equal_a_plain_forward(any_student: Student, sampled: dict[str, list[Lane]]) -> None:
+    for text, continuations in sampled.items():
         for continuation in continuations:
             expected = plain_logprobs(any_student, any_student.encode_prompt(text), continuation.token_ids)
             assert torch.allclose(torch.tensor(continuation.logprobs), expected, atol=1e-4)
 
 
-def test_a_lane_does_not_depend_on_its_neighbours(any_student: Student) -> None:
-    together = run(any_student, TEXTS, SAMPLED)
+def test_a_lane_does_not_depend_on_its_neighbours(any_student: Student, sampled: dict[str, list[Lane]]) -> None:
     for text in TEXTS:
-        assert [c.token_ids for c in run(any_student, [text], SAMPLED)[text]] == [c.token_ids for c in together[text]]
+        assert [c.token_ids for c in run(any_student, [text], SAMPLED)[text]] == [c.token_ids for c in sampled[text]]
 
 
 @pytest.mark.parametrize("order", [(0, 1, 2, 3, 4), (4, 2, 0, 3, 1), (1, 1, 1, 2, 2), (3,)])
@@ -115,25 +118,35 @@ def test_logits_are_those_of_the_text_alone_whatever_is_padded_and_beside_it(
     """At the prompts' ends and four steps on, two lanes a prompt, against forward passes of single texts."""
     prompts = [any_student.encode_prompt(TEXTS[index]) for index in order]
     following_TB = [torch.tensor([(7 * lane + step) % 200 + 1 for lane in range(2 * len(order))]) for step in range(4)]
+    alone_TBV = logits_alone(any_student, prompts, following_TB)
     for stepper_type in (drive_of(any_student).stepper, CacheStepper, PlainStepper):
-        check_alone(any_student, stepper_type, prompts, following_TB)
+        logits_TBV = logits_together(any_student, stepper_type, prompts, following_TB)
+        assert logits_TBV.shape == alone_TBV.shape
+        assert (logits_TBV - alone_TBV).abs().max() <= 1e-4
+        assert torch.equal(logits_TBV.argmax(dim=2), alone_TBV.argmax(dim=2))
 
 
-def check_alone(
+def logits_alone(student: Student, prompts: list[list[int]], following_TB: list[torch.Tensor]) -> torch.Tensor:
+    found_TBV = []
+    for step in range(len(following_TB) + 1):
+        given_TB = following_TB[:step]
+        texts = [
+            prompts[lane // 2] + [int(tokens_B[lane]) for tokens_B in given_TB] for lane in range(2 * len(prompts))
+        ]
+        with torch.no_grad():
+            found_TBV.append(torch.stack([student.model(torch.tensor([text])).logits[0, -1].float() for text in texts]))
+    return torch.stack(found_TBV)
+
+
+def logits_together(
     student: Student, stepper_type: StepperType, prompts: list[list[int]], following_TB: list[torch.Tensor]
-) -> None:
+) -> torch.Tensor:
     with lent(student, stepper_type), torch.inference_mode():
         stepper = stepper_type(student, prompts)
         logits_TBV = [stepper.prefill().repeat_interleave(2, dim=0)]
         stepper.fork(2, max_steps=4)
         logits_TBV += [stepper.logits(stepper.step(tokens_B)) for tokens_B in following_TB]
-    for step, logits_BV in enumerate(logits_TBV):
-        for lane, logits_V in enumerate(logits_BV):
-            text = prompts[lane // 2] + [int(tokens_B[lane]) for tokens_B in following_TB[:step]]
-            with torch.no_grad():
-                alone_V = student.model(torch.tensor([text])).logits[0, -1].float()
-            assert (logits_V - alone_V).abs().max() <= 1e-4
-            assert int(logits_V.argmax()) == int(alone_V.argmax())
+    return torch.stack(logits_TBV)
 
 
 def test_another_seed_samples_other_paths(student: Student) -> None:
@@ -225,7 +238,7 @@ def test_lanes_that_wait_have_their_first_token_and_go_on_in_later_rounds(
     student: Student, branches: int | None, max_lanes: int
 ) -> None:
     samples = 4 if branches else 12
-    decoding = Decoding(branches, samples, max_new_tokens=64, top_k=10, top_p=0.95, max_lanes=max_lanes, seed=7)
+    decoding = Decoding(branches, samples, max_new_tokens=32, top_k=10, top_p=0.95, max_lanes=max_lanes, seed=7)
     full = run(student, TEXTS, decoding)
     late = {(0, samples - 1)}
     spare, seen = Spare(late), list[float]()
