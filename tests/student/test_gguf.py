@@ -1,9 +1,6 @@
 """A GGUF file is converted once, to what it is."""
 
-import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -13,8 +10,12 @@ pytest.importorskip("gguf")
 
 import tiny_gguf
 
+import commands
 from sert.config.tree import StudentConfig
 from sert.errors import StudentError
+from sert.records import Example
+from sert.store.artifacts import file_hash
+from sert.store.tables import write_table
 from sert.student import gguf
 from sert.student.folder import count_weights, find_student
 from sert.student.load import Student, load_student, load_texts, student_key
@@ -100,15 +101,14 @@ def test_a_conversion_that_was_stopped_leaves_nothing_that_is_read(file: Path, c
     assert len([each for each in cache.iterdir() if each.is_dir()]) == 1
 
 
-def test_two_processes_at_once_convert_it_together(file: Path, cache: Path) -> None:
-    code = f"from pathlib import Path; from sert.student.gguf import converted; print(converted(Path({str(file)!r})))"
-    started = [
-        subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, env={**os.environ})
-        for _ in range(2)
-    ]
-    told = {each.communicate(timeout=200)[0].strip() for each in started}
-    assert [each.returncode for each in started] == [0, 0]
-    assert told == {str(each) for each in cache.iterdir() if each.is_dir()} and len(told) == 1
+def test_two_processes_at_once_convert_it_together(file: Path, cache: Path, tmp_path: Path) -> None:
+    write_table(tmp_path / "examples.parquet", [Example("q", "Is ice cold?", " Yes.", "label")], Example)
+    train = ["train", "--examples", "examples.parquet", "--student", str(file), "--set", "training.max_steps=1"]
+    started = [commands.start(*train, "--out", out, cwd=tmp_path) for out in ("one", "two")]
+    assert [commands.wait(each).returncode for each in started] == [0, 0]
+    assert [each.is_dir() for each in cache.iterdir()].count(True) == 1
+    one, two = (file_hash(tmp_path / out / "model" / "model.safetensors") for out in ("one", "two"))
+    assert one == two
 
 
 def test_weights_are_counted_before_and_after(file: Path, original: torch.nn.Module) -> None:

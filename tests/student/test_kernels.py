@@ -1,6 +1,5 @@
 import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -403,17 +402,19 @@ def test_a_lane_of_a_coarse_student_does_not_depend_on_its_neighbours(
         assert alone[0] == together[text]
 
 
+@pytest.mark.soak
 @pytest.mark.usefixtures("everything_compiled", "own_threads")
 @pytest.mark.parametrize("lower", [lambda model: None, quantize_student, multiply_in_bfloat16])
-def test_a_lane_does_not_depend_on_the_number_of_threads(lower: Callable[[Any], None]) -> None:
+def test_a_lane_does_not_depend_on_the_number_of_threads(lower: Callable[[Any], None], full: bool) -> None:
+    counts = (1, 2, 3) if full else (1, 3)  # two threads on two busy processors wait for each other most of the time
     tokenizer = make_tokenizer()
     student = make_student(tiny_gpt2(len(tokenizer), width=512, scale=0.05), tokenizer, name="wider")
     lower(student.model)
-    short, found = replace(SAMPLED, max_new_tokens=8), []
-    for count in (1, 2, 3):
+    found = []
+    for count in counts:
         torch.set_num_threads(count)
-        found.append([[lane.token_ids for lane in lanes] for lanes in decoded(student, short).values()])
-    assert found[0] == found[1] == found[2]
+        found.append([[lane.token_ids for lane in lanes] for lanes in decoded(student, SAMPLED).values()])
+    assert all(other == found[0] for other in found[1:])
 
 
 @pytest.mark.usefixtures("everything_compiled")
