@@ -1,7 +1,10 @@
 """A GGUF file is converted once, to what it is."""
 
 import shutil
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -109,6 +112,21 @@ def test_two_processes_at_once_convert_it_together(file: Path, cache: Path, tmp_
     assert [each.is_dir() for each in cache.iterdir()].count(True) == 1
     one, two = (file_hash(tmp_path / out / "model" / "model.safetensors") for out in ("one", "two"))
     assert one == two
+
+
+def test_whoever_comes_while_it_is_converted_waits(file: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    convert, begun = gguf._convert, []
+
+    def slow(*given: Any, **named: Any) -> None:
+        begun.append(given)
+        time.sleep(0.2)
+        convert(*given, **named)
+
+    monkeypatch.setattr(gguf, "_convert", slow)
+    with ThreadPoolExecutor(2) as pool:
+        told = list(pool.map(gguf.converted, [file, file]))
+    assert len(begun) == 1
+    assert told[0] == told[1] and [each for each in cache.iterdir() if each.is_dir()] == [told[0]]
 
 
 def test_weights_are_counted_before_and_after(file: Path, original: torch.nn.Module) -> None:
