@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from sert.errors import DataError, DiskError, DiskFullError, RunLockedError, StudentError
-from sert.store.artifacts import MANIFEST, Draft, commit, content_key, file_hash, open_artifact, work_folder
+from sert.store.artifacts import MANIFEST, Draft, commit, content_key, file_hash, json_text, open_artifact, work_folder
 from sert.store.lock import run_lock
 
 
@@ -240,3 +240,13 @@ def test_scratch_of_a_killed_process_does_not_keep_the_hidden_folder(tmp_path: P
 
     commit(tmp_path / "out", fill, **SETTINGS)
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_json_for_people_escapes_what_cannot_be_printed_and_nothing_else() -> None:
+    value = {"a": "é東 🎉", "b": "\u202eabc\x7f\u2028\x85\x00", "c": [1.5, "two\nlines\r\n"], "\u200b": None}
+    text = json_text(value)
+    assert json.loads(text) == value
+    assert text == (
+        '{\n  "a": "é東 🎉",\n  "b": "\\u202eabc\\u007f\\u2028\\u0085\\u0000",\n  "c": [\n    1.5,\n'
+        '    "two\\nlines\\r\\n"\n  ],\n  "\\u200b": null\n}\n'
+    )
