@@ -42,7 +42,7 @@ def plan(asked: Config | Grid, *, out: Path, reporter: Reporter | None = None) -
         SertError: If something cannot be used that the run would refuse at its beginning.
     """
     reporter = reporter or Silent()
-    arms = _build(Request.of(asked).settled(out, partial(_undecided, reporter=reporter)), out, reporter)
+    arms = _build(Request.of(asked).settled(out, partial(_undecided, told=reporter)), out, reporter)
     stages = distinct_stages(arms)
     students = {stage.folder: arm.config.student for arm, graphs in arms for graph in graphs for stage in graph.stages}
     return Plan(plan_stages(stages, out), estimate((stage, students[stage.folder]) for stage in stages))
@@ -62,7 +62,7 @@ def run(
     request, reporter = Request.of(config), reporter or Silent()
     out = out or Path("runs") / request.asked.name
     request.check_folder(out)
-    request = request.settled(out, partial(_chosen, reporter=reporter))
+    request = _settled(request, out, reporter)
     arms = _build(request, out, reporter if workers == 1 else Silent())
     if workers > 1 and any(arm.config.execution.workers > 1 for arm, _ in arms):
         raise ConfigError(
@@ -81,18 +81,24 @@ def run(
         return RunResult(out, metrics, len(to_do), finished, seal(request, stages, out))
 
 
-def _undecided(student: StudentConfig, *, reporter: Reporter) -> StudentConfig:
-    reporter.say(
+def _settled(request: Request, out: Path, reporter: Reporter) -> Request:
+    """Choose in which numbers students decode, where that is left to the machine, once all else is checked."""
+    undecided = request.settled(out, partial(_undecided, told=Silent()))
+    decided = request.settled(out, lambda student: student)
+    if decided == undecided:
+        return decided
+    _build(undecided, out, Silent())
+    from sert.student.decoding.choice import chosen  # loads torch
+
+    return request.settled(out, partial(chosen, reporter=reporter))
+
+
+def _undecided(student: StudentConfig, *, told: Reporter) -> StudentConfig:
+    told.say(
         f"{student.path}: student.dtype = 'auto' is chosen when the run starts (`sert doctor --student PATH` tells); "
         "listed as float32"
     )
     return student.model_copy(update={"dtype": "float32"})
-
-
-def _chosen(student: StudentConfig, *, reporter: Reporter) -> StudentConfig:
-    from sert.student.decoding.choice import chosen  # loads torch
-
-    return chosen(student, reporter)
 
 
 def report_run(folder: Path) -> RunResult:

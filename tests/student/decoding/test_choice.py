@@ -7,11 +7,11 @@ import pytest
 from sert.config.grid import load_grid
 from sert.config.load import load_config
 from sert.config.tree import Config, MiningConfig, StudentConfig
-from sert.errors import StudentError
+from sert.errors import StudentError, TeacherError
 from sert.lab import DEMO_CONFIG
 from sert.records import Question
 from sert.runs.request import CONFIG, GRID, Request, read_request
-from sert.runs.run import plan
+from sert.runs.run import plan, run
 from sert.store.artifacts import work_folder
 from sert.store.disk import put
 from sert.store.stage import key_of
@@ -61,7 +61,7 @@ def test_a_student_is_measured_and_the_choice_told(
     reporter = Listening()
     asked = StudentConfig(path=str(student_folder), dtype="auto", device="cpu")
     assert chosen(asked, reporter) == asked.model_copy(update={"dtype": dtype})
-    (line,) = reporter.said
+    _, line = reporter.said
     assert f"student.dtype = 'auto' takes {dtype}: " in line and "nats from float32" in line
 
 
@@ -128,6 +128,15 @@ def test_a_run_writes_its_choice_down_and_keeps_it(tmp_path: Path) -> None:
     assert Request.of(other).settled(tmp_path, take_int16).arms[0].config.student.dtype == "int16"
     exact = load_config(DEMO_CONFIG)
     assert Request.of(exact).settled(tmp_path, take_int16).arms[0].config.student.dtype == "float32"
+
+
+def test_all_else_is_checked_before_a_student_is_tried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(choice, "chosen", lambda student, reporter: pytest.fail("chosen too early"))
+    gone = demo().tasks["lab-choice"].model_copy(update={"rationales": tmp_path / "gone.jsonl"})
+    with pytest.raises(TeacherError, match="gone"):
+        run(demo().model_copy(update={"tasks": {"lab-choice": gone}}), out=tmp_path / "run")
+    with pytest.raises(pytest.fail.Exception, match="too early"):
+        run(demo(), out=tmp_path / "run")
 
 
 def test_a_grid_chooses_once_for_each_student(tmp_path: Path) -> None:

@@ -39,6 +39,7 @@ def chosen(student: StudentConfig, reporter: Reporter) -> StudentConfig:
     Raises:
         StudentError: If the student cannot be loaded.
     """
+    reporter.say(f"{student.path}: student.dtype = 'auto': trying which numbers are fast here and hardly change it")
     exact = load_student(student.model_copy(update={"dtype": "float32"}))
     rates = product_rates(exact)
     reference = tried(exact)[1] if is_worth_it(rates) else None
