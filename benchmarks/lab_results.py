@@ -25,7 +25,7 @@ from sert.report.format import (
 from sert.report.names import PATH_MEASURES, method_name
 
 FOLDER = Path(__file__).parent.parent / "docs" / "results"
-LEFT_OUT = ("created", "sert_version", "rows", "latent")
+LEFT_OUT = ("created", "sert_version", "config_key", "rows", "latent")  # the key changes with every new setting
 DIGITS = 9
 BEGIN, END = "<!-- tables: begin -->", "<!-- tables: end -->"
 METHODS = get_args(Method)
