@@ -44,7 +44,7 @@ def load(dtype: str) -> Student:
 def prompts_of(student: Student, count: int) -> list[list[int]]:
     """Tokenize the first questions in the default prompt."""
     task = TaskConfig(kind="commonsenseqa", data=QUESTIONS, limit=count, prompts=PromptTemplates())
-    return [student.encode_prompt(question.prompt) for question in load_task("commonsenseqa", task).train[:count]]
+    return [student.encode_prompt(question.prompt) for question in load_task("commonsenseqa", task).split("train")]
 
 
 def sert_mining(dtype: str, questions: int, new_tokens: int) -> Contestant:
