@@ -49,10 +49,11 @@ def prompts_of(student: Student, count: int) -> list[list[int]]:
 
 def sert_mining(dtype: str, questions: int, new_tokens: int) -> Contestant:
     """Our engine: 25 paths of each question, log-probabilities kept, to their ends."""
-    student = load(dtype)
+    student = load("float32")  # as stages do: other numbers differ from plain forward passes by their rounding
     token_ids = prompts_of(student, questions)
     drive = find_drive(student, token_ids, longest=max(map(len, token_ids)) + new_tokens)
     assert drive.way == "fast", str(drive)
+    student = load(dtype)
 
     def run(count: int = questions, length: int = new_tokens) -> int:
         decoding = Decoding(branches=5, samples=5, max_new_tokens=length, max_lanes=400, **SAMPLING)
