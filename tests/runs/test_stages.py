@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from listening import Listening
 from sert.cli import cli
 from sert.config.load import load_config
 from sert.config.tree import Config
@@ -16,7 +17,6 @@ from sert.runs.folder import RunResult
 from sert.runs.plan import read_plan
 from sert.runs.run import plan, run
 from sert.store.artifacts import MANIFEST, open_artifact
-from sert.terminal.progress import Silent
 
 SMALL = (
     "training.max_steps=2",
@@ -29,14 +29,6 @@ SMALL = (
 
 def small(*overrides: str) -> Config:
     return load_config(DEMO_CONFIG, overrides=[*SMALL, *overrides], limit=3)
-
-
-class Listening(Silent):
-    def __init__(self) -> None:
-        self.said: list[str] = []
-
-    def say(self, line: str) -> None:
-        self.said.append(line)
 
 
 @pytest.fixture(scope="module")

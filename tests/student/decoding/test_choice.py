@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from listening import Listening
 from sert.config.grid import load_grid
 from sert.config.load import load_config
 from sert.config.tree import Config, MiningConfig, StudentConfig
@@ -24,14 +25,6 @@ from sert.student.speed import quantized
 from sert.terminal.progress import Silent
 
 NEAR, FAR = Distance(0.005, 0.02, 1e-5, 1.0), Distance(0.3, 1.5, 0.05, 0.9)
-
-
-class Listening(Silent):
-    def __init__(self) -> None:
-        self.said: list[str] = []
-
-    def say(self, line: str) -> None:
-        self.said.append(line)
 
 
 @pytest.mark.parametrize(

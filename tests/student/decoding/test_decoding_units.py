@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from listening import Listening
 from sert.config.tree import EvaluationConfig, ExecutionConfig, MiningConfig, RulesConfig, StudentConfig
 from sert.errors import OutOfMemoryError, StudentError
 from sert.evaluation.prediction import evaluate
@@ -76,15 +77,12 @@ def test_any_number_of_workers_predicts_the_same(student_folder: Path, tmp_path:
     assert one.manifest["outputs"] == two.manifest["outputs"]
 
 
-class StopsAt(Silent):
+class StopsAt(Listening):
     """Stops the work when so many lanes are decoded, as a signal does."""
 
     def __init__(self, lanes: float) -> None:
+        super().__init__()
         self.left = lanes
-        self.said: list[str] = []
-
-    def say(self, line: str) -> None:
-        self.said.append(line)
 
     @contextmanager
     def track(self, label: str, total: int, unit: str) -> Iterator[Advance]:

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from listening import Listening
 from sert.config.lora import LoraConfig
 from sert.config.tree import StudentConfig, TrainingConfig
 from sert.records import Example, Question
@@ -27,7 +28,6 @@ from sert.student.training.memory import (
     trained_weights,
 )
 from sert.student.training.stage import training_cost
-from sert.terminal.progress import Silent
 from tests_support import make_tokenizer, tiny_gpt2, tiny_llama
 from training_support import kept_for_gradients
 
@@ -148,16 +148,6 @@ def test_what_is_lacking_is_told_with_what_takes_less() -> None:
     )
 
 
-class Heard(Silent):
-    """Keeps what is said."""
-
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-
-    def say(self, line: str) -> None:
-        self.lines.append(line)
-
-
 @pytest.mark.parametrize(
     ("available", "worth", "heard"),
     [
@@ -175,11 +165,11 @@ def test_a_training_says_what_it_takes(
 ) -> None:
     monkeypatch.setattr("sert.student.training.loop.available_memory", lambda device: available)
     monkeypatch.setattr("sert.student.training.loop.WORTH_TELLING", worth)
-    tokenizer, reporter = make_tokenizer(), Heard()
+    tokenizer, reporter = make_tokenizer(), Listening()
     student = make_student(tiny_llama(len(tokenizer)), tokenizer, name="tiny")
     train_student(student, EXAMPLES, TrainingConfig(max_steps=1), seed=0, label="a", reporter=reporter)
-    assert len(reporter.lines) == len(heard)
-    assert all(line.startswith(begin) for line, begin in zip(reporter.lines, heard, strict=True))
+    assert len(reporter.said) == len(heard)
+    assert all(line.startswith(begin) for line, begin in zip(reporter.said, heard, strict=True))
 
 
 def test_a_plan_guesses_by_the_questions_characters(student_folder: Path) -> None:
