@@ -42,7 +42,7 @@ def chosen(student: StudentConfig, reporter: Reporter) -> StudentConfig:
     reporter.say(f"{student.path}: student.dtype = 'auto': trying which numbers are fast here and hardly change it")
     exact = load_student(student.model_copy(update={"dtype": "float32"}))
     rates = product_rates(exact)
-    reference = tried(exact)[1] if is_worth_it(rates) else None
+    reference = tried(exact)[1] if worth_it(rates) else None
     del exact  # before others are loaded
 
     def distance_of(dtype: str) -> Distance | None:
@@ -60,21 +60,19 @@ def chosen(student: StudentConfig, reporter: Reporter) -> StudentConfig:
 def choose(rates: Mapping[str, float], distance_of: Callable[[str], Distance | None]) -> tuple[str, str]:
     """Choose the fastest type that is near enough to float32, and say why; the distance of one that fails is None."""
     passed_over: list[str] = []
-    for dtype, rate in sorted(rates.items(), key=lambda item: -item[1]):
-        if not is_worth_it({dtype: rate}):
-            continue
+    for dtype in worth_it(rates):
         distance = distance_of(dtype)
         if distance is not None and not distance.is_large:
-            because = [f"products are {rate:.1f} times as fast as in float32", *passed_over, str(distance)]
+            because = [f"products are {rates[dtype]:.1f} times as fast as in float32", *passed_over, str(distance)]
             return dtype, "; ".join(because)
         far = "does not fit" if distance is None else f"lies {distance.mean:.2g} nats from float32"
         passed_over.append(f"{dtype} {far}")
     return "float32", "; ".join(passed_over) or "nothing is faster here"
 
 
-def is_worth_it(rates: Mapping[str, float]) -> bool:
-    """Tell whether one of the types multiplies so much faster than float32 that it is looked at."""
-    return any(rate >= WORTH_IT for rate in rates.values())
+def worth_it(rates: Mapping[str, float]) -> list[str]:
+    """List the types that multiply so much faster than float32 that they are looked at, the fastest first."""
+    return sorted((dtype for dtype, rate in rates.items() if rate >= WORTH_IT), key=rates.__getitem__, reverse=True)
 
 
 def tried(exact: Student) -> tuple[Drive, Reference]:
