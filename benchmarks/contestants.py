@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -143,6 +144,11 @@ def sert_training(steps: int, bf16: bool) -> Contestant:
         Example(str(number), " ".join(words[:PROMPT]), " ".join(words[PROMPT:]), "path")
         for number, words in enumerate(name.split() for name in names)
     ]
+    return trained_by_us(student, examples, steps, bf16)
+
+
+def trained_by_us(student: Student, examples: Sequence[Example], steps: int, bf16: bool) -> Contestant:
+    """Train a student, as it is, by our loop."""
 
     def run(of: int = steps) -> Timed:
         started = time.perf_counter()
@@ -156,9 +162,14 @@ def sert_training(steps: int, bf16: bool) -> Contestant:
 
 def trainer_training(steps: int, bf16: bool) -> Contestant:
     """transformers' `Trainer` on the same examples, all in one pass a step."""
-    quiet()
     rows = [{"input_ids": text, "labels": [-100] * PROMPT + text[PROMPT:]} for text in training_texts(steps)]
-    model, folder = random_gpt2("124M"), tempfile.mkdtemp(prefix="sert-bench-")
+    return trained_by_trainer(random_gpt2("124M"), rows, steps, bf16)
+
+
+def trained_by_trainer(model: Any, rows: Sequence[dict[str, list[int]]], steps: int, bf16: bool) -> Contestant:
+    """Train a model by transformers' `Trainer`."""
+    quiet()
+    folder = tempfile.mkdtemp(prefix="sert-bench-")
 
     def run(of: int = steps) -> Timed:
         arguments = TrainingArguments(
@@ -238,11 +249,11 @@ def new_process(*arguments: str) -> Contestant:
     return run
 
 
-def product_rates() -> dict[str, float]:
-    """The machine's matrix products in thousand million operations a second: the best of the shapes GPT-2 124M has."""
+def product_rates(shapes: Sequence[tuple[int, int]] = ((768, 3072), (3072, 768), (768, 50257))) -> dict[str, float]:
+    """The machine's matrix products in GFLOP/s: the best of these shapes, which GPT-2 124M has."""
     rates: dict[str, float] = {}
     for rows in (200, 400, 1024):
-        for inner, columns in ((768, 3072), (3072, 768), (768, 50257)):
+        for inner, columns in shapes:
             left, right = torch.randn(rows, inner), torch.randn(inner, columns)
             made: dict[str, Any] = {
                 "float32": (torch.mm, left, right),

