@@ -1,5 +1,6 @@
 import shutil
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -8,8 +9,9 @@ import torch
 from sert.student.decoding import sampling, stepping
 from sert.student.decoding.engine import decode
 from sert.student.decoding.lanes import Lane, unpack
+from sert.student.decoding.proof import find_drive
 from sert.student.decoding.schedule import Decoding, DecodingPrompt
-from sert.student.kernels import Caches, Kernels, compiled, pack, serves_width
+from sert.student.kernels import Caches, Kernels, LanePlaces, compiled, pack, serves_width
 from sert.student.load import Student, make_student
 from sert.student.speed import quantized
 from sert.student.speed.quantized import (
@@ -230,26 +232,25 @@ def test_attention_is_that_of_torch(
     if dtype == torch.bfloat16 and not loops.attends_in_pairs(width):
         pytest.skip("this processor has no bfloat16 products")
     torch.manual_seed(0)
-    lengths, slots, room = torch.tensor([19, 4, 1]), 5, 32
-    prompt = [torch.randn(3, heads, 32, width).to(dtype).float() for _ in range(2)]
-    lane = [torch.randn(3 * slots, heads, room, width).to(dtype).float() for _ in range(2)]
-    news = [said[:, :, filled - 1].clone() for said in lane]
+    lengths, questions, room = torch.tensor([19, 4, 6, 1]), [0, 0, 0, 0, 1, 3, 3], 32
+    places = torch.tensor([3, 4, 0, 1, 8, 2, 7])
+    prompt = [torch.randn(4, heads, 32, width).to(dtype).float() for _ in range(2)]
+    lane = [torch.randn(9, heads, room, width).to(dtype).float() for _ in range(2)]
+    news = [said[places, :, filled - 1].clone() for said in lane]
     hollow = [said.clone() for said in lane]
     for said in hollow:
         said[:, :, filled - 1 :] = torch.nan  # room for this step and later ones
-    queries = (torch.randn(3 * slots, heads * groups, width) * 3).to(dtype).float()
-    lanes = caches(hollow[0], hollow[1], dtype)
-    found = loops.attend(
-        queries, (news[0], news[1]), caches(prompt[0], prompt[1], dtype), lengths, lanes, filled=filled, scaling=0.2
-    )
+    queries = (torch.randn(len(places), heads * groups, width) * 3).to(dtype).float()
+    lanes, prompts = caches(hollow[0], hollow[1], dtype), caches(prompt[0], prompt[1], dtype)
+    where = LanePlaces(places, torch.tensor([0, 4, 5, 5, 7]))
+    found = loops.attend(queries, (news[0], news[1]), prompts, lengths, lanes, where, filled=filled, scaling=0.2)
     if dtype == torch.float32:
-        assert torch.equal(lanes.keys[:, :, filled - 1], news[0])
+        assert torch.equal(lanes.keys[places, :, filled - 1], news[0])
     close = {"rtol": 1e-4, "atol": 1e-5} if dtype == torch.float32 else {"rtol": 1e-2, "atol": 1e-2}
-    for row in range(3 * slots):
-        question = row // slots
+    for row, (question, place) in enumerate(zip(questions, places.tolist(), strict=True)):
         for head in range(heads * groups):
             keys, values = (
-                torch.cat([of[question, head // groups, : lengths[question]], said[row, head // groups, :filled]])
+                torch.cat([of[question, head // groups, : lengths[question]], said[place, head // groups, :filled]])
                 for of, said in zip(prompt, lane, strict=True)
             )
             weights = torch.softmax(0.2 * keys @ queries[row, head], dim=0)
@@ -264,7 +265,8 @@ def test_queries_and_news_may_be_parts_of_a_wider_tensor(loops: Kernels) -> None
     for parts in (together.split(2, dim=1), [part.clone() for part in together.split(2, dim=1)]):
         torch.manual_seed(1)
         prompt, lane = Caches(*torch.randn(2, 2, 2, 3, 16)), Caches(*torch.randn(2, 4, 2, 2, 16))
-        found.append(loops.attend(parts[0], (parts[1], parts[2]), prompt, torch.tensor([3, 2]), lane, **rest))
+        given = prompt, torch.tensor([3, 2]), lane, LanePlaces(torch.arange(4), torch.tensor([0, 2, 4]))
+        found.append(loops.attend(parts[0], (parts[1], parts[2]), *given, **rest))
     assert torch.equal(found[0], found[1])
 
 
@@ -285,7 +287,8 @@ def test_results_do_not_depend_on_the_number_of_threads(loops: Kernels) -> None:
         prompt, lane = torch.randn(2, 8, 4, 16, 32), torch.randn(2, 40, 4, 16, 32)
         results = [*loops.block_maxima(logits, block=128)]
         for dtype in (torch.float32, *([torch.bfloat16] if loops.attends_in_pairs(32) else [])):
-            given = caches(*prompt, dtype), torch.full((8,), 9), caches(*lane, dtype)
+            where = LanePlaces(torch.arange(40), torch.tensor([0, 1, 2, 2, 9, 20, 21, 39, 40]))
+            given = caches(*prompt, dtype), torch.full((8,), 9), caches(*lane, dtype), where
             results.append(loops.attend(queries, news, *given, filled=6, scaling=0.2))  # type: ignore[arg-type]
         if loops.has_bfloat16:
             results.append(loops.linear(logits[:, :96], pack(torch.randn(96, 200).bfloat16(), None)))
@@ -319,7 +322,7 @@ def count_attention(monkeypatch: pytest.MonkeyPatch) -> list[torch.dtype]:
     plain = Kernels.attend
 
     def counted(self: Kernels, *given: object, **rest: object):  # type: ignore[no-untyped-def]
-        calls.append(given[-1].keys.dtype)  # type: ignore[attr-defined]
+        calls.append(given[-2].keys.dtype)  # type: ignore[attr-defined]
         return plain(self, *given, **rest)  # type: ignore[arg-type]
 
     monkeypatch.setattr(Kernels, "attend", counted)
@@ -354,6 +357,26 @@ def test_paths_and_logprobs_are_those_without_compiled_loops(
         for lane, other in zip(lanes, found[text], strict=True):
             assert lane.token_ids == other.token_ids
             assert other.logprobs == pytest.approx(lane.logprobs, abs=1e-4)
+
+
+@pytest.mark.usefixtures("everything_compiled")
+def test_lanes_that_are_over_cost_nothing(wide_student: Student, monkeypatch: pytest.MonkeyPatch) -> None:
+    decoded_rows: list[int] = []
+    plain = Kernels.attend
+
+    def counted(self: Kernels, query_BND: torch.Tensor, *given: object, **rest: object):  # type: ignore[no-untyped-def]
+        decoded_rows.append(len(query_BND))
+        return plain(self, query_BND, *given, **rest)  # type: ignore[arg-type]
+
+    ending = replace(wide_student, eos_ids=tuple(range(80)))
+    prompts = [DecodingPrompt(text, ending.encode_prompt(text)) for text in PROMPTS]
+    drive = find_drive(ending, [prompt.token_ids for prompt in prompts], longest=64)
+    monkeypatch.setattr(Kernels, "attend", counted)
+    waves = decode(ending, prompts, SAMPLED, drive=drive)
+    lanes = [lane for wave in waves for _, packed in wave for lane in unpack(packed)]
+    assert len({len(lane.token_ids) for lane in lanes}) > 3
+    steps = sum(len(lane.token_ids) - (lane.finish == "length") for lane in lanes)
+    assert sum(decoded_rows) == steps * ending.model.config.num_hidden_layers
 
 
 @pytest.mark.usefixtures("everything_compiled")

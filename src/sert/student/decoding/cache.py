@@ -71,7 +71,7 @@ class LaneLayer(CacheLayerMixin):  # type: ignore[misc]  # transformers has no t
         return output_BHGD.reshape(lanes, heads * groups, 1, width)
 
     def keep(self, questions: Tensor, lanes_B: Tensor) -> None:
-        """Gather the questions and lanes that go on."""
+        """Gather the questions and lanes that go on; loops read them where they are."""
         self.prompts = Caches(*(each[questions] for each in self.prompts))
         self.lanes = Caches(*(each[lanes_B] for each in self.lanes))
 

@@ -26,10 +26,9 @@ from sert.student.decoding.schedule import (
     check_lengths,
     longest_text,
 )
-from sert.student.decoding.stepping import Stepper, lent
+from sert.student.decoding.stepping import Stepper, alive_first, lent
 from sert.student.load import Student
 
-COMPACT_BELOW = 0.75
 LOOK_EVERY = 8
 """Steps between the referee's looks at the lanes."""
 HEAD_LOGITS = 5 * 2**20
@@ -98,8 +97,7 @@ class _Wave:
         self._finishes: dict[int, str] = {}
         self._reported = torch.zeros(total, dtype=torch.bool, device=self._device)
         self._ended = torch.zeros(total, dtype=torch.bool, device=self._device)
-        # Which lane each slot of the grid decodes; a slot whose lane is over repeats it until the grid is compacted.
-        self._lanes_QS = torch.arange(total, device=self._device).view(questions, slots)
+        self._lanes_B = torch.arange(total, device=self._device)  # that decode; some may be over
 
     def run(
         self, waiting: Sequence[Sequence[int]], num_lanes: int, *, referee: Referee | None, indices: Sequence[int]
@@ -116,13 +114,14 @@ class _Wave:
         self._vocabulary = logits_QV.shape[1]
         tokens_B = self._first_tokens(logits_QV)
         self._stop({lane: WAITING for of_one in numbers for lane in of_one[num_lanes:]})
-        self._lanes_QS = self._lanes_QS.gather(1, _true_first(self._alive_QS())[:, :num_lanes])
+        lanes_QS = self._lanes_B.view(-1, slots)
+        self._lanes_B = lanes_QS.gather(1, alive_first(self._alive_B().view_as(lanes_QS))[:, :num_lanes]).flatten()
         self._stepper.fork(num_lanes, max_steps=steps)
-        tokens_B = tokens_B[self._lanes_QS.flatten()]
+        tokens_B = tokens_B[self._lanes_B]
         going = sum(min(num_lanes, len(of_one)) for of_one in numbers)
         self._progress(going / steps)
         for step in range(1, steps):
-            if not bool(self._alive_QS().any()):
+            if not bool(self._alive_B().any()):
                 self._progress(going * (steps - step) / steps)
                 break
             tokens_B = self._compact(tokens_B)
@@ -161,7 +160,7 @@ class _Wave:
 
     def _sample(self, states_B: Tensor, step: int) -> Sampled:
         """Draw the next tokens of all lanes, a group of lanes at a time."""
-        uniforms_B = self._uniforms[self._lanes_QS.flatten(), step]
+        uniforms_B = self._uniforms[self._lanes_B, step]
         group = max(1, HEAD_LOGITS // self._vocabulary) if self._device.type == "cpu" else len(states_B)
         parts = [
             self._draw(self._stepper.logits(states), uniforms)
@@ -185,13 +184,12 @@ class _Wave:
     def _over(self) -> Tensor:
         return self._ended | self._stopped
 
-    def _alive_QS(self) -> Tensor:
-        return ~self._over()[self._lanes_QS]
+    def _alive_B(self) -> Tensor:
+        return ~self._over()[self._lanes_B]
 
     def _record(self, sampled: Sampled, step: int, *, first: bool) -> None:
         """Append tokens to the lanes that are not over; an end-of-text ends its lane (but not as a branch)."""
-        lanes_B = self._lanes_QS.flatten()
-        going = ~self._over()[lanes_B]
+        lanes_B, going = self._lanes_B, self._alive_B()
         ends = torch.isin(sampled.tokens, self._eos) & (not first)
         self._ended[lanes_B[going & ends]] = True
         grown = lanes_B[going & ~ends]
@@ -200,23 +198,18 @@ class _Wave:
         self._lengths[grown] = step + 1
 
     def _compact(self, tokens_B: Tensor) -> Tensor:
-        """Leave out questions and slots that are over, once enough of them are."""
-        alive_QS = self._alive_QS()
-        slots = int(alive_QS.sum(dim=1).max())
-        rows = alive_QS.any(dim=1).nonzero()[:, 0]
-        if len(rows) * slots > COMPACT_BELOW * alive_QS.numel():
+        """Leave out lanes that are over."""
+        kept_B = self._stepper.keep(self._alive_B())
+        if kept_B is None:
             return tokens_B
-        first_slots = _true_first(alive_QS[rows])[:, :slots]
-        kept_QS = rows[:, None] * self._lanes_QS.shape[1] + first_slots
-        self._stepper.keep(rows, kept_QS)
-        self._lanes_QS = self._lanes_QS.flatten()[kept_QS]
-        return tokens_B[kept_QS.flatten()]
+        self._lanes_B = self._lanes_B[kept_B]
+        return tokens_B[kept_B]
 
     def _ask(self, referee: Referee, indices: Sequence[int]) -> None:
         """Tell the referee of the lanes that have ended, then ask it about those that go on."""
         self._tell(referee, indices, self._ended)
         slots = self._decoding.lanes_per_question
-        lanes = self._lanes_QS[self._alive_QS()].tolist()
+        lanes = self._lanes_B[self._alive_B()].tolist()
         asked = zip(lanes, self._continuations(lanes), strict=True)
         answers = {lane: referee.stops(indices[lane // slots], continuation) for lane, continuation in asked}
         self._stop({lane: finish for lane, finish in answers.items() if finish is not None})
@@ -245,8 +238,3 @@ class _Wave:
             )
             for lane, start, end, is_ended in zip(lanes, [0, *ends], ends, ended, strict=False)
         ]
-
-
-def _true_first(flags_QS: Tensor) -> Tensor:
-    """Order the columns of each row: first those that are true, (Q, S)."""
-    return flags_QS.int().argsort(dim=1, descending=True, stable=True)

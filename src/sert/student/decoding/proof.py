@@ -3,7 +3,7 @@
 Both are found out on prompts that it is about to continue, with tokens that it thinks likely: on others a student's
 numbers can be anything, and then differ by anything.
 
-Shapes: Q questions, S lane slots a question, B = Q * S lanes, N places in texts, V vocabulary, K likely tokens.
+Shapes: B lanes, N places in texts, V vocabulary, K likely tokens.
 """
 
 import math
@@ -243,25 +243,25 @@ def _trace(
     After half of the steps the first lane of each question is left out, as lanes are that are over.
     """
     texts = [list(prompt) for prompt in prompts for _ in range(slots)]
-    lengths, lanes_QS = list(map(len, texts)), torch.arange(len(texts)).view(-1, slots)
+    lengths, lanes_B = list(map(len, texts)), torch.arange(len(texts))
     with lent(student, stepper_type):
         stepper = stepper_type(student, prompts)
-        rows, places = [stepper.prefill().float()], [(lane, lengths[lane] - 1) for lane in lanes_QS[:, 0].tolist()]
-        tokens_QS = _without_ends(student, rows[0]).topk(slots, dim=-1).indices
+        rows, places = [stepper.prefill().float()], [(lane, lengths[lane] - 1) for lane in lanes_B[::slots].tolist()]
+        tokens_B = _without_ends(student, rows[0]).topk(slots, dim=-1).indices.flatten()
         stepper.fork(slots, max_steps=steps)
         for step in range(1, steps):
-            lanes = lanes_QS.flatten().tolist()
+            lanes = lanes_B.tolist()
             if along is not None:
-                tokens_QS = torch.tensor([along[lane][lengths[lane] + step - 1] for lane in lanes]).view(lanes_QS.shape)
-            for lane, token in zip(lanes, tokens_QS.flatten().tolist(), strict=True):
+                tokens_B = torch.tensor([along[lane][lengths[lane] + step - 1] for lane in lanes])
+            for lane, token in zip(lanes, tokens_B.tolist(), strict=True):
                 texts[lane].append(token)
-            rows.append(stepper.logits(stepper.step(tokens_QS.flatten().to(student.device))).float())
+            rows.append(stepper.logits(stepper.step(tokens_B.to(student.device))).float())
             places += [(lane, len(texts[lane]) - 1) for lane in lanes]
-            tokens_QS = _without_ends(student, rows[-1]).argmax(dim=-1).view(lanes_QS.shape)
+            tokens_B = _without_ends(student, rows[-1]).argmax(dim=-1)
             if step == steps // 2 and slots > 1:
-                numbers_QS = torch.arange(lanes_QS.numel()).view(lanes_QS.shape)[:, 1:]
-                stepper.keep(torch.arange(len(lanes_QS), device=student.device), numbers_QS.to(student.device))
-                lanes_QS, tokens_QS = lanes_QS[:, 1:], tokens_QS[:, 1:]
+                kept_B = stepper.keep((lanes_B % slots > 0).to(student.device))
+                assert kept_B is not None, "half of the lanes are over"
+                lanes_B, tokens_B = lanes_B[kept_B.cpu()], tokens_B[kept_B]
     return _Trace(texts, places, torch.cat(rows))
 
 

@@ -6,8 +6,8 @@ into a buffer that is allocated once. `CacheStepper` leaves the cache to the mod
 windows, convolutions and states. `PlainStepper` repeats the whole forward pass at each step: slow, and right for any
 causal model. `proof.py` chooses among them.
 
-Shapes: Q questions, S lane slots a question, B = Q * S lanes, G query heads a key-value head, D head width,
-E hidden width, V vocabulary.
+Shapes: Q questions, S lane slots a question, B lanes, those of a question beside each other, G query heads a key-value
+head, D head width, E hidden width, V vocabulary.
 """
 
 import inspect
@@ -23,12 +23,14 @@ from transformers import AttentionInterface
 from transformers.cache_utils import Cache
 
 from sert.student.decoding.cache import LaneLayer
-from sert.student.kernels import Kernels, compiled, serves_width
+from sert.student.kernels import Kernels, LanePlaces, compiled, serves_width
 from sert.student.load import Student
 from sert.student.speed.patches import HARMLESS, fast_activations, freed_memory_kept
 from sert.student.speed.quantized import LARGE_STUDENT, is_coarse, num_weights
 
 ATTENTION_NAME = "sert_lanes"
+COMPACT_BELOW = 0.75
+"""Lanes are gathered when less than this share of them goes on, where that copies what they said."""
 # What transformers hands to an attention function and what changes nothing here: windows are looked at beforehand.
 _HARMLESS = HARMLESS | {"sliding_window"}
 PREFILL_TOKENS = 512
@@ -50,8 +52,12 @@ class Stepper(Protocol):
     def logits(self, states_B: Tensor) -> Tensor:
         """Turn the states of any lanes into their logits, (B, V)."""
 
-    def keep(self, questions: Tensor, lanes_QS: Tensor) -> None:
-        """Go on with these questions and, for each, these lanes (indices into the present B)."""
+    def keep(self, alive_B: Tensor) -> Tensor | None:
+        """Leave out lanes that are over, if that is worth it.
+
+        Returns:
+            Which of the present lanes go on, in their order: all that are alive, and perhaps others. None: as before.
+        """
 
 
 def _lane_attention(
@@ -80,7 +86,14 @@ def _lane_attention(
     elif layer.kernels is not None:
         new = key[:, :, 0], value[:, :, 0]
         output = layer.kernels.attend(
-            query[:, :, 0], new, layer.prompts, lanes.lengths, layer.lanes, filled=layer.filled, scaling=scale
+            query[:, :, 0],
+            new,
+            layer.prompts,
+            lanes.lengths,
+            layer.lanes,
+            lanes.where,
+            filled=layer.filled,
+            scaling=scale,
         )
         return output[:, None], None
     else:
@@ -100,11 +113,12 @@ class LaneStepper:
         self._prompts = prompts
         self._device = student.device
         self.lengths = torch.tensor([len(prompt) for prompt in prompts], device=self._device)
-        longest, kernels = int(self.lengths.max()), _kernels_for(student)
+        longest, self._kernels = int(self.lengths.max()), _kernels_for(student)
         # Students that round are no more exact than bfloat16 keys and values.
+        kernels = self._kernels
         in_pairs = kernels is not None and is_coarse(student.model) and kernels.attends_in_pairs(_width(student))
         self.layers = [
-            LaneLayer(questions=len(prompts), longest=longest, kernels=kernels, in_pairs=in_pairs)
+            LaneLayer(questions=len(prompts), longest=longest, kernels=self._kernels, in_pairs=in_pairs)
             for _ in range(student.model.config.num_hidden_layers)
         ]
         self._cache = Cache(layers=self.layers)
@@ -129,19 +143,47 @@ class LaneStepper:
         """Allocate the lanes' buffers, once for all steps."""
         for layer in self.layers:
             layer.allocate(slots, max_steps=max_steps)
+        questions_B = torch.arange(len(self.lengths), device=self._device).repeat_interleave(slots)
+        self._place(questions_B, torch.arange(len(questions_B), device=self._device))
 
     def step(self, tokens_B: Tensor) -> Tensor:
         """Run one token a lane."""
-        slots = len(tokens_B) // len(self.lengths)
-        positions_B = (self.lengths + self.layers[0].filled).repeat_interleave(slots)
+        positions_B = self.lengths[self._questions_B] + self.layers[0].filled
         return self._forward(tokens_B[:, None], positions_B[:, None])[:, -1]
 
-    def keep(self, questions: Tensor, lanes_QS: Tensor) -> None:
-        """Gather what goes on in every layer."""
-        self.lengths = self.lengths[questions]
-        self.prompt_mask = self.prompt_mask[questions]
+    def keep(self, alive_B: Tensor) -> Tensor | None:
+        """Forget what is over where loops look lanes up by their place; gather a smaller grid of lanes elsewhere."""
+        if self._kernels is None:
+            return self._keep_grid(alive_B)
+        if bool(alive_B.all()):
+            return None
+        kept_B = alive_B.nonzero()[:, 0]
+        self._place(self._questions_B[kept_B], self.where.places_B[kept_B])
+        return kept_B
+
+    def _keep_grid(self, alive_B: Tensor) -> Tensor | None:
+        """Leave out questions that are over, and of the others so many slots as no question needs.
+
+        Each keeps the same number of slots; one whose lanes are over goes on with some of them.
+        """
+        alive_QS = alive_B.view(len(self.lengths), -1)
+        slots = int(alive_QS.sum(dim=1).max())
+        rows = alive_QS.any(dim=1).nonzero()[:, 0]
+        if len(rows) * slots > COMPACT_BELOW * alive_QS.numel():
+            return None
+        kept_B = (rows[:, None] * alive_QS.shape[1] + alive_first(alive_QS[rows])[:, :slots]).flatten()
+        self.lengths = self.lengths[rows]
+        self.prompt_mask = self.prompt_mask[rows]
         for layer in self.layers:
-            layer.keep(questions, lanes_QS.flatten())
+            layer.keep(rows, kept_B)
+        self._place(torch.arange(len(rows), device=self._device).repeat_interleave(slots), kept_B)
+        return kept_B
+
+    def _place(self, questions_B: Tensor, places_B: Tensor) -> None:
+        """Let these lanes go on: whose each is, and where it is."""
+        numbers = torch.arange(len(self.lengths) + 1, device=self._device)
+        self._questions_B = questions_B
+        self.where = LanePlaces(places_B, torch.searchsorted(questions_B, numbers))
 
     def logits(self, states_B: Tensor) -> Tensor:
         """Apply the language-model head."""
@@ -189,9 +231,11 @@ class PlainStepper:
         """The states are the logits already."""
         return states_B
 
-    def keep(self, questions: Tensor, lanes_QS: Tensor) -> None:
+    def keep(self, alive_B: Tensor) -> Tensor | None:
         """Go on with some of the texts."""
-        self._texts = [list(self._texts[lane]) for lane in lanes_QS.flatten().tolist()]
+        kept_B = alive_B.nonzero()[:, 0]
+        self._texts = [self._texts[lane] for lane in kept_B.tolist()]
+        return kept_B
 
     def _last_logits(self) -> Tensor:
         padded_BT, last_B = _padded(self._texts, self._device)
@@ -222,8 +266,7 @@ class CacheStepper:
         self._model, self._device = student.model, student.device
         self._groups = [list(group) for _, group in itertools.groupby(prompts, key=len)]
         self._caches: list[dict[str, Cache]] = []
-        self._questions = [len(group) for group in self._groups]
-        self._slots = 1
+        self._lanes = [len(group) for group in self._groups]
         takes_part = "logits_to_keep" in inspect.signature(student.model.forward).parameters
         self._last: dict[str, Any] = {"logits_to_keep": 1} if takes_part else {}
 
@@ -235,13 +278,13 @@ class CacheStepper:
 
     def fork(self, slots: int, *, max_steps: int) -> None:
         """Copy what was read of each prompt once a lane."""
-        self._slots = slots
-        for cache, questions in zip(self._caches, self._questions, strict=True):
+        for cache, questions in zip(self._caches, self._lanes, strict=True):
             _reorder(cache, torch.arange(questions, device=self._device).repeat_interleave(slots))
+        self._lanes = [questions * slots for questions in self._lanes]
 
     def step(self, tokens_B: Tensor) -> Tensor:
         """Run one token a lane."""
-        tokens = torch.split(tokens_B, [questions * self._slots for questions in self._questions])
+        tokens = torch.split(tokens_B, self._lanes)
         read = [self._forward(each[:, None], cache) for each, cache in zip(tokens, self._caches, strict=True)]
         self._caches = [cache for _, cache in read]
         return torch.cat([logits for logits, _ in read])
@@ -250,17 +293,17 @@ class CacheStepper:
         """The states are the logits already."""
         return states_B
 
-    def keep(self, questions: Tensor, lanes_QS: Tensor) -> None:
-        """Go on with some of each group; groups of which nothing is left are forgotten."""
-        ends = list(itertools.accumulate(self._questions, initial=0))
-        kept = []
-        for cache, start, end in zip(self._caches, ends, ends[1:], strict=False):
-            of_group_RS = lanes_QS[(questions >= start) & (questions < end)]
-            if len(of_group_RS):
-                _reorder(cache, of_group_RS.flatten() - start * self._slots)
-                kept.append((cache, len(of_group_RS)))
-        self._caches, self._questions = [cache for cache, _ in kept], [number for _, number in kept]
-        self._slots = lanes_QS.shape[1]
+    def keep(self, alive_B: Tensor) -> Tensor | None:
+        """Go on with some of each group, once they are few enough; groups of which nothing is left are forgotten."""
+        kept_B = alive_B.nonzero()[:, 0]
+        if len(kept_B) > COMPACT_BELOW * len(alive_B):
+            return None
+        groups = zip(self._caches, torch.split(alive_B, self._lanes), strict=True)
+        kept = [(cache, alive.nonzero()[:, 0]) for cache, alive in groups if bool(alive.any())]
+        for cache, lanes in kept:
+            _reorder(cache, lanes)
+        self._caches, self._lanes = [cache for cache, _ in kept], [len(lanes) for _, lanes in kept]
+        return kept_B
 
     def _forward(self, input_ids_BT: Tensor, cache: dict[str, Cache]) -> tuple[Tensor, dict[str, Cache]]:
         """Return the last logits of each text, and the cache by the name under which the model takes it."""
@@ -272,6 +315,11 @@ class CacheStepper:
 def _reorder(cache: dict[str, Cache], lanes_B: Tensor) -> None:
     for each in cache.values():
         each.reorder_cache(lanes_B)
+
+
+def alive_first(alive_QS: Tensor) -> Tensor:
+    """Order the slots of each question: first those that are alive, (Q, S)."""
+    return alive_QS.int().argsort(dim=1, descending=True, stable=True)
 
 
 StepperType = type[LaneStepper] | type[CacheStepper] | type[PlainStepper]

@@ -4,8 +4,8 @@ The C files here are compiled once a process, for the processor it runs on, with
 variable `CC` names (`cc` if it names none; `CC=false` does without). What comes out differs from torch's by rounding
 only.
 
-Shapes: Q questions, S lanes a question, B = Q * S lanes, H key-value heads, G query heads a key-value head,
-P prompt positions, T decoding steps, D head width, I inputs, O outputs, V vocabulary, N blocks.
+Shapes: Q questions, B lanes, L places of lanes, H key-value heads, G query heads a key-value head, P prompt positions,
+T decoding steps, D head width, I inputs, O outputs, V vocabulary, N blocks.
 """
 
 import ctypes
@@ -50,8 +50,9 @@ class _Attention(ctypes.Structure):
     """`struct attention` of attention.c."""
 
     _fields_ = _fields(
-        (_POINTER, "query new_keys new_values prompt_keys prompt_values prompt_lengths lane_keys lane_values out"),
-        (_SIZE, "query_stride new_stride questions slots heads groups prompt_size steps_size filled width"),
+        (_POINTER, "query new_keys new_values prompt_keys prompt_values prompt_lengths lane_keys lane_values"),
+        (_POINTER, "places firsts out"),
+        (_SIZE, "query_stride new_stride questions heads groups prompt_size steps_size filled width"),
         (ctypes.c_float, "scaling"),
         (_INT, "is_bfloat16 threads"),
     )
@@ -83,13 +84,23 @@ class Packed(NamedTuple):
 
 
 class Caches(NamedTuple):
-    """Keys and values of prompts, each (Q, H, P, D), or of lanes, (B, H, T, D), contiguous.
+    """Keys and values of prompts, each (Q, H, P, D), or of places for lanes, (L, H, T, D), contiguous.
 
     In bfloat16 values stand in pairs of steps, (.., H, T / 2, D, 2), and T is a multiple of `STEPS`.
     """
 
     keys: Tensor
     values: Tensor
+
+
+class LanePlaces(NamedTuple):
+    """Which lanes decode, those of a question beside each other, and where their keys and values are; both int64.
+
+    Lane b is at place `places_B[b]`. The lanes of question q are those from `firsts_Q1[q]` to `firsts_Q1[q + 1]`.
+    """
+
+    places_B: Tensor
+    firsts_Q1: Tensor
 
 
 class Kernels:
@@ -149,6 +160,7 @@ class Kernels:
         prompts: Caches,
         lengths_Q: Tensor,
         lanes: Caches,
+        where: LanePlaces,
         *,
         filled: int,
         scaling: float,
@@ -169,9 +181,9 @@ class Kernels:
         steps_size, threads = lanes.keys.shape[2], torch.get_num_threads()
         out_BND = torch.empty((num_lanes, num_queries, width))
         scratch = torch.empty((threads, prompt_size + steps_size + STEPS))
-        tensors = (query_BND, new_keys, new_values, *prompts, lengths_Q, *lanes, out_BND)
+        tensors = (query_BND, new_keys, new_values, *prompts, lengths_Q, *lanes, *where, out_BND)
         sizes = (
-            *(query_BND.stride(0), new_keys.stride(0), questions, num_lanes // questions),
+            *(query_BND.stride(0), new_keys.stride(0), questions),
             *(heads, num_queries // heads, prompt_size, steps_size, filled, width),
         )
         is_bfloat16 = lanes.keys.dtype == torch.bfloat16

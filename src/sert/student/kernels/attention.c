@@ -1,6 +1,6 @@
 /* Attention of lanes over the prompt of their question and over what they said themselves, with one softmax.
 
-   Shapes: Q questions, S lanes a question, B = Q * S lanes, H key-value heads, G query heads a key-value head, P prompt
+   Shapes: Q questions, B lanes, L places of lanes, H key-value heads, G query heads a key-value head, P prompt
    positions, T decoding steps, D head width. */
 
 #include "common.h"
@@ -14,9 +14,11 @@ struct attention {
     const float *new_values; /* (B, H, D) */
     const void *prompt_keys, *prompt_values; /* (Q, H, P, D) */
     const int64_t *prompt_lengths;           /* (Q) */
-    void *lane_keys, *lane_values;           /* (B, H, T, D) */
+    void *lane_keys, *lane_values;           /* (L, H, T, D) */
+    const int64_t *places;                   /* (B): where each lane's keys and values are */
+    const int64_t *firsts;                   /* (Q + 1): the lanes of question q are those from firsts[q] on */
     float *out;                              /* (B, H * G, D) */
-    int64_t query_stride, new_stride, questions, slots, heads, groups, prompt_size, steps_size, filled, width;
+    int64_t query_stride, new_stride, questions, heads, groups, prompt_size, steps_size, filled, width;
     float scaling;
     int32_t is_bfloat16, threads;
 };
@@ -85,8 +87,8 @@ INLINE void attend_float(const struct attention *a, int64_t question, int64_t he
     const int64_t prompt = a->prompt_lengths[question], total = prompt + a->filled;
     const int64_t prompt_at = (question * a->heads + head) * a->prompt_size * width;
     const float *keys = (const float *)a->prompt_keys + prompt_at, *values = (const float *)a->prompt_values + prompt_at;
-    for (int64_t lane = question * a->slots; lane < (question + 1) * a->slots; lane++) {
-        const int64_t lane_at = (lane * a->heads + head) * a->steps_size * width;
+    for (int64_t lane = a->firsts[question]; lane < a->firsts[question + 1]; lane++) {
+        const int64_t lane_at = (a->places[lane] * a->heads + head) * a->steps_size * width;
         float *lane_keys = (float *)a->lane_keys + lane_at, *lane_values = (float *)a->lane_values + lane_at;
         const int64_t new_at = lane * a->new_stride + head * width, last = (a->filled - 1) * width;
         memcpy(lane_keys + last, a->new_keys + new_at, width * sizeof(float));
@@ -190,23 +192,24 @@ INLINE void fetch(const float *row, int64_t width) {
 INLINE void attend_pairs(const struct attention *a, int64_t question, int64_t head, int64_t width, float *scores) {
     const int64_t prompt = a->prompt_lengths[question], total = prompt + a->filled;
     const int64_t prompt_at = (question * a->heads + head) * a->prompt_size * width;
-    const int64_t lane_size = a->heads * a->steps_size * width, end = (question + 1) * a->slots;
+    const int64_t first = a->firsts[question], end = a->firsts[question + 1], steps_size = a->steps_size * width;
+    bfloat16 *all_keys = (bfloat16 *)a->lane_keys, *all_values = (bfloat16 *)a->lane_values;
     const bfloat16 *keys = (const bfloat16 *)a->prompt_keys + prompt_at;
     const bfloat16 *values = (const bfloat16 *)a->prompt_values + prompt_at;
-    for (int64_t lane = question * a->slots; lane < end; lane++) {
-        bfloat16 *lane_keys = (bfloat16 *)a->lane_keys + lane * lane_size + head * a->steps_size * width;
-        bfloat16 *lane_values = (bfloat16 *)a->lane_values + lane * lane_size + head * a->steps_size * width;
+    for (int64_t lane = first; lane < end; lane++) {
+        const int64_t lane_at = (a->places[lane] * a->heads + head) * steps_size;
+        bfloat16 *lane_keys = all_keys + lane_at, *lane_values = all_values + lane_at;
         /* What comes next: the same head of the next lane, or the next head of the first one. */
-        const int64_t after = lane + 1 < end         ? lane_size
-                              : head + 1 < a->heads ? a->steps_size * width - (a->slots - 1) * lane_size
-                                                    : 0;
-        const bfloat16 *next_keys = after ? lane_keys + after : NULL, *next_values = after ? lane_values + after : NULL;
-        const int64_t prompt_after = lane + 1 == end && after ? a->prompt_size * width : 0;
+        const int is_last = lane + 1 == end, is_more = !is_last || head + 1 < a->heads;
+        const int64_t next_at = (a->places[is_last ? first : lane + 1] * a->heads + head + is_last) * steps_size;
+        const bfloat16 *next_keys = is_more ? all_keys + next_at : NULL;
+        const bfloat16 *next_values = is_more ? all_values + next_at : NULL;
+        const int64_t prompt_after = is_last && is_more ? a->prompt_size * width : 0;
         const bfloat16 *next_prompt = prompt_after ? keys + prompt_after : NULL;
         const bfloat16 *next_prompt_values = prompt_after ? values + prompt_after : NULL;
         const int64_t new_at = lane * a->new_stride + head * width, query_width = a->groups * width;
         const float *queries = a->query + lane * a->query_stride + head * query_width;
-        if (lane + 1 < end) {
+        if (!is_last) {
             fetch(a->new_keys + new_at + a->new_stride, width);
             fetch(a->new_values + new_at + a->new_stride, width);
             fetch(queries + a->query_stride, query_width);
@@ -232,29 +235,36 @@ INLINE void attend_pairs(const struct attention *a, int64_t question, int64_t he
 #endif
 
 #ifdef _OPENMP
-extern int omp_get_thread_num(void);
+extern int omp_get_thread_num(void), omp_get_num_threads(void);
 #else
 static int omp_get_thread_num(void) { return 0; }
+static int omp_get_num_threads(void) { return 1; }
 #endif
 
 /* Append this step's keys and values to the lanes' (`filled` counts them) and attend. `scratch` (threads, P + T + 16). */
 void sert_attend(const struct attention *a, float *scratch) {
-    const int64_t tasks = a->questions * a->heads;
-#pragma omp parallel for num_threads(a->threads) schedule(static)
-    for (int64_t task = 0; task < tasks; task++) {
-        float *scores = scratch + omp_get_thread_num() * (a->prompt_size + a->steps_size + LANE);
-        const int64_t question = task / a->heads, head = task % a->heads;
-        /* The usual width is known when this is compiled. */
+    const int64_t lanes = a->firsts[a->questions];
+#pragma omp parallel num_threads(a->threads)
+    {
+        const int64_t thread = omp_get_thread_num(), threads = omp_get_num_threads();
+        float *scores = scratch + thread * (a->prompt_size + a->steps_size + LANE);
+        for (int64_t task = 0; task < a->questions * a->heads; task++) {
+            const int64_t question = task / a->heads, head = task % a->heads, first = a->firsts[question];
+            /* Each thread takes what begins in its share of the lanes. */
+            const int64_t before = first * a->heads + head * (a->firsts[question + 1] - first);
+            if (before * threads / (lanes * a->heads) != thread || first == a->firsts[question + 1]) continue;
+            /* The usual width is known when this is compiled. */
 #ifdef HAS_PAIRS
-        if (a->is_bfloat16 && a->width == 64)
-            attend_pairs(a, question, head, 64, scores);
-        else if (a->is_bfloat16)
-            attend_pairs(a, question, head, a->width, scores);
-        else
+            if (a->is_bfloat16 && a->width == 64)
+                attend_pairs(a, question, head, 64, scores);
+            else if (a->is_bfloat16)
+                attend_pairs(a, question, head, a->width, scores);
+            else
 #endif
-            if (a->width == 64)
-            attend_float(a, question, head, 64, scores);
-        else
-            attend_float(a, question, head, a->width, scores);
+                if (a->width == 64)
+                attend_float(a, question, head, 64, scores);
+            else
+                attend_float(a, question, head, a->width, scores);
+        }
     }
 }
