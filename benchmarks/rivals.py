@@ -89,7 +89,7 @@ def llama_cpp(settings: dict[str, Any]) -> Callable[[int], int]:
 
     lanes = settings["lanes"] * settings["questions_at_once"]
     params = xllamacpp.CommonParams()
-    params.model.path = settings["student"]
+    params.model.path, params.verbosity = settings["student"], 0
     params.n_parallel, params.n_ctx, params.kv_unified = lanes, 512 * lanes, False
     params.cpuparams.n_threads = params.cpuparams_batch.n_threads = os.cpu_count() or 1
     engine = xllamacpp.Server(params)

@@ -113,12 +113,12 @@ class LaneStepper:
         self._prompts = prompts
         self._device = student.device
         self.lengths = torch.tensor([len(prompt) for prompt in prompts], device=self._device)
-        longest, self._kernels = int(self.lengths.max()), _kernels_for(student)
+        longest, kernels = int(self.lengths.max()), _kernels_for(student)
+        self._kernels = kernels
         # Students that round are no more exact than bfloat16 keys and values.
-        kernels = self._kernels
         in_pairs = kernels is not None and is_coarse(student.model) and kernels.attends_in_pairs(_width(student))
         self.layers = [
-            LaneLayer(questions=len(prompts), longest=longest, kernels=self._kernels, in_pairs=in_pairs)
+            LaneLayer(questions=len(prompts), longest=longest, kernels=kernels, in_pairs=in_pairs)
             for _ in range(student.model.config.num_hidden_layers)
         ]
         self._cache = Cache(layers=self.layers)
