@@ -338,6 +338,31 @@ def test_students_can_be_asked_several_times_but_not_in_the_compat_harness(tmp_p
     refuse(sert(*evaluate, "--set", "evaluation.harness=compat", cwd=tmp_path), code=3, says="evaluation.votes = 1")
 
 
+def test_the_home_folder_is_meant_wherever_a_path_is_given(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.chdir(tmp_path)
+    (home / "q.jsonl").write_text('{"question": "Is ice hot?", "answer": "no"}\n')
+    (home / "e.jsonl").write_text('{"prompt": "Is ice hot?", "completion": " No."}\n')
+    (home / "own.toml").write_text(
+        'name = "own"\nmethods = ["zero_shot"]\nstudent.path = "lab"\n'
+        '[tasks.t]\nkind = "table"\ndata = "~/q.jsonl"\ntest_share = 0.5\n'
+    )
+    table, mine = "--set=tasks.table.data=~/q.jsonl", ["mine", "--task", "table", "--dry-run", "--out=~/mined"]
+    for command in (
+        [*mine, "--data=~/q.jsonl"],
+        [*mine, table],
+        ["train", "--examples=~/e.jsonl", "--dry-run", "--out=~/trained"],
+    ):
+        cli(command, standalone_mode=False)
+        assert f"Would be written to {home}/" in capsys.readouterr().out
+    with pytest.raises(DataError, match=r"the train split is empty|test_share of 0\.5 of 1 questions"):
+        cli(["run", "~/own.toml", "--dry-run"], standalone_mode=False)
+
+
 def test_the_dev_split_can_be_asked(tmp_path: Path) -> None:
     evaluate = ["evaluate", "--task", "lab_choice", "--split", "dev", "--set", "tasks.lab_choice.dev_share=0.1"]
     planned = sert(*evaluate, "--dry-run", "--json", "--out", "e", cwd=tmp_path)

@@ -12,6 +12,7 @@ from sert.cli.options import (
     OUT,
     SET,
     TASK,
+    InputPath,
     config_of,
     data_of,
     only_task,
@@ -66,7 +67,7 @@ def check_endpoint_options(settings: Mapping[str, Any], section: str) -> None:
 
 @click.command("teach")
 @with_options(TASK, OUT)
-@click.option("--recorded", type=click.Path(path_type=Path), help="Recorded answers: .log, .json or .jsonl.")
+@click.option("--recorded", type=InputPath(), help="Recorded answers: .log, .json or .jsonl.")
 @with_options(calling_options("teacher"), SET, DRY_RUN, JSON)
 def teach_command(
     out: Path, recorded: Path | None, retry_quarantined: bool, dry_run: bool, as_json: bool, **settings: Any
@@ -124,7 +125,7 @@ def teach_command(
 
 
 @click.command("judge")
-@click.argument("folders", type=click.Path(path_type=Path), nargs=-1, required=True)
+@click.argument("folders", type=InputPath(), nargs=-1, required=True)
 @with_options(OUT, "judge.limit", "judge.repeats", calling_options("judge"), SET, DRY_RUN, JSON)
 def judge_command(
     folders: tuple[Path, ...], out: Path, retry_quarantined: bool, dry_run: bool, as_json: bool, **settings: Any

@@ -1,6 +1,7 @@
 """What the commands share: their options, and how they are read and answered."""
 
 import json
+import os
 import re
 from collections.abc import Callable, Sequence
 from decimal import Decimal, InvalidOperation
@@ -37,14 +38,24 @@ def with_options(*options: str | Callable[[Any], Any]) -> Callable[[Any], Any]:
     return decorate
 
 
-class OutFolder(click.ParamType[Path]):
+class InputPath(click.ParamType[Path]):
+    """A file or folder that is read; `~` is the home folder, also where the shell leaves it."""
+
+    name = "PATH"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        """Read the path."""
+        return Path(os.path.expanduser(value))
+
+
+class OutFolder(InputPath):
     """The folder of a result; it has a name of its own, beside which a stage can work."""
 
     name = "FOLDER"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
         """Read the folder."""
-        folder = Path(value)
+        folder = super().convert(value, param, ctx)
         if folder.name in ("", ".."):
             self.fail(f"{str(value)!r} is not the name of a folder, such as results/mined", param, ctx)
         return folder
@@ -103,7 +114,7 @@ def _kind_of(annotation: Any, metadata: Sequence[Any]) -> dict[str, Any]:
         bounds: dict[Any, Any] = {type(each): each for each in metadata}
         least, most = bounds[Ge].ge if Ge in bounds else None, bounds[Le].le if Le in bounds else None
         return {"type": click.IntRange(least, most)}
-    return {"type": {Path: click.Path(path_type=Path), Price: PriceType()}.get(annotation, str)}
+    return {"type": {Path: InputPath(), Price: PriceType()}.get(annotation, str)}
 
 
 SET = click.option("--set", "overrides", multiple=True, metavar="A.B=C", help="Override a setting; repeatable.")

@@ -6,7 +6,18 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sert.cli.options import DRY_RUN, JSON, LIMIT, SET, OutFolder, print_json, setting, terminal, with_options
+from sert.cli.options import (
+    DRY_RUN,
+    JSON,
+    LIMIT,
+    SET,
+    InputPath,
+    OutFolder,
+    print_json,
+    setting,
+    terminal,
+    with_options,
+)
 from sert.terminal.text import counted, printable
 
 if TYPE_CHECKING:
@@ -34,7 +45,7 @@ def demo(**options: Any) -> None:
 
 
 @click.command("run")
-@click.argument("config", type=click.Path(path_type=Path))
+@click.argument("config", type=InputPath())
 @click.option("--out", type=OutFolder(), help="Run folder.  [default: runs/<name of the config>]")
 @with_options(LIMIT, ON_RUN)
 def run_command(config: Path, **options: Any) -> None:
@@ -162,7 +173,7 @@ def _time_and_disk(guess: "Estimate", workers: int) -> str:
 
 
 @click.command("report")
-@click.argument("folder", type=click.Path(path_type=Path))
+@click.argument("folder", type=InputPath())
 @JSON
 def report_command(folder: Path, as_json: bool) -> None:
     """Write the report of a finished run, or of a finished grid, again.

@@ -15,6 +15,7 @@ from sert.cli.options import (
     SPLIT,
     STUDENT,
     TASK,
+    InputPath,
     check_student,
     config_of,
     only_task,
@@ -65,7 +66,7 @@ def mine_command(out: Path, split: str | None, dry_run: bool, as_json: bool, **s
 
 
 @click.command("filter")
-@click.argument("mined", type=click.Path(path_type=Path))
+@click.argument("mined", type=InputPath())
 @with_options(OUT, SET, JSON)
 def filter_command(mined: Path, out: Path, as_json: bool, **settings: Any) -> None:
     """Apply the rules to mined paths and select one path a question. Loads no model.
@@ -86,9 +87,7 @@ def filter_command(mined: Path, out: Path, as_json: bool, **settings: Any) -> No
 
 
 @click.command("train")
-@click.option(
-    "--examples", type=click.Path(path_type=Path), required=True, help="Folder of `filter` or `teach`, or a file."
-)
+@click.option("--examples", type=InputPath(), required=True, help="Folder of `filter` or `teach`, or a file.")
 @with_options(STUDENT, OUT, SEED, SET, DRY_RUN, JSON)
 def train_command(examples: Path, out: Path, dry_run: bool, as_json: bool, **settings: Any) -> None:
     """Train a student on selected paths, on rationales, or on any prompt-completion file (Parquet, JSONL).

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from sert.cli.options import JSON, print_json, terminal, with_options
+from sert.cli.options import JSON, InputPath, print_json, terminal, with_options
 from sert.terminal.text import counted, printable
 
 if TYPE_CHECKING:
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 @click.command("verify")
-@click.argument("folder", type=click.Path(path_type=Path))
+@click.argument("folder", type=InputPath())
 @click.option("--repair", is_flag=True, help="Make what is broken in a run again, and its report.")
 @with_options(JSON)
 def verify_command(folder: Path, repair: bool, as_json: bool) -> None:
@@ -59,7 +59,7 @@ def _print_verified(found: "Sequence[Verified]") -> None:
 
 
 @click.command("gc")
-@click.argument("folder", type=click.Path(path_type=Path))
+@click.argument("folder", type=InputPath())
 @click.option("--delete", is_flag=True, help="Remove what is listed.")
 @with_options(JSON)
 def gc_command(folder: Path, delete: bool, as_json: bool) -> None:

@@ -126,6 +126,7 @@ def _parse(path: Path, text: str, overrides: Iterable[str]) -> dict[str, Any]:
 
 
 def _read(path: Path) -> str:
+    path = Path(os.path.expanduser(path))
     try:
         return read_whole(path, largest=LARGEST_CONFIG)
     except FileNotFoundError:

@@ -1,5 +1,6 @@
 """What every part of the configuration is: immutable, and strict about its keys."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple, get_args, get_origin
@@ -12,11 +13,11 @@ LONGEST_NAME, LONGEST_PATH = 255, 4095
 
 
 def _name_a_file(path: Path) -> Path:
-    """Refuse what no file can be called."""
-    encoded = bytes(path)
-    if b"\0" in encoded:
+    """Refuse what no file can be called, and take `~` for the home folder."""
+    if b"\0" in bytes(path):
         raise ValueError("a file's name may not hold a NUL character")
-    if len(encoded) > LONGEST_PATH or any(len(bytes(Path(part))) > LONGEST_NAME for part in path.parts):
+    path = Path(os.path.expanduser(path))
+    if len(bytes(path)) > LONGEST_PATH or any(len(bytes(Path(part))) > LONGEST_NAME for part in path.parts):
         raise ValueError(f"a name may have {LONGEST_NAME} bytes and a whole path {LONGEST_PATH}")
     return path
 
