@@ -338,6 +338,18 @@ def test_students_can_be_asked_several_times_but_not_in_the_compat_harness(tmp_p
     refuse(sert(*evaluate, "--set", "evaluation.harness=compat", cwd=tmp_path), code=3, says="evaluation.votes = 1")
 
 
+def test_a_dry_run_counts_the_gold_answers_as_they_were_read(tmp_path: Path) -> None:
+    rows = [{"question": f"What is {number}?", "options": ["ice", "tar"], "key": number % 2} for number in range(5)]
+    (tmp_path / "q.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    mine = ["mine", "--task", "table", "--data", "q.jsonl", "--dry-run", "--out", "m", "--set"]
+    columns = 'tasks.table.columns={choices="options", answer="key", answer_is="index"}'
+    assert "answers: A 3, B 2, " in sert(*mine, columns, cwd=tmp_path).stdout
+    numbers = "".join(json.dumps({"question": f"What is {number}?", "answer": number}) + "\n" for number in range(9))
+    (tmp_path / "q.jsonl").write_text(numbers)
+    planned = sert(*mine, "seed=1", "--json", cwd=tmp_path).stdout
+    assert json.loads(planned)["answers"] == "0 1, 1 1, 2 1, 3 1, 4 1, 5 1, 3 others"
+
+
 def test_the_home_folder_is_meant_wherever_a_path_is_given(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

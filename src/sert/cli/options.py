@@ -3,6 +3,7 @@
 import json
 import os
 import re
+from collections import Counter
 from collections.abc import Callable, Sequence
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
@@ -19,9 +20,10 @@ from sert.config.section import settings_of
 from sert.config.tree import Config, StudentConfig
 from sert.errors import DataError
 from sert.terminal import signals
-from sert.terminal.text import printable, readable
+from sert.terminal.text import cut, printable, readable
 
 if TYPE_CHECKING:
+    from sert.records import Question
     from sert.store.artifacts import Artifact
     from sert.tasks.load import TaskData
     from sert.terminal.progress import Reporter
@@ -177,6 +179,14 @@ def questions_of(config: Config, split: str) -> list[Any]:
         source = f"set tasks.{name}.dev_share" if split == "dev" else "give the task's test data by --set"
         raise DataError(f"{name} has no {split} questions; choose another --split, or {source}.")
     return questions
+
+
+def gold_answers(questions: Sequence["Question"]) -> str:
+    """Count the gold answers as they were read, the six most frequent first: `yes 126, no 74`."""
+    counts = Counter(question.answer for question in questions)
+    shown = [f"{cut(answer, most=20)} {count}" for answer, count in counts.most_common(6)]
+    more = [f"{len(counts) - len(shown)} others"] if len(counts) > len(shown) else []
+    return ", ".join([*shown, *more])
 
 
 def terminal() -> "Reporter":

@@ -18,6 +18,7 @@ from sert.cli.options import (
     InputPath,
     check_student,
     config_of,
+    gold_answers,
     only_task,
     print_artifact,
     print_plan,
@@ -48,7 +49,8 @@ def mine_command(out: Path, split: str | None, dry_run: bool, as_json: bool, **s
         check_student(config.student)
         paths = len(questions) * config.mining.paths_a_question
         tokens = paths * config.mining.max_new_tokens
-        return print_plan(out, as_json, questions=len(questions), paths=paths, tokens_at_most=tokens)
+        answers = gold_answers(questions)
+        return print_plan(out, as_json, questions=len(questions), answers=answers, paths=paths, tokens_at_most=tokens)
     from sert.paths.mining import mine
 
     mined = mine(
@@ -168,7 +170,8 @@ def evaluate_command(out: Path, split: str | None, prompt: str, dry_run: bool, a
     if dry_run:
         check_student(config.student)
         tokens = len(questions) * config.evaluation.votes * config.evaluation.max_new_tokens
-        return print_plan(out, as_json, questions=len(questions), tokens_at_most=tokens)
+        answers = gold_answers(questions)
+        return print_plan(out, as_json, questions=len(questions), answers=answers, tokens_at_most=tokens)
     from sert.evaluation.prediction import evaluate
 
     evaluated = evaluate(
