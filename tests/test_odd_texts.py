@@ -119,7 +119,7 @@ def test_each_is_kept_exactly_or_refused_with_its_place(role: str, texts: list[s
     assert read_table(tmp_path / "kept.parquet", Question) == kept
     (tmp_path / "kept.jsonl").write_text("".join(json.dumps(asdict(each)) + "\n" for each in kept))
     again = [json.loads(line) for line in (tmp_path / "kept.jsonl").read_text().splitlines()]
-    assert [Question(**row | {"choices": tuple(row["choices"])}) for row in again] == kept
+    assert [Question(**row | {name: tuple(row[name]) for name in ("choices", "context")}) for row in again] == kept
 
 
 # ---- what a teacher wrote, and examples of one's own

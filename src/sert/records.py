@@ -27,6 +27,7 @@ class Question:
         choices: The options in order, lettered A, B, ...; empty when there are none.
         answer: The gold answer: `yes` or `no`, a choice letter, or a text.
         prompt: What the student is asked, from the task's `student` template.
+        context: What the templates name of further columns, such as a passage: pairs of placeholder and text.
     """
 
     question_id: str
@@ -36,6 +37,7 @@ class Question:
     choices: tuple[str, ...]
     answer: str
     prompt: str
+    context: tuple[tuple[str, str], ...] = ()
 
     @property
     def letters(self) -> str:

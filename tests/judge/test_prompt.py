@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -43,6 +44,11 @@ def test_question_and_reasoning_stand_between_their_fences():
     prompt = make_prompt("Legs.\nSo the answer is yes.")
     assert f"\n<<<question {NONCE}\nCan a heron wade?\n{NONCE} question>>>\n" in prompt
     assert f"\n<<<reasoning {NONCE}\nLegs.\nSo the answer is yes.\n{NONCE} reasoning>>>\n" in prompt
+
+
+def test_the_passage_stands_before_the_question():
+    asked = replace(QUESTION, context=(("passage", "Herons stand in water."), ("hint", "")))
+    assert "Herons stand in water.\nCan a heron wade?" in make_prompt(question=asked)
 
 
 def test_choices_are_shown_and_the_gold_answer_is_not():

@@ -31,7 +31,10 @@ def test_missing_values_and_empty_tables_come_back(tmp_path: FilePath) -> None:
 
 
 SCHEMAS = {
-    Question: "question_id task split question: string; choices: list<item: string>; answer prompt: string",
+    Question: (
+        "question_id task split question: string; choices: list<item: string>; answer prompt: string; "
+        "context: list<item: list<item: string>>"
+    ),
     Path: (
         "question_id: string; branch sample first_token_id: int32; first_token_logprob: double; "
         "token_ids: list<item: int32>; logprobs: list<item: float>; text finish: string; num_tokens: int32; "
@@ -71,6 +74,19 @@ def test_other_tools_read_the_columns(tmp_path: FilePath) -> None:
     schema = pq.read_schema(tmp_path / "p.parquet")
     assert schema.names[:5] == ["question_id", "branch", "sample", "first_token_id", "first_token_logprob"]
     assert schema.field("token_ids").type == pa.list_(pa.int32())
+
+
+def test_what_came_later_and_says_nothing_leaves_the_keys_of_questions_alone(tmp_path: FilePath) -> None:
+    plain = Question("q", "t", "train", "Is it?", ("a", "b"), "A", "P")
+    passages = [
+        replace(plain, context=(("passage", "One."), ("hint", ""))),
+        plain,
+        replace(plain, context=(("x", "y"),)),
+    ]
+    write_table(tmp_path / "q.parquet", passages, Question)
+    assert read_table(tmp_path / "q.parquet", Question) == passages
+    assert records_key([plain]) == "4ea63cbc23f7"
+    assert len({records_key([each]) for each in passages}) == 3
 
 
 def test_extra_columns_are_ignored_and_missing_ones_named(tmp_path: FilePath) -> None:

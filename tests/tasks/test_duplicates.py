@@ -125,6 +125,15 @@ def test_fold(text, folded):
     assert fold(text) == folded
 
 
+def test_a_passage_makes_it_another_question():
+    about = [replace(CUT, context=(("passage", text),)) for text in ("Saws cut.", "saws CUT", "Ropes bind, saws cut.")]
+    assert question_key(about[0]) == question_key(about[1]) != question_key(about[2])
+    assert question_key(about[0]) != question_key(CUT)
+    assert similarity(about[0], about[1]) == 1
+    assert similarity(about[0], about[2]) == 2 / 4  # saws, cut, ropes, bind
+    assert similarity(about[0], CUT) == 0
+
+
 def test_texts_without_words_stay_apart():
     assert fold("?") != fold("!")
 

@@ -34,6 +34,26 @@ def write_jsonl(folder, *rows):
     return file
 
 
+@pytest.mark.parametrize("asked", ["The tower is old. Is it tall?", "Is it tall?"])
+def test_a_question_about_a_passage_is_matched_with_it_and_without(tmp_path, asked):
+    tall = replace(make_question("4", "Is it tall?"), context=(("passage", "The tower is old."),))
+    (rationale,) = read_recorded(write_jsonl(tmp_path, {"question": asked, "text": "It is."}), [tall]).rationales
+    assert rationale.question_id == "4"
+
+
+def test_questions_about_two_passages_share_no_rationale(tmp_path):
+    tower, tree = (
+        replace(make_question(name, "Is it tall?"), context=(("passage", f"The {name}."),))
+        for name in ("tower", "tree")
+    )
+    rows = [{"question": "The tree. Is it tall?", "text": "Trees are."}, {"question": "Is it tall?", "text": "Yes."}]
+    result = read_recorded(write_jsonl(tmp_path, *rows), [tower, tree])
+    assert [(each.question_id, each.text) for each in result.rationales] == [("tree", "Trees are.")]
+    assert (result.unmatched, result.missing) == (1, 1)
+    held_out = read_recorded(write_jsonl(tmp_path, *rows), [tower], held_out=[tree])
+    assert (held_out.rationales, held_out.held_out) == ([], 2)
+
+
 # ---- logs
 
 

@@ -101,7 +101,8 @@ def reply_form() -> dict[str, Any]:
 
 def _with_choices(question: Question) -> str:
     lettered = zip(question.letters, question.choices, strict=True)
-    return "\n".join([question.question, *(f"({letter}) {choice}" for letter, choice in lettered)])
+    context = (text for _, text in question.context if text)
+    return "\n".join([*context, question.question, *(f"({letter}) {choice}" for letter, choice in lettered)])
 
 
 def _as_data(text: str, nonce: str) -> str:

@@ -144,9 +144,17 @@ def write_table(file: FilePath, records: Iterable[RecordT], record_type: type[Re
 
 
 def records_key(records: Iterable[RecordT]) -> str:
-    """Hash the content of records, so that equal inputs are known as equal."""
+    """Hash the content of records, so that equal inputs are known as equal.
+
+    A column that came later, and has a default, counts where it holds something else.
+    """
     # Records are flat; `dataclasses.asdict`, which copies all that is nested, takes ten times as long.
-    return content_key([{field.name: getattr(record, field.name) for field in fields(record)} for record in records])
+    return content_key(
+        [
+            {each.name: value for each in fields(record) if (value := getattr(record, each.name)) != each.default}
+            for record in records
+        ]
+    )
 
 
 @lru_cache(maxsize=128)
@@ -176,5 +184,5 @@ def _values(column: Any) -> list[Any]:
         return list(column.to_pylist())
     ends = column.offsets.to_pylist()
     first = ends[0] if ends else 0
-    values = column.flatten().to_pylist()
+    values = _values(column.flatten())
     return [tuple(values[start - first : end - first]) for start, end in itertools.pairwise(ends)]

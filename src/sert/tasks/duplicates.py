@@ -1,13 +1,15 @@
 """Which questions are the same or nearly so, so that who has learnt one knows the answer to the other.
 
-The same are those with the same words and choices, whatever their case, punctuation and order of choices.
+The same are those with the same words and choices, whatever their case, punctuation and order of choices, and the same
+context (a passage, for instance), where the prompts hold one.
 
-Two questions are as similar as the smaller of two numbers, each 0..1:
+Two questions are as similar as the smallest of these numbers, each 0..1:
 
 - of their stems: the words in common, as a share of all words of the two. Case, punctuation, repetition and order of
   the words do not count.
 - of their answers, where one of the two has choices: 1 if the gold answers are the same text, else the choices in
   common, as a share of all choices of the two. Where neither has choices, the stem says all that is asked.
+- of their contexts, where one of the two has one: the words in common, as for the stems.
 
 So a question that comes again with other choices is nearly the same if its answer is, and another question if its
 answer is another. Words are runs of letters and digits; a language that writes no blanks has one word a sentence.
@@ -47,6 +49,7 @@ class _Folded(NamedTuple):
     words: frozenset[str]
     choices: frozenset[str]
     gold: str
+    context: frozenset[str]
 
 
 def fold(text: str) -> str:
@@ -55,8 +58,9 @@ def fold(text: str) -> str:
 
 
 def question_key(question: Question) -> tuple[str, tuple[str, ...]]:
-    """Make what is equal for the same questions: the folded stem and the folded choices, sorted."""
-    return fold(question.question), tuple(sorted(map(fold, question.choices)))
+    """Make what is equal for the same questions: the folded context and stem, and the folded choices, sorted."""
+    asked = " ".join([*(text for _, text in question.context), question.question])
+    return fold(asked), tuple(sorted(map(fold, question.choices)))
 
 
 def similarity(a: Question, b: Question) -> float:
@@ -106,14 +110,18 @@ def _word_matrix(questions: Sequence[_Folded], numbers: Mapping[str, int]) -> An
 
 def _folded(question: Question) -> _Folded:
     gold = question.choices[question.letters.index(question.answer)] if question.choices else question.answer
-    return _Folded(frozenset(fold(question.question).split()), frozenset(map(fold, question.choices)), fold(gold))
+    context = frozenset(word for _, text in question.context for word in fold(text).split())
+    stem, choices = frozenset(fold(question.question).split()), frozenset(map(fold, question.choices))
+    return _Folded(stem, choices, fold(gold), context)
 
 
 def _similarity(a: _Folded, b: _Folded) -> float:
-    stems = _share_in_common(a.words, b.words)
-    if a.gold == b.gold or not (a.choices or b.choices):
-        return stems
-    return min(stems, _share_in_common(a.choices, b.choices))
+    shares = [_share_in_common(a.words, b.words)]
+    if a.context or b.context:
+        shares.append(_share_in_common(a.context, b.context))
+    if a.gold != b.gold and (a.choices or b.choices):
+        shares.append(_share_in_common(a.choices, b.choices))
+    return min(shares)
 
 
 def _share_in_common(a: frozenset[str], b: frozenset[str]) -> float:

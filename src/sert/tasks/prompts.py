@@ -8,11 +8,13 @@ With the default templates, a question of two choices and what is made of it:
 
 import re
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 from sert.config.tree import PromptTemplates
 from sert.records import LETTERS, Example, Question
 from sert.tasks.answers import reasoning_of
 
+NOTHING: Mapping[str, str] = MappingProxyType({})
 _PLACEHOLDER = re.compile(r"\{(\w+)\}")
 
 
@@ -24,23 +26,35 @@ def fill(template: str, values: Mapping[str, str]) -> str:
     return _PLACEHOLDER.sub(lambda found: values.get(found[1], found[0]), template)
 
 
-def render_question(question: str, choices: Sequence[str], templates: PromptTemplates) -> str:
+def placeholders(template: str) -> list[str]:
+    """List the names in a template."""
+    return _PLACEHOLDER.findall(template)
+
+
+def render_question(
+    question: str, choices: Sequence[str], templates: PromptTemplates, *, context: Mapping[str, str] = NOTHING
+) -> str:
     """Put the choices behind the stem: `{stem} Answer choices: (A) a, (B) b.`; the stem alone when there are none."""
     stem = question.strip()
     if not choices:
         return stem
     listed = ", ".join(f"({letter}) {choice}" for letter, choice in zip(LETTERS, choices, strict=False))
-    return fill(templates.choices, {"question": stem, "choices": listed})
+    return fill(templates.choices, {**context, "question": stem, "choices": listed})
 
 
-def student_prompt(question: str, choices: Sequence[str], templates: PromptTemplates) -> str:
-    """Write what the student is asked."""
-    return fill(templates.student, {"question": render_question(question, choices, templates)})
+def student_prompt(
+    question: str, choices: Sequence[str], templates: PromptTemplates, *, context: Mapping[str, str] = NOTHING
+) -> str:
+    """Write what the student is asked; `context` is what further placeholders stand for."""
+    rendered = render_question(question, choices, templates, context=context)
+    return fill(templates.student, {**context, "question": rendered})
 
 
 def teacher_prompt(question: Question, templates: PromptTemplates) -> str:
     """Write what the teacher is asked, and the student that is distilled from it."""
-    return fill(templates.teacher, {"question": render_question(question.question, question.choices, templates)})
+    context = dict(question.context)
+    rendered = render_question(question.question, question.choices, templates, context=context)
+    return fill(templates.teacher, {**context, "question": rendered})
 
 
 def label_example(question: Question, templates: PromptTemplates) -> Example:

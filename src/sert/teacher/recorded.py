@@ -49,9 +49,10 @@ def read_recorded(
     """Read the rationales of these questions; rows about other questions are only counted.
 
     Rows are matched by `question_id` or by the question's text without regard to case, blanks and punctuation. A
-    multiple-choice text holds the choices, in order, behind the stem; the stem alone will do where only one question,
-    held-out ones included, has it. Questions with the same text share a rationale. Of several completions of a sample
-    the one with the lowest `completion_index` is used, the others are duplicates.
+    multiple-choice text holds the choices, in order, behind the stem, and a context stands before it; the text without
+    context, or the stem alone, will do where only one question, held-out ones included, has it. Questions with the same
+    text share a rationale. Of several completions of a sample the one with the lowest `completion_index` is used, the
+    others are duplicates.
 
     Rows of `held_out`, the dev and test questions, are told by `question_id`, by the text with the choices in any
     order, or by the stem alone. `model` is the teacher's name, where the file does not tell it or is wrong.
@@ -94,14 +95,15 @@ class _QuestionIndex:
     def __init__(self, questions: Sequence[Question], held_out: Sequence[Question]) -> None:
         self._by_id = {question.question_id: question for question in questions}
         self._by_text: dict[str, list[Question]] = defaultdict(list)
-        stems: dict[str, list[Question]] = defaultdict(list)
+        shorter: dict[str, list[Question]] = defaultdict(list)
         for question in questions:
-            self._by_text[fold(_with_choices(question))].append(question)
-            stems[fold(question.question)].append(question)
-        tested_stems = {fold(question.question) for question in held_out}
-        for stem, sharing in stems.items():
-            if len(sharing) == 1 and stem not in tested_stems:
-                self._by_text.setdefault(stem, sharing)
+            self._by_text[fold(_whole(question))].append(question)
+            for text in _shorter(question):
+                shorter[text].append(question)
+        tested = {text for question in held_out for text in _shorter(question)}
+        for text, sharing in shorter.items():
+            if len(sharing) == 1 and text not in tested:
+                self._by_text.setdefault(text, sharing)
         self._held_out = {question.question_id: question for question in held_out}
         self._held_out_texts = {text for question in held_out for text in _loose_texts(question)}
 
@@ -112,7 +114,7 @@ class _QuestionIndex:
         match = self._by_id.get(row.question_id)
         if match is None:
             return []
-        exact = {fold(_with_choices(match)), fold(match.question)}
+        exact = {fold(_whole(match)), *_shorter(match)}
         _check_text(row, matches=row.question is None or fold(row.question) in exact)
         return [match]
 
@@ -134,13 +136,23 @@ def _check_text(row: RecordedRow, *, matches: bool) -> None:
 
 
 def _loose_texts(question: Question) -> set[tuple[str, tuple[str, ...]]]:
-    return {_unordered(_with_choices(question)), _unordered(question.question)}
+    return {_unordered(text) for text in (_whole(question), _with_choices(question), question.question)}
 
 
 def _unordered(text: str) -> tuple[str, tuple[str, ...]]:
     """Split a text into its folded stem and the words of its choices, in an order that says nothing."""
     stem, _, listed = fold(text).partition(_CHOICES)
     return stem, tuple(sorted(listed.split()))
+
+
+def _whole(question: Question) -> str:
+    """Write a question as a recorded one may be: its context, its stem, its choices."""
+    return " ".join([*(text for _, text in question.context), _with_choices(question)])
+
+
+def _shorter(question: Question) -> set[str]:
+    """Fold what may stand for a question where nothing else has the same text: without context, without choices."""
+    return {fold(_with_choices(question)), fold(question.question)}
 
 
 def _with_choices(question: Question) -> str:
