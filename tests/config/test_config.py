@@ -40,7 +40,7 @@ def test_limit_reaches_every_task(tmp_path: Path) -> None:
     [
         (GOOD + "[rules]\nmin_token = 3\n", (), "unknown key 'rules.min_token'; did you mean 'min_tokens'"),
         (GOOD + "[rulez]\nmin_tokens = 3\n", (), "unknown key 'rulez'; did you mean 'rules'"),
-        (GOOD + "qqqqqq = 1\n", (), "unknown key 'tasks.lab.qqqqqq'; allowed: columns, data"),
+        (GOOD + "qqqqqq = 1\n", (), "unknown key 'tasks.lab.qqqqqq'; allowed: bad_rows, columns, data"),
         (GOOD + "[rules]\nmin_tokens = 'many'\n", (), "'rules.min_tokens' = 'many'"),
         (GOOD + "[rules]\nmax_rep_2 = 20\n", (), "'rules.max_rep_2' = 20"),
         (GOOD, ("mining.samples=0",), "'mining.samples' = 0"),

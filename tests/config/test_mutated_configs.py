@@ -152,7 +152,10 @@ def test_sixty_misspelt_keys_are_named_and_nearly_all_are_known(file: Path) -> N
         ("rules.min_token=3", "--set rules.min_token: unknown key 'rules.min_token'; did you mean 'min_tokens'?"),
         ("rulez.min_tokens=3", "--set rulez: unknown key 'rulez'; did you mean 'rules'?"),
         ("min_tokens=3", "--set min_tokens: unknown key 'min_tokens'; did you mean 'rules.min_tokens'?"),
-        ("tasks.own.columns.gold=x", "unknown key 'tasks.own.columns.gold'; allowed: answer, choices, question"),
+        (
+            "tasks.own.columns.gold=x",
+            "unknown key 'tasks.own.columns.gold'; allowed: answer, answer_after, answer_is",
+        ),
         ("tasks.own.dat=x", "unknown key 'tasks.own.dat'; did you mean 'data'?"),
         ("rules.min_tokens=many", "--set rules.min_tokens: 'rules.min_tokens' = 'many': input should be a valid int"),
         ("tasks.Own.kind=table", "'tasks.Own' is no name: a-z, 0-9, _ and - are allowed"),

@@ -45,6 +45,7 @@ EFFECTS: dict[str, tuple[str, set[str]]] = {
     "tasks.<name>.test_data": ('"{folder}/more.jsonl"', {"probe", "teach", "evaluate-zero_shot", "evaluate-rd"}),
     "tasks.<name>.split_file": ('"{folder}/split.json"', NOTHING),
     "tasks.<name>.hub": ('"some/set"', NOTHING),
+    "tasks.<name>.hub_config": ('"main"', NOTHING),
     "tasks.<name>.hub_revision": ('"v2"', NOTHING),
     "tasks.<name>.train_split": ('"other"', NOTHING),
     "tasks.<name>.test_split": ('"other"', NOTHING),
@@ -55,6 +56,11 @@ EFFECTS: dict[str, tuple[str, set[str]]] = {
     "tasks.<name>.columns.question": ('"other"', WITH_QUESTIONS),
     "tasks.<name>.columns.choices": ('"options"', WITH_QUESTIONS),
     "tasks.<name>.columns.answer": ('"wrong"', WITH_QUESTIONS),
+    "tasks.<name>.columns.labels": ('"names"', WITH_QUESTIONS),
+    "tasks.<name>.columns.answer_is": ('"text"', WITH_QUESTIONS),
+    "tasks.<name>.columns.answer_after": ('"#"', WITH_QUESTIONS),
+    "tasks.<name>.columns.context": ('{named = "other"}', WITH_QUESTIONS),
+    "tasks.<name>.bad_rows": ('"leave_out"', NOTHING),  # which questions there are; their content is in the keys
     "tasks.<name>.methods": ('["sert"]', NOTHING),
     "tasks.<name>.limit": ("1", WITH_QUESTIONS),
     "tasks.<name>.prompts.choices": ('"{question} Options: {choices}"', {"mine", "train", "teach"}),
@@ -157,9 +163,17 @@ for _who, _step in (("teacher", "teach"), ("judge", "judge")):
     EFFECTS |= {f"{_who}.endpoint.{name}": (value, {_step}) for name, value in _ENDPOINT.items()}
     EFFECTS |= {f"{_who}.calls.{name}": (value, NOTHING) for name, value in _CALLS.items()}
 
+# Settings of columns -> what they need beside them.
+COLUMN_NEEDS = {
+    "labels": {"columns.choices": '"options"'},
+    "answer_is": {"columns.choices": '"options"', "columns.labels": '"names"'},
+    "answer_after": {"columns.answer": '"marked"'},
+    "context": {"columns.context": '{named = "key"}', "prompts.student": '"{named} {question}"'},
+}
+
 # Settings of questions that cannot be changed one at a time: others must go or come with them.
 OTHER_SOURCES = {
-    f"tasks.<name>.{name}" for name in "kind split_file hub hub_revision train_split test_split".split()
+    f"tasks.<name>.{name}" for name in "kind split_file hub hub_config hub_revision train_split test_split".split()
 } | {"tasks.<name>.test_share"}
 
 
@@ -188,6 +202,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 "question": question,
                 "other": f"Truly: {question}",
                 "options": ["yes", "no", "perhaps"],
+                "names": ["no", "yes", "none"],
+                "marked": "well # no" if number % 2 else "well # yes",
                 "answer": "no" if number % 2 else "yes",
                 "wrong": "yes" if number % 2 else "no",
             }
@@ -233,6 +249,10 @@ def with_needs(folder: Path, path: str, value: str) -> tuple[list[str], list[str
     changed = override(folder, path, value)
     if path.startswith("training.lora."):
         return ["training.lora={}"], ["training.lora={}", changed]
+    needed = COLUMN_NEEDS.get(path.rpartition(".")[2])
+    if path.startswith("tasks.<name>.columns.") and needed:
+        before = [override(folder, f"tasks.<name>.{each}", other) for each, other in needed.items()]
+        return before, [*before, changed]
     if path == "student.revision":
         return ["student.path=gpt2"], ["student.path=gpt2", changed]
     return [], [changed]

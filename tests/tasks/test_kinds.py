@@ -13,7 +13,8 @@ RIDDLES = '''"""Riddles, as pairs of question and answer:
 from collections.abc import Iterator
 
 from sert.config.tree import TaskConfig
-from sert.tasks.readers import FILES, QuestionSet, Row, read_json
+from sert.tasks.readers import FILES, QuestionSet, read_json
+from sert.tasks.rows import Row
 
 
 def read_rows(config: TaskConfig) -> Iterator[Row]:

@@ -115,8 +115,9 @@ def test_test_share_that_leaves_nothing(tmp_path):
         ({"question": 3}, "line 2: the question must be a text, not 3"),
         ({"question": None}, "line 2: the question must be a text, not None"),
         ({"question": "Is \ud800 dry?"}, "line 2: the question .* half a character"),
-        ({"answer": 1}, "line 2: the answer must be a text, not 1"),
-        ({"answer": ""}, "line 2: the answer is empty"),
+        ({"answer": {"gold": 1}}, "line 2: the answer must be a text, not {'gold': 1}"),
+        ({"answer": ""}, "line 2: the answer is empty. Test questions are often published without answers"),
+        ({"answer": None}, "line 2: the answer is empty. Test questions are often published without answers"),
         ({"answer": "..."}, r"line 2: the answer is '...'; it must be yes/no, true/false or a text"),
         ({"answer": "It rains. It pours."}, "line 2: the answer 'It rains. It pours.' is read back as 'It rains'"),
     ],
@@ -133,9 +134,9 @@ def test_bad_row(tmp_path, change, message):
         ({"choices": []}, "there are 0 choices"),
         ({"choices": None}, "there are 0 choices"),
         ({"choices": list("abcdefghijk")}, "there are 11 choices"),
-        ({"choices": ["saw", 3]}, "the choice B must be a text, not 3"),
+        ({"choices": ["saw", True]}, "the choice B must be a text, not True"),
         ({"choices": ["saw", ""]}, "the choice B is empty"),
-        ({"choices": {"a": "b"}}, "the choices must be a list of texts"),
+        ({"choices": 7}, "the choices must be a list of texts"),
         ({"answer": "hammer"}, r"the answer 'hammer' does not name exactly one of \(A\) rope, \(B\) saw"),
         ({"answer": "C"}, "the answer 'C' does not name exactly one"),
         ({"answer": True}, "the answer True does not name exactly one"),
@@ -150,6 +151,44 @@ def test_bad_row(tmp_path, change, message):
 def test_bad_choice_row(tmp_path, change, message):
     with pytest.raises(DataError, match=f"rows.jsonl, line 1: {message}"):
         load_rows(tmp_path, {**TOOL, **change}, columns=WITH_CHOICES)
+
+
+def test_all_bad_rows_are_told_at_once(tmp_path):
+    bad = [{**SEA, "id": f"b{number}", "answer": ""} for number in range(12)]
+    with pytest.raises(DataError) as refused:
+        load_rows(tmp_path, SEA, *bad)
+    first, *lines = str(refused.value).split("\n")
+    assert first.startswith("12 of 13 rows of mine cannot be used; mend them, or leave them out by tasks.mine.bad_rows")
+    assert len(lines) == 11 and "line 2: the answer is empty" in lines[0] and lines[-1] == "  and 2 more"
+
+
+def test_bad_rows_of_different_kinds_are_told_together(tmp_path):
+    rows = [{**SEA, "id": "a", "answer": ""}, {"id": "b", "question": "Is it?"}, {**SEA, "question": ""}, SEA, SEA]
+    with pytest.raises(DataError) as refused:
+        load_rows(tmp_path, *rows)
+    lines = str(refused.value).split("\n")[1:]
+    said = ["the answer is empty", "no column 'answer'", "the question is empty", "the id 's' was given already"]
+    assert [expected in line for expected, line in zip(said, lines, strict=True)] == [True] * 4
+
+
+def test_three_rows_are_named_where_none_can_be_used(tmp_path):
+    with pytest.raises(DataError) as refused:
+        load_rows(tmp_path, *[{**SEA, "answer": ""}] * 9)
+    first, *lines = str(refused.value).split("\n")
+    assert first == "All 9 rows of mine cannot be used:" and len(lines) == 4 and lines[-1] == "  and 6 more"
+
+
+def test_bad_rows_can_be_left_out_and_are_counted(tmp_path):
+    data = load(write(tmp_path, {**SEA, "id": "a", "answer": ""}, SEA), bad_rows="leave_out")
+    assert [question.question_id for question in data.questions] == ["s"]
+    assert data.left_out == {"row that cannot be used": 1}
+    (slip,) = data.slips
+    assert slip.startswith("left out, since they cannot be used, 1 row: ") and "line 1: the answer is empty" in slip
+
+
+def test_rows_that_are_all_bad_are_never_left_out(tmp_path):
+    with pytest.raises(DataError, match="line 1: the answer is empty"):
+        load(write(tmp_path, {**SEA, "answer": ""}), bad_rows="leave_out")
 
 
 def test_control_characters_are_data(tmp_path):
@@ -180,6 +219,16 @@ def test_template_without_its_part(tmp_path):
         ({"kind": "table", "hub": "a/b", "test_data": "a.csv"}, "test_data does not go with hub"),
         ({"kind": "table", "hub": "a/b", "test_split": "x", "test_share": 0.1}, "test_share and test_split; keep one"),
         ({"kind": "commonsenseqa", "hub": "a/b", "test_share": 0.1}, "has a test split of its own"),
+        ({"kind": "table", "data": "a.csv", "hub_config": "main"}, "hub_config does not go with data"),
+        (
+            {"kind": "table", "data": "a.csv", "columns": {"answer_is": "index"}},
+            r"columns.answer_is = 'index' needs choices; name their column in columns.choices",
+        ),
+        ({"kind": "table", "data": "a.csv", "columns": {"labels": "x"}}, "columns.labels needs choices"),
+        (
+            {"kind": "table", "data": "a.csv", "columns": {"choices": "x", "answer_is": "yes_no"}},
+            "'yes_no' is for questions without choices",
+        ),
         (
             {"kind": "strategyqa", "data": "a.json", "split_file": "s.json", "test_share": 0.1},
             "split_file and test_share; keep one",

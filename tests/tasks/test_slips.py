@@ -35,6 +35,43 @@ def test_letters_beside_a_column_of_choices_are_told_with_the_setting(tmp_path, 
     )
 
 
+def test_small_numbers_beside_columns_of_choices_are_told_with_the_setting(tmp_path):
+    (slip,) = slips_of(tmp_path, [0, 3, 1], opa="ice", opb="fire", opc="sea", opd="tar")
+    assert slip == (
+        "3 of 3 answers are numbers below ten, and the column ['opa', 'opb', 'opc', 'opd'] is not read; "
+        "if it holds the choices, set tasks.own.columns.choices to it"
+    )
+
+
+@pytest.mark.parametrize("answers", [["1", "0", "0"], [1, 0], ["y", "N"], ["T", "f"]])
+def test_truth_values_that_are_written_otherwise_are_told(tmp_path, answers):
+    (slip,) = slips_of(tmp_path, answers)
+    assert slip.endswith('set tasks.own.columns.answer_is = "yes_no"')
+
+
+def test_letters_that_are_taken_off_are_told(tmp_path):
+    columns = {"choices": "options"}
+    (slip,) = slips_of(tmp_path, ["A", "B"], options=["A)ice", "B)fire"], columns=columns)
+    assert slip == (
+        "the choices of 2 questions begin with their letters, which are taken off: 'A)ice' is read as 'ice'"
+    )
+
+
+def test_one_answer_for_all_is_told(tmp_path):
+    (slip,) = slips_of(tmp_path, [-1] * 20)
+    assert slip == "all 20 answers are '-1'; is this the column of answers?"
+    assert slips_of(tmp_path, [7] * 19) == ()
+
+
+def test_a_choice_that_is_never_right_is_told(tmp_path):
+    columns = {"choices": "options", "answer_is": "index"}
+    options = ["ice", "fire", "sea"]
+    (slip,) = slips_of(tmp_path, [1, 2] * 25, options=options, columns=columns)
+    assert slip == "of 50 questions none has the answer A; are the places counted rightly?"
+    assert slips_of(tmp_path, [1, 2] * 24, options=options, columns=columns) == ()
+    assert slips_of(tmp_path, [1, 2] * 25 + [0], options=options, columns=columns) == ()
+
+
 def test_a_nested_column_of_choices_is_named_as_it_is_set(tmp_path):
     (slip,) = slips_of(tmp_path, ["A", "B"], ask={"options": ["ice", "fire"]})
     assert "'ask.options'" in slip
@@ -48,6 +85,9 @@ def test_a_nested_column_of_choices_is_named_as_it_is_set(tmp_path):
         (["yes", "Oslo"], {}),
         (["A", "B"], {}),
         (["A", "B"], {"adoptions": 3}),
+        ([72, 3], {"opa": "ice", "opb": "fire"}),
+        ([2, 7], {}),
+        ([1, 0, 2], {}),
         (["ice", "B", "fire"], {"options": ["ice", "fire"]}),
         (["A", "B"], {"options": ["ice", "fire"], "columns": {"choices": "options"}}),
     ],

@@ -1,5 +1,7 @@
 import json
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from sert.config.tree import TaskConfig
@@ -52,6 +54,29 @@ def test_big_bench_alone_is_all_train(tmp_path):
 def test_release_file(tmp_path):
     data = load(write(tmp_path, "\ufeff" + json.dumps(RELEASE)))
     assert shown(data) == [("f1", "train", "Is ice cold?", "yes"), ("f2", "train", "Can stones swim?", "no")]
+
+
+@pytest.mark.parametrize("ending", ["jsonl", "csv", "parquet"])
+def test_files_of_the_hub_set(tmp_path, ending):
+    rows = [{"qid": each["qid"], "question": each["question"], "answer": each["answer"]} for each in RELEASE]
+    file = tmp_path / f"train.{ending}"
+    if ending == "parquet":
+        pq.write_table(pa.Table.from_pylist(rows), file)
+    elif ending == "csv":
+        file.write_text("qid,question,answer\n" + "".join(f"{','.join(map(str, row.values()))}\n" for row in rows))
+    else:
+        file.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    assert shown(load(file)) == [("f1", "train", "Is ice cold?", "yes"), ("f2", "train", "Can stones swim?", "no")]
+
+
+def test_bad_rows_are_told_at_once_and_only_where_a_split_uses_them(tmp_path):
+    bad = {"input": "Is it?", "target_scores": {"Yes": 1, "No": 1}}
+    file = write(tmp_path, {"examples": [*BIG_BENCH["examples"], bad, bad]})
+    with pytest.raises(DataError, match=r"2 of 6 rows of sqa cannot be used.*\n.*row 4 .*\n.*row 5 "):
+        load(file)
+    assert len(load(file, split_file=write(tmp_path, {"train": [0], "test": [1]}, "s.json")).questions) == 2
+    with pytest.raises(DataError, match=r"row 5 \(from 0\): target_scores"):
+        load(file, split_file=write(tmp_path, {"train": [0, 5], "test": [1]}, "s.json"))
 
 
 def test_test_file_gets_ids_of_its_own(tmp_path):

@@ -55,6 +55,57 @@ def test_parquet(tmp_path):
     ]
 
 
+def test_a_question_of_several_columns(tmp_path):
+    row = {"Body": " A pack costs 76 coins. ", "Question": "What does it cost?", "Answer": 51.0}
+    file = write(tmp_path, "q.jsonl", json.dumps(row))
+    columns = {"question": ["Body", "Question"], "answer": "Answer"}
+    assert shown(load(file, columns=columns).questions) == [
+        ("0", "A pack costs 76 coins. What does it cost?", (), "51")
+    ]
+    with pytest.raises(DataError, match="line 1: the question must be a text, not None"):
+        load(write(tmp_path, "q.jsonl", json.dumps({**row, "Body": None})), columns=columns)
+
+
+JSON_ROWS = [{"question": "Is it?", "answer": True}, {"question": "Is that?", "answer": False}]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        json.dumps(JSON_ROWS),
+        json.dumps(JSON_ROWS, indent=4),
+        json.dumps({"version": "1", "tags": ["a"], "examples": JSON_ROWS}),
+        "\n".join(map(json.dumps, JSON_ROWS)),
+        "\n\n" + "\n\n".join(map(json.dumps, JSON_ROWS)) + "\n",
+    ],
+)
+def test_json(tmp_path, text):
+    questions = load(write(tmp_path, "q.json", text)).questions
+    assert shown(questions) == [("0", "Is it?", (), "yes"), ("1", "Is that?", (), "no")]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('{"question": {"0": "Is it?"}, "answer": {"0": "yes"}}', r"holds no lists of objects\. Pandas writes"),
+        ('{"train": [{"question": "a"}], "test": [{"question": "b"}]}', "it holds 2 lists of objects"),
+        ('["Is it?"]', "holds no lists of objects"),
+        ('[{"question": "Is it?", "answer": true}, 3]', r"row 1 \(from 0\): a JSON object is needed, not 3"),
+        ("{broken", "q.json, column 2: not JSON"),
+        ("[" * 100_000, "not usable JSON"),
+    ],
+)
+def test_json_of_another_form(tmp_path, text, message):
+    with pytest.raises(DataError, match=message):
+        load(write(tmp_path, "q.json", text))
+
+
+def test_a_conversation_is_told(tmp_path):
+    row = {"messages": [{"role": "user", "content": "Is it?"}, {"role": "assistant", "content": "Yes."}]}
+    with pytest.raises(DataError, match=r"no column 'question'; .* 'messages' holds a conversation; a question"):
+        load(write(tmp_path, "q.jsonl", json.dumps(row)))
+
+
 def test_free_text_answers(tmp_path):
     lines = [{"question": "What is the capital?", "answer": "Oslo"}, {"question": "How many?", "answer": "1,000"}]
     file = write(tmp_path, "q.jsonl", "\n".join(map(json.dumps, lines)))
@@ -71,7 +122,7 @@ def test_ids_of_two_files_differ(tmp_path):
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [
-        ("q.txt", "", "its name must end in .jsonl, .csv, .parquet"),
+        ("q.txt", "", "its name must end in .jsonl, .json, .csv, .parquet"),
         ("q.jsonl", '{"question": "Is it?"}', "line 1: there is no column 'answer'; it has 'question'"),
         ("q.jsonl", '\n{"question": }', "line 2, column 14: not JSON"),
         ("q.jsonl", "[1]", "line 1: a JSON object is needed"),

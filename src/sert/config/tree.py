@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
+from sert.config.columns import Columns
 from sert.config.endpoints import CallsConfig, EndpointConfig
 from sert.config.lora import LoraConfig
 from sert.config.section import FilePath, PositiveInt, Section, Share
@@ -21,7 +22,10 @@ TaskKind = Literal["strategyqa", "commonsenseqa", "table", "lab_yes_no", "lab_ch
 
 
 class PromptTemplates(Section):
-    """Prompts as data. `{question}`, `{choices}`, `{path}`, `{rationale}` and `{answer}` are replaced literally."""
+    """Prompts as data. `{question}`, `{choices}`, `{path}`, `{rationale}` and `{answer}` are replaced literally.
+
+    In `choices`, `student` and `teacher` so is the name of any other column of the questions, such as `{passage}`.
+    """
 
     choices: str = "{question} Answer choices: {choices}."
     """How choices follow the stem. Paper: `{stem} Answer choices: (A) a, (B) b, ...`"""
@@ -37,18 +41,6 @@ class PromptTemplates(Section):
     """Completion of distillation. Paper: `{R} So the answer is {a}.`"""
 
 
-class Columns(Section):
-    """Which column of a table holds what. Names with dots reach into nested columns."""
-
-    question_id: str | None = None
-    """Column of the ids; without one, ids are made from the row numbers."""
-    question: str = "question"
-    choices: str | None = None
-    """Column of the options (a list of texts); None for questions without options."""
-    answer: str = "answer"
-    """Gold answer: yes/no or true/false, a letter or an option's text, or a text."""
-
-
 class TaskConfig(Section):
     """One question set."""
 
@@ -62,6 +54,8 @@ class TaskConfig(Section):
     """JSON file {"train": [indices], "test": [indices]} into `data`."""
     hub: str | None = None
     """Hub data set id or a local data set folder, instead of files."""
+    hub_config: str | None = None
+    """Name of the hub set's configuration, where it has several (`main`, `ARC-Easy`)."""
     hub_revision: str | None = None
     train_split: str = "train"
     """Name of the hub split that is trained on."""
@@ -76,6 +70,8 @@ class TaskConfig(Section):
     """Similarity from which on a train question is left out as nearly the same as a test or dev question
     (`docs/questions.md`); None = only the same words and choices count. Not stated by the paper."""
     columns: Columns = Columns()
+    bad_rows: Literal["refuse", "leave_out"] = "refuse"
+    """Rows that cannot be used are told and refused, or told and left out."""
     methods: tuple[Method, ...] = ()
     """Of the run's methods only these, for a task without rationales for instance; empty = all."""
     limit: PositiveInt | None = None

@@ -6,7 +6,7 @@ An instance of the official JSONL files:
      "choices": [{"label": "A", "text": "oven"}, {"label": "B", "text": "hook"}, {"label": "C", "text": "river"},
                  {"label": "D", "text": "lamp"}, {"label": "E", "text": "drawer"}]}}
 
-and of a hub set such as `tau/commonsense_qa`:
+and of a hub set such as `tau/commonsense_qa`, or of a Parquet file of one:
 
     {"id": "5c1d", "question": "Where would you hang a wet coat?", "answerKey": "B",
      "choices": {"label": ["A", "B", "C", "D", "E"], "text": ["oven", "hook", "river", "lamp", "drawer"]}}
@@ -15,42 +15,53 @@ The official test questions have no answers; the paper tests on the dev file, th
 """
 
 import string
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from sert.config.tree import TaskConfig
 from sert.errors import DataError
 from sert.records import Split
-from sert.tasks.readers import FILES, HUB, QuestionSet, Record, Row, column, read_jsonl, read_splits
+from sert.tasks.readers import FILES, HUB, QuestionSet, read_file, read_jsonl, read_splits
+from sert.tasks.rows import Record, Row, column
 from sert.terminal.text import shorten
 
+_TEST_FILE = "The official test questions have no answers; test on the dev file (the hub's `validation` split)."
 
-def read_rows(config: TaskConfig) -> Iterator[Row]:
+
+def read_rows(config: TaskConfig) -> Iterator[Row | DataError]:
     """Read the questions. Ids are the set's own.
 
     Raises:
-        DataError: If a file cannot be read, or a row has another form.
+        DataError: If a file cannot be read.
     """
-    for split, record in read_splits(config, read_jsonl, test_split="validation"):
-        yield _row(split, record)
+    return read_splits(config, _read_file, test_split="validation", row=_row)
+
+
+def _read_file(file: Path) -> Iterable[Record]:
+    return read_file(file) if file.suffix in (".json", ".parquet") else read_jsonl(file)
 
 
 def _row(split: Split, record: Record) -> Row:
     nested = isinstance(record.columns.get("question"), Mapping)
     stem = column(record, "question.stem" if nested else "question")
     labels, texts = _labelled(record, column(record, "question.choices" if nested else "choices"))
-    answer = column(record, "answerKey")
+    answer = record.columns.get("answerKey")
+    if not answer:
+        raise DataError(f"{record.where}: {_no_answer(record)} {_TEST_FILE}")
     if labels != list(string.ascii_uppercase[: len(labels)]):
         raise DataError(
-            f"{record.where}: the labels of the choices must be A, B, C, ... in order, not {shorten(labels)}."
+            f"{record.where}: the labels of the choices must be A, B, C, ... in order, not {shorten(labels)}. "
+            "Sets with other labels are for kind = 'table'."
         )
     if labels and answer not in labels:
-        raise DataError(
-            f"{record.where}: answerKey is {shorten(answer)}, which is none of {', '.join(labels)}. "
-            "The official test questions have no answers; test on the dev file."
-        )
+        raise DataError(f"{record.where}: answerKey is {shorten(answer)}, which is none of {', '.join(labels)}.")
     # In brackets a letter cannot be mistaken for a choice's text.
-    return Row(split, record.where, column(record, "id"), stem, texts, f"({answer})")
+    return Row(split, record.where, column(record, "id"), stem, texts, f"({answer})", record)
+
+
+def _no_answer(record: Record) -> str:
+    return "answerKey is empty." if "answerKey" in record.columns else "there is no column 'answerKey'."
 
 
 def _labelled(record: Record, choices: Any) -> tuple[list[Any], list[Any]]:

@@ -14,7 +14,8 @@ from collections.abc import Iterator
 from sert.config.tree import TaskConfig
 from sert.lab.world import lab_world, split_questions
 from sert.records import Split
-from sert.tasks.readers import QuestionSet, Row
+from sert.tasks.readers import QuestionSet
+from sert.tasks.rows import Row
 
 SPLITS: tuple[Split, ...] = ("train", "test")
 

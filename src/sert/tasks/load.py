@@ -1,33 +1,32 @@
 """Loading a question set, and the checks that all kinds share."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from sert.config.columns import Columns
 from sert.config.tree import PromptTemplates, TaskConfig
 from sert.errors import ConfigError, DataError
 from sert.records import LETTERS, Question
 from sert.tasks.answers import ANSWER_PHRASE, extract_strict, is_correct, normalize_gold
 from sert.tasks.duplicates import NearDuplicate
+from sert.tasks.gold import UNANSWERED, check_keys
 from sert.tasks.kinds import KINDS
 from sert.tasks.prompts import label_example, student_prompt
-from sert.tasks.readers import HUB, QuestionSet, Row
-from sert.tasks.slips import find_slips
+from sert.tasks.readers import HUB, QuestionSet
+from sert.tasks.rows import Row
+from sert.tasks.slips import SHOWN_ANSWERS, find_slips
 from sert.tasks.splits import make_splits
-from sert.terminal.text import shorten
+from sert.tasks.templates import check_placeholders, read_context
+from sert.terminal.text import counted, shorten
 
-_PLACEHOLDERS = {
-    "choices": ("question", "choices"),
-    "student": ("question",),
-    "label": ("answer",),
-    "path": ("path", "answer"),
-    "teacher": ("question",),
-    "rationale": ("rationale", "answer"),
-}
 Questions = tuple[Question, ...]
 LONGEST_TEXT = 131_072
 """Characters of a question, a choice, an answer or an id; a CSV cell holds no more either."""
+SHOWN_ROWS = 10
+"""Rows that cannot be used and are named; where none can, the first three are."""
+BAD_ROW = "row that cannot be used"
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -65,19 +64,28 @@ def load_task(name: str, config: TaskConfig) -> TaskData:
     where `near_duplicates` says from which similarity on. `limit` applies to each split after that.
 
     Raises:
-        ConfigError: If an option does not fit the kind, two options exclude each other, or a template lacks a part.
-        DataError: If a source cannot be read or a question cannot be used; the message names the row.
+        ConfigError: If an option does not fit the kind, two options exclude each other, or a template lacks a part or
+            holds an unknown one.
+        DataError: If a source cannot be read, or rows cannot be used; the message names the first of them.
     """
     _check_options(name, config)
-    _check_templates(name, config.prompts)
-    asked = list(_read(name, config))
+    _check_columns(name, config.columns)
+    check_placeholders(name, config, has_columns=bool(KINDS[config.kind].options))
+    asked, refused = _read(name, config)
     splits = make_splits(name, config, [question for _, question in asked])
+    left_out = {BAD_ROW: len(refused), **splits.left_out}
     return TaskData(
         (*splits.train[: config.limit], *splits.dev[: config.limit], *splits.test[: config.limit]),
-        {reason: count for reason, count in splits.left_out.items() if count},
+        {reason: count for reason, count in left_out.items() if count},
         tuple(splits.near_duplicates),
-        tuple(find_slips(name, asked)),
+        (*_bad_rows(refused), *find_slips(name, asked)),
     )
+
+
+def _bad_rows(refused: Sequence[str]) -> Iterator[str]:
+    if refused:
+        shown = [*refused[:SHOWN_ANSWERS], *(["..."] if len(refused) > SHOWN_ANSWERS else [])]
+        yield f"left out, since they cannot be used, {counted(len(refused), 'rows')}: {'; '.join(shown)}"
 
 
 def _check_options(name: str, config: TaskConfig) -> None:
@@ -112,25 +120,54 @@ def _check_source(name: str, config: TaskConfig, given: set[str]) -> None:
         raise ConfigError(f"tasks.{name} says twice what is tested on: {' and '.join(tests)}; keep one.")
 
 
-def _check_templates(name: str, templates: PromptTemplates) -> None:
-    for template, parts in _PLACEHOLDERS.items():
-        text = getattr(templates, template)
-        for part in parts:
-            if f"{{{part}}}" not in text:
-                raise ConfigError(f"tasks.{name}.prompts.{template} = {shorten(text)} must hold {{{part}}}.")
+def _check_columns(name: str, columns: Columns) -> None:
+    """Check that what is said of choices is said where there are some."""
+    of_choices = [f"answer_is = {columns.answer_is!r}"] if columns.answer_is in ("label", "index", "number") else []
+    of_choices += ["labels"] if columns.labels is not None else []
+    if columns.choices is None and of_choices:
+        raise ConfigError(f"tasks.{name}.columns.{of_choices[0]} needs choices; name their column in columns.choices.")
+    if columns.choices is not None and columns.answer_is == "yes_no":
+        raise ConfigError(
+            f"tasks.{name}.columns.answer_is = 'yes_no' is for questions without choices; leave one of them out."
+        )
 
 
-def _read(name: str, config: TaskConfig) -> Iterator[tuple[Row, Question]]:
-    places: dict[str, str] = {}
+def _read(name: str, config: TaskConfig) -> tuple[list[tuple[Row, Question]], list[str]]:
+    """Read all rows that can be used, and why the others cannot: of the first of these; the rest are counted."""
+    asked, refused, places = list[tuple[Row, Question]](), list[str](), dict[str, str]()
     for row in KINDS[config.kind].read_rows(config):
-        question = _question(name, row, config)
-        if question.question_id in places:
-            raise DataError(
-                f"{row.where}: the id {question.question_id!r} was given already, by {places[question.question_id]}; "
-                "ids must be unique within a task."
-            )
-        places[question.question_id] = row.where
-        yield row, question
+        try:
+            if isinstance(row, DataError):
+                raise row
+            question = _question(name, row, config)
+            _check_new(question.question_id, row, places)
+        except DataError as error:
+            refused.append(str(error) if len(refused) < SHOWN_ROWS else "")
+        else:
+            places[question.question_id] = row.where
+            asked.append((row, question))
+    check_keys(name, [row.read_as for row, _ in asked])
+    if refused and (config.bad_rows == "refuse" or not asked):
+        raise DataError(_told(name, refused, len(refused) + len(asked)))
+    return asked, refused
+
+
+def _check_new(question_id: str, row: Row, places: Mapping[str, str]) -> None:
+    if question_id in places:
+        raise DataError(
+            f"{row.where}: the id {question_id!r} was given already, by {places[question_id]}; "
+            "ids must be unique within a task."
+        )
+
+
+def _told(name: str, refused: Sequence[str], count: int) -> str:
+    if len(refused) == 1:
+        return refused[0]
+    shown = refused[: SHOWN_ROWS if len(refused) < count else 3]
+    more = [f"and {len(refused) - len(shown)} more"] if len(refused) > len(shown) else []
+    which = f"{len(refused)} of {count}" if len(refused) < count else f"All {count}"
+    remedy = f'; mend them, or leave them out by tasks.{name}.bad_rows = "leave_out"' if len(refused) < count else ""
+    return "\n  ".join([f"{which} rows of {name} cannot be used{remedy}:", *shown, *more])
 
 
 def _question(name: str, row: Row, config: TaskConfig) -> Question:
@@ -138,6 +175,7 @@ def _question(name: str, row: Row, config: TaskConfig) -> Question:
     stem = _text(row.question, "question", row)
     question_set = KINDS[config.kind]
     choices = _choices(row, question_set)
+    context = {part: _text(value, f"{{{part}}}", row, can_be_empty=True) for part, value in read_context(row, config)}
     question = Question(
         question_id=question_id,
         task=name,
@@ -145,16 +183,17 @@ def _question(name: str, row: Row, config: TaskConfig) -> Question:
         question=stem,
         choices=choices,
         answer=_answer(row, choices, question_set),
-        prompt=student_prompt(stem, choices, config.prompts),
+        prompt=student_prompt(stem, choices, config.prompts, context=context),
+        context=tuple(context.items()),
     )
     _check_readable(question, row, config.prompts)
     return question
 
 
-def _text(value: Any, what: str, row: Row) -> str:
+def _text(value: Any, what: str, row: Row, *, can_be_empty: bool = False) -> str:
     if not isinstance(value, str):
         raise DataError(f"{row.where}: the {what} must be a text, not {shorten(value)}.")
-    if not value.strip():
+    if not value.strip() and not can_be_empty:
         raise DataError(f"{row.where}: the {what} is empty.")
     if len(value) > LONGEST_TEXT:
         raise DataError(
@@ -181,7 +220,8 @@ def _choices(row: Row, question_set: QuestionSet) -> tuple[str, ...]:
 
 
 def _answer(row: Row, choices: tuple[str, ...], question_set: QuestionSet) -> str:
-    # Numbers are refused: 1 can be a count, a truth value, or the place of a choice.
+    if row.answer is None or (isinstance(row.answer, str) and not row.answer.strip()):
+        raise DataError(f"{row.where}: the answer is empty. {UNANSWERED}")
     raw = row.answer if isinstance(row.answer, bool) else _text(row.answer, "answer", row)
     answer = normalize_gold(raw, choices)
     if choices and answer is None:

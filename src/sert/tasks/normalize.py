@@ -1,6 +1,8 @@
 """Texts without what does not make them different: case, blanks, wrapping, and the way numbers are written."""
 
+import math
 import re
+from decimal import Decimal
 
 QUOTES = "\"'“”„‘’‚«»‹›"  # noqa: RUF001 - typographic quotes are meant
 WRAPPING = QUOTES + ".,;:!?()[]*`_"
@@ -24,6 +26,21 @@ def canonical(text: str) -> str:
 def is_number(text: str) -> bool:
     """Tell whether the text is one number, with a currency's sign or without."""
     return _MONEY.fullmatch(tidied(text)) is not None
+
+
+def written(value: object) -> object:
+    """Write a number out as people do (51.0 as `51`); whatever is no finite number stays as it is."""
+    if isinstance(value, bool) or not isinstance(value, int | float | Decimal) or not math.isfinite(value):
+        return value
+    return _canonical_number(f"{Decimal(str(value)):f}")
+
+
+def whole_number(value: object) -> int | None:
+    """Read a whole number, written as one (`2`, `2.0`) or given as one; None for anything else."""
+    text = written(value)
+    if not isinstance(text, str) or not re.fullmatch(r"-?[0-9]{1,9}(?:\.0+)?", text.strip()):
+        return None
+    return int(float(text))
 
 
 def _canonical_number(number: str) -> str:

@@ -1,13 +1,13 @@
-"""Rows of question files and hub sets, as they are found: nothing in them has been checked yet."""
+"""Files and hub sets of questions, read row by row."""
 
 import csv
-import difflib
+import itertools
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -16,50 +16,22 @@ from sert.config.tree import TaskConfig
 from sert.errors import DataError
 from sert.files import LARGEST_TABLE, check_file, read_lines, read_whole
 from sert.records import Split
+from sert.tasks.features import stored_class_names, with_class_names
+from sert.tasks.hub import read_hub
+from sert.tasks.rows import MOST_ROWS, Record, Row, bounded
 from sert.terminal.text import shorten
 
-MOST_ROWS = 1_000_000
-"""Rows that one source may hold."""
 LARGEST_JSON = 2**26
 """Bytes of a question file that is one JSON value."""
 _ROWS_A_READ = 64
 # Between lines that end in a carriage return alone.
 _BEHIND_RETURN = re.compile(r"(?<=\r)(?!\n)")
 
-
-RecordT = TypeVar("RecordT")
-
-
-class Record(NamedTuple):
-    """One row of a source: where it stands (for messages), its number from 0, and its columns."""
-
-    where: str
-    number: int
-    columns: Mapping[str, Any]
-
-
-class Row(NamedTuple):
-    """One row, told apart into the parts of a question.
-
-    Attributes:
-        choices: None for a question that has none.
-        unread_choices: A column that seems to hold choices, where none is read.
-    """
-
-    split: Split
-    where: str
-    question_id: Any
-    question: Any
-    choices: Any
-    answer: Any
-    unread_choices: str | None = None
-
-
 Reader = Callable[[Path], Iterable[Record]]
 
 FILES = frozenset({"data", "test_data", "test_share"})
 """Options of question sets that lie in files."""
-HUB = frozenset({"hub", "hub_revision", "train_split", "test_split"})
+HUB = frozenset({"hub", "hub_config", "hub_revision", "train_split", "test_split"})
 """Options of question sets that lie on the hub, or in a local data set folder."""
 
 
@@ -68,7 +40,7 @@ class QuestionSet(NamedTuple):
 
     Attributes:
         description: What it is, in a line.
-        read_rows: Reads its questions, unchecked.
+        read_rows: Reads its questions, unchecked; a row that cannot be told apart is the error that says why.
         options: The options of a task that are not for every kind and that this one takes; empty if it needs no source.
         hub_id: Where it is on the hub, with a test split of its own.
         is_yes_no: Whether every answer must be yes or no.
@@ -77,7 +49,7 @@ class QuestionSet(NamedTuple):
     """
 
     description: str
-    read_rows: Callable[[TaskConfig], Iterator[Row]]
+    read_rows: Callable[[TaskConfig], Iterator[Row | DataError]]
     options: frozenset[str] = frozenset()
     hub_id: str | None = None
     is_yes_no: bool = False
@@ -85,34 +57,43 @@ class QuestionSet(NamedTuple):
     is_lab: bool = False
 
 
-def read_splits(config: TaskConfig, reader: Reader, *, test_split: str | None) -> Iterator[tuple[Split, Record]]:
+def read_splits(
+    config: TaskConfig,
+    reader: Reader,
+    *,
+    test_split: str | None,
+    row: Callable[[Split, Record], Row],
+) -> Iterator[Row | DataError]:
     """Read the train rows, then the test rows, from the files or the hub set that `config` names.
 
-    The hub's `test_split` is tested on when the configuration names none.
+    The hub's `test_split` is tested on when the configuration names none. `row` tells a row apart; where it raises,
+    the error stands in the place of the row.
 
     Raises:
         DataError: If a source cannot be read, or holds no rows.
     """
-    sources: list[tuple[Split, str, Iterable[Record]]] = []
+    for split, source, records in _sources(config, reader, test_split=test_split):
+        read = list(bounded(records, source))
+        if not read:
+            raise DataError(f"{source} holds no questions.")
+        for record in read:
+            try:
+                yield row(split, record)
+            except DataError as error:
+                yield error
+
+
+def _sources(
+    config: TaskConfig, reader: Reader, *, test_split: str | None
+) -> Iterator[tuple[Split, str, Iterable[Record]]]:
     splits: tuple[Split, Split] = ("train", "test")
     if config.hub is not None:
         for split, name in zip(splits, (config.train_split, config.test_split or test_split), strict=True):
             if name is not None:
-                sources.append((split, f"The split {name!r} of {config.hub}", read_hub(config, name)))
+                yield split, f"The split {name!r} of {config.hub}", read_hub(config, name)
     for split, file in zip(splits, (config.data, config.test_data), strict=True):
         if file is not None:
-            sources.append((split, str(file), reader(file)))
-    for split, source, records in sources:
-        records = list(bounded(records, source))
-        if not records:
-            raise DataError(f"{source} holds no questions.")
-        for record in records:
-            yield split, record
-
-
-def row_id(split: Split, record: Record) -> str:
-    """Make an id for a row that has none: its index; `test-` and its index in the test set's own file or hub split."""
-    return str(record.number) if split == "train" else f"test-{record.number}"
+            yield split, str(file), reader(file)
 
 
 def read_json(file: Path) -> Any:
@@ -141,6 +122,46 @@ def read_jsonl(file: Path) -> Iterator[Record]:
         if not isinstance(columns, dict):
             raise DataError(f"{where}: a JSON object is needed, not {shorten(columns)}.")
         yield Record(where, index, columns)
+
+
+def read_json_rows(file: Path) -> Iterator[Record]:
+    """Read a `.json` file: a list of objects, an object that holds one such list, or one object a line.
+
+    Raises:
+        DataError: If it is missing or unreadable, or has another form.
+    """
+    if _holds_lines(file):
+        yield from read_jsonl(file)
+        return
+    content = read_json(file)
+    values = content.values() if isinstance(content, Mapping) else [content]
+    lists = [value for value in values if isinstance(value, list) and value and isinstance(value[0], Mapping)]
+    if len(lists) != 1:
+        raise DataError(
+            f"{file} must be a list of objects, an object with one such list, or one object a line, and it holds "
+            f"{len(lists) or 'no'} lists of objects. Pandas writes a list by `to_json(FILE, orient='records')`."
+        )
+    for index, columns in enumerate(lists[0]):
+        where = f"{file}, row {index} (from 0)"
+        if not isinstance(columns, Mapping):
+            raise DataError(f"{where}: a JSON object is needed, not {shorten(columns)}.")
+        yield Record(where, index, columns)
+
+
+def _holds_lines(file: Path) -> bool:
+    """Tell whether the first two lines are objects, each by itself."""
+    try:
+        first = list(itertools.islice((line for line in _lines(file) if line.strip()), 2))
+    except DataError:  # of a file that is one long line, too
+        return False
+    return len(first) == 2 and all(map(_is_object, first))
+
+
+def _is_object(line: str) -> bool:
+    try:
+        return isinstance(json.loads(line), dict)
+    except (ValueError, RecursionError):
+        return False
 
 
 def read_csv(file: Path) -> Iterator[Record]:
@@ -173,12 +194,13 @@ def read_parquet(file: Path) -> Iterator[Record]:
         check_file(file, largest=LARGEST_TABLE)
         with pq.ParquetFile(file) as table:
             _check_parquet(table)
+            names = stored_class_names(table.schema_arrow.metadata or {})
             index = unpacked = 0
             for batch in table.iter_batches(batch_size=_ROWS_A_READ):
                 unpacked += batch.nbytes
                 _check_unpacked(unpacked)  # a text that was stored once may be in every row
                 for columns in batch.to_pylist():
-                    yield Record(f"{file}, row {index + 1}", index, columns)
+                    yield Record(f"{file}, row {index + 1}", index, with_class_names(columns, names))
                     index += 1
     except FileNotFoundError:
         raise _missing(file) from None
@@ -186,11 +208,11 @@ def read_parquet(file: Path) -> Iterator[Record]:
         raise DataError(f"{file} cannot be read as Parquet: {error}") from None
 
 
-_BY_ENDING = {".jsonl": read_jsonl, ".csv": read_csv, ".parquet": read_parquet}
+_BY_ENDING = {".jsonl": read_jsonl, ".json": read_json_rows, ".csv": read_csv, ".parquet": read_parquet}
 
 
 def read_file(file: Path) -> Iterator[Record]:
-    """Read a JSONL, CSV or Parquet file, which its name tells.
+    """Read a JSONL, JSON, CSV or Parquet file, which its name tells.
 
     Raises:
         DataError: If it is of another kind, or cannot be read.
@@ -213,55 +235,6 @@ def _check_parquet(table: Any) -> None:
 def _check_unpacked(size: int) -> None:
     if size > LARGEST_TABLE:
         raise OSError(f"it unpacks to more than {LARGEST_TABLE:,} bytes, the most that are read")
-
-
-def read_hub(config: TaskConfig, split: str) -> Iterator[Record]:
-    """Read one split of a hub set or a local data set folder.
-
-    Raises:
-        DataError: If the `datasets` package is missing, or the set or its split cannot be loaded.
-    """
-    assert config.hub is not None
-    try:
-        import datasets
-    except ImportError:
-        raise DataError(
-            f"Reading {config.hub} needs the `datasets` package: pip install 'sert[hub]'. Files need it not."
-        ) from None
-    try:
-        rows = datasets.load_dataset(config.hub, revision=config.hub_revision, split=split)
-    except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
-        raise DataError(f"The split {split!r} of {config.hub} cannot be loaded: {error}") from None
-    for index, columns in enumerate(bounded(rows, config.hub)):
-        yield Record(f"{config.hub}, split {split}, row {index + 1}", index, columns)
-
-
-def bounded(records: Iterable[RecordT], source: object) -> Iterator[RecordT]:
-    """Hand records on, as long as there are not too many.
-
-    Raises:
-        DataError: At the first of more than `MOST_ROWS`.
-    """
-    for number, record in enumerate(records):
-        if number == MOST_ROWS:
-            raise DataError(f"{source} holds more than {MOST_ROWS:,} rows, the most that are read; split it.")
-        yield record
-
-
-def column(record: Record, name: str) -> Any:
-    """Look a column up; dots reach into nested ones.
-
-    Raises:
-        DataError: If there is no such column, with the nearest names.
-    """
-    if name in record.columns:
-        return record.columns[name]
-    value: Any = record.columns
-    for part in name.split("."):
-        if not isinstance(value, Mapping) or part not in value:
-            raise _no_column(record, name)
-        value = value[part]
-    return value
 
 
 def _parse(text: str, where: str, *, behind: str = "Extra data") -> Any:
@@ -295,18 +268,3 @@ def _reading(file: Path) -> Iterator[None]:
 
 def _missing(file: Path) -> DataError:
     return DataError(f"There is no file {file}. Relative paths are taken from the current folder, {Path.cwd()}.")
-
-
-def _no_column(record: Record, name: str) -> DataError:
-    names = [str(key) for key in all_names(record.columns)]
-    nearest = difflib.get_close_matches(name, names, n=3)
-    hint = f"did you mean {' or '.join(map(repr, nearest))}?" if nearest else f"it has {shorten(', '.join(names))}."
-    return DataError(f"{record.where}: there is no column {name!r}; {hint}")
-
-
-def all_names(columns: Mapping[str, Any]) -> Iterator[str]:
-    """List the names of columns, and of those one level below."""
-    for name, value in columns.items():
-        yield name
-        if isinstance(value, Mapping):
-            yield from (f"{name}.{inner}" for inner in value)

@@ -1,18 +1,25 @@
 """What is likely a slip in a question set, though every one of its questions can be used."""
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from sert.records import Question
-from sert.tasks.readers import Row
-from sert.terminal.text import shorten
+from sert.tasks.normalize import canonical, whole_number
+from sert.tasks.rows import Row
+from sert.terminal.text import counted, shorten
 
 SHOWN_ANSWERS = 3
 """Answers that are named."""
+ENOUGH = 20, 50
+"""Questions from which on it is told that all answers are the same, and that one choice is never right."""
 _LETTER = re.compile(r"[(\[]?[A-Ja-j][)\].]*")
+_TRUTH_VALUES = (("1", "0"), ("y", "n"), ("t", "f"))
+
+Asked = Sequence[tuple[Row, Question]]
 
 
-def find_slips(name: str, asked: Sequence[tuple[Row, Question]]) -> Iterator[str]:
+def find_slips(name: str, asked: Asked) -> Iterator[str]:
     """Say which gold answers of a task are likely slips; where free text is as likely meant, nothing."""
     texts = [(row, question) for row, question in asked if question.answer_type == "text"]
     num_yes_no = sum(question.answer_type == "yes_no" for _, question in asked)
@@ -22,10 +29,52 @@ def find_slips(name: str, asked: Sequence[tuple[Row, Question]]) -> Iterator[str
             f"{num_yes_no} of {len(asked)} answers are yes or no, the others are read as free text: "
             f"{'; '.join([*shown, '...'] if len(texts) > len(shown) else shown)}"
         )
+    yield from _unread_choices(name, texts, len(asked))
+    yield from _truth_values(name, texts)
+    yield from _letters_taken_off(asked)
+    yield from _never_right([question for _, question in asked])
+
+
+def _unread_choices(name: str, texts: Asked, count: int) -> Iterator[str]:
     num_letters = sum(_LETTER.fullmatch(question.answer) is not None for _, question in texts)
+    num_places = sum(whole_number(question.answer) in range(10) for _, question in texts)
     choices = next((row.unread_choices for row, _ in texts if row.unread_choices), None)
-    if choices is not None and 2 * num_letters > len(asked):
+    for number, what in ((num_letters, "letters"), (num_places, "numbers below ten")):
+        if choices is not None and 2 * number > count:
+            yield (
+                f"{number} of {count} answers are {what}, and the column {choices} is not read; "
+                f"if it holds the choices, set tasks.{name}.columns.choices to it"
+            )
+
+
+def _truth_values(name: str, texts: Asked) -> Iterator[str]:
+    """Truth values that are written as numbers or letters are read as numbers or texts."""
+    answers = {canonical(question.answer) for _, question in texts}
+    for yes, no in _TRUTH_VALUES:
+        if answers == {yes, no}:
+            yield (
+                f"{len(texts)} answers are {no} or {yes}, and read as such; if {yes} means yes and {no} no, set "
+                f'tasks.{name}.columns.answer_is = "yes_no"'
+            )
+
+
+def _letters_taken_off(asked: Asked) -> Iterator[str]:
+    taken = [(row.lettered, question) for row, question in asked if row.lettered is not None]
+    for whole, question in taken[:1]:
         yield (
-            f"{num_letters} of {len(asked)} answers are letters, and the column {shorten(choices)} is not read; "
-            f"if it holds the choices, set tasks.{name}.columns.choices to it"
+            f"the choices of {counted(len(taken), 'questions')} begin with their letters, which are taken off: "
+            f"{shorten(whole)} is read as {shorten(question.choices[0])}"
         )
+
+
+def _never_right(questions: Sequence[Question]) -> Iterator[str]:
+    """A set with one answer teaches nothing; a choice that is never right may be a place counted from the wrong end."""
+    least_for_same, least_for_never = ENOUGH
+    answers = Counter(question.answer for question in questions)
+    if len(questions) >= least_for_same and len(answers) == 1:
+        yield f"all {len(questions)} answers are {shorten(*answers)}; is this the column of answers?"
+        return
+    lettered = [question for question in questions if question.choices]
+    common = min((question.letters for question in lettered), key=len, default="")
+    if len(lettered) >= least_for_never and (never := [letter for letter in common if letter not in answers]):
+        yield f"of {len(lettered)} questions none has the answer {' or '.join(never)}; are the places counted rightly?"

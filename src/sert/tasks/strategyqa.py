@@ -4,7 +4,8 @@ Three forms are read. An instance of BIG-bench's `task.json`:
 
     {"input": "Could a penguin post a letter at the summit of Everest?", "target_scores": {"Yes": 0, "No": 1}}
 
-An instance of the official release file, and of a hub set such as `ChilleD/StrategyQA`:
+An instance of the official release file, and of a hub set such as `ChilleD/StrategyQA`, or of a Parquet, JSONL or CSV
+file of one:
 
     {"qid": "0f3b9c", "question": "Could a penguin post a letter at the summit of Everest?", "answer": false}
 """
@@ -15,11 +16,12 @@ from pathlib import Path
 from sert.config.tree import TaskConfig
 from sert.errors import DataError
 from sert.records import Split
-from sert.tasks.readers import FILES, HUB, QuestionSet, Record, Row, column, read_json, read_splits, row_id
+from sert.tasks.readers import FILES, HUB, QuestionSet, read_file, read_json, read_splits
+from sert.tasks.rows import Record, Row, column, row_id
 from sert.terminal.text import shorten
 
 
-def read_rows(config: TaskConfig) -> Iterator[Row]:
+def read_rows(config: TaskConfig) -> Iterator[Row | DataError]:
     """Read the questions. Ids are the row's index for BIG-bench's file, else the `qid`.
 
     A split file sorts the rows of `data` by their indices; rows that it does not name are not used.
@@ -27,19 +29,21 @@ def read_rows(config: TaskConfig) -> Iterator[Row]:
     Raises:
         DataError: If a file cannot be read or has another form, or the split file does not fit it.
     """
-    rows = [_row(split, record) for split, record in read_splits(config, _read_file, test_split="test")]
+    rows = list(read_splits(config, _read_file, test_split="test", row=_row))
     if config.split_file is None:
         yield from rows
         return
     for split, indices in _read_split_file(config.split_file, num_rows=len(rows)).items():
-        yield from (rows[index]._replace(split=split) for index in indices)
+        for row in (rows[index] for index in indices):
+            yield row._replace(split=split) if isinstance(row, Row) else row
 
 
 def _row(split: Split, record: Record) -> Row:
     if "input" in record.columns:
-        return Row(split, record.where, row_id(split, record), record.columns["input"], None, _scored_answer(record))
+        asked, answer = record.columns["input"], _scored_answer(record)
+        return Row(split, record.where, row_id(split, record), asked, None, answer, record)
     question_id, question, answer = (column(record, name) for name in ("qid", "question", "answer"))
-    return Row(split, record.where, question_id, question, None, answer)
+    return Row(split, record.where, question_id, question, None, answer, record)
 
 
 def _scored_answer(record: Record) -> str:
@@ -54,6 +58,9 @@ def _scored_answer(record: Record) -> str:
 
 
 def _read_file(file: Path) -> Iterator[Record]:
+    if file.suffix in (".jsonl", ".csv", ".parquet"):
+        yield from read_file(file)
+        return
     content = read_json(file)
     rows = content.get("examples") if isinstance(content, Mapping) else content
     if not isinstance(rows, list):

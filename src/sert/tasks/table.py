@@ -1,66 +1,81 @@
-"""Your own questions, from JSONL, CSV, Parquet, a hub set or a local data set folder.
+"""Your own questions, from JSONL, JSON, CSV, Parquet, a hub set or a local data set folder.
 
 `columns` of the task says which column holds what; dots reach into nested columns. An instance of a JSONL file, with
 `columns = {question_id = "key", question = "ask", choices = "options", answer = "gold"}`:
 
     {"key": "k7", "ask": "Which of these floats on water?", "options": ["anvil", "cork", "marble"], "gold": "cork"}
 
-Where a cell can hold no list, as in CSV, the choices are written as `anvil|cork|marble` or as a JSON list.
+The forms that choices may have are in `sert.tasks.choices`, those of answers in `sert.tasks.gold`.
 
 Read are texts of up to 131,072 characters, lines of up to 4 MiB, and files of up to 1 GiB and a million rows.
 """
 
-import json
 import re
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
+from sert.config.columns import Columns
 from sert.config.tree import TaskConfig
 from sert.errors import DataError
-from sert.tasks.readers import FILES, HUB, QuestionSet, Record, Row, all_names, column, read_file, read_splits, row_id
+from sert.records import Split
+from sert.tasks.choices import numbered_columns, read_choices
+from sert.tasks.gold import read_gold
+from sert.tasks.readers import FILES, HUB, QuestionSet, read_file, read_splits
+from sert.tasks.rows import Record, Row, all_names, column, row_id
 from sert.terminal.text import shorten
 
 # As `choices`, `answer_options`, `answerOptions` or `question.choices`.
 _CHOICES = re.compile(r"(?:.*[._\s-])?(?i:choices|options)|.*[a-z](?:Choices|Options)")
 
 
-def read_rows(config: TaskConfig) -> Iterator[Row]:
+def read_rows(config: TaskConfig) -> Iterator[Row | DataError]:
     """Read the questions. Without a column of ids they are row numbers, counted from 0.
 
     Raises:
-        DataError: If a file is of another kind or cannot be read, or lacks a column.
+        DataError: If a file is of another kind or cannot be read.
     """
-    names = config.columns
-    for split, record in read_splits(config, read_file, test_split=None):
-        yield Row(
-            split,
-            record.where,
-            row_id(split, record) if names.question_id is None else column(record, names.question_id),
-            column(record, names.question),
-            None if names.choices is None else _choices(column(record, names.choices), record.where),
-            column(record, names.answer),
-            _like_choices(record) if names.choices is None else None,
-        )
+    return read_splits(config, read_file, test_split=None, row=partial(_row, config.columns))
+
+
+def _row(columns: Columns, split: Split, record: Record) -> Row:
+    question = _question(record, columns)
+    choices = read_choices(record, columns)
+    gold = read_gold(column(record, columns.answer), choices, columns=columns, where=record.where)
+    return Row(
+        split,
+        record.where,
+        row_id(split, record) if columns.question_id is None else column(record, columns.question_id),
+        question,
+        None if choices is None else choices.texts,
+        gold.answer,
+        record,
+        _like_choices(record) if choices is None else None,
+        gold.read_as,
+        None if choices is None else choices.lettered,
+    )
+
+
+def _question(record: Record, columns: Columns) -> Any:
+    """Take the column of the question, or join the texts of several."""
+    if isinstance(columns.question, str):
+        return column(record, columns.question)
+    parts = [column(record, name) for name in columns.question]
+    wrong = [part for part in parts if not isinstance(part, str)]
+    return wrong[0] if wrong else " ".join(part.strip() for part in parts if part.strip())
 
 
 def _like_choices(record: Record) -> str | None:
-    """Find a column that by its name holds choices."""
-    return next((name for name in all_names(record.columns) if _CHOICES.fullmatch(name)), None)
-
-
-def _choices(cell: Any, where: str) -> Any:
-    if not isinstance(cell, str):
-        return [] if cell is None else cell
-    if not cell.lstrip().startswith("["):
-        return cell.split("|")
-    try:
-        return json.loads(cell)
-    except (ValueError, RecursionError):
-        raise DataError(f"{where}: the choices {shorten(cell)} are no JSON list; write them so, or as a|b|c.") from None
+    """Find a column, or several, that by their names hold choices, as they would be set."""
+    names = list(all_names(record.columns))
+    found = next((name for name in names if _CHOICES.fullmatch(name)), None)
+    several = next(numbered_columns(names), None)
+    held = several if found is None else found
+    return None if held is None else shorten(held)
 
 
 QUESTION_SET = QuestionSet(
-    "Your own questions: JSONL, CSV or Parquet, a hub set or a local data set folder",
+    "Your own questions: JSONL, JSON, CSV or Parquet, a hub set or a local data set folder",
     read_rows,
     options=FILES | HUB | {"columns"},
 )

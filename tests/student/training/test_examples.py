@@ -30,6 +30,15 @@ def test_jsonl_of_ones_own(tmp_path: Path) -> None:
     [
         (b'{"prompt": "p"}\n', "line 1"),
         (b'{"prompt": 3, "completion": "c"}\n', "must be texts"),
+        (
+            b'{"messages": [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}]}\n',
+            "must be texts. The row holds a conversation .'messages' is a list of messages.: write",
+        ),
+        (
+            b'{"prompt": [{"role": "user", "content": "q"}], "completion": [{"role": "assistant", "content": "a"}]}\n',
+            "must be texts. The row holds a conversation .'prompt' is a list",
+        ),
+        (b'{"conversations": [{"from": "human", "value": "q"}]}\n', "The row holds a conversation"),
         (b'{"prompt": "p", "completion": ""}\n', "non-empty"),
         (b"[1]\n", "JSON object"),
         (b"{\n", "line 1"),

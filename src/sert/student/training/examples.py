@@ -14,7 +14,8 @@ from sert.seeds import derive_seed
 from sert.store.stage import Inputs, Result, dumped
 from sert.store.tables import questions_input, read_table, records_key
 from sert.tasks.prompts import label_example
-from sert.tasks.readers import bounded, read_jsonl, read_parquet
+from sert.tasks.readers import read_jsonl, read_parquet
+from sert.tasks.rows import bounded, is_conversation
 from sert.terminal.text import shorten
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -39,7 +40,7 @@ def read_examples(path: Path) -> list[Example]:
     for where, index, columns in bounded(records, file):
         prompt, completion = columns.get("prompt"), columns.get("completion")
         if not isinstance(prompt, str) or not isinstance(completion, str) or not completion:
-            raise DataError(f"{where}: `prompt` and a non-empty `completion` must be texts.")
+            raise DataError(f"{where}: `prompt` and a non-empty `completion` must be texts.{_conversation(columns)}")
         example = Example(
             _name(columns, "question_id", default=index, where=where),
             prompt,
@@ -52,6 +53,17 @@ def read_examples(path: Path) -> list[Example]:
     if not examples:
         raise DataError(f"{file} holds no examples.")
     return examples
+
+
+def _conversation(columns: Mapping[str, Any]) -> str:
+    """Say what to do with a row that is a conversation, in whatever column it stands."""
+    held = next((name for name, value in columns.items() if is_conversation(value)), None)
+    if held is None:
+        return ""
+    return (
+        f" The row holds a conversation ({held!r} is a list of messages): write what stands before the reply to be "
+        "learned as the text `prompt`, as the student is asked it, and that reply as the text `completion`."
+    )
 
 
 def _name(columns: Mapping[str, Any], key: str, *, default: str | int, where: str) -> str:

@@ -5,7 +5,8 @@ from pathlib import Path
 
 from sert.errors import DataError
 from sert.store.artifacts import content_key
-from sert.tasks.readers import Record, bounded, read_jsonl
+from sert.tasks.readers import read_jsonl
+from sert.tasks.rows import Record, bounded
 from sert.terminal.text import shorten
 
 
