@@ -84,17 +84,8 @@ def _lane_attention(
             query, key, value, is_causal=query.shape[2] > 1, scale=scale, enable_gqa=groups > 1
         )
     elif layer.kernels is not None:
-        new = key[:, :, 0], value[:, :, 0]
-        output = layer.kernels.attend(
-            query[:, :, 0],
-            new,
-            layer.prompts,
-            lanes.lengths,
-            layer.lanes,
-            lanes.where,
-            filled=layer.filled,
-            scaling=scale,
-        )
+        new, texts = (key[:, :, 0], value[:, :, 0]), (layer.prompts, lanes.lengths, layer.lanes, lanes.where)
+        output = layer.kernels.attend(query[:, :, 0], new, *texts, filled=layer.filled, scaling=scale)
         return output[:, None], None
     else:
         query_BHGD = query.view(query.shape[0], heads, groups, query.shape[-1])
