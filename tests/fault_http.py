@@ -5,6 +5,7 @@ import contextlib
 import json
 import socket
 import struct
+import urllib.parse
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any, NamedTuple
@@ -93,8 +94,8 @@ async def read_request(reader: asyncio.StreamReader) -> Request | None:
         raise ValueError("this server reads only bodies of a known length (Content-Length)")
     length = int(headers.get("content-length", 0))
     body = await reader.readexactly(length) if length else b""
-    path, _, query = target.partition("?")
-    return Request(method, path, query, headers, body)
+    asked = urllib.parse.urlsplit(target)  # a proxy is given the whole address
+    return Request(method, asked.path, asked.query, headers, body)
 
 
 async def deliver(reply: Reply, *, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:

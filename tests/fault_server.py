@@ -34,6 +34,7 @@ class FaultServer:
         seed: Of the texts; the faults have their own.
         faults: The script of failures, or None. May be replaced while the server runs.
         answer: Writes the text for a request body, instead of the made-up rationale. An error in it fails the test.
+        scripted: Answers every completion in its own way, given the request's body; nothing else is done with it.
         variant: How the endpoint behaves at a probe, see `fault_answers.VARIANTS`. None is like "honest", except that
             a text without a `seed` is the same at every temperature.
         models: The names it knows; others are answered by 404.
@@ -49,6 +50,7 @@ class FaultServer:
     seed: int = 0
     faults: FaultScript | None = None
     answer: Callable[[dict[str, Any]], str] | None = None
+    scripted: Callable[[dict[str, Any]], Reply] | None = None
     variant: str | None = None
     models: tuple[str, ...] = ("teacher",)
     latency: tuple[float, float] = (0.0, 0.0)
@@ -167,6 +169,8 @@ class FaultServer:
         self.log.per_prompt[prompt] += 1
         if self._window and not self._window.admit(time.monotonic()):
             return self._limited()
+        if self.scripted is not None:
+            return self.scripted(body)
         answer = self._model.complete(body, number=number)
         repeat = body.get("seed")
         self._attempts[prompt, repeat] += 1

@@ -54,7 +54,9 @@ def no_answer(trouble: TroubleError) -> Finding:
         "refused": "Change what it does not take: temperature, token_limit_field or extra_body of the endpoint.",
         "fatal": "Check the address, the model's name, and the environment variable of the key.",
     }[trouble.kind]
-    if trouble.unreachable:
+    if trouble.proxied:
+        mend = "Look at the proxy first."
+    elif trouble.unreachable:
         mend = "Start the server, and give its address up to /v1."
     return Finding("answer", "problem", f"No answer: {one_line(trouble.reason)}. {mend}")
 

@@ -105,6 +105,8 @@ class TroubleError(Exception):
         billed: Whether the endpoint may charge for the attempt.
         usage: Tokens that it says it charges for.
         raw: The reply's body, cut and without secrets.
+        odd: Whether a reply came with status 200 that holds no answer, in a form that may be that of all replies.
+        proxied: Whether it may be the doing of a proxy, which the reason names.
     """
 
     kind: Kind
@@ -116,6 +118,8 @@ class TroubleError(Exception):
     billed: bool = False
     usage: Usage | None = None
     raw: str = ""
+    odd: bool = False
+    proxied: bool = False
 
     def __str__(self) -> str:
         return self.reason

@@ -10,8 +10,10 @@ from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 from sert.config.endpoints import CallsConfig, EndpointConfig
 from sert.endpoint.calls import Call, Reply, TroubleError
+from sert.endpoint.proxies import find_proxy, proxy_variables
 from sert.endpoint.reading import headroom, read_error, read_reply
 from sert.endpoint.secrets import Redactor, read_key
+from sert.errors import ConfigError
 
 if TYPE_CHECKING:
     import httpx2
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
 
 SLOWEST_BYTES = 2**16
 """Bytes a second below which sending or fetching a file is given up."""
+PROXY_STATUSES = frozenset({403, 407, 502, 503, 504})
+"""Statuses with which proxies answer for themselves."""
 
 
 class Received(NamedTuple):
@@ -51,13 +55,26 @@ class HttpTransport:
         self._endpoint, self._calls = endpoint, calls
         self._key = read_key(endpoint, calls)
         self.redact = Redactor(self._key)
+        self._proxy = find_proxy(endpoint.url)
         self._client: httpx2.AsyncClient
 
     async def __aenter__(self) -> "HttpTransport":
         import httpx2
 
         connections = self._calls.concurrency
-        self._client = httpx2.AsyncClient(
+        try:
+            self._client = self._open(connections)
+        except (ImportError, ValueError, httpx2.InvalidURL):  # all of which may repeat a password
+            raise ConfigError(
+                f"A proxy of the environment ({proxy_variables()}) cannot be used: it has no http address, or it is a "
+                "SOCKS proxy and the package socksio is not there. Mend the variable, or unset it for this command."
+            ) from None
+        return self
+
+    def _open(self, connections: int) -> "httpx2.AsyncClient":
+        import httpx2
+
+        return httpx2.AsyncClient(
             base_url=self._endpoint.url,
             headers={
                 "Authorization": f"Bearer {self._key}",
@@ -69,7 +86,6 @@ class HttpTransport:
             timeout=httpx2.Timeout(self._calls.timeout, pool=None),
             follow_redirects=False,
         )
-        return self
 
     async def __aexit__(self, *_: object) -> None:
         await self._client.aclose()
@@ -81,7 +97,10 @@ class HttpTransport:
             TroubleError: If no answer came.
         """
         response = await self.post(call.path, call.body)
-        reply = read_reply(response.content, call, redact=self.redact)
+        try:
+            reply = read_reply(response.content, call, redact=self.redact)
+        except TroubleError as trouble:
+            raise self._with_proxy(trouble, status=200) from None
         return Received(reply, headroom(response.headers))
 
     async def post(self, path: str, body: Mapping[str, Any]) -> Response:
@@ -157,18 +176,27 @@ class HttpTransport:
                         raise _useless("the reply is compressed, which was not asked for")
                     if not response.is_success and response.status_code != expected:
                         status, headers, body = response.status_code, _headers(response), await self._read(response)
-                        raise read_error(status, headers, body, redact=self.redact, now=time.time())
+                        trouble = read_error(status, headers, body, redact=self.redact, now=time.time())
+                        raise self._with_proxy(trouble, status=status)
                     yield response, deadline
                 finally:
                     await response.aclose()
         except (TimeoutError, httpx2.TimeoutException):
             reason = f"no reply within {seconds:g} seconds"
-            raise TroubleError("transient", reason, timed_out=True, billed=True) from None
+            raise self._with_proxy(TroubleError("transient", reason, timed_out=True, billed=True)) from None
         except (httpx2.HTTPError, ssl.SSLError, anyio.EndOfStream) as error:  # the client lets some of TLS through
-            unreachable = isinstance(error, httpx2.ConnectError)
+            unreachable = isinstance(error, httpx2.ConnectError | httpx2.ProxyError)
             what = "it cannot be reached" if unreachable else "the connection broke"
             reason = self.redact(f"{what} ({type(error).__name__}: {error})")
-            raise TroubleError("transient", reason, unreachable=unreachable, billed=not unreachable) from None
+            trouble = TroubleError("transient", reason, unreachable=unreachable, billed=not unreachable)
+            raise self._with_proxy(trouble) from None
+
+    def _with_proxy(self, trouble: TroubleError, *, status: int | None = None) -> TroubleError:
+        """Name the proxy that calls go by, where what went wrong may be its doing."""
+        proxy = self._proxy
+        if proxy is not None and (proxy.is_astray or status is None or status in PROXY_STATUSES):
+            trouble.reason, trouble.proxied = f"{trouble.reason}; {proxy}", True
+        return trouble
 
     async def _read(self, response: "httpx2.Response") -> bytes:
         """Read a body that takes no more memory than allowed."""
