@@ -22,6 +22,7 @@ from sert.doctor.replies import (
     has_logprobs,
 )
 from sert.endpoint.calls import Call, Flag, Reply, Usage
+from sert.endpoint.finish import meaning_of
 from sert.errors import BudgetError, ConfigError
 
 FREE = CallsConfig(free=True, timeout=10)
@@ -186,7 +187,7 @@ def test_a_notebook_has_a_loop_already() -> None:
 
 
 def seen(text: str, finish: str = "stop", *, usage: Usage | None = None, flag: Flag | None = None) -> Seen:
-    return Seen(Reply(text, finish, flag, usage, "m"), 1, False)
+    return Seen(Reply(text, finish, flag, usage, "m"), 1, False, meaning_of(finish), None)
 
 
 @pytest.mark.parametrize(
@@ -205,7 +206,7 @@ def seen(text: str, finish: str = "stop", *, usage: Usage | None = None, flag: F
 )
 def test_which_models_are_the_same(answered: str, asked: str, verdict: str) -> None:
     reply = Reply("Hello.", "stop", None, Usage(1, 1), answered)
-    assert check_answer([Seen(reply, 1, False)], asked)[1].verdict == verdict
+    assert check_answer([Seen(reply, 1, False, "stop", None)], asked)[1].verdict == verdict
 
 
 @pytest.mark.parametrize(
@@ -214,7 +215,7 @@ def test_which_models_are_the_same(answered: str, asked: str, verdict: str) -> N
         (seen("Hello.", "stop"), "ok", "ok"),
         (seen("Hello", "length", flag="truncated"), "ok", "warning"),
         (seen("", "length", flag="truncated"), "unknown", "warning"),
-        (seen("Hello", "", flag="unfinished"), "ok", "warning"),
+        (seen("Hello", "", flag="unfinished"), "ok", "problem"),
         (seen("", "stop", flag="empty"), "problem", "unknown"),
     ],
 )

@@ -7,7 +7,9 @@ from pathlib import Path
 
 from sert.config.endpoints import CallsConfig, EndpointConfig, Price
 from sert.endpoint.account import Account
+from sert.endpoint.answers import DEFAULT_READER
 from sert.endpoint.calls import Call, Reply, TroubleError, Usage, make_call
+from sert.endpoint.first_answer import FirstAnswers
 from sert.endpoint.ledger import Ledger
 from sert.endpoint.money import Budget
 from sert.endpoint.pool import Pool
@@ -71,7 +73,8 @@ def settle(
         budget = Budget(config, spent=ledger.totals.spent, in_doubt=ledger.totals.in_doubt)
 
         async def run() -> float:
-            account = Account(ledger, budget, config, retry_quarantined=retry_quarantined)
+            first = FirstAnswers(DEFAULT_READER, most=config.first_answers)
+            account = Account(ledger, budget, config, DEFAULT_READER, first, retry_quarantined=retry_quarantined)
             await Pool(transport.send, account).run(calls)
             return asyncio.get_running_loop().time()
 

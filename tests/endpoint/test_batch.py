@@ -25,9 +25,11 @@ from fault_kinds import FaultScript
 from fault_server import FaultServer
 from sert.config.endpoints import CallsConfig, EndpointConfig, Price
 from sert.endpoint.account import Account
+from sert.endpoint.answers import DEFAULT_READER
 from sert.endpoint.batch.api import read_results
 from sert.endpoint.batch.stage import BatchLimits, settle_batches
 from sert.endpoint.calls import Call, make_call
+from sert.endpoint.first_answer import FirstAnswers
 from sert.endpoint.ledger import Ledger
 from sert.endpoint.money import Budget
 from sert.endpoint.replay import replay_journal
@@ -108,7 +110,10 @@ def settle(
         async def main() -> None:
             async with transport(endpoint_of(server), config) as way:
                 say, again = run.said.append, retry_quarantined
-                account = Account(ledger, run.budget, config, advance=advance, say=say, retry_quarantined=again)
+                first = FirstAnswers(DEFAULT_READER, most=config.first_answers)
+                account = Account(
+                    ledger, run.budget, config, DEFAULT_READER, first, advance=advance, say=say, retry_quarantined=again
+                )
                 where = {"transport": way, "url": server.base_url}
                 await settle_batches(lambda: iter(calls), account, **where, limits=limits, pause=pause)
 

@@ -1,6 +1,7 @@
 import pytest
 
 from endpoint.fakes import ENDPOINT
+from sert.endpoint.answers import DEFAULT_READER
 from sert.endpoint.calls import Reply, Usage, make_call
 from sert.endpoint.first_answer import cut_prompt, warnings_about
 
@@ -18,11 +19,11 @@ def reply(usage: Usage | None = None, *, finish: str = "stop", model: str = "m")
         (reply(Usage(4, 21)), "21 tokens where 20"),
         (reply(Usage(4, 20)), "'stop' for an answer that the limit cut"),
         (reply(Usage(4, 3), model="gpt"), "answers as 'gpt', not as 'm'"),
-        (reply(Usage(4, 3), finish=""), "counts as unfinished"),
+        (Reply("<think>So.</think>Text", "stop", None, Usage(4, 3), "m"), "left out of rationales"),
     ],
 )
 def test_what_is_odd_is_said(answer: Reply, word: str) -> None:
-    (warning,) = warnings_about(CALL, answer)
+    (warning,) = warnings_about(CALL, answer, DEFAULT_READER)
     assert word in warning
 
 
@@ -30,7 +31,7 @@ def test_what_is_odd_is_said(answer: Reply, word: str) -> None:
     "answer", [reply(Usage(4, 3)), reply(Usage(4, 20), finish="length"), reply(Usage(4, 3), model="org/M-2026")]
 )
 def test_what_is_as_asked_for_raises_no_warning(answer: Reply) -> None:
-    assert list(warnings_about(CALL, answer)) == []
+    assert list(warnings_about(CALL, answer, DEFAULT_READER)) == []
 
 
 @pytest.mark.parametrize(("tokens", "cut"), [(1, True), (2, False), (4, False), (40, False)])

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from endpoint.fakes import ENDPOINT, PRICE, FakeTransport, calls_of, reply, settle
-from sert.endpoint.calls import TroubleError, Usage, make_call
+from sert.endpoint.calls import Reply, TroubleError, Usage, make_call
 from sert.endpoint.replay import replay_journal
 from sert.endpoint.transport import Received
 from sert.errors import BudgetError, DiskError, EndpointError
@@ -512,3 +512,55 @@ def test_a_damaged_record_does_not_give_one_number_twice(tmp_path: Path) -> None
     journal.write_bytes(b"\n".join([lines[0][:-3] + b"xyz", *lines[1:]]))
     settle(calls_of(3), FakeTransport(), tmp_path, **PAID, max_cost=Decimal(1))
     assert replay_journal(tmp_path).totals.in_doubt == held > 0
+
+
+ODD = TroubleError("transient", "the answer is no text", odd=True, billed=True, usage=Usage(3, 4))
+UNKNOWN = Received(Reply("Yes.", "abort", "unfinished", Usage(5, 6), "m"), 0.0)
+
+
+@pytest.mark.parametrize("outcome", [ODD, UNKNOWN], ids=["odd", "unknown"])
+@pytest.mark.parametrize(("number", "made"), [(1, 3), (2, 3), (40, 3)])
+def test_no_more_than_three_calls_are_made_where_no_answer_can_be_used(
+    tmp_path: Path, outcome: TroubleError | Received, number: int, made: int
+) -> None:
+    transport = FakeTransport(lambda call, attempt, now: outcome)
+    with pytest.raises(EndpointError, match="Stopped: the first"):
+        settle(calls_of(number), transport, tmp_path)
+    assert len(transport.arrivals) == (made if outcome is ODD else min(number, made))
+    assert transport.most_under_way == 1
+
+
+@pytest.mark.parametrize("outcome", [ODD, UNKNOWN], ids=["odd", "unknown"])
+def test_first_questions_without_a_usable_answer_do_not_stop_the_others(
+    tmp_path: Path, outcome: TroubleError | Received
+) -> None:
+    transport = FakeTransport(lambda call, attempt, now: outcome if call.label in ("q0", "q1") else None)
+    ledger, _, _ = settle(calls_of(9), transport, tmp_path, max_attempts=2)
+    aside = 2 if outcome is ODD else 0
+    assert (ledger.totals.answers, ledger.totals.quarantined) == (9 - aside, aside)
+    assert [label for _, label in transport.arrivals[:3]] == ["q0", "q1", "q2"]
+    assert transport.attempts["q0"] == (3 if outcome is ODD else 1)  # once before it is known that others are answered
+
+
+def test_a_first_question_that_is_answered_in_the_end_is_asked_once_more(tmp_path: Path) -> None:
+    transport = FakeTransport(lambda call, attempt, now: ODD if call.label == "q0" and attempt == 0 else None)
+    ledger, _, _ = settle(calls_of(5), transport, tmp_path)
+    assert ledger.totals.answers == 5
+    assert transport.attempts == {"q0": 2, **{f"q{i}": 1 for i in range(1, 5)}}
+
+
+def test_odd_replies_later_on_are_the_faults_of_their_calls(tmp_path: Path) -> None:
+    transport = FakeTransport(lambda call, attempt, now: ODD if call.label in ("q3", "q4", "q5", "q6") else None)
+    ledger, _, _ = settle(calls_of(9), transport, tmp_path, max_attempts=2)
+    assert (ledger.totals.answers, ledger.totals.quarantined) == (5, 4)
+
+
+@pytest.mark.parametrize("first_answers", [0, 1, 5])
+def test_how_many_first_answers_are_looked_at(tmp_path: Path, first_answers: int) -> None:
+    transport = FakeTransport(lambda call, attempt, now: UNKNOWN)
+    if first_answers:
+        with pytest.raises(EndpointError, match="not known"):
+            settle(calls_of(9), transport, tmp_path, first_answers=first_answers)
+    else:
+        settle(calls_of(9), transport, tmp_path, first_answers=0)
+    assert len(transport.arrivals) == (first_answers or 9)

@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 
+from fault_http import Reply, json_reply
 from fault_kinds import FaultScript
 from fault_server import FaultServer
 from sert.config.endpoints import CallsConfig, EndpointConfig
 from sert.config.tree import JudgeConfig
-from sert.errors import ConfigError, DataError
+from sert.errors import ConfigError, DataError, EndpointError
 from sert.judge.planted import CALIBRATION
 from sert.judge.prompt import CRITERIA
 from sert.judge.scores import path_scores
@@ -51,7 +52,8 @@ def evaluated(questions: list[Question], tmp_path: Path) -> Path:
 
 def config_of(server: FaultServer, **settings: Any) -> JudgeConfig:
     endpoint = EndpointConfig(url=server.base_url, model="teacher", api=settings.pop("api", "chat"))
-    calls = CallsConfig(free=True, max_attempts=2, timeout=2.0, concurrency=settings.pop("concurrency", 4))
+    how = {name: settings.pop(name) for name in ("concurrency", "first_answers") if name in settings}
+    calls = CallsConfig(**({"free": True, "max_attempts": 2, "timeout": 2.0, "concurrency": 4} | how))
     return JudgeConfig(endpoint=endpoint, calls=calls, **settings)
 
 
@@ -105,7 +107,8 @@ def test_a_reply_without_scores_is_a_failure_and_no_number(
     evaluated: Path, tmp_path: Path, answer: Callable[[dict[str, Any]], str], failure: str | None
 ) -> None:
     with FaultServer(answer=answer) as server:
-        judged = judge({"sert": evaluated}, out=tmp_path / "j", config=config_of(server, output="lines"))
+        config = config_of(server, output="lines", first_answers=0)
+        judged = judge({"sert": evaluated}, out=tmp_path / "j", config=config)
     for row in judgements(judged):
         assert (row.coherence, row.relevance, row.logical_consistency, row.completeness) == (None,) * 4
         assert row.failure is not None and (failure is None or row.failure == failure)
@@ -221,7 +224,7 @@ def test_a_path_is_scored_by_its_readable_replies() -> None:
 
 @pytest.mark.usefixtures("one_nonce", "short_pauses")
 def test_replies_that_were_put_aside_are_asked_for_again_when_told_to(evaluated: Path, tmp_path: Path) -> None:
-    with FaultServer(answer=tells_good_from_bad, faults=FaultScript(4, 0.7, ("number_content",))) as server:
+    with FaultServer(answer=tells_good_from_bad, faults=FaultScript(1, 0.5, ("number_content",))) as server:
         config = config_of(server, output="lines", concurrency=1)  # in order: some failures in a row end it
         first = judge({"sert": evaluated}, out=tmp_path / "j", config=config)
         assert any(reason.startswith("put aside") for reason in first.counts["failures"])
@@ -230,3 +233,35 @@ def test_replies_that_were_put_aside_are_asked_for_again_when_told_to(evaluated:
         assert plan.answered == plan.calls - sum(first.counts["failures"].values())
         again = judge({"sert": evaluated}, out=tmp_path / "j", config=config, retry_quarantined=True)
     assert again.counts["failures"] == {}
+
+
+@pytest.mark.usefixtures("short_pauses")
+@pytest.mark.parametrize("output", ["auto", "lines"])
+def test_a_judge_that_thinks_is_read_behind_its_thinking(evaluated: Path, tmp_path: Path, output: str) -> None:
+    def thinks(body: dict[str, Any]) -> Reply:
+        message = {"content": f"<think>Score for Coherence: 1</think>{lines((9, 9, 8, 8))}", "reasoning": "Hm."}
+        return json_reply({"choices": [{"message": message, "finish_reason": "end_turn"}]})
+
+    with FaultServer(scripted=thinks) as server:
+        judged = judge({"sert": evaluated}, out=tmp_path / "j", config=config_of(server, output=output))
+    (first, *_) = judgements(judged)
+    assert (first.coherence, first.completeness, first.failure) == (9.0, 8.0, None)
+
+
+@pytest.mark.usefixtures("short_pauses")
+@pytest.mark.parametrize(
+    ("message", "finish", "reason"),
+    [
+        ({"content": None, "reasoning_content": "Hm."}, "stop", "holds thinking"),
+        ({"content": "Fine."}, "abort", "judge.endpoint.finish_reasons"),
+        ({"content": None}, "stop", "no text"),
+    ],
+)
+def test_a_judge_whose_replies_cannot_be_read_is_asked_three_times(
+    evaluated: Path, tmp_path: Path, message: dict[str, Any], finish: str, reason: str
+) -> None:
+    reply = json_reply({"choices": [{"message": message, "finish_reason": finish}]})
+    with FaultServer(scripted=lambda body: reply) as server:
+        with pytest.raises(EndpointError, match=reason):
+            judge({"sert": evaluated}, out=tmp_path / "j", config=config_of(server))
+        assert server.log.requests <= 3

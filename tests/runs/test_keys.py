@@ -118,6 +118,7 @@ EFFECTS: dict[str, tuple[str, set[str]]] = {
     "teacher.num_rationales": ("2", {"train-rd", "train-sert+rd"}),
     "teacher.only_correct": ("true", {"teach"}),
     "teacher.keep_flagged": ("true", {"teach"}),
+    "teacher.thinking": ('"keep"', {"teach"}),
     "judge.output": ('"lines"', {"judge"}),
     "judge.limit": ("1", {"judge"}),  # but that paths are judged all
     "judge.repeats": ("2", {"judge"}),
@@ -144,6 +145,7 @@ _ENDPOINT = {
     "stop": '["x"]',
     "seed": "7",
     "extra_body": "{top_k = 3}",
+    "finish_reasons": '{done = "stop"}',
 }
 _CALLS = {  # how an endpoint is called and paid for does not change what it answers
     "api_key_env": '"SOME_KEY"',
@@ -157,6 +159,7 @@ _CALLS = {  # how an endpoint is called and paid for does not change what it ans
     "timeout": "9.0",
     "max_attempts": "3",
     "max_item_seconds": "9.0",
+    "first_answers": "0",
     "max_reply_bytes": "4096",
 }
 for _who, _step in (("teacher", "teach"), ("judge", "judge")):

@@ -114,11 +114,14 @@ def test_flagged_answers_are_kept_counted_and_not_trained_on(tmp_path: Path) -> 
 
 @pytest.mark.usefixtures("short_pauses")
 def test_what_is_put_aside_is_kept_with_what_came_back_and_asked_again_when_told_to(tmp_path: Path) -> None:
-    with FaultServer(faults=FaultScript(1, 0.5, ("html_200",))) as server:
+    with FaultServer(faults=FaultScript(8, 0.5, ("html_200",))) as server:
         taught = teach(QUESTIONS, out=tmp_path / "t", teacher=teacher_of(server))
         aside = [json.loads(line) for line in taught.file("quarantined.jsonl").read_text().splitlines()]
         assert taught.counts["quarantined"] == len(aside) == len(QUESTIONS) - taught.counts["rationales"] > 0
-        assert all("Bad gateway" in each["raw"] and each["reason"] == "the reply is not JSON" for each in aside)
+        assert all(
+            "Bad gateway" in each["raw"] and each["reason"] == "the reply is not JSON, but a web page, 'Bad gateway'"
+            for each in aside
+        )
         server.faults = None
         assert teach(QUESTIONS, out=tmp_path / "t", teacher=teacher_of(server)) == taught
         whole = teach(QUESTIONS, out=tmp_path / "t", teacher=teacher_of(server), retry_quarantined=True)

@@ -115,6 +115,7 @@ def test_what_is_left_over_is_counted(
         "unmatched": 1,
         "missing": 1,
         "seem_cut_off": 1,
+        "only_thinking": 0,
         "held_out": 1,
     }
 
@@ -152,3 +153,23 @@ def test_without_rationales_nothing_is_left_behind(questions: list[Question], tm
     with pytest.raises(TeacherError, match="no file"):
         teach(questions, out=tmp_path / "t", teacher=RECORDED, recorded=tmp_path / "nothing.jsonl")
     assert [path.name for path in tmp_path.iterdir()] == ["answers.jsonl"]
+
+
+@pytest.mark.parametrize(
+    ("thinking", "completions"),
+    [("drop", [" It is frozen. So the answer is yes."]), ("keep", [" Warm? No. So the answer is yes."] * 2)],
+)
+def test_no_example_holds_thinking_unless_it_is_kept(
+    questions: list[Question], tmp_path: Path, thinking: Literal["drop", "keep"], completions: list[str]
+) -> None:
+    thought = "<think>Warm? No. So the answer is no."
+    file = record(
+        tmp_path,
+        {"question_id": "q0", "text": f"{thought}</think>It is frozen. So the answer is yes.", "finish_reason": "stop"},
+        {"question_id": "q3", "text": thought, "finish_reason": "stop"},
+    )
+    teacher = TeacherConfig(kind="recorded", thinking=thinking)
+    taught = teach(questions, out=tmp_path / "t", teacher=teacher, recorded=file)
+    examples = read_table(taught.file("examples.parquet"), Example)
+    assert [example.completion for example in examples] == completions
+    assert taught.counts["only_thinking"] == (thinking == "drop")

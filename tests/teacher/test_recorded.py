@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from recorded_log import TRIGGER, YES_NO_END, log_of, make_block
+from sert.endpoint.answers import AnswerReader
 from sert.errors import TeacherError
 from sert.records import Question
 from sert.teacher.recorded import read_recorded
@@ -83,7 +84,7 @@ def test_log_of_multiple_choice_is_matched_by_stem_and_choices(tmp_path):
 def test_choices_in_another_order_are_another_question(tmp_path):
     text = "What do you take to reach a roof? Answer Choices: (A) ladder (B) rake (C) spoon"
     file = write_log(tmp_path, make_block(text, " High up.", answer=" (A)", predicted="A", end=CHOICE_END))
-    assert read_recorded(file, [REACH]) == ([], 1, 1, 0, 0, 0)
+    assert read_recorded(file, [REACH]) == ([], 1, 1, 0, 0, 0, 0)
 
 
 def test_log_answer_that_the_harness_could_not_read_is_none(tmp_path):
@@ -178,7 +179,7 @@ def test_jsonl_is_read(tmp_path):
         {"question_id": "9", "text": "Nobody asked."},
     )
     result = read_recorded(file, [WADE, FLY, REACH])
-    assert result[1:] == (1, 1, 0, 0, 0)
+    assert result[1:] == (1, 1, 0, 0, 0, 0)
     wade, fly = result.rationales
     assert (wade.text, wade.extracted, wade.correct) == ("Long legs help. So the answer is yes.", "yes", True)
     assert (wade.model, wade.prompt, wade.finish_reason, wade.source) == ("unknown", "Q?", "", "answers.jsonl")
@@ -217,7 +218,7 @@ def test_stem_alone_is_enough_where_only_one_question_has_it(tmp_path):
     file = write_jsonl(tmp_path, {"question": REACH.question, "text": "High up."})
     assert len(read_recorded(file, [REACH]).rationales) == 1
     twin = make_question("4", REACH.question, "A", ("stool", "fork"))
-    assert read_recorded(file, [REACH, twin]) == ([], 1, 2, 0, 0, 0)
+    assert read_recorded(file, [REACH, twin]) == ([], 1, 2, 0, 0, 0, 0)
 
 
 def test_id_and_text_of_different_questions_are_refused(tmp_path):
@@ -279,7 +280,7 @@ def test_row_of_a_test_question_is_counted_and_not_used(tmp_path, row):
     result = read_recorded(file, [WADE, FLY], held_out=[SWIM, CLIMB])
     assert [rationale.text for rationale in result.rationales] == ["Long legs."]
     assert (result.held_out, result.unmatched, result.missing) == (1, 0, 1)
-    assert read_recorded(file, [WADE, FLY])[1:] == (1, 1, 0, 0, 0)
+    assert read_recorded(file, [WADE, FLY])[1:] == (1, 1, 0, 0, 0, 0)
 
 
 @pytest.mark.parametrize(
@@ -312,7 +313,7 @@ def test_id_of_a_test_question_with_another_text_is_refused(tmp_path, question_i
 def test_stem_that_a_test_question_has_too_teaches_nobody(tmp_path):
     file = write_jsonl(tmp_path, {"question": REACH.question, "text": "High up."})
     twin = make_question("4", "What do you take to reach a ROOF", "A", ("stool", "fork"))
-    assert read_recorded(file, [REACH], held_out=[twin]) == ([], 0, 1, 0, 0, 1)
+    assert read_recorded(file, [REACH], held_out=[twin]) == ([], 0, 1, 0, 0, 1, 0)
 
 
 def test_question_that_is_held_out_is_refused(tmp_path):
@@ -350,3 +351,45 @@ def test_any_damage_to_a_log_is_read_or_refused_with_a_message(tmp_path):
         except TeacherError:
             refused += 1
     assert refused > 20
+
+
+# ---- thinking
+
+THOUGHT, ANSWER = "Hm, maybe. So the answer is no.", "Long legs. So the answer is yes."
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"text": f"<think>{THOUGHT}</think>{ANSWER}"},
+        {"text": f"{THOUGHT}</think>\n{ANSWER}"},
+        {"rationale": f"[THINK]{THOUGHT}[/THINK]{ANSWER}"},
+        {"text": ANSWER, "reasoning_content": THOUGHT},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("finish", ["stop", "end_turn", ""])
+def test_the_rationale_is_what_stands_behind_the_thinking_or_the_thinking_itself(tmp_path, row, finish):
+    file = write_jsonl(tmp_path, {"question_id": "1", "finish_reason": finish, **row})
+    (dropped,) = read_recorded(file, [WADE]).rationales
+    (kept,) = read_recorded(file, [WADE], reader=AnswerReader(thinking="keep")).rationales
+    assert (dropped.text, dropped.extracted, dropped.flag) == (ANSWER, "yes", None)
+    assert (kept.text, kept.extracted, kept.flag) == (THOUGHT, "yes", None)
+
+
+@pytest.mark.parametrize(
+    "row", [{"text": f"<think>{THOUGHT}"}, {"text": None, "reasoning_content": THOUGHT}, {"reasoning_content": THOUGHT}]
+)
+def test_thinking_without_an_answer_is_no_rationale_unless_it_is_kept(tmp_path, row):
+    file = write_jsonl(tmp_path, {"question_id": "1", **row})
+    result = read_recorded(file, [WADE])
+    assert result.only_thinking == 1
+    assert [(each.text, each.extracted, each.flag) for each in result.rationales] == [("", None, "empty")]
+    kept = read_recorded(file, [WADE], reader=AnswerReader(thinking="keep"))
+    assert [(each.text, each.extracted, each.flag) for each in kept.rationales] == [(THOUGHT, "no", None)]
+
+
+@pytest.mark.parametrize(("finish", "flag"), [("MAX_TOKENS", "truncated"), ("SAFETY", "filtered"), ("abort", None)])
+def test_words_for_the_end_are_those_of_many_servers(tmp_path, finish, flag):
+    file = write_jsonl(tmp_path, {"question_id": "1", "text": "Long legs.", "finish_reason": finish})
+    assert read_recorded(file, [WADE]).rationales[0].flag == flag

@@ -3,9 +3,13 @@
 from decimal import Decimal
 from typing import Annotated, Any, Literal, NamedTuple
 
-from pydantic import Field, field_validator
+from pydantic import Field, SerializerFunctionWrapHandler, field_validator, model_serializer
 
 from sert.config.section import PositiveInt, Section
+
+FinishReason = Literal["stop", "length", "content_filter", "tool_calls"]
+"""What the end of an answer can mean, in OpenAI's words."""
+Thinking = Literal["drop", "keep"]
 
 
 class EndpointConfig(Section):
@@ -28,6 +32,14 @@ class EndpointConfig(Section):
     seed: int | None = None
     extra_body: dict[str, Any] = Field(default={})
     """Fields of the request that only some endpoints know, such as `top_k`."""
+    finish_reasons: dict[str, FinishReason] = Field(default={})
+    """What words of the endpoint for the end of an answer mean that are not known here, such as `{done = "stop"}`;
+    `none` is for an endpoint that gives no word. Answers are read by it, nothing is asked again."""
+
+    @model_serializer(mode="wrap")
+    def _leave_out_what_is_off(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Write what came later only where it is on, so that results that were made before it keep their keys."""
+        return {name: value for name, value in write(self).items() if value or name != "finish_reasons"}
 
     @field_validator("extra_body")
     @classmethod
@@ -73,5 +85,7 @@ class CallsConfig(Section):
     """Attempts after which a question is put aside; being told to wait is none."""
     max_item_seconds: Annotated[float, Field(gt=0)] = 1800.0
     """Seconds of attempts and pauses after which a question is put aside."""
+    first_answers: Annotated[int, Field(ge=0)] = 3
+    """First answers after which everything stops if none of them can be used; 0 = never."""
     max_reply_bytes: Annotated[int, Field(ge=1024)] = 2**20
     """Largest reply that is read."""

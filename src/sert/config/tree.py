@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from sert.config.columns import Columns
-from sert.config.endpoints import CallsConfig, EndpointConfig
+from sert.config.endpoints import CallsConfig, EndpointConfig, Thinking
 from sert.config.lora import LoraConfig
 from sert.config.section import FilePath, PositiveInt, Section, Share
 
@@ -238,6 +238,9 @@ class TeacherConfig(Section):
     """Leave out rationales whose own answer is wrong. The paper says nothing of it."""
     keep_flagged: bool = False
     """Train on rationales that were cut off, filtered or damaged, too."""
+    thinking: Thinking = "drop"
+    """What becomes of what a reasoning model thinks before it answers: `drop` = the answer alone is the rationale;
+    `keep` = the thinking is the rationale, where there is any."""
     endpoint: EndpointConfig | None = None
     calls: CallsConfig = CallsConfig()
 

@@ -11,6 +11,7 @@ from sert.config.endpoints import CallsConfig, EndpointConfig, Price
 from sert.doctor import replies
 from sert.doctor.finding import Finding
 from sert.doctor.replies import LIMIT, LONG_WORDS, SHORT_WORDS, Meaning, Seen
+from sert.endpoint.answers import AnswerReader
 from sert.endpoint.calls import Call, TroubleError, Usage, json_form, make_call
 from sert.endpoint.gate import Gate
 from sert.endpoint.money import check_money, cost_of, dollars
@@ -66,7 +67,7 @@ def probe_endpoint(endpoint: EndpointConfig, config: CallsConfig) -> list[Findin
 
     async def run() -> None:
         async with transport:
-            prober = _Prober(transport, config)
+            prober = _Prober(transport, config, AnswerReader(finish_reasons=endpoint.finish_reasons))
             for probe in probes:
                 findings.extend(await _run(probe, prober))
                 if not prober.answered:
@@ -84,8 +85,8 @@ class _Prober:
         answered: Whether any answer came.
     """
 
-    def __init__(self, transport: HttpTransport, config: CallsConfig) -> None:
-        self._transport = transport
+    def __init__(self, transport: HttpTransport, config: CallsConfig, reader: AnswerReader) -> None:
+        self._transport, self._reader = transport, reader
         self._gate = Gate(requests_per_minute=config.requests_per_minute, tokens_per_minute=config.tokens_per_minute)
         self._requests, self._counted, self._uncounted = 0, Usage(0, 0), Usage(0, 0)
         self._failures = 0
@@ -126,13 +127,14 @@ class _Prober:
         self._requests += 1
         try:
             response = await self._transport.post(call.path, call.body)
-            reply = read_reply(response.content, call, redact=self._transport.redact)
+            came = read_reply(response.content, call, redact=self._transport.redact)
         except TroubleError as trouble:
             self._count(call, trouble.usage, billed=trouble.billed)
             raise
-        self._count(call, reply.usage, billed=True)
+        self._count(call, came.usage, billed=True)
         choices = json.loads(response.content)["choices"]
-        return Seen(reply, len(choices), replies.has_logprobs(choices[0]))
+        reply, end, fault = self._reader.read(came, call), self._reader.meaning(came), self._reader.fault(came, call)
+        return Seen(reply, len(choices), replies.has_logprobs(choices[0]), end, fault)
 
     def _count(self, call: Call, usage: Usage | None, *, billed: bool) -> None:
         if usage is not None:

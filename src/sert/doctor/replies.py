@@ -4,9 +4,11 @@ import re
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from sert.config.endpoints import FinishReason
 from sert.doctor.finding import Finding, Severity
 from sert.endpoint.calls import Call, Reply, TroubleError, Usage
-from sert.endpoint.reading import fields_of, flag_of, json_or_none
+from sert.endpoint.reading import json_or_none
+from sert.endpoint.shapes import fields_of
 
 SHORT_WORDS, LONG_WORDS = 500, 4500
 """Words of the two prompts that show where prompts are cut; the usual places are 2,048 and 4,096 tokens."""
@@ -20,11 +22,21 @@ _SNAPSHOT = r"(?:[-@:._](?:\d{3,8}|\d{4}-\d{2}-\d{2}|latest|free|gguf))*(?:@\w[\
 
 
 class Seen(NamedTuple):
-    """A reply, how many choices it has, and whether the first one has log-probabilities."""
+    """A reply.
+
+    Attributes:
+        reply: As a run reads it, thinking apart.
+        choices: How many it has.
+        has_logprobs: Whether the first one has log-probabilities.
+        end: What its word for the end means; None when that is not known.
+        fault: Why a run could not use such answers; None when it could.
+    """
 
     reply: Reply
     choices: int
     has_logprobs: bool
+    end: FinishReason | None
+    fault: str | None
 
 
 class Meaning(NamedTuple):
@@ -63,11 +75,19 @@ def no_answer(trouble: TroubleError) -> Finding:
 
 def check_answer(seen: Sequence[Seen], asked: str) -> list[Finding]:
     """Look at a short answer, and at all that comes with it."""
-    reply = seen[0].reply
-    return [_check_text(reply), _check_model(reply.model, asked), _check_usage(reply.usage), _check_end(reply)]
+    reply, fault = seen[0].reply, seen[0].fault
+    found = [
+        _check_text(reply, fault),
+        _check_model(reply.model, asked),
+        _check_usage(reply.usage),
+        _check_end(reply, fault),
+    ]
+    return [*found, *_check_thinking(reply)]
 
 
-def _check_text(reply: Reply) -> Finding:
+def _check_text(reply: Reply, fault: str | None) -> Finding:
+    if reply.flag == "empty" and reply.thinking:
+        return Finding("answer", "problem", f"It answers, but {fault}.")
     if reply.flag == "truncated" and not reply.text.strip():
         message = "Its limit was reached before any text. A model that thinks first needs a larger --max-tokens."
         return Finding("answer", "unknown", message)
@@ -109,15 +129,25 @@ def _check_usage(usage: Usage | None) -> Finding:
     return Finding("usage", "warning", message)
 
 
-def _check_end(reply: Reply) -> Finding:
+def _check_thinking(reply: Reply) -> list[Finding]:
+    if not reply.thinking:
+        return []
+    message = (
+        "It thinks before it answers. That is left out of rationales, or is the rationale by teacher.thinking=keep."
+    )
+    return [Finding("thinking", "ok", message)]
+
+
+def _check_end(reply: Reply, fault: str | None) -> Finding:
     if reply.flag in ("filtered", "empty", "damaged"):
         return Finding("end", "unknown", "Not known without a whole answer.")
+    if reply.flag == "unfinished":
+        return Finding("end", "problem", f"A run would stop: {fault}.")
     if reply.flag is None:
         return Finding("end", "ok", f"A short answer ends with {_quote(reply.finish_reason)}.")
-    how = "reaches the limit" if reply.flag == "truncated" else f"ends with {_quote(reply.finish_reason)}, not 'stop'"
     message = (
-        f"An answer that should be short {how}. Such answers are flagged and not used. Give a larger --max-tokens, or "
-        "check the server's chat template."
+        "An answer that should be short reaches the limit. Such answers are flagged and not used. Give a larger "
+        "--max-tokens, or check the server's chat template."
     )
     return Finding("end", "warning", message)
 
@@ -125,7 +155,7 @@ def _check_end(reply: Reply) -> Finding:
 def check_limit(seen: Sequence[Seen]) -> list[Finding]:
     """Look whether an answer was cut at `LIMIT` tokens, and whether that is said."""
     reply = seen[0].reply
-    words, finish = len(reply.text.split()), _quote(reply.finish_reason)
+    words, finish = len(f"{reply.thinking} {reply.text}".split()), _quote(reply.finish_reason)
     written = None if reply.usage is None else reply.usage.completion_tokens
     if words > LIMIT * WORDS_A_TOKEN or (written is not None and written > LIMIT):
         counted = "" if written is None else f", {written} tokens by its own count"
@@ -135,7 +165,7 @@ def check_limit(seen: Sequence[Seen]) -> list[Finding]:
         )
         return [Finding("max_tokens", "problem", message), Finding("finish_reason", "unknown", "No answer was cut.")]
     kept = Finding("max_tokens", "ok", f"Asked for {LIMIT} tokens at most, it wrote no more.")
-    return [kept, _check_finish(finish, written, is_said=flag_of(reply.finish_reason) == "truncated")]
+    return [kept, _check_finish(finish, written, is_said=seen[0].end == "length")]
 
 
 def _check_finish(finish: str, written: int | None, *, is_said: bool) -> Finding:

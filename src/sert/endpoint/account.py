@@ -4,8 +4,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from sert.config.endpoints import CallsConfig
+from sert.endpoint.answers import AnswerReader
 from sert.endpoint.calls import Call, Reply, TroubleError, Usage
-from sert.endpoint.first_answer import warnings_about
+from sert.endpoint.first_answer import FirstAnswers, warnings_about
 from sert.endpoint.ledger import Ledger
 from sert.endpoint.money import Budget, Charge, excess_error
 from sert.endpoint.replay import Attempt
@@ -17,6 +18,8 @@ class Account:
     """Keeps ledger and budget in step.
 
     Attributes:
+        reader: How answers are read.
+        first: What the first of them tell.
         advance: Called once for each call that is settled, also for those that were settled earlier.
         say: Called with what people should know meanwhile.
         retry_quarantined: Make calls again that were put aside earlier.
@@ -25,6 +28,8 @@ class Account:
     ledger: Ledger
     budget: Budget
     config: CallsConfig
+    reader: AnswerReader
+    first: FirstAnswers
     advance: Callable[[], None] = lambda: None
     say: Callable[[str], None] = lambda line: None
     retry_quarantined: bool = False
@@ -38,17 +43,20 @@ class Account:
         """Book an answer; return what is wrong if it cost more than any answer to this call can."""
         charge = self.budget.charge(reply.usage, reserved=attempt.reserved, billed=True)
         await self.ledger.answer(attempt, reply=reply, charge=charge)
+        self.first.take(reply, attempt.call)
         return self._settle(attempt, reply.usage, charge)
 
     async def failure(self, attempt: Attempt, trouble: TroubleError, *, counted: bool = False) -> EndpointError | None:
         """Book an attempt that brought no answer; `counted` and what is returned as `Ledger.failure` and `answer`."""
         charge = self.budget.charge(trouble.usage, reserved=attempt.reserved, billed=trouble.billed)
         await self.ledger.failure(attempt, reason=trouble.reason, charge=charge, counted=counted)
+        if trouble.odd:
+            self.first.take_odd(trouble)
         return self._settle(attempt, trouble.usage, charge)
 
     def warn(self, call: Call, reply: Reply) -> None:
         """Say what is odd about the first answer."""
-        for warning in warnings_about(call, reply):
+        for warning in warnings_about(call, reply, self.reader):
             self.say(f"{warning}; `sert doctor` tells more")
 
     def _settle(self, attempt: Attempt, usage: Usage | None, charge: Charge) -> EndpointError | None:

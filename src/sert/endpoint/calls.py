@@ -79,6 +79,7 @@ class Reply:
             (held half characters).
         usage: None when the endpoint does not tell.
         model: The model that the endpoint says it was.
+        thinking: What the model thought before it answered, where the endpoint tells it apart from the text.
     """
 
     text: str
@@ -86,6 +87,7 @@ class Reply:
     flag: Flag | None
     usage: Usage | None
     model: str
+    thinking: str = ""
 
 
 Kind = Literal["transient", "limited", "refused", "fatal"]

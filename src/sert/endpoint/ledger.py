@@ -63,7 +63,8 @@ class Ledger:
         if record is None:
             return None
         usage = Usage(*record["usage"]) if record["usage"] else None
-        return Reply(record["text"], record["finish_reason"], record["flag"], usage, record["model"])
+        thinking = record.get("thinking", "")  # which earlier versions did not keep
+        return Reply(record["text"], record["finish_reason"], record["flag"], usage, record["model"], thinking)
 
     def quarantined(self, key: str) -> Quarantined | None:
         """Read why a call was put aside; None when it was not."""

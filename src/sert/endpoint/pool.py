@@ -6,6 +6,7 @@ A call ends as an answer or in quarantine; what is neither is still to be made, 
 import asyncio
 from collections.abc import Callable, Iterable, Iterator
 from decimal import Decimal
+from itertools import chain
 
 from sert.endpoint.account import Account
 from sert.endpoint.calls import Call, TroubleError
@@ -20,6 +21,7 @@ from sert.endpoint.retries import (
     WORTH_TELLING,
     CallRetries,
     EndpointHealth,
+    backoff,
     endpoint_error,
 )
 from sert.endpoint.transport import Received, Send
@@ -39,25 +41,26 @@ class Pool:
         self._error: Callable[[], SertError] | None = None
         self._under_way: set[str] = set()
         self._proven = False  # that this endpoint answers such calls, now or when these were asked earlier
+        self._first = account.first
+        self._again: list[Call] = []  # first calls that brought an odd reply
         self._held: list[tuple[Call, TroubleError]] = []
         self._room = asyncio.Event()
 
     async def run(self, calls: Iterable[Call]) -> None:
         """Settle every call.
 
-        The first call goes alone, and its answer is checked before a second one is sent.
+        The first calls go alone, until the answer to one of them can be used.
 
         Raises:
-            EndpointError: If the endpoint refuses, fails or cannot be reached.
+            EndpointError: If the endpoint refuses, fails or cannot be reached, or none of its first answers can be
+                used.
             BudgetError: If the next call could pass the cap.
             DiskError: If the ledger cannot be written.
         """
         todo = self._unsettled(calls)
-        for call in todo:
-            await self._settle(call)
-            if self._health.answered or self._error:
-                break
-        workers = [asyncio.create_task(self._work(todo)) for _ in range(self._config.concurrency)]
+        await self._try_out(todo)
+        left = chain(self._again, todo)
+        workers = [asyncio.create_task(self._work(left)) for _ in range(self._config.concurrency)]
         try:
             await asyncio.gather(*workers)
         finally:
@@ -70,6 +73,17 @@ class Pool:
         if self._error is not None:
             raise self._error()
         await self._put_held_aside()
+
+    async def _try_out(self, todo: Iterator[Call]) -> None:
+        """Make calls one after the other until the endpoint has answered and one of its answers can be used."""
+        while not (self._error or (self._health.answered and self._first.passed)):
+            call = next(todo, None) or (self._again.pop(0) if self._again else None)
+            if call is not None:
+                await self._settle(call)
+            if self._first.over or (call is None and self._first.failed):
+                self._stop(self._first.error)
+            if call is None:
+                return
 
     def _unsettled(self, calls: Iterable[Call]) -> Iterator[Call]:
         for call in calls:
@@ -177,6 +191,10 @@ class Pool:
             self._account.say(f"the endpoint is busy, going on in {wait:.0f} s ({trouble.reason})")
 
     async def _try_again(self, call: Call, trouble: TroubleError, retries: CallRetries) -> bool:
+        if trouble.odd and not self._first.passed:
+            self._again.append(call)
+            await self._gate.pause(backoff(self._first.seen))  # it may be a gateway whose server starts
+            return False
         pause, now = retries.pause(unreachable=trouble.unreachable), asyncio.get_running_loop().time()
         verdict = None
         if trouble.unreachable:

@@ -4,26 +4,31 @@ import email.utils
 import json
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
-from sert.endpoint.calls import Call, Flag, Reply, TroubleError, Usage
-
-Redact = Callable[[str], str]
+from sert.endpoint.answers import flag_reply
+from sert.endpoint.calls import Call, Reply, TroubleError, Usage
+from sert.endpoint.finish import flag_of, meaning_of
+from sert.endpoint.refusals import Redact, read_refusal
+from sert.endpoint.shapes import fields_of, read_choice
+from sert.terminal.text import cut
 
 MOST_TOKENS = 2**31
 """No count of tokens is larger; one that is, is none."""
 RAW_SHOWN = 4096
 """Characters of a bad reply that are kept."""
+NAMES_SHOWN = 200
+"""Characters that a reason shows of a reply."""
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
-_FLAGS: dict[str, Flag] = {"length": "truncated", "max_tokens": "truncated", "content_filter": "filtered"}
-_ENDS = ("stop", "eos", "end_turn", "stop_sequence")
 _DURATION = re.compile("".join(rf"(?:(\d+(?:\.\d+)?){unit})?" for unit in ("d", "h", "m(?!s)", "s", "ms")))
 _DURATION_SECONDS = (86400.0, 3600.0, 60.0, 1.0, 0.001)
 # Codes and types of errors that no further call can mend.
-_EXHAUSTED = ("insufficient_quota", "billing_hard_limit_reached", "billing_not_active", "credit_balance_too_low")
-_CODES = (*_EXHAUSTED, "rate_limit_exceeded", "invalid_api_key", "model_not_found")
+_EXHAUSTED = frozenset(
+    ("insufficient_quota", "billing_hard_limit_reached", "billing_not_active", "credit_balance_too_low")
+)
 _FATAL_STATUSES = {
     401: "the key is missing or wrong",
     402: "payment is required",
@@ -36,39 +41,42 @@ _LONGEST_WAIT = 7 * 86400.0
 
 
 def read_reply(body: bytes, call: Call, *, redact: Redact) -> Reply:
-    """Read a reply with status 200.
+    """Read a reply with status 200. What the text is used for is another matter (`sert.endpoint.answers`).
 
     Raises:
         TroubleError: If it is no answer.
     """
     raw = shown(body, redact)
-    try:
-        value = json.loads(body)
-    except (ValueError, RecursionError):
-        raise TroubleError("transient", "the reply is not JSON", billed=True, raw=raw) from None
+    value = json_or_none(body)
     if not isinstance(value, dict):
-        raise TroubleError("transient", "the reply is no JSON object", billed=True, raw=raw)
-    if value.get("error"):
-        raise read_error(200, {}, body, redact=redact)
+        raise TroubleError("transient", _no_object(raw, is_json=value is not None), billed=True, raw=raw, odd=True)
     usage = _usage(value.get("usage"))
     choices = value.get("choices")
     choice = choices[0] if isinstance(choices, list) and choices else None
+    if value.get("error") or (choice is None and (value.get("object") == "error" or "detail" in value)):
+        raise read_error(200, {}, body, redact=redact)
     if not isinstance(choice, dict):
-        raise TroubleError("transient", "the reply holds no choices", billed=True, usage=usage, raw=raw)
-    finish = choice.get("finish_reason")
-    finish = redact(finish)[:64] if isinstance(finish, str) else ""
-    text = _text_of(choice, call)
-    if text is None and finish in ("", *_ENDS):
-        raise TroubleError("transient", "the answer is no text", billed=True, usage=usage, raw=raw)
-    clean, damaged = _SURROGATE.subn("�", redact(text or ""))
+        reason = _no_choices(value, redact)
+        raise TroubleError("transient", reason, billed=True, usage=usage, raw=raw, odd=True)
+    if choice.get("error"):
+        raise read_error(200, {}, json.dumps({"error": choice["error"]}).encode(), redact=redact)
+    written = read_choice(choice)
+    finish = redact(written.finish_reason)[:64]
+    if written.text is None and flag_of(meaning_of(finish)) in (None, "unfinished"):
+        reason = _no_text(choice, redact)
+        raise TroubleError("transient", reason, billed=True, usage=usage, raw=raw, odd=True)
+    clean, damaged = _SURROGATE.subn("�", redact(written.text or ""))
+    thought, damaged_too = _SURROGATE.subn("�", redact(written.thinking))
     model = value.get("model")
-    return Reply(
+    reply = Reply(
         text=clean,
         finish_reason=_SURROGATE.sub("�", finish),
-        flag=_flag(clean, finish, usage, call, damaged=bool(damaged)),
+        flag="damaged" if damaged or damaged_too else None,
         usage=usage,
         model=_SURROGATE.sub("�", redact(model)[:200]) if isinstance(model, str) else "",
+        thinking=thought,
     )
+    return replace(reply, flag=flag_reply(reply, call, meaning_of(finish)))
 
 
 def read_error(
@@ -76,17 +84,22 @@ def read_error(
 ) -> TroubleError:
     """Classify a reply that is an error; its headers have names in lower case.
 
-    `now`, in seconds since the epoch, counts where the reply has no `Date` of its own.
+    `now`, in seconds since the epoch, counts where the reply has no `Date` of its own. An error that comes with status
+    200 and names another is classified by that.
     """
     raw = shown(body, redact)
-    message, code = _error_of(body, redact)
-    reason = redact(f"HTTP {status}" + (f": {message}" if message else ""))
+    message, words, named = read_refusal(body, redact=redact)
+    message = _SURROGATE.sub("�", message)
+    told = f"HTTP {status}"
+    if status == 200 and named is not None:
+        status, told = named, f"HTTP 200 with error {named}"
+    reason = redact(told + (f": {message}" if message else ""))
     wait = retry_after(headers, now=now)
-    if code in _EXHAUSTED:
+    if words & _EXHAUSTED:
         return TroubleError("fatal", f"the quota is used up ({reason})", raw=raw)
-    if status == 429 or code == "rate_limit_exceeded":
+    if status == 429 or "rate_limit_exceeded" in words:
         return TroubleError("limited", reason, wait=wait, raw=raw)
-    if status in _FATAL_STATUSES or code in ("invalid_api_key", "model_not_found"):
+    if status in _FATAL_STATUSES or words & {"invalid_api_key", "model_not_found"}:
         return TroubleError("fatal", f"{_FATAL_STATUSES.get(status, 'it refuses all calls')} ({reason})", raw=raw)
     if 300 <= status < 400:
         where = redact(headers.get("location", "another address"))
@@ -95,13 +108,9 @@ def read_error(
         return TroubleError("limited", reason, wait=wait, raw=raw)
     if status in (408, 409, 425) or status >= 500 or status == 200:
         # A gateway may give up on an answer that is written, and paid for, all the same.
-        return TroubleError("transient", reason, wait=wait, billed=status >= 500 or status == 200, raw=raw)
+        billed = status >= 500 or status == 200
+        return TroubleError("transient", reason, wait=wait, billed=billed, raw=raw, odd=status == 200)
     return TroubleError("refused", reason, raw=raw)
-
-
-def fields_of(value: Any) -> dict[str, Any]:
-    """Return the fields of a JSON object; none where it is something else."""
-    return value if isinstance(value, dict) else {}
 
 
 def json_or_none(text: str | bytes) -> Any:
@@ -149,42 +158,37 @@ def headroom(headers: Mapping[str, str]) -> float:
     return max(waits)
 
 
-def _text_of(choice: Mapping[str, Any], call: Call) -> str | None:
-    text = choice.get("text") if call.path == "/completions" else fields_of(choice.get("message")).get("content")
-    return text if isinstance(text, str) else None
+def _no_object(raw: str, *, is_json: bool) -> str:
+    """Say what a reply is that is no JSON object."""
+    if is_json:
+        return "the reply is no JSON object"
+    if raw.lstrip().startswith(("data:", "event:")):
+        return "the reply is a stream, which was not asked for"
+    held = read_refusal(raw.encode("utf-8", "replace"), redact=str).message
+    return f"the reply is not JSON, but {cut(held, most=NAMES_SHOWN)}"
 
 
-def flag_of(finish_reason: str) -> Flag | None:
-    """Tell what an endpoint's own word says against an answer: `truncated`, `filtered`, or nothing."""
-    return _FLAGS.get(finish_reason)
+def _no_choices(value: Mapping[str, Any], redact: Redact) -> str:
+    held = "an empty list" if value.get("choices") == [] else _names(value, redact)
+    return f"the reply holds no choices, but {held}; give the address of an interface like OpenAI's, up to /v1"
 
 
-def _flag(text: str, finish: str, usage: Usage | None, call: Call, *, damaged: bool) -> Flag | None:
-    if finish in _FLAGS:
-        return _FLAGS[finish]
-    # Some endpoints say `stop` whatever happens.
-    if usage is not None and usage.completion_tokens >= call.max_tokens:
-        return "truncated"
-    if finish not in _ENDS:
-        return "unfinished"
-    if not text.strip():
-        return "empty"
-    return "damaged" if damaged else None
+def _no_text(choice: Mapping[str, Any], redact: Redact) -> str:
+    if "delta" in choice:
+        return "the reply is a part of a stream, which was not asked for"
+    message = fields_of(choice.get("message")) or choice
+    return f"the answer is no text; what came is {_names(message, redact)}"
+
+
+def _names(fields: Mapping[str, Any], redact: Redact) -> str:
+    """List the fields of an object, and which of them hold nothing."""
+    names = ", ".join(f"{name} = null" if each is None else name for name, each in fields.items())
+    return cut(_SURROGATE.sub("�", redact(names)), most=NAMES_SHOWN) or "nothing"
 
 
 def _usage(value: Any) -> Usage | None:
     counts: list[Any] = [fields_of(value).get(name) for name in Usage._fields]
     return Usage(*counts) if all(type(each) is int and 0 <= each < MOST_TOKENS for each in counts) else None
-
-
-def _error_of(body: bytes, redact: Redact) -> tuple[str, str]:
-    """Read message and code of an error; both may be missing."""
-    value = json_or_none(body)
-    error = value.get("error", value) if isinstance(value, dict) else value
-    error = {"message": error} if isinstance(error, str) else fields_of(error)
-    message = next((error[name] for name in ("message", "detail") if isinstance(error.get(name), str)), "")
-    code = next((error[name] for name in ("code", "type") if error.get(name) in _CODES), "")
-    return _SURROGATE.sub("�", redact(message))[:500], code
 
 
 def _number(text: str) -> float | None:

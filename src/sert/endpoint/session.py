@@ -4,15 +4,18 @@ import asyncio
 from collections.abc import Callable, Coroutine, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from sert.config.endpoints import CallsConfig, EndpointConfig, Price
 from sert.endpoint.account import Account
+from sert.endpoint.answers import DEFAULT_READER, AnswerReader
 from sert.endpoint.batch.stage import settle_batches
 from sert.endpoint.calls import Call, Usage
+from sert.endpoint.first_answer import FirstAnswers
 from sert.endpoint.ledger import Ledger
 from sert.endpoint.money import Budget, check_money, cost_of, dollars
 from sert.endpoint.pool import Pool
@@ -101,6 +104,7 @@ class Session:
     Attributes:
         ledger: Where everything is recorded; what is answered there is not asked again.
         label: What the progress is called.
+        reader: How answers are read.
         retry_quarantined: Make calls again that were put aside earlier.
     """
 
@@ -109,7 +113,16 @@ class Session:
     config: CallsConfig
     label: str
     reporter: Reporter
+    reader: AnswerReader = DEFAULT_READER
     retry_quarantined: bool = False
+
+    @cached_property
+    def _first(self) -> FirstAnswers:
+        return FirstAnswers(self.reader, most=self.config.first_answers)
+
+    def looking_at(self, first_answers: int) -> "Session":
+        """Return the session with another number of first answers, one of which must be usable."""
+        return replace(self, config=self.config.model_copy(update={"first_answers": first_answers}))
 
     def settle(self, calls: Callable[[], Iterable[Call]], *, total: int, label: str | None = None) -> None:
         """Settle every call, made one at a time, of a `total`; read the answers from the ledger afterwards.
@@ -119,12 +132,16 @@ class Session:
         Raises:
             ConfigError: If it is not said who pays, the address or the key cannot be used, or a batch is under way and
                 no batches are wanted.
-            EndpointError: If the endpoint refuses, fails or cannot be reached.
+            EndpointError: If the endpoint refuses, fails or cannot be reached, or none of its first answers can be
+                used, of these calls or of those that were settled before.
             BudgetError: If the next call could pass the cap.
         """
         label, totals, url = label or self.label, self.ledger.totals, self.endpoint.url.rstrip("/")
         check_money(self.config)
         transport = HttpTransport(self.endpoint, self.config)
+        self._first.look_back(calls(), self.ledger)
+        if self._first.over:
+            raise self._first.error()
         budget = Budget(self.config, spent=totals.spent, in_doubt=totals.in_doubt + self._reserved_elsewhere(url))
 
         async def run() -> None:
@@ -138,6 +155,8 @@ class Session:
                     self.ledger,
                     budget,
                     self.config,
+                    self.reader,
+                    self._first,
                     advance=one_more,
                     say=lambda line: self.reporter.say(f"{label}: {line}"),
                     retry_quarantined=self.retry_quarantined,
@@ -173,6 +192,7 @@ def open_session(
     config: CallsConfig,
     *,
     label: str,
+    reader: AnswerReader = DEFAULT_READER,
     reporter: Reporter | None = None,
     retry_quarantined: bool = False,
 ) -> Iterator[Session]:
@@ -185,7 +205,7 @@ def open_session(
     with run_lock(folder), Ledger(folder) as ledger:
         if ledger.replay.damaged:
             reporter.say(f"{label}: {ledger.replay.damaged} damaged records in {folder} are passed over")
-        yield Session(ledger, endpoint, config, label, reporter, retry_quarantined)
+        yield Session(ledger, endpoint, config, label, reporter, reader, retry_quarantined)
 
 
 def run_to_end(run: Callable[[], Coroutine[Any, Any, None]]) -> None:

@@ -18,9 +18,9 @@ In JSON mode the whole reply, or all of it in one Markdown code block, is an obj
 numbers of the same form. It holds no backslash: a key that is spelled with escapes could not be found in the student's
 text.
 
-Before that, all up to the last `</think>` is dropped, and in lines mode what the judge quotes between the fences of
-its prompt. A score that the student's text gives to the same criterion, that is a number shortly behind its name,
-wherever and in whatever form, is refused, since it cannot be told from an echo.
+Before that, the judge's thinking is dropped (`sert.endpoint.thinking`), and in lines mode what it quotes between the
+fences of its prompt. A score that the student's text gives to the same criterion, that is a number shortly behind its
+name, wherever and in whatever form, is refused, since it cannot be told from an echo.
 
 A reply that was cut off may end in `1` of a `10`: the caller has to refuse those that hit the token limit. All
 patterns are bounded, so that the time is linear in the length of both texts.
@@ -32,6 +32,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 from typing import NamedTuple
 
+from sert.endpoint.thinking import split_thinking
 from sert.judge.prompt import CRITERIA, JudgeOutput
 
 
@@ -115,12 +116,12 @@ def parse_reply(text: str, *, reasoning: str, output: JudgeOutput) -> Parsed:
 
 
 def _without_thinking(text: str) -> str:
-    answer = text.rpartition("</think>")[2]
-    if "<think>" in answer:
+    split = split_thinking(text)
+    if not split.closed:
         raise _RefusedError("thinking not closed")
-    if not answer.strip():
+    if not split.answer.strip():
         raise _RefusedError("empty")
-    return answer
+    return split.answer
 
 
 def _from_lines(answer: str) -> Scores:

@@ -12,6 +12,7 @@ from typing import Any, ClassVar, NamedTuple
 
 from sert.config.endpoints import CallsConfig, EndpointConfig
 from sert.config.tree import JudgeConfig
+from sert.endpoint.answers import AnswerReader
 from sert.endpoint.calls import Call, make_call
 from sert.endpoint.replay import replay_journal
 from sert.endpoint.session import CallPlan, Session, open_session, plan_calls
@@ -108,8 +109,15 @@ class JudgeJob(Job):
     def _fill(self, draft: Draft, *, label: str, reporter: Reporter) -> dict[str, Any]:
         endpoint, texts = _endpoint_of(self.judge), _texts(self._opened(), self.judge.limit)
         again = self.retry_quarantined
+        reader = AnswerReader("judge", finish_reasons=endpoint.finish_reasons)
         with open_session(
-            self.calls, endpoint, self.judge.calls, label=label, reporter=reporter, retry_quarantined=again
+            self.calls,
+            endpoint,
+            self.judge.calls,
+            label=label,
+            reader=reader,
+            reporter=reporter,
+            retry_quarantined=again,
         ) as session:
             asking, totals = _Asking(session, self.judge), session.ledger.totals
             asking.ask(texts)
@@ -194,10 +202,14 @@ class _Asking:
             return "lines"
         known = self.ledger.replay.notes.get(_OUTPUT)
         if known is None:
+            asked, looked_at = self.session, self.session.config.first_answers
             try:
-                self._settle(first, 1, "json_schema", label=f"{self.session.label}: first reply")
+                self.session = asked.looking_at(min(looked_at, 1))
+                self._settle(first, 1, "json_schema", label=f"{asked.label}: first reply")
             except EndpointError:  # some answer 500 to what they do not know; other faults will show again
+                self.session = asked.looking_at(looked_at - 1 if looked_at > 1 else looked_at)
                 return "lines"
+            self.session = asked
             (call,) = self.calls(first, output="json_schema", repeats=1)
             scored = self._read(call, first[0], output="json_schema")[0].scores is not None
             known = self.ledger.note(_OUTPUT, "json_schema" if scored else "lines")
@@ -214,8 +226,9 @@ class _Asking:
         if reply is None:
             aside = self.ledger.quarantined(call.key)
             return Parsed(None, _ASIDE if aside is None else f"{_ASIDE}: {aside.reason}"), ""
-        if reply.flag is not None:
-            return Parsed(None, reply.flag), reply.text
+        flag = self.session.reader.read(reply, call).flag
+        if flag is not None:
+            return Parsed(None, flag), reply.text
         return parse_reply(reply.text, reasoning=text.reasoning, output=output or self.output), reply.text
 
 

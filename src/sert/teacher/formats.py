@@ -3,7 +3,8 @@
 - `.log`: the log of a zero-shot-CoT run. A block a question: `Q: ..`, `A: Let's think step by step.` with the
   rationale behind it, a `Therefore, .. the answer .. is` line with the answer of a second call, and `pred_..` lines.
 - `.jsonl`: a JSON object a line with `text` (or `rationale`) and `question_id` or `question`; `answer`, `model`,
-  `prompt` and `finish_reason` if they are known.
+  `prompt` and `finish_reason` if they are known. What the model thought may stand apart, in `reasoning_content`; then
+  `text` may be null.
 - `.json`: the completions of Fine-tune-CoT, `{"metadata": {"base_model": ..}, "data": {"<sample>": [..]}}`. Each
   completion of a sample has `completion_index`, `question` and `reasoning_completion`; `completion` is the answer of a
   second call. `reasoning_prompt` and `reasoning_finish_reason` are taken if they are known.
@@ -34,7 +35,10 @@ _MODEL = re.compile(r"^Namespace\(.*\bmodel='([^'\n]*)'", re.MULTILINE)
 _PREDICTED = re.compile(r"^pred_mode : ?(.*)$", re.MULTILINE)
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
-_JSONL_KEYS = ("question_id", "question", "text", "rationale", "answer", "model", "prompt", "finish_reason")
+_JSONL_KEYS = (
+    *("question_id", "question", "text", "rationale", "answer", "model", "prompt", "finish_reason"),
+    "reasoning_content",
+)
 _COMPLETION_KEYS = ("question", "reasoning_completion", "completion", "reasoning_prompt", "reasoning_finish_reason")
 
 
@@ -47,6 +51,7 @@ class RecordedRow(NamedTuple):
         answer: The teacher's own answer as it was written, None if only the rationale can tell it.
         finish_reason: The server's word; empty if the file does not tell it.
         question_id: The question's id, None if the file does not tell it; then there is a text.
+        thinking: What the model thought before it answered, where the file tells it apart from the text.
     """
 
     where: str
@@ -57,6 +62,7 @@ class RecordedRow(NamedTuple):
     prompt: str
     finish_reason: str = ""
     question_id: str | None = None
+    thinking: str = ""
 
 
 def read_recorded_rows(file: Path) -> Iterator[RecordedRow]:
@@ -138,6 +144,7 @@ def _read_jsonl(file: Path, text: str) -> Iterator[RecordedRow]:
 def _parse_object(value: Mapping[str, Any], *, where: str) -> RecordedRow:
     texts = {key: _text_of(value, key, where) for key in _JSONL_KEYS}
     text = texts["text"] if texts["text"] is not None else texts["rationale"]
+    text = "" if text is None and texts["reasoning_content"] else text
     named = texts["question_id"] if texts["question_id"] is not None else texts["question"]
     text = _needed(text, "text (or rationale)", value, where)
     _needed(named, "question_id or question", value, where)
@@ -150,6 +157,7 @@ def _parse_object(value: Mapping[str, Any], *, where: str) -> RecordedRow:
         model=texts["model"] or UNKNOWN_MODEL,
         prompt=texts["prompt"] or "",
         finish_reason=texts["finish_reason"] or "",
+        thinking=texts["reasoning_content"] or "",
     )
 
 

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from sert.config.endpoints import EndpointConfig
 from sert.config.tree import PromptTemplates
+from sert.endpoint.answers import DEFAULT_READER, AnswerReader
 from sert.endpoint.calls import Call, Reply, make_call
 from sert.endpoint.ledger import Ledger, Quarantined
 from sert.endpoint.secrets import check_url
@@ -26,6 +27,7 @@ class Asked(NamedTuple):
     questions: Sequence[Question]
     endpoint: EndpointConfig
     prompts: PromptTemplates
+    reader: AnswerReader = DEFAULT_READER
 
     def calls(self) -> Iterator[Call]:
         """Write the call for each question, as it is asked for."""
@@ -35,10 +37,12 @@ class Asked(NamedTuple):
         """Read the rationales that were answered."""
         host = check_url(self.endpoint.url).netloc
         for question in self.questions:
-            if (reply := ledger.reply(self._call(question).key)) is not None:
-                said = reply if reply.model else replace(reply, model=self.endpoint.model)
-                prompt, answer = teacher_prompt(question, self.prompts), own_answer(reply.text, question)
-                yield rationale_of(question, said, prompt=prompt, answer=answer, source=host)
+            call = self._call(question)
+            if (reply := ledger.reply(call.key)) is not None:
+                read = self.reader.read(reply if reply.model else replace(reply, model=self.endpoint.model), call)
+                answer = own_answer(self.reader.use(reply.text, reply.thinking).whole, question)
+                prompt = teacher_prompt(question, self.prompts)
+                yield rationale_of(question, read, prompt=prompt, answer=answer, source=host)
 
     def quarantined(self, ledger: Ledger) -> Iterator[Quarantined]:
         """Read what was put aside."""

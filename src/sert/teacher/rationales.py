@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 
 from sert.config.endpoints import CallsConfig
 from sert.config.tree import PromptTemplates, TeacherConfig
+from sert.endpoint.answers import AnswerReader
 from sert.endpoint.session import open_session, plan_calls
 from sert.errors import ConfigError, TeacherError
 from sert.records import Example, Question, Rationale
@@ -67,7 +68,10 @@ class TeachJob(Job):
     def settings(self) -> dict[str, Any]:
         """What the rationales depend on. How an endpoint is called and paid for does not change what it answers."""
         asked = self.teacher.model_copy(update={"calls": CallsConfig(), "num_rationales": None})
-        return dumped(teacher=asked, prompts=self.prompts)
+        settings = dumped(teacher=asked, prompts=self.prompts)
+        if self.teacher.kind == "lab":  # the oracle does not think, and its earlier results keep their keys
+            del settings["teacher"]["thinking"]
+        return settings
 
     def inputs(self) -> Inputs:
         """The questions, those that are held out, and the file of earlier answers."""
@@ -79,7 +83,9 @@ class TeachJob(Job):
 
     def earlier_key(self) -> str:
         """The key in version 0.1."""
-        settings = {"teacher": self.teacher.model_dump(mode="json", exclude={"calls"}), **dumped(prompts=self.prompts)}
+        later = {"thinking"} if self.teacher.kind == "lab" else set()  # others were read otherwise
+        teacher = self.teacher.model_dump(mode="json", exclude={"calls", *later})
+        settings = {"teacher": teacher, **dumped(prompts=self.prompts)}
         inputs = {"questions": questions_key(self.questions), "held_out": questions_key(self.held_out)}
         if self.recorded is not None:
             inputs["recorded"] = file_hash(self.recorded)
@@ -100,6 +106,12 @@ class TeachJob(Job):
         if self.retry_quarantined:
             discard(self, folder, if_counts=lambda counts: counts.get("quarantined", 0) > 0)
         return super().make(folder, label=label, reporter=reporter)
+
+    @property
+    def _reader(self) -> AnswerReader:
+        teacher, endpoint = self.teacher, self.teacher.endpoint
+        words = endpoint.finish_reasons if endpoint is not None else {}
+        return AnswerReader("teacher", teacher.thinking, words, keep_flagged=teacher.keep_flagged)
 
     def _fill(self, draft: Draft, *, label: str, reporter: Reporter) -> Mapping[str, Any]:
         folder, teacher, counts = draft.folder, self.teacher, _RationaleCounts()
@@ -133,14 +145,20 @@ class TeachJob(Job):
             yield oracle_source(self.questions, self.prompts)
         elif teacher.kind == "recorded":
             assert self.recorded is not None
-            yield recorded_source(self.recorded, self.questions, self.held_out)
+            yield recorded_source(self.recorded, self.questions, self.held_out, reader=self._reader)
         else:
             assert endpoint is not None and self.calls is not None
             again = self.retry_quarantined
             with open_session(
-                self.calls, endpoint, teacher.calls, label=label, reporter=reporter, retry_quarantined=again
+                self.calls,
+                endpoint,
+                teacher.calls,
+                label=label,
+                reader=self._reader,
+                reporter=reporter,
+                retry_quarantined=again,
             ) as session:
-                asked = Asked(self.questions, endpoint, self.prompts)
+                asked = Asked(self.questions, endpoint, self.prompts, self._reader)
                 session.settle(asked.calls, total=len(self.questions))
                 yield endpoint_source(session.ledger, asked)
 
@@ -221,6 +239,8 @@ def _summary(counts: _RationaleCounts, source: Source, questions: int) -> Iterat
         yield f"not trained on by default: {', '.join(f'{count} {flag}' for flag, count in counts.flagged.items())}"
     if source.counts.get("seem_cut_off"):
         yield f"{source.counts['seem_cut_off']} seem cut off, but the record does not tell; they are not left out"
+    if source.counts.get("only_thinking"):
+        yield f"{source.counts['only_thinking']} hold nothing but thinking; teacher.thinking=keep trains on that"
     if source.counts.get("held_out"):
         yield f"{counted(source.counts['held_out'], 'answers')} to held-out questions refused"
     if counts.rationales < questions:

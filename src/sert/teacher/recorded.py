@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from sert.endpoint.answers import DEFAULT_READER, AnswerReader, Used
 from sert.endpoint.calls import Flag, Reply
-from sert.endpoint.reading import flag_of
+from sert.endpoint.finish import flag_of, meaning_of
 from sert.errors import TeacherError
 from sert.records import Question, Rationale
 from sert.tasks.answers import ANSWER_PHRASE, extract_strict, normalize_gold
@@ -33,6 +34,7 @@ class RecordedRationales(NamedTuple):
             sentence. That is a guess (a list, a formula or a careless writer ends so, too), so they are not flagged.
         duplicates: Rows that answer a question which an earlier row answers; the earlier one is used.
         held_out: Rows that answer a held-out question and none of the questions; they are not used.
+        only_thinking: Rationales that hold thinking and nothing behind it; they are flagged as empty.
     """
 
     rationales: list[Rationale]
@@ -41,10 +43,16 @@ class RecordedRationales(NamedTuple):
     seem_cut_off: int
     duplicates: int
     held_out: int
+    only_thinking: int
 
 
 def read_recorded(
-    file: Path, questions: Sequence[Question], *, held_out: Sequence[Question] = (), model: str | None = None
+    file: Path,
+    questions: Sequence[Question],
+    *,
+    held_out: Sequence[Question] = (),
+    model: str | None = None,
+    reader: AnswerReader = DEFAULT_READER,
 ) -> RecordedRationales:
     """Read the rationales of these questions; rows about other questions are only counted.
 
@@ -55,7 +63,8 @@ def read_recorded(
     others are duplicates.
 
     Rows of `held_out`, the dev and test questions, are told by `question_id`, by the text with the choices in any
-    order, or by the stem alone. `model` is the teacher's name, where the file does not tell it or is wrong.
+    order, or by the stem alone. `model` is the teacher's name, where the file does not tell it or is wrong; `reader`
+    says what becomes of thinking, which is left out otherwise.
 
     Raises:
         TeacherError: If the file is missing, of another kind, or holds a row that cannot be read (with its place); if
@@ -74,16 +83,18 @@ def read_recorded(
         duplicates += any(question.question_id in rows for question in matches)
         for question in matches:
             rows.setdefault(question.question_id, row)
+    answered = [(rows[each.question_id], each) for each in questions if each.question_id in rows]
+    used = [reader.use(row.text, row.thinking) for row, _ in answered]
     rationales = [
-        _rationale(rows[question.question_id], question, model=model, source=file.name)
-        for question in questions
-        if question.question_id in rows
+        _rationale(row, question, each, model=model, source=file.name)
+        for (row, question), each in zip(answered, used, strict=True)
     ]
     return RecordedRationales(
         rationales=rationales,
         unmatched=unmatched,
         missing=len(questions) - len(rationales),
         seem_cut_off=sum(map(_seems_cut_off, rationales)),
+        only_thinking=sum(bool(each.thinking) and not each.text for each in used),
         duplicates=duplicates,
         held_out=num_held_out,
     )
@@ -162,15 +173,16 @@ def _with_choices(question: Question) -> str:
     return f"{question.question}{_CHOICES}{listed}"
 
 
-def _rationale(row: RecordedRow, question: Question, *, model: str | None, source: str) -> Rationale:
-    flag: Flag | None = flag_of(row.finish_reason) if row.text else "empty"
-    reply = Reply(row.text, row.finish_reason, flag, usage=None, model=model or row.model)
-    return rationale_of(question, reply, prompt=row.prompt, answer=_own_answer(row, question), source=source)
+def _rationale(row: RecordedRow, question: Question, used: Used, *, model: str | None, source: str) -> Rationale:
+    meaning = meaning_of(row.finish_reason)
+    flag: Flag | None = "empty" if not used.text else None if meaning is None else flag_of(meaning)
+    reply = Reply(used.text, row.finish_reason, flag, usage=None, model=model or row.model)
+    return rationale_of(question, reply, prompt=row.prompt, answer=_own_answer(row, question, used), source=source)
 
 
-def _own_answer(row: RecordedRow, question: Question) -> str | None:
+def _own_answer(row: RecordedRow, question: Question, used: Used) -> str | None:
     if row.answer is None:
-        return extract_strict(row.text, question)
+        return extract_strict(used.whole, question)
     normal = normalize_gold(row.answer, question.choices)
     if question.answer_type == "text":
         return normal

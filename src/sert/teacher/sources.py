@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from sert.config.tree import PromptTemplates
+from sert.endpoint.answers import DEFAULT_READER, AnswerReader
 from sert.endpoint.calls import Reply
 from sert.endpoint.ledger import Ledger, Quarantined
 from sert.errors import TeacherError
@@ -33,20 +34,28 @@ class Source:
     quarantined: Callable[[], Iterable[Quarantined]] = tuple
 
 
-def recorded_source(file: Path, questions: Sequence[Question], held_out: Sequence[Question]) -> Source:
+def recorded_source(
+    file: Path,
+    questions: Sequence[Question],
+    held_out: Sequence[Question],
+    *,
+    reader: AnswerReader = DEFAULT_READER,
+) -> Source:
     """Read a file of recorded rationales.
 
     Raises:
         TeacherError: If it cannot be read, or answers none of the questions.
     """
-    result = read_recorded(file, questions, held_out=held_out)
+    result = read_recorded(file, questions, held_out=held_out, reader=reader)
     if not result.rationales:
         raise TeacherError(
             f"{file} holds no rationale for any of {len(questions)} questions: {result.held_out} of its rows answer "
             f"dev or test questions, which are refused, {result.unmatched} no question at all. "
             "Give the train questions' file."
         )
-    counts = {name: getattr(result, name) for name in ("unmatched", "missing", "seem_cut_off", "held_out")}
+    counts = {
+        name: getattr(result, name) for name in ("unmatched", "missing", "seem_cut_off", "only_thinking", "held_out")
+    }
     return Source(str(file), lambda: result.rationales, counts)
 
 

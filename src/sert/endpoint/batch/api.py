@@ -6,7 +6,9 @@ from collections.abc import Iterator
 from typing import IO, Any, NamedTuple
 
 from sert.endpoint.calls import Call, Reply, TroubleError
-from sert.endpoint.reading import RAW_SHOWN, Redact, fields_of, json_or_none, read_error, read_reply
+from sert.endpoint.reading import RAW_SHOWN, json_or_none, read_error, read_reply
+from sert.endpoint.refusals import Redact
+from sert.endpoint.shapes import fields_of
 from sert.endpoint.transport import HttpTransport, Response
 
 ENDED = frozenset({"completed", "expired", "cancelled", "failed"})

@@ -6,7 +6,7 @@ from typing import Any
 from sert.endpoint.account import Account
 from sert.endpoint.batch.api import BatchState, is_answer, read_result
 from sert.endpoint.calls import TroubleError
-from sert.endpoint.reading import Redact
+from sert.endpoint.refusals import Redact
 from sert.endpoint.replay import Attempt, Submission
 from sert.endpoint.retries import REFUSALS_LATER, endpoint_error
 from sert.errors import EndpointError

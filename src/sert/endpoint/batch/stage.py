@@ -57,7 +57,8 @@ async def settle_batches(
     under way may cost is reserved in the account; those at another base URL than `url` are left alone.
 
     Raises:
-        EndpointError: If the endpoint refuses, fails or cannot be reached, or calls come back unanswered too often.
+        EndpointError: If the endpoint refuses, fails or cannot be reached, calls come back unanswered too often, or
+            none of the first batch's answers can be used.
         BudgetError: If the next call could pass the cap.
         DiskError: If the ledger or a batch cannot be written.
     """
@@ -264,7 +265,9 @@ class _Settler:
             self._account.advance()
 
     def _check_first(self, call: Call) -> None:
-        """Look at the first answer before more batches are paid for."""
+        """Look at the first answers before more batches are paid for."""
+        if self._account.first.failed:
+            raise self._account.first.error()
         reply = None if self._checked else self._ledger.reply(call.key)
         if reply is None:
             return
