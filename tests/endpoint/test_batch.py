@@ -1,6 +1,7 @@
 """The Batch API over real HTTP on loopback; time is counted, not waited for."""
 
 import asyncio
+import contextlib
 import io
 import json
 import os
@@ -596,3 +597,16 @@ def test_teach_takes_batches_and_goes_on_after_an_interrupt(tmp_path: Path) -> N
         assert json.loads(done.stdout)["rationales"] == 6
         assert (server.log.batches, server.log.requests) == (1, 0)
     assert "teach: batch batch_1: completed, 6 of 6 done" in done.stderr
+
+
+@pytest.mark.parametrize(("usable", "batches"), [((), 1), (("03",), 3)], ids=["none", "one"])
+def test_no_second_batch_is_paid_for_where_nothing_of_the_first_can_be_used(
+    tmp_path: Path, usable: tuple[str, ...], batches: int
+) -> None:
+    def answer(body: dict[str, Any]) -> str:
+        return "So the answer is yes." if any(number in prompt_of(body) for number in usable) else ""
+
+    stops = contextlib.nullcontext() if usable else pytest.raises(EndpointError, match="the answer is empty")
+    with batch_server(answer=answer) as server, stops:
+        settle(tmp_path, server, calls_of(server, 12), limits=BatchLimits(calls=4))
+    assert server.log.batches == batches
