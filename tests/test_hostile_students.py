@@ -131,7 +131,9 @@ def test_pickles_and_templates_beside_good_weights_are_never_run(folder: Path, t
     change(folder / "tokenizer_config.json", chat_template=template)
     (folder / "chat_template.jinja").write_text(template)
     key = student_key(StudentConfig(path=str(folder)))
-    student = load(folder)
+    with pytest.raises(StudentError, match=r"chat template of .* cannot be used.*student\.prompt = 'plain'"):
+        load(folder)
+    student = load_student(StudentConfig(path=str(folder), device="cpu", prompt="plain"))
     assert student.decode(student.encode_prompt(template)) == template
     assert len(key) == 12 and not executed.exists()
 

@@ -1,6 +1,7 @@
 """What a result depends on: a setting changes the key of every stage whose output it can change, or of none."""
 
 import json
+import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from sert.paths.mining import MineJob, mine
 from sert.records import Example
 from sert.store.artifacts import Artifact, commit
 from sert.store.stage import Stage, key_of
+from sert.student.folder import LAB_STUDENT
 from sert.student.training.stage import TrainJob, train
 from sert.tasks.load import load_task
 from sert.teacher.rationales import TeachJob, teach
@@ -37,6 +39,9 @@ EFFECTS: dict[str, tuple[str, set[str]]] = {
     "student.path": ('"gpt2"', STUDENT),
     "student.revision": ('"v2"', STUDENT),  # of a student on the hub
     "student.dtype": ('"bfloat16"', STUDENT),
+    "student.prompt": ('"plain"', STUDENT),  # of a student with a chat template
+    "student.system": ('"Be brief."', STUDENT),
+    "student.thinking": ("true", STUDENT),
     "student.device": ('"cpu"', NOTHING),  # where it is done, and by how many
     "student.max_distance": ("0.2", NOTHING),  # what is refused
     "student.num_threads": ("1", NOTHING),
@@ -218,6 +223,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "more.jsonl").write_text("\n".join(text[8:]) + "\n")
     (folder / "held-out.jsonl").write_text('{"text": "Some other text."}\n')
     (folder / "fewer.jsonl").write_text("\n".join(text[:7]) + "\n")
+    shutil.copytree(LAB_STUDENT, folder / "chatty")
+    (folder / "chatty" / "chat_template.jinja").write_text("{{ messages[-1].content }}")
     return folder
 
 
@@ -256,6 +263,9 @@ def with_needs(folder: Path, path: str, value: str) -> tuple[list[str], list[str
     if path.startswith("tasks.<name>.columns.") and needed:
         before = [override(folder, f"tasks.<name>.{each}", other) for each, other in needed.items()]
         return before, [*before, changed]
+    if path in ("student.prompt", "student.system", "student.thinking"):
+        chatty = f"student.path={folder}/chatty"
+        return [chatty], [chatty, changed]
     if path == "student.revision":
         return ["student.path=gpt2"], ["student.path=gpt2", changed]
     return [], [changed]

@@ -190,8 +190,15 @@ def test_a_padding_token_that_the_model_lacks_is_no_matter(copy: Path, student_f
     assert student.unknown_ids == {257}
     assert student.encode_prompt("Is it?") == load_student(configured(student_folder)).encode_prompt("Is it?")
     for encode in (student.encode_prompt, student.encode_completion):
-        with pytest.raises(StudentError, match=r"holds '\[PAD\]', which .* has no embedding for.*resize_token_emb"):
-            encode("It is [PAD] here.")
+        token_ids = encode("It is [PAD] here.")
+        assert student.decode(token_ids) == "It is [PAD] here." and max(token_ids) < 257
+
+
+def test_a_chat_template_that_writes_a_token_without_an_embedding_is_named(copy: Path) -> None:
+    add(copy, pad_token="[PAD]")
+    (copy / "chat_template.jinja").write_text("{{ messages[0].content + pad_token }}")
+    with pytest.raises(StudentError, match=r"holds '\[PAD\]', which .* has no embedding for.*resize_token_emb"):
+        load_student(configured(copy))
 
 
 @pytest.mark.parametrize(

@@ -94,6 +94,14 @@ class StudentConfig(Section):
     max_distance: Annotated[float, Field(ge=0)] = 0.1
     """Largest mean difference, in nats, of log-probabilities of likely tokens from those in float32, measured on the
     first prompts; a `dtype` that is coarser than that for this student is refused. Changes no result."""
+    prompt: Literal["auto", "plain", "chat"] = "auto"
+    """How it is asked, in every stage: `plain`, by the prompt as it stands; `chat`, by the prompt in a user's turn of
+    its chat template. `auto` asks a student as it was trained by this software, any other by its chat template if it
+    has one. The paper's students have none."""
+    system: str | None = None
+    """System text of the chat template; None leaves it to the template, which may have one of its own."""
+    thinking: bool = False
+    """Whether chat templates that can switch thinking on have it on."""
     device: str = "auto"
     """`auto` takes the accelerator if there is one."""
     num_threads: PositiveInt | None = None

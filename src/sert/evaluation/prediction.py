@@ -21,8 +21,9 @@ from sert.store.tables import questions_input, questions_key, write_table
 from sert.student.decoding.lanes import Lane
 from sert.student.decoding.schedule import Decoding
 from sert.student.decoding.units import DecodingJob, decode_in_units, settled
-from sert.student.load import Texts, load_texts, student_key
+from sert.student.load import load_texts, student_key
 from sert.student.source import StudentSource
+from sert.student.texts import Texts
 from sert.tasks.answers import extract_loose, reasoning_of
 from sert.terminal.progress import Reporter, Silent
 from sert.terminal.text import counted

@@ -9,7 +9,7 @@ from sert.config.tree import RULES, RuleName, RulesConfig
 from sert.paths.patterns import PATTERNS, Pattern
 from sert.records import Path, Question, Verdict
 from sert.student.decoding.lanes import Lane
-from sert.student.load import Texts
+from sert.student.texts import Texts
 from sert.tasks.answers import extract_strict, is_correct, reasoning_of
 
 REJECTED = "rejected"

@@ -10,6 +10,7 @@ import os
 import shutil
 import tempfile
 from contextlib import redirect_stderr
+from functools import lru_cache
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
@@ -56,6 +57,30 @@ def num_weights_of_gguf(file: Path) -> int:
     if folder.is_dir():
         return num_weights_in(sorted(folder.glob("*.safetensors")))
     return _num_weights(_read(file))
+
+
+def chat_template_of_gguf(file: Path) -> str | None:
+    """Read the chat template.
+
+    Raises:
+        StudentError: If the file is cut off or broken.
+    """
+    return _chat_template(hash_of(file), file)
+
+
+@lru_cache
+def _chat_template(content: str, file: Path) -> str | None:
+    template = _value(_read(file), "tokenizer.chat_template")
+    return None if template is None else str(template)
+
+
+def tokenizer_of_gguf(file: Path) -> Any:
+    """Load the tokenizer alone, without a conversion."""
+    from transformers import AutoTokenizer
+
+    with tempfile.TemporaryDirectory() as alone:  # where no other file has a say
+        (Path(alone) / _NAME).symlink_to(file.absolute())
+        return AutoTokenizer.from_pretrained(alone, gguf_file=_NAME)
 
 
 def converted(file: Path) -> Path:

@@ -10,6 +10,7 @@ from sert.config.tree import StudentConfig
 from sert.errors import SertError, StudentError
 from sert.store.artifacts import content_key
 from sert.student.adapter import merged
+from sert.student.chat import Chat, make_chat, templates_of
 from sert.student.folder import (
     ADAPTER_CONFIG,
     Place,
@@ -19,7 +20,8 @@ from sert.student.folder import (
     keyed_files,
     read_json,
 )
-from sert.student.gguf import converted
+from sert.student.form import form_of
+from sert.student.gguf import converted, tokenizer_of_gguf
 from sert.student.soundness import (
     RESIZE,
     SENTENCE,
@@ -29,25 +31,11 @@ from sert.student.soundness import (
     check_vocabulary,
 )
 from sert.student.speed.memory import out_of_memory_means
+from sert.student.texts import Texts
 from sert.student.weights import hash_of
 
 if TYPE_CHECKING:
     import torch
-
-
-@dataclass(frozen=True)
-class Texts:
-    """A student's tokenizer: from tokens to text and back."""
-
-    tokenizer: Any
-
-    def encode_completion(self, completion: str) -> list[int]:
-        """Tokenize what follows a prompt, without special tokens."""
-        return list(self.tokenizer(completion, add_special_tokens=False, verbose=False)["input_ids"])
-
-    def decode(self, token_ids: list[int] | tuple[int, ...]) -> str:
-        """Turn tokens into text for people; special tokens stay visible."""
-        return str(self.tokenizer.decode(token_ids, clean_up_tokenization_spaces=False))
 
 
 @dataclass(frozen=True)
@@ -80,39 +68,41 @@ class Student(Texts):
         own: int | None = self.tokenizer.eos_token_id
         return self.eos_ids[0] if own is None else own
 
-    def encode_completion(self, completion: str) -> list[int]:
-        """Tokenize what follows a prompt, without special tokens.
+    @property
+    def ends(self) -> frozenset[int]:
+        """Tokens that end a text."""
+        return frozenset(self.eos_ids)
 
-        Raises:
-            StudentError: If it holds a token that the model does not know.
-        """
-        return self._known(super().encode_completion(completion))
+    @property
+    def end_of_example(self) -> int:
+        """The token that an example is ended by: that of the student's turn, else the end of a text."""
+        return self.end_of_text if self.chat is None else self.chat.end_of_turn
 
     def encode_prompt(self, prompt: str) -> list[int]:
-        """Tokenize a prompt, with the special tokens that the tokenizer puts in front and none that end it.
+        """Tokenize a prompt as the student is asked it: in a user's turn of its chat template, or as it stands.
 
         Raises:
-            StudentError: If it holds a token that the model does not know.
+            StudentError: If it holds a token that the model does not know, or becomes a control token.
         """
-        token_ids = self._known(list(self.tokenizer(prompt, verbose=False)["input_ids"]))
-        return token_ids[:-1] if len(token_ids) > 1 and token_ids[-1] in self.eos_ids else token_ids
+        return self._known(super().encode_prompt(prompt))
 
     def _known(self, token_ids: list[int]) -> list[int]:
         if not self.unknown_ids.isdisjoint(token_ids):
             token = next(each for each in token_ids if each in self.unknown_ids)
             raise StudentError(
-                f"A text holds {self.decode([token])!r}, which {self.name!r} has no embedding for. {RESIZE}"
+                f"A prompt holds {self.decode([token])!r}, which {self.name!r} has no embedding for. {RESIZE}"
             )
         return token_ids
 
 
 def student_key(config: StudentConfig) -> str:
-    """Name the student's content: hashes of the files of a folder, id and revision of a hub model.
+    """Name the student's content: hashes of the files of a folder, id and revision of a hub model; and how it is asked.
 
     A GGUF file is named by its own hash, an adapter by its files and by the content of its base, wherever they lie.
     Each file is hashed once a process, and again when it has changed.
     """
-    return content_key({"dtype": config.dtype, **_identity(find_student(config))})
+    place = find_student(config)
+    return content_key({"dtype": config.dtype, **_identity(place), **form_of(config, place).key()})
 
 
 def _identity(place: Place) -> dict[str, Any]:
@@ -128,26 +118,46 @@ def _identity(place: Place) -> dict[str, Any]:
     return {"adapter": files | {ADAPTER_CONFIG: content_key(settings)}, "base": _identity(place.base)}
 
 
-def load_texts(config: StudentConfig) -> Texts:
-    """Load the tokenizer alone.
+def load_texts(config: StudentConfig, *, at_hand: bool = False) -> Texts:
+    """Load the tokenizer alone, and the turns of its chat template where the student is asked by it.
+
+    Args:
+        config: The student.
+        at_hand: Whether nothing may be fetched or converted for it.
 
     Raises:
-        StudentError: If it cannot be loaded.
+        StudentError: If it cannot be loaded, or its chat template cannot be used.
     """
-    place = model = find_student(config)
+    place = find_student(config)
+    form = form_of(config, place)
+    with _loading(place):
+        tokenizer = _load_tokenizer(place, at_hand=at_hand)
+        if form.template is None:
+            if config.prompt == "auto" and place.kind == "hub" and templates_of(tokenizer):
+                raise StudentError(
+                    f"{config.path!r} has a chat template, which could not be read when the work was planned. Give the "
+                    "command again, or set student.prompt."
+                )
+            return Texts(tokenizer)
+        return Texts(tokenizer, chat=make_chat(tokenizer, system=form.system, thinking=form.thinking, name=config.path))
+
+
+def _load_tokenizer(place: Place, *, at_hand: bool) -> Any:
     from transformers import AutoConfig, AutoTokenizer
 
-    with _loading(place):
-        if place.kind == "hub":
-            _refuse_adapter(place)
-        while place.base is not None and not has_tokenizer(Path(place.path)):
-            place = place.base
-        while model.base is not None:
-            model = model.base
-        settings = {}
-        if model is not place:  # no model is beside it that would tell its kind
-            settings = {"config": AutoConfig.from_pretrained(_readable(model), **_source(model))}
-        return Texts(AutoTokenizer.from_pretrained(_readable(place), **settings, **_source(place)))
+    if place.kind == "hub" and not at_hand:
+        _refuse_adapter(place)
+    model = place
+    while place.base is not None and not has_tokenizer(Path(place.path)):
+        place = place.base
+    while model.base is not None:
+        model = model.base
+    if at_hand and place.kind == "gguf":
+        return tokenizer_of_gguf(Path(place.path))
+    settings: dict[str, Any] = {"local_files_only": True} if at_hand else {}
+    if model is not place:  # no model is beside it that would tell its kind
+        settings["config"] = AutoConfig.from_pretrained(_readable(model), **settings, **_source(model))
+    return AutoTokenizer.from_pretrained(_readable(place), **settings, **_source(place))
 
 
 def load_student(config: StudentConfig, *, worker: int = 0) -> Student:
@@ -182,7 +192,7 @@ def load_student(config: StudentConfig, *, worker: int = 0) -> Student:
     except (RuntimeError, AssertionError) as error:
         raise StudentError(f"The device {config.device!r} cannot be used here: {error} Use auto or cpu.") from None
     _replace_products(model, config.dtype)
-    student = make_student(model, texts.tokenizer, name=config.path)
+    student = make_student(model, texts.tokenizer, name=config.path, chat=texts.chat)
     if config.dtype == "float32":
         check_causal(model, student.encode_prompt(SENTENCE), name=config.path)
     return student
@@ -254,8 +264,8 @@ def _loading(place: Place) -> Iterator[None]:
         raise StudentError(f"The student {named} cannot be loaded: {reason} {mend}") from None
 
 
-def make_student(model: Any, tokenizer: Any, *, name: str) -> Student:
-    """Wrap a model and its tokenizer.
+def make_student(model: Any, tokenizer: Any, *, name: str, chat: Chat | None = None) -> Student:
+    """Wrap a model and its tokenizer, and the turns that it is asked in; the end of its own turn ends a text, too.
 
     Raises:
         StudentError: If they do not fit together or state no end-of-text token.
@@ -263,12 +273,13 @@ def make_student(model: Any, tokenizer: Any, *, name: str) -> Student:
     rows = model.get_input_embeddings().weight.shape[0]
     unknown = check_vocabulary(tokenizer, rows, name=name)
     eos = model.generation_config.eos_token_id
-    eos_ids = {tokenizer.eos_token_id, *(eos if isinstance(eos, list) else [eos])} - {None}
+    turn = None if chat is None else chat.end_of_turn
+    eos_ids = {tokenizer.eos_token_id, turn, *(eos if isinstance(eos, list) else [eos])} - {None}
     eos_ids = {token for token in eos_ids if 0 <= token < rows}  # some configurations keep -1 for none
     if not eos_ids:
         raise StudentError(f"Neither the tokenizer nor the model of {name!r} states an end-of-text token.")
     max_positions = getattr(model.config.get_text_config(decoder=True), "max_position_embeddings", None)
-    return Student(tokenizer, model.eval(), name, tuple(sorted(eos_ids)), max_positions, unknown)
+    return Student(tokenizer, model.eval(), name, tuple(sorted(eos_ids)), max_positions, unknown, chat=chat)
 
 
 def _device(name: str, worker: int) -> "torch.device":

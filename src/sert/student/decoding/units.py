@@ -14,6 +14,8 @@ from sert.store.stage import Job, key_of
 from sert.store.units import Executor, Unit, UnitStore, plan_units
 from sert.student.decoding.lanes import Lane, PackedUnit, pack_unit
 from sert.student.decoding.schedule import Decoding, DecodingPrompt, Referee, check_lengths, longest_text
+from sert.student.folder import find_student
+from sert.student.form import form_of
 from sert.student.load import Student, load_student
 from sert.student.speed.memory import out_of_memory_means
 from sert.terminal.progress import Advance, Reporter
@@ -83,7 +85,8 @@ class DecodingJob:
         token_ids = [prompt.token_ids for prompt in prompts]
         longest = longest_text(prompts, self.decoding)
         drive = find_drive(exact, token_ids, longest=longest)
-        notes: dict[str, Any] = {"driven_by": drive.way, "told": [str(drive)]}
+        notice = form_of(self.student, find_student(self.student)).notice
+        notes: dict[str, Any] = {"driven_by": drive.way, "told": [str(drive), *([notice] if notice else [])]}
         student = exact
         if self.student.dtype != "float32":
             reference = Reference(exact, drive, token_ids, longest=longest)

@@ -1,5 +1,7 @@
 """What a training costs elsewhere: held-out texts of another kind, scored before it and after it.
 
+They are texts, not prompts: they stand as they are, also for students that are asked by a chat template.
+
 Shapes: N supervised tokens.
 """
 
@@ -74,12 +76,12 @@ def score(student: Student, held_out: HeldOut, *, max_length: int) -> Scores:
 
 
 def _plain(student: Student, text: str, longest: int) -> EncodedExample:
-    return EncodedExample(student.encode_prompt(text)[:longest], 0)
+    return EncodedExample(student.encode_text(text)[:longest], 0)
 
 
 def _ending(student: Student, context: str, ending: str, longest: int) -> EncodedExample:
     end_ids = student.encode_completion(ending)[: longest - 1]
-    context_ids = student.encode_prompt(context)[len(end_ids) - longest :]
+    context_ids = student.encode_text(context)[len(end_ids) - longest :]
     return EncodedExample([*context_ids, *end_ids], len(context_ids))
 
 

@@ -18,6 +18,8 @@ from sert.store.artifacts import MANIFEST, RESULT, Artifact, Draft, artifact_key
 from sert.store.disk import make_folder, require_room, whole_folder, writing
 from sert.store.stage import NOTHING, Cost, Inputs, Job, dumped, key_of
 from sert.store.tables import records_key, write_table
+from sert.student.folder import find_student
+from sert.student.form import form_of, write_record
 from sert.student.load import Student, load_student, student_key
 from sert.student.source import SNAPSHOTS, StudentSource
 from sert.student.training.examples import ExampleSource, GivenExamples
@@ -159,6 +161,8 @@ class TrainJob(Job):
         from sert.student.training.checkpoints import CHECKPOINTS, Checkpoints
         from sert.student.training.loop import train_student
 
+        if (notice := form_of(self._start(), find_student(self._start())).notice) is not None:
+            reporter.say(f"{label}: {notice}")
         saved, snapshots = self._load(), draft.work / SNAPSHOTS
         if process_rank() == 0:
             there = [*(draft.work / CHECKPOINTS).rglob("*"), *snapshots.rglob("*")]
@@ -226,6 +230,7 @@ class _Saved:
         with writing(folder.parent, self.size):
             self.save(folder)
             self.student.tokenizer.save_pretrained(folder)
+            write_record(folder, self.student)
 
     def write_snapshot(self, folder: Path) -> None:
         """Save the student as it is now, complete or invisible. A training that was stopped finds it again."""
