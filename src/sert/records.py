@@ -136,12 +136,21 @@ class Verdict(_OfPath):
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """One training example: `completion` is supervised, `prompt` is not. `source`: `label`, `path` or `rationale`."""
+    """One training example: `completion` is supervised, `prompt` is not.
+
+    Attributes:
+        source: `label`, `path` or `rationale`.
+        path_ids: The tokens of a mined path, as they were sampled; those that spell the beginning of the completion are
+            what is trained. Empty where there is no path.
+        conclusion: The end of the completion, which the path has no part in; empty where there is no path.
+    """
 
     question_id: str
     prompt: str
     completion: str
     source: str
+    path_ids: tuple[int, ...] = ()
+    conclusion: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -247,7 +247,14 @@ def test_selected_paths_become_examples_with_the_gold_answer(tmp_path):
     mined = make_mined(tmp_path / "mined", [make_path(question_id="q2", text=GOOD)], prompts=prompts)
     result = filter_paths(mined, rules=RulesConfig(), out=tmp_path / "filtered")
     assert read_table(result.file("examples.parquet"), Example) == [
-        Example("q2", QUESTIONS[1].prompt, " A heron has long legs and stands in water. Therefore: no.", source="path")
+        Example(
+            "q2",
+            QUESTIONS[1].prompt,
+            " A heron has long legs and stands in water. Therefore: no.",
+            source="path",
+            path_ids=tuple(range(30)),
+            conclusion=" Therefore: no.",
+        )
     ]
     assert result.counts["selected_agree"] == 0
 
@@ -338,17 +345,27 @@ def test_only_the_rules_that_are_asked_drop_a_path(tmp_path):
 def test_shuffled_paths_change_their_questions_and_keep_the_answers(tmp_path):
     paths = [
         make_path(question_id="q1", text=GOOD),
-        make_path(question_id="q2", text=WRONG),
+        make_path(question_id="q2", text=WRONG, token_ids=tuple(range(40))),
     ]
     selection = SelectionConfig(rules=(), shuffled=True)
     mined = make_mined(tmp_path / "mined", paths)
     result = filter_paths(mined, rules=RulesConfig(), selection=selection, out=tmp_path / "out")
     assert read_table(result.file("examples.parquet"), Example) == [
         Example(
-            "q1", QUESTIONS[0].prompt, " A heron is a bird and birds only fly. So the answer is yes.", source="path"
+            "q1",
+            QUESTIONS[0].prompt,
+            " A heron is a bird and birds only fly. So the answer is yes.",
+            source="path",
+            path_ids=tuple(range(40)),
+            conclusion=" So the answer is yes.",
         ),
         Example(
-            "q2", QUESTIONS[1].prompt, " A heron has long legs and stands in water. So the answer is no.", source="path"
+            "q2",
+            QUESTIONS[1].prompt,
+            " A heron has long legs and stands in water. So the answer is no.",
+            source="path",
+            path_ids=tuple(range(30)),
+            conclusion=" So the answer is no.",
         ),
     ]
 

@@ -44,7 +44,7 @@ SCHEMAS = {
         "question_id: string; branch sample: int32; reason: string; num_tokens: int32; rep_2 perplexity: double; "
         "imitation option_repetition direct_response: bool; conclusion: string; agrees selected: bool"
     ),
-    Example: "question_id prompt completion source: string",
+    Example: "question_id prompt completion source: string; path_ids: list<item: int32>; conclusion: string",
     Rationale: (
         "question_id model prompt text finish_reason extracted: string; correct: bool; "
         "prompt_tokens completion_tokens: int32; source flag: string"

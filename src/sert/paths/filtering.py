@@ -10,7 +10,7 @@ from typing import Any, ClassVar, NamedTuple
 from sert.config.tree import RULES, PromptTemplates, RulesConfig, SelectionConfig
 from sert.errors import DataError
 from sert.paths.rules import OUTRUN, REJECTED, apply_rules
-from sert.paths.selection import select, selected_examples
+from sert.paths.selection import Chosen, select, selected_examples
 from sert.records import Example, Path, PathKey, Question, Verdict
 from sert.store.artifacts import Artifact, Draft, artifact_key, write_json
 from sert.store.stage import Inputs, Job, Result, dumped
@@ -132,7 +132,10 @@ class FilterJob(Job):
         return f"{counted(len(self.selection.rules), 'rules')}, then one path of each question"
 
     def settings(self) -> dict[str, Any]:
-        """What the verdicts depend on."""
+        """What the verdicts depend on, and in which form the examples are: earlier ones had no tokens."""
+        return self._judging() | {"examples": "tokens"}
+
+    def _judging(self) -> dict[str, Any]:
         return dumped(rules=self.rules, selection=self.selection)
 
     def inputs(self) -> Inputs:
@@ -141,7 +144,7 @@ class FilterJob(Job):
 
     def earlier_key(self) -> str:
         """The key in version 0.1."""
-        settings = self.settings() | self._notes(self.step)
+        settings = self._judging() | self._notes(self.step)
         return artifact_key(self.kind, config=settings, inputs={self.mined.step: self.mined.key}, seed=self.seed)
 
     def _notes(self, label: str) -> dict[str, Any]:
@@ -151,7 +154,7 @@ class FilterJob(Job):
         mined = self.mined.open()
         questions = read_table(mined.file("questions.parquet"), Question)
         paths = StoredTable(mined.file("paths.parquet"), Path)
-        tally, selected = Tally(), list[tuple[Question, str]]()
+        tally, selected = Tally(), list[tuple[Question, Chosen]]()
         with (
             reporter.track(label, len(paths), "paths") as advance,
             TableWriter(draft.folder / "verdicts.parquet", Verdict) as verdicts,
@@ -161,14 +164,16 @@ class FilterJob(Job):
                 judged = select(judged, self.selection, seed=self.seed)
                 verdicts.add(judged)
                 pairs = zip(of_question, judged, strict=True)
-                selected += [(question, path.text) for path, verdict in pairs if verdict.selected]
+                selected += [
+                    (question, Chosen(path.text, path.token_ids)) for path, verdict in pairs if verdict.selected
+                ]
                 tally.add(judged)
                 advance(len(judged))
         examples = selected_examples(selected, _prompts_of(mined), shuffled=self.selection.shuffled, seed=self.seed)
         write_table(draft.folder / "examples.parquet", examples, Example)
         written = StoredTable(draft.folder / "verdicts.parquet", Verdict)
         _warn(implausible_rules(written, self.rules, tally=tally), paths, reporter)
-        _warn_of_cut_short(tally, mined, self.settings(), label=label, reporter=reporter)
+        _warn_of_cut_short(tally, mined, self._judging(), label=label, reporter=reporter)
         write_table(draft.folder / "questions.parquet", questions, Question)
         write_json(draft.folder / "funnel.json", [row._asdict() for row in tally.funnel()])
         return tally.counts(questions=len(questions))

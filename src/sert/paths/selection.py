@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
 from sert.config.tree import PromptTemplates, SelectionConfig
 from sert.records import Example, Question, Verdict
@@ -34,15 +35,23 @@ def preference(verdict: Verdict, order: str = "rep_2", *, seed: int = 0) -> tupl
     return (first, verdict.branch, verdict.sample)
 
 
+class Chosen(NamedTuple):
+    """What an example needs of a selected path: its text and its tokens."""
+
+    text: str
+    token_ids: tuple[int, ...]
+
+
 def selected_examples(
-    selected: Sequence[tuple[Question, str]], prompts: PromptTemplates, *, shuffled: bool, seed: int
+    selected: Sequence[tuple[Question, Chosen]], prompts: PromptTemplates, *, shuffled: bool, seed: int
 ) -> list[Example]:
-    """Make the examples of questions and the texts of their selected paths, in their order.
+    """Make the examples of questions and their selected paths, in their order.
 
     Shuffled, each question gets the path of the next one of a circle that the seed draws.
     """
-    texts = {question.question_id: text for question, text in selected}
+    paths = {question.question_id: path for question, path in selected}
     if shuffled:
-        circle = sorted(texts, key=lambda question_id: derive_seed(seed, "shuffle", question_id))
-        texts = {here: texts[there] for here, there in zip(circle, circle[1:] + circle[:1], strict=True)}
-    return [path_example(question, texts[question.question_id], prompts) for question, _ in selected]
+        circle = sorted(paths, key=lambda question_id: derive_seed(seed, "shuffle", question_id))
+        paths = {here: paths[there] for here, there in zip(circle, circle[1:] + circle[:1], strict=True)}
+    found = ((question, paths[question.question_id]) for question, _ in selected)
+    return [path_example(question, path.text, prompts, path_ids=path.token_ids) for question, path in found]

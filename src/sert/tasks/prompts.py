@@ -60,19 +60,29 @@ def teacher_prompt(question: Question, templates: PromptTemplates) -> str:
 def label_example(question: Question, templates: PromptTemplates) -> Example:
     """Make an example of label-only training: the answer and no reasoning."""
     completion = fill(templates.label, {"answer": question.answer})
-    return Example(question.question_id, question.prompt, completion, "label")
+    return Example(question.question_id, question.prompt, _behind(question.prompt, completion), "label")
 
 
-def path_example(question: Question, path_text: str, templates: PromptTemplates) -> Example:
+def path_example(
+    question: Question, path_text: str, templates: PromptTemplates, *, path_ids: Sequence[int] = ()
+) -> Example:
     """Make an example of self-training: the path, then the gold answer (paper, section 2).
 
-    The path's own conclusion is cut off, from its last `So the answer is` on. What is left begins with one blank,
-    however the path began, so that it stands off from the prompt.
+    The path's own conclusion is cut off, from its last `So the answer is` on, and blanks before it. With the tokens of
+    the path (`path_ids`) it begins as it was sampled; without them, or where the template has words in front of
+    `{path}`, with one blank that stands it off from the prompt.
     """
-    reasoning = reasoning_of(path_text).strip()
-    path = f" {reasoning}" if reasoning else ""
+    reasoning = reasoning_of(path_text).rstrip()
+    front, found, behind = templates.path.partition("{path}")
+    if path_ids and found and not front.strip():
+        conclusion = fill(behind, {"path": reasoning, "answer": question.answer})
+        if not reasoning.strip():
+            conclusion = _behind(question.prompt, conclusion)
+        completion = reasoning + conclusion
+        return Example(question.question_id, question.prompt, completion, "path", tuple(path_ids), conclusion)
+    path = f" {reasoning.strip()}" if reasoning.strip() else ""
     completion = fill(templates.path, {"path": path, "answer": question.answer})
-    return Example(question.question_id, question.prompt, completion, "path")
+    return Example(question.question_id, question.prompt, _behind(question.prompt, completion), "path")
 
 
 def rationale_example(question: Question, rationale_text: str, templates: PromptTemplates) -> Example:
@@ -81,5 +91,11 @@ def rationale_example(question: Question, rationale_text: str, templates: Prompt
     The rationale's own conclusion is cut off, from its last `So the answer is` on.
     """
     values = {"rationale": reasoning_of(rationale_text).strip(), "answer": question.answer}
-    completion = fill(templates.rationale, values)
-    return Example(question.question_id, teacher_prompt(question, templates), completion, "rationale")
+    prompt = teacher_prompt(question, templates)
+    completion = _behind(prompt, fill(templates.rationale, values))
+    return Example(question.question_id, prompt, completion, "rationale")
+
+
+def _behind(prompt: str, completion: str) -> str:
+    """Leave out the blank that stands a completion off from the prompt where the prompt ends in a blank or a line."""
+    return completion.removeprefix(" ") if prompt[-1:].isspace() else completion

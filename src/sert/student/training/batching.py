@@ -43,10 +43,39 @@ class Batch(NamedTuple):
 
 
 def encode_example(student: Student, example: Example, *, loss_on_prompt: bool) -> EncodedExample:
-    """Tokenize prompt and completion apart, so that the border lies where decoding puts it, and append end-of-text."""
+    """Make the tokens of an example: of its prompt as decoding has it, of its completion, and the one that ends it.
+
+    A path is trained as it was sampled: its own tokens, then those of the conclusion. All other text is tokenized where
+    it stands, behind the prompt or the path. The blank in front of it stays where there is none yet and the student's
+    turn does not begin without.
+    """
     prompt_ids = student.encode_prompt(example.prompt) if example.prompt else []
-    completion_ids = [*student.encode_completion(example.completion), student.end_of_text]
+    path_ids, text = sampled_tokens(student, example)
+    if path_ids and student.decode(path_ids)[-1:].isspace():
+        text = text.removeprefix(" ")
+    elif student.chat is not None and prompt_ids and not path_ids:
+        text = student.chat.blank + text.removeprefix(" ")
+    completion_ids = [*path_ids, *student.encode_completion(text), student.end_of_example]
     return EncodedExample([*prompt_ids, *completion_ids], 0 if loss_on_prompt else len(prompt_ids))
+
+
+def sampled_tokens(student: Student, example: Example) -> tuple[list[int], str]:
+    """Find the tokens of a mined path that spell the beginning of a completion, and the text that is left of it.
+
+    Blanks at the ends do not count, and tokens of nothing else at the end of the path are left out. Tokens of another
+    student's path spell something else: then all of the completion is left.
+    """
+    path = example.completion.removesuffix(example.conclusion).strip()
+    known = len(student.tokenizer)
+    token_ids = [*itertools.takewhile(lambda each: 0 <= each < known, example.path_ids)]
+    while token_ids:
+        spelled = student.decode(token_ids).strip()
+        if spelled and path.startswith(spelled):
+            while student.decode(token_ids[:-1]).strip() == spelled:
+                token_ids.pop()
+            return token_ids, path[len(spelled) :] + example.conclusion
+        token_ids.pop()
+    return [], example.completion
 
 
 def collate(encoded: Sequence[EncodedExample], *, device: torch.device) -> Batch:

@@ -25,7 +25,7 @@ def read_examples(path: Path) -> list[Example]:
     """Read the examples of a finished stage, or a Parquet or JSONL file of prompts and completions.
 
     The folder has an `examples.parquet` (of `filter`, `teach` or `train`), the file the columns `prompt` and
-    `completion`, TRL's prompt-completion form.
+    `completion`, TRL's prompt-completion form, and for mined paths `path_ids` and `conclusion`.
 
     Raises:
         DataError: If there is no such file, it cannot be read, or a row lacks a text.
@@ -46,6 +46,7 @@ def read_examples(path: Path) -> list[Example]:
             prompt,
             completion,
             _name(columns, "source", default="file", where=where),
+            *_path_of(columns, completion, where=where),
         )
         if any(map(_SURROGATE.search, (example.question_id, prompt, completion, example.source))):
             raise DataError(f"{where}: a text holds half a character (a lone \\ud800..\\udfff); mend the escape.")
@@ -72,6 +73,17 @@ def _name(columns: Mapping[str, Any], key: str, *, default: str | int, where: st
     if given is not None and type(given) not in (str, int):
         raise DataError(f"{where}: `{key}` must be a text or a whole number, not {shorten(given)}.")
     return str(default if given is None else given)
+
+
+def _path_of(columns: Mapping[str, Any], completion: str, *, where: str) -> tuple[tuple[int, ...], str]:
+    """Read the tokens of a path and what stands behind it; there need not be any."""
+    token_ids, conclusion = columns.get("path_ids"), columns.get("conclusion")
+    token_ids, conclusion = [] if token_ids is None else token_ids, "" if conclusion is None else conclusion
+    if not isinstance(token_ids, list) or not all(type(each) is int and 0 <= each < 2**31 for each in token_ids):
+        raise DataError(f"{where}: `path_ids` must be a list of tokens, not {shorten(token_ids)}.")
+    if not isinstance(conclusion, str) or not completion.endswith(conclusion):
+        raise DataError(f"{where}: `conclusion` must be the end of `completion`, not {shorten(conclusion)}.")
+    return tuple(token_ids), conclusion
 
 
 class ExampleSource(Protocol):
