@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import six_tokenizers
-from six_tokenizers import END_OF_TURN, SIX
 
+import six_tokenizers
 from sert.config.tree import StudentConfig
 from sert.errors import StudentError
 from sert.student.chat import make_chat
@@ -16,6 +15,7 @@ from sert.student.folder import find_student
 from sert.student.form import form_of
 from sert.student.load import load_student, load_texts, make_student, student_key
 from sert.student.texts import Texts
+from six_tokenizers import END_OF_TURN, SIX
 from tests_support import tiny_llama
 
 PROMPT = "Question: Can a goldfish bark? Answer choices: (A) 7, (B) no.\nAnswer:"

@@ -4,14 +4,14 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-import six_tokenizers
-from six_tokenizers import SIX
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
+import six_tokenizers
 from sert.errors import StudentError
 from sert.student.chat import control_names, make_chat
 from sert.student.texts import Texts, refuse_control_tokens
+from six_tokenizers import SIX
 
 PLAIN = ["Can a goldfish bark?", "Question: Is it? Answer choices: (A) 7, (B) no.\nAnswer:", "Zürich\t\n\n ☃ a  b"]
 

@@ -4,11 +4,11 @@ import json
 import os
 import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from types import UnionType
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_origin
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, Union, get_args, get_origin
 
 import click
 from annotated_types import Ge, Le
@@ -18,9 +18,9 @@ from sert.config.endpoints import Price
 from sert.config.load import stage_config
 from sert.config.section import settings_of
 from sert.config.tree import Config, StudentConfig
-from sert.errors import DataError
+from sert.errors import DataError, StudentError
 from sert.terminal import signals
-from sert.terminal.text import cut, printable, readable
+from sert.terminal.text import counted, cut, printable, readable
 
 if TYPE_CHECKING:
     from sert.records import Question
@@ -204,18 +204,64 @@ def check_student(student: StudentConfig) -> None:
         StudentError: If it is none, with what it is and the way to make it one.
     """
     from sert.student.folder import count_weights, find_student
+    from sert.student.form import form_of
 
-    count_weights(find_student(student))
+    place = find_student(student)
+    count_weights(place)
+    form_of(student, place)
 
 
-def print_plan(out: Path, as_json: bool, **work: Any) -> None:
-    """Print what a dry run would do, if there is a place for it."""
+class ShownPrompt(NamedTuple):
+    """A prompt as a student is asked it.
+
+    Attributes:
+        text: With the turns of the chat template around it.
+        token_ids: What the student reads.
+        tokens: The same by their names.
+        notice: What is told of the way it is asked; None where nothing is.
+    """
+
+    text: str
+    token_ids: list[int]
+    tokens: list[str]
+    notice: str | None
+
+    def lines(self) -> Iterator[str]:
+        """Write it for people."""
+        if self.notice is not None:
+            yield f"How it is asked: {self.notice}"
+        yield f"The first prompt: {json.dumps(self.text, ensure_ascii=False)}"
+        pairs = zip(self.token_ids, self.tokens, strict=True)
+        named = (f"{number} {json.dumps(name, ensure_ascii=False)}" for number, name in pairs)
+        yield f"As {counted(len(self.token_ids), 'tokens')}: {', '.join(named)}"
+
+
+def shown_prompt(student: StudentConfig, prompt: str) -> ShownPrompt | None:
+    """Show how a student is asked; None where its tokenizer is not at hand."""
+    from sert.student.folder import find_student
+    from sert.student.form import form_of
+    from sert.student.load import load_texts
+
+    try:
+        texts = load_texts(student, at_hand=True)
+    except StudentError:
+        return None
+    token_ids = texts.encode_prompt(prompt)
+    names = [str(name) for name in texts.tokenizer.convert_ids_to_tokens(token_ids)]
+    return ShownPrompt(texts.shown(prompt), token_ids, names, form_of(student, find_student(student)).notice)
+
+
+def print_plan(out: Path, as_json: bool, first_prompt: ShownPrompt | None = None, /, **work: Any) -> None:
+    """Print what a dry run would do, if there is a place for it, and how the student is asked the first question."""
     from sert.store.artifacts import check_place
 
     check_place(out)
     if as_json:
-        return print_json({"out": str(out), **work})
+        shown = {} if first_prompt is None else {"first_prompt": first_prompt._asdict()}
+        return print_json({"out": str(out), **work, **shown})
     click.echo(", ".join(f"{name.replace('_', ' ')}: {printable(str(value))}" for name, value in work.items()))
+    for line in () if first_prompt is None else first_prompt.lines():
+        click.echo(printable(line))
     click.echo(printable(f"Would be written to {out}"))
 
 

@@ -15,13 +15,17 @@ from sert.cli.options import (
     OutFolder,
     print_json,
     setting,
+    shown_prompt,
     terminal,
     with_options,
 )
 from sert.terminal.text import counted, printable
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from sert.config.grid import Grid
+    from sert.config.tree import StudentConfig
     from sert.runs.estimate import Estimate
     from sert.runs.folder import RunResult
     from sert.runs.plan import PlannedStage
@@ -69,7 +73,7 @@ def _run(file: Path, *, out: Path | None, workers: int | None, dry_run: bool, as
     config = load_config(file, **options)
     folder = out or Path("runs") / config.name
     if dry_run:
-        stages, guess = plan(config, out=folder, reporter=terminal())
+        stages, guess, first = plan(config, out=folder, reporter=terminal())
         if as_json:
             return print_json([stage._asdict() for stage in stages])
         for stage in stages:
@@ -77,6 +81,7 @@ def _run(file: Path, *, out: Path | None, workers: int | None, dry_run: bool, as
             for line in stage.because:
                 click.echo(printable(f"          changed: {line}"))
         _tell_memory(guess)
+        _tell_prompts(first)
         return click.echo(printable(f"Would be written to {folder}"))
     result = run(config, out=folder, reporter=terminal())
     spent = result.spent
@@ -135,7 +140,7 @@ def reproduce(
 def _print_plan(grid: "Grid", folder: Path, workers: int, as_json: bool) -> None:
     from sert.runs.run import plan
 
-    stages, guess = plan(grid, out=folder, reporter=terminal())
+    stages, guess, first = plan(grid, out=folder, reporter=terminal())
     if as_json:
         return print_json({"stages": [stage._asdict() for stage in stages], "estimate": guess._asdict()})
     for stage in stages:
@@ -145,7 +150,16 @@ def _print_plan(grid: "Grid", folder: Path, workers: int, as_json: bool) -> None
         click.echo(f"To decode: at most {guess.tokens_decoded:,} tokens; to train on: about {guess.tokens_trained:,}.")
         click.echo(_time_and_disk(guess, workers))
         _tell_memory(guess)
+    _tell_prompts(first)
     click.echo(printable(f"Would be written to {folder}"))
+
+
+def _tell_prompts(first: "Sequence[tuple[StudentConfig, str]]") -> None:
+    """Show the first prompt of each student whose tokenizer is at hand."""
+    for student, prompt in first:
+        if (shown := shown_prompt(student, prompt)) is not None:
+            for line in shown.lines():
+                click.echo(printable(line if len(first) == 1 else f"{student.path}: {line}"))
 
 
 def _tell_memory(guess: "Estimate") -> None:

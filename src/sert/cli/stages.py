@@ -23,6 +23,7 @@ from sert.cli.options import (
     print_artifact,
     print_plan,
     questions_of,
+    shown_prompt,
     terminal,
     with_options,
 )
@@ -42,15 +43,19 @@ def mine_command(out: Path, split: str | None, dry_run: bool, as_json: bool, **s
     sert mine --task commonsenseqa --data train_rand_split.jsonl --student gpt2 \\
         --limit 8 --branches 5 --samples 5 --keep-all --out mined
     """
+    from sert.runs.checks import check_templates
+
     reads = ("tasks", "student", "mining", "rules", "execution", "seed")
     config = config_of(reads=reads, execution__keep_units=False, **settings)
     questions = questions_of(config, split or "train")
     if dry_run:
         check_student(config.student)
+        check_templates(config, at_hand=True)
         paths = len(questions) * config.mining.paths_a_question
-        tokens = paths * config.mining.max_new_tokens
-        answers = gold_answers(questions)
-        return print_plan(out, as_json, questions=len(questions), answers=answers, paths=paths, tokens_at_most=tokens)
+        tokens, first = paths * config.mining.max_new_tokens, shown_prompt(config.student, questions[0].prompt)
+        work = {"questions": len(questions), "answers": gold_answers(questions), "paths": paths}
+        return print_plan(out, as_json, first, **work, tokens_at_most=tokens)
+    check_templates(config, at_hand=False)
     from sert.paths.mining import mine
 
     mined = mine(
@@ -155,7 +160,7 @@ def evaluate_command(out: Path, split: str | None, prompt: str, dry_run: bool, a
     sert evaluate --task lab_choice --limit 20 --max-new-tokens 64 --set evaluation.votes=5 --seed 1 --out voted
     sert evaluate --task lab_choice --limit 20 --max-new-tokens 64 --set evaluation.harness=compat --out compat
     """
-    from sert.runs.checks import check_votes
+    from sert.runs.checks import check_templates, check_votes
 
     reads = ("tasks", "student", "evaluation", "mining", "rules", "execution", "seed")
     config = config_of(reads=reads, execution__keep_units=False, **settings)
@@ -169,9 +174,11 @@ def evaluate_command(out: Path, split: str | None, prompt: str, dry_run: bool, a
         questions = [*with_prompt(questions, [teacher_prompt(question, templates) for question in questions])]
     if dry_run:
         check_student(config.student)
+        check_templates(config, at_hand=True)
         tokens = len(questions) * config.evaluation.votes * config.evaluation.max_new_tokens
-        answers = gold_answers(questions)
-        return print_plan(out, as_json, questions=len(questions), answers=answers, tokens_at_most=tokens)
+        work, first = {"questions": len(questions)}, shown_prompt(config.student, questions[0].prompt)
+        return print_plan(out, as_json, first, **work, answers=gold_answers(questions), tokens_at_most=tokens)
+    check_templates(config, at_hand=False)
     from sert.evaluation.prediction import evaluate
 
     evaluated = evaluate(

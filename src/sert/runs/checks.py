@@ -2,9 +2,9 @@
 
 from collections.abc import Iterable
 
-from sert.config.tree import Config, EvaluationConfig
+from sert.config.tree import Config, EvaluationConfig, PromptTemplates
 from sert.endpoint.session import check_endpoint
-from sert.errors import ConfigError, DataError, TeacherError
+from sert.errors import ConfigError, DataError, StudentError, TeacherError
 from sert.store.stage import Stage
 from sert.tasks.kinds import KINDS
 from sert.tasks.load import TaskData
@@ -69,6 +69,32 @@ def check_votes(evaluation: EvaluationConfig) -> None:
             f"evaluation.harness = 'compat' gives one greedy output a question, not evaluation.votes = "
             f"{evaluation.votes}; set evaluation.votes = 1 or evaluation.harness = 'clean'."
         )
+
+
+def check_templates(config: Config, *, at_hand: bool) -> None:
+    """Check that no template of prompts and examples is written with control tokens of the student: they would be text.
+
+    Args:
+        config: The settings.
+        at_hand: Whether a tokenizer that would have to be fetched is left unasked.
+
+    Raises:
+        StudentError: If one is.
+    """
+    changed = {
+        task: settings.prompts for task, settings in config.tasks.items() if settings.prompts != PromptTemplates()
+    }
+    if not changed:
+        return
+    from sert.student.load import load_texts
+    from sert.student.texts import refuse_control_tokens
+
+    try:
+        texts = load_texts(config.student, at_hand=at_hand)
+    except StudentError:
+        return  # whoever loads the student says what is wrong with it
+    for task, own in changed.items():
+        refuse_control_tokens(texts, ((f"tasks.{task}.prompts.{name}", text) for name, text in own))
 
 
 def check_calls(config: Config, stages: Iterable[Stage]) -> None:

@@ -10,9 +10,10 @@ from sert.analysis.results import ArmGraphs, collect_results
 from sert.config.grid import Grid
 from sert.config.tree import Config, ExecutionConfig, StudentConfig
 from sert.errors import ConfigError, DataError
+from sert.method import TaskGraph
 from sert.report.page import write_report
 from sert.runs.build import build_arms, distinct_stages
-from sert.runs.checks import check_calls
+from sert.runs.checks import check_calls, check_templates
 from sert.runs.estimate import Estimate, estimate
 from sert.runs.folder import RunResult, begin, publish, seal
 from sert.runs.plan import PlannedStage, plan_stages, write_plan
@@ -27,10 +28,15 @@ from sert.terminal.text import counted
 
 
 class Plan(NamedTuple):
-    """What a run would do, and what that would take."""
+    """What a run would do, and what that would take.
+
+    Attributes:
+        asked: Each student with the first prompt that it is tested on.
+    """
 
     stages: list[PlannedStage]
     estimate: Estimate
+    asked: list[tuple[StudentConfig, str]]
 
 
 def plan(asked: Config | Grid, *, out: Path, reporter: Reporter | None = None) -> Plan:
@@ -43,9 +49,19 @@ def plan(asked: Config | Grid, *, out: Path, reporter: Reporter | None = None) -
     """
     reporter = reporter or Silent()
     arms = _build(Request.of(asked).settled(out, partial(_undecided, told=reporter)), out, reporter)
+    for arm, _ in arms:
+        check_templates(arm.config, at_hand=True)
     stages = distinct_stages(arms)
     students = {stage.folder: arm.config.student for arm, graphs in arms for graph in graphs for stage in graph.stages}
-    return Plan(plan_stages(stages, out), estimate((stage, students[stage.folder]) for stage in stages))
+    first: dict[str, tuple[StudentConfig, str]] = {}
+    for arm, graphs in arms:
+        first.setdefault(arm.config.student.model_dump_json(), (arm.config.student, _first_prompt(graphs)))
+    guess = estimate((stage, students[stage.folder]) for stage in stages)
+    return Plan(plan_stages(stages, out), guess, [*first.values()])
+
+
+def _first_prompt(graphs: Sequence[TaskGraph]) -> str:
+    return graphs[0].data.split("test")[0].prompt
 
 
 def run(
@@ -70,6 +86,9 @@ def run(
             "set execution.workers = 1, or leave out --workers."
         )
     stages = distinct_stages(arms)
+    for arm, graphs in arms:
+        if any(not stage.finished for graph in graphs for stage in graph.stages):
+            check_templates(arm.config, at_hand=False)
     with run_lock(out):
         begin(request, stages, out, reporter)
         to_do = [stage for stage in stages if not stage.finished]
