@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from sert.config.tree import PromptTemplates
@@ -65,3 +67,31 @@ def test_rationale_example():
     assert example.prompt == teacher_prompt(TOOL, DEFAULT)
     assert example.completion == " Saws have teeth. So the answer is B."
     assert (example.question_id, example.source) == ("7", "rationale")
+
+
+@pytest.mark.parametrize(
+    ("path", "completion", "conclusion"),
+    [
+        (" Saws have teeth. So the answer is A.", " Saws have teeth. So the answer is B.", " So the answer is B."),
+        ("Saws have teeth.\n\n", "Saws have teeth. So the answer is B.", " So the answer is B."),
+        ("\nSaws cut.", "\nSaws cut. So the answer is B.", " So the answer is B."),
+        (" So the answer is A.", " So the answer is B.", " So the answer is B."),
+    ],
+)
+def test_a_path_with_its_tokens_begins_as_it_was_sampled(path, completion, conclusion):
+    example = path_example(TOOL, path, DEFAULT, path_ids=(5, 6))
+    assert (example.completion, example.conclusion, example.path_ids) == (completion, conclusion, (5, 6))
+
+
+def test_words_in_front_of_a_path_were_not_sampled():
+    example = path_example(TOOL, " Saws cut.", PromptTemplates(path=" Well. {path} So {answer}."), path_ids=(5, 6))
+    assert (example.completion, example.path_ids, example.conclusion) == (" Well.  Saws cut. So B.", (), "")
+
+
+def test_behind_a_line_or_a_blank_a_completion_begins_without_one():
+    lined = replace(TOOL, prompt="PROMPT\n")
+    assert label_example(lined, DEFAULT).completion == "So the answer is B."
+    assert path_example(lined, " Saws cut.", DEFAULT).completion == "Saws cut. So the answer is B."
+    assert path_example(lined, "So the answer is A.", DEFAULT, path_ids=(5,)).completion == "So the answer is B."
+    templates = PromptTemplates(teacher="{question} Think: ")
+    assert rationale_example(TOOL, "Saws cut.", templates).completion == "Saws cut. So the answer is B."

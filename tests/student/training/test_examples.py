@@ -10,7 +10,7 @@ from sert.student.training.examples import read_examples
 
 
 def test_a_folder_and_its_file_give_the_same(tmp_path: Path) -> None:
-    examples = [Example("q1", "p", " c", "path")]
+    examples = [Example("q1", "p", " c", "label"), Example("q2", "p", " c d", "path", (3, 4), " d")]
     write_table(tmp_path / "examples.parquet", examples, Example)
     assert read_examples(tmp_path) == read_examples(tmp_path / "examples.parquet") == examples
 
@@ -40,6 +40,11 @@ def test_jsonl_of_ones_own(tmp_path: Path) -> None:
         ),
         (b'{"conversations": [{"from": "human", "value": "q"}]}\n', "The row holds a conversation"),
         (b'{"prompt": "p", "completion": ""}\n', "non-empty"),
+        (b'{"prompt": "p", "completion": "c", "path_ids": "c"}\n', "`path_ids` must be a list of tokens, not 'c'"),
+        (b'{"prompt": "p", "completion": "c", "path_ids": [true]}\n', "`path_ids` must be a list of tokens"),
+        (b'{"prompt": "p", "completion": "c", "path_ids": [-1]}\n', "`path_ids` must be a list of tokens"),
+        (b'{"prompt": "p", "completion": "c", "conclusion": "d"}\n', "`conclusion` must be the end of `completion`"),
+        (b'{"prompt": "p", "completion": "c", "conclusion": 3}\n', "`conclusion` must be the end of `completion`"),
         (b"[1]\n", "JSON object"),
         (b"{\n", "line 1"),
         (b"\xe4\n", "own.jsonl"),
