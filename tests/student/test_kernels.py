@@ -1,24 +1,38 @@
 import shutil
+import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
+from sert.student import kernels
 from sert.student.decoding import sampling, stepping
 from sert.student.decoding.engine import decode
 from sert.student.decoding.lanes import Lane, unpack
 from sert.student.decoding.proof import find_drive
 from sert.student.decoding.schedule import Decoding, DecodingPrompt
-from sert.student.kernels import Caches, Kernels, LanePlaces, compiled, pack, serves_width
+from sert.student.kernels import (
+    FLAGS,
+    Caches,
+    Kernels,
+    LanePlaces,
+    compile_loops,
+    compiled,
+    pack,
+    serves_width,
+)
 from sert.student.load import Student, make_student
 from sert.student.speed import quantized
 from sert.student.speed.quantized import (
     BFloat16Linear,
     Int8Linear,
     Int16Linear,
+    is_rounded,
     multiply_in_bfloat16,
+    multiply_in_int16,
     quantize_blocks,
     quantize_rows,
     quantize_student,
@@ -29,7 +43,7 @@ PROMPTS = ["Question: Is ice cold?\nAnswer:", "Why?", "Do birds fly? Say:"]
 
 
 @pytest.fixture(scope="module")
-def loops() -> Kernels:
+def native_loops() -> Kernels:
     if shutil.which("cc") is None:
         pytest.skip("there is no C compiler here")
     found = compiled()
@@ -37,8 +51,25 @@ def loops() -> Kernels:
     return found
 
 
+@pytest.fixture(scope="module")
+def avx2_loops(native_loops: Kernels) -> Kernels:
+    """The loops of a processor without AVX-512, where this one can run them."""
+    if not native_loops.instructions.startswith("AVX"):
+        pytest.skip("this processor has no AVX2")
+    found = compile_loops("-march=haswell")
+    assert found.instructions == "AVX2" and found.has_integers and not found.has_bfloat16
+    return found
+
+
+@pytest.fixture(scope="module", params=["native_loops", "avx2_loops"])
+def loops(request: pytest.FixtureRequest) -> Kernels:
+    found = request.getfixturevalue(request.param)
+    assert isinstance(found, Kernels)
+    return found
+
+
 @pytest.fixture
-def everything_compiled(loops: Kernels, monkeypatch: pytest.MonkeyPatch) -> None:
+def everything_compiled(native_loops: Kernels, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stepping, "LARGE_STUDENT", 0)
     monkeypatch.setattr(quantized, "LARGE_STUDENT", 0)
     monkeypatch.setattr(quantized, "LARGE_LAYER", 0)
@@ -78,10 +109,10 @@ def integer_loops(loops: Kernels) -> Kernels:
 
 
 @pytest.fixture
-def bfloat16_loops(loops: Kernels) -> Kernels:
-    if not (loops.has_bfloat16 and loops.attends_in_pairs(32)):
+def bfloat16_loops(native_loops: Kernels) -> Kernels:
+    if not (native_loops.has_bfloat16 and native_loops.attends_in_pairs(32)):
         pytest.skip("this processor has no bfloat16 products of ours")
-    return loops
+    return native_loops
 
 
 # Inputs in whole tiles (AMX) and not.
@@ -197,6 +228,71 @@ def test_more_rows_than_the_cache_holds_give_what_each_gives_alone(bfloat16_loop
     found = bfloat16_loops.linear(inputs, layer)
     for row in (0, 5, 340, 341, 342, rows - 1):
         assert torch.equal(found[row], bfloat16_loops.linear(inputs[row : row + 1], layer)[0])
+
+
+@pytest.mark.parametrize("flags", [("-march=haswell",), ("-march=skylake-avx512",)], ids=["avx2", "avx512"])
+def test_integer_layers_give_the_same_bits_with_other_instructions(
+    native_loops: Kernels, flags: tuple[str, ...]
+) -> None:
+    wanted = "AVX-512" if "avx512" in flags[0] else "AVX"
+    if not native_loops.instructions.startswith(wanted):
+        pytest.skip(f"this processor has no {wanted}")
+    others = compile_loops(*flags)
+    assert others.instructions != native_loops.instructions
+    torch.manual_seed(0)
+    for rows, size, outputs in ((1, 16, 64), (7, 48, 70), (40, 144, 200), (64, 576, 130)):
+        inputs = torch.randn(rows, size) * torch.logspace(-4, 4, size)
+        weight, bias = torch.randn(size, outputs), torch.randn(outputs)
+        quantized_weight, scales = quantize_blocks(weight)
+        small_weight, small_scale = quantize_rows(weight.t())
+        for layer in (pack(quantized_weight, bias, scales), pack(small_weight.t(), bias, small_scale.t())):
+            found, expected = others.linear(inputs, layer), native_loops.linear(inputs, layer)
+            assert torch.equal(found.view(torch.int32), expected.view(torch.int32))
+
+
+@pytest.mark.parametrize(
+    ("processor", "instructions"),
+    [
+        ("core2", "vectors of four numbers"),
+        ("haswell", "AVX2"),
+        ("alderlake", "AVX2 with VNNI"),
+        ("skylake-avx512", "AVX-512"),
+        ("sapphirerapids", "AVX-512 with VNNI and BF16, AMX"),
+    ],
+)
+def test_loops_compile_for_processors_of_each_kind(native_loops: Kernels, processor: str, instructions: str) -> None:
+    if not native_loops.instructions.startswith("AVX"):
+        pytest.skip("the compiler here makes code for processors of another kind")
+    assert compile_loops(f"-march={processor}").instructions == instructions
+
+
+@pytest.mark.parametrize("architecture", ["armv8-a", "armv8.2-a+dotprod"])
+def test_loops_for_arm_give_in_an_emulator_what_they_give_here(
+    native_loops: Kernels, architecture: str, tmp_path: Path
+) -> None:
+    compiler, emulator = shutil.which("aarch64-linux-gnu-gcc"), shutil.which("qemu-aarch64-static")
+    if compiler is None or emulator is None:
+        pytest.skip("needs aarch64-linux-gnu-gcc and qemu-aarch64-static")
+    if not native_loops.has_integers:
+        pytest.skip("this processor has no integer products of ours")
+    here = run_elsewhere(["cc", "-march=native"], [], tmp_path / "here")
+    there = run_elsewhere([compiler, f"-march={architecture}", "-static"], [emulator], tmp_path / "there")
+    assert here.keys() == there.keys() and {"int8", "int16"} <= here.keys()
+    for name, values in here.items():
+        if name in ("int8", "int16"):
+            assert there[name] == values
+        else:
+            assert there[name] == pytest.approx(values, rel=1e-5, abs=1e-6)
+
+
+def run_elsewhere(compiler: list[str], emulator: list[str], program: Path) -> dict[str, list[float]]:
+    """Compile kernels_elsewhere.c and run it: name of a loop -> what it gave."""
+    source = Path(__file__).with_name("kernels_elsewhere.c")
+    flags = [flag for flag in FLAGS.split() if flag not in ("-march=native", "-shared")]
+    folder = str(Path(kernels.__file__).parent)
+    subprocess.run([*compiler, *flags, f"-I{folder}", "-o", str(program), str(source), "-lm"], check=True)
+    said = subprocess.run([*emulator, str(program)], check=True, capture_output=True, text=True).stdout
+    return {name: [float(value) for value in values] for name, *values in map(str.split, said.splitlines())}
 
 
 @pytest.mark.parametrize("vocabulary", [128, 1000, 50_257])
@@ -380,6 +476,26 @@ def test_lanes_that_are_over_cost_nothing(wide_student: Student, monkeypatch: py
 
 
 @pytest.mark.usefixtures("everything_compiled")
+def test_a_student_in_int16_says_with_avx2_what_it_says_natively(
+    native_loops: Kernels, avx2_loops: Kernels, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = []
+    for loops in (native_loops, avx2_loops):
+        for module in (stepping, quantized, sampling):
+            monkeypatch.setattr(module, "compiled", lambda loops=loops: loops)
+        tokenizer = make_tokenizer()
+        student = make_student(tiny_llama(len(tokenizer), width=64), tokenizer, name="wide")
+        multiply_in_int16(student.model)
+        assert is_rounded(student.model)
+        found.append(decoded(student, SAMPLED))
+    for text, lanes in found[0].items():
+        for lane, other in zip(lanes, found[1][text], strict=True):
+            assert lane.token_ids == other.token_ids
+            # Attention rounds otherwise, and steps of int16 follow.
+            assert other.logprobs == pytest.approx(lane.logprobs, abs=5e-3)
+
+
+@pytest.mark.usefixtures("everything_compiled")
 def test_a_lane_does_not_depend_on_its_neighbours(wide_student: Student) -> None:
     together = decoded(wide_student, SAMPLED)
     for text in PROMPTS:
@@ -450,7 +566,7 @@ def test_prompts_read_in_chunks_give_what_they_give_at_once(
         assert [lane.token_ids for lane in lanes] == [lane.token_ids for lane in at_once[text]]
 
 
-@pytest.mark.usefixtures("no_compiler", "loops")
+@pytest.mark.usefixtures("no_compiler", "native_loops")
 def test_without_a_compiler_torch_does_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     assert compiled() is None
     monkeypatch.setattr(quantized, "LARGE_LAYER", 0)

@@ -2,7 +2,7 @@
 
 The C files here are compiled once a process, for the processor it runs on, with the compiler that the environment
 variable `CC` names (`cc` if it names none; `CC=false` does without). What comes out differs from torch's by rounding
-only.
+only; int8 and int16 layers give the same bits on all processors that have them.
 
 Shapes: Q questions, B lanes, L places of lanes, H key-value heads, G query heads a key-value head, P prompt positions,
 T decoding steps, D head width, I inputs, O outputs, V vocabulary, N blocks.
@@ -34,7 +34,7 @@ BLOCK = 64
 LARGEST_INT16 = 5792
 """Steps of the largest number of a block: 64 products of such numbers fit into 32 bits."""
 LANE = 16
-"""Numbers that the loops read at a time; inputs of packed layers are a multiple of it."""
+"""Most numbers that the loops read at a time; inputs of packed layers are a multiple of it."""
 STEPS = 16
 """Caches in bfloat16 have room for a multiple of so many steps."""
 
@@ -110,7 +110,9 @@ class Kernels:
         library.sert_gelu.argtypes = (_POINTER, _SIZE, _POINTER, _INT)
         library.sert_block_maxima.argtypes = (_POINTER, _SIZE, _SIZE, _SIZE, _POINTER, _POINTER, _INT)
         library.sert_attend.argtypes = (_POINTER, _POINTER)
+        library.sert_instructions.restype = ctypes.c_char_p
         self._library = library
+        self.instructions: str = library.sert_instructions().decode()
         abilities = int(library.sert_abilities())
         self.has_integers, self.has_bfloat16, self._has_pairs = (bool(abilities & bit) for bit in (1, 2, 4))
 
@@ -197,7 +199,7 @@ class Kernels:
 
 
 def serves_width(width: int) -> bool:
-    """Tell whether `Kernels.attend` knows heads of this width: attention.c reads sixteen numbers at a time."""
+    """Tell whether `Kernels.attend` knows heads of this width: attention.c reads up to sixteen numbers at a time."""
     return width % 16 == 0 and width <= 256
 
 
@@ -228,16 +230,25 @@ def _fill_up(values: Tensor, outputs: int) -> Tensor:
 @functools.cache
 def compiled() -> Kernels | None:
     """Compile the loops, once a process; None without a compiler that can."""
+    try:
+        return compile_loops()
+    except (OSError, ValueError, subprocess.SubprocessError):
+        return None
+
+
+def compile_loops(*flags: str) -> Kernels:
+    """Compile the loops for the processor at hand, or as further flags have it (`-march=x86-64-v3`: with AVX2 only).
+
+    Raises:
+        OSError, ValueError, subprocess.SubprocessError: If there is no compiler, or it cannot.
+    """
     with (
         resources.as_file(resources.files("sert.student.kernels")) as sources,
         tempfile.TemporaryDirectory(prefix="sert-kernels-") as folder,
     ):
         library = Path(folder) / "kernels.so"
-        try:
-            compiler = shlex.split(os.environ.get("CC", "")) or ["cc"]
-            files = [str(sources / name) for name in SOURCES]
-            command = [*compiler, *FLAGS.split(), "-o", str(library), *files, "-lm"]
-            subprocess.run(command, check=True, capture_output=True, timeout=COMPILES_WITHIN)
-            return Kernels(ctypes.CDLL(str(library)))
-        except (OSError, ValueError, subprocess.SubprocessError):
-            return None
+        compiler = shlex.split(os.environ.get("CC", "")) or ["cc"]
+        files = [str(sources / name) for name in SOURCES]
+        command = [*compiler, *FLAGS.split(), *flags, "-o", str(library), *files, "-lm"]
+        subprocess.run(command, check=True, capture_output=True, timeout=COMPILES_WITHIN)
+        return Kernels(ctypes.CDLL(str(library)))

@@ -24,6 +24,8 @@ struct attention {
 };
 
 #define LARGEST_WIDTH 256
+/* Steps whose scores are written at a time, in bfloat16. */
+#define STEPS 16
 
 /* Turn scores into weights that are not normalised and return their sum. */
 INLINE float exponentials(float *scores, int64_t count) {
@@ -40,23 +42,14 @@ INLINE float exponentials(float *scores, int64_t count) {
 
 /* ---- float32, on any processor ---- */
 
-typedef float half_floats __attribute__((vector_size(2 * LANE)));
-typedef float quarter_floats __attribute__((vector_size(LANE)));
-
-INLINE floats load(const float *from) {
-    floats values;
-    memcpy(&values, from, sizeof values);
-    return values;
-}
+typedef float four_floats __attribute__((vector_size(16)));
 
 INLINE float sum_of(floats values) {
-    half_floats halves[2];
-    memcpy(halves, &values, sizeof values);
-    const half_floats eight = halves[0] + halves[1];
-    quarter_floats quarters[2];
-    memcpy(quarters, &eight, sizeof eight);
-    const quarter_floats four = quarters[0] + quarters[1];
-    return (four[0] + four[2]) + (four[1] + four[3]);
+    four_floats parts[LANE / 4];
+    memcpy(parts, &values, sizeof values);
+    for (int count = LANE / 8; count; count /= 2)
+        for (int i = 0; i < count; i++) parts[i] += parts[i + count];
+    return (parts[0][0] + parts[0][2]) + (parts[0][1] + parts[0][3]);
 }
 
 /* scores (count) = scaling * keys (count, width) . query (width) */
@@ -247,7 +240,7 @@ void sert_attend(const struct attention *a, float *scratch) {
 #pragma omp parallel num_threads(a->threads)
     {
         const int64_t thread = omp_get_thread_num(), threads = omp_get_num_threads();
-        float *scores = scratch + thread * (a->prompt_size + a->steps_size + LANE);
+        float *scores = scratch + thread * (a->prompt_size + a->steps_size + STEPS);
         for (int64_t task = 0; task < a->questions * a->heads; task++) {
             const int64_t question = task / a->heads, head = task % a->heads, first = a->firsts[question];
             /* Each thread takes what begins in its share of the lanes. */

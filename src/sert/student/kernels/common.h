@@ -1,3 +1,5 @@
+#pragma once
+
 /* What the loops share. Shapes are row-major. Nothing checks its arguments; its callers do. Threads share no
    sums, so results do not depend on their number. */
 
@@ -7,24 +9,51 @@
 
 #define INLINE static inline __attribute__((always_inline))
 
-/* Sixteen numbers at a time; compilers map them to what the processor has. */
-#define LANE 16
-typedef float floats __attribute__((vector_size(4 * LANE)));
-
-/* Products of pairs of bfloat16 numbers and of quadruples of int8 numbers, in vectors of sixteen sums, and where there
-   are tiles (AMX) in tiles of sixteen by sixteen. */
+/* Vectors are as wide as the processor's own, since compilers keep wider ones in memory: `LANE` numbers of 32 bits.
+   `VECTORS` of weights and six rows make sums that fit into its registers, 32 of them or, with AVX2, 16.
+   `HAS_INTEGERS`: exact products of int8 and int16 numbers. */
 #if defined(__AVX512F__) && defined(__AVX512BW__)
 #include <immintrin.h>
-#if defined(__AVX512BF16__)
+#define HAS_INTEGERS 1
+#define LANE 16
+#define VECTORS 4
+#elif defined(__AVX2__) && defined(__FMA__)
+#include <immintrin.h>
+#define HAS_INTEGERS 1
+#define LANE 8
+#define VECTORS 2
+#elif defined(__aarch64__) && defined(__ARM_NEON) && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+#include <arm_neon.h>
+#define HAS_INTEGERS 1
+#define LANE 4
+#define VECTORS 4
+#else
+#define LANE 4
+#endif
+
+/* Products of pairs of bfloat16 numbers, and tiles (AMX) of sixteen by sixteen sums. */
+#if LANE == 16 && defined(__AVX512BF16__)
 #define HAS_PAIRS 1
 #endif
-#if defined(__AVX512VNNI__)
-#define HAS_QUADRUPLES 1
-#endif
-#if defined(HAS_PAIRS) && defined(HAS_QUADRUPLES) && defined(__AMX_BF16__) && defined(__AMX_INT8__) && defined(__linux__)
+#if defined(HAS_PAIRS) && defined(__AVX512VNNI__) && defined(__AMX_BF16__) && defined(__AMX_INT8__) && defined(__linux__)
 #define HAS_TILES 1
 #endif
-#endif
+
+typedef float floats __attribute__((vector_size(4 * LANE)));
+typedef int32_t integers __attribute__((vector_size(4 * LANE)));
+typedef int16_t shorts __attribute__((vector_size(4 * LANE)));
+
+INLINE floats load(const float *from) {
+    floats values;
+    memcpy(&values, from, sizeof values);
+    return values;
+}
+
+INLINE integers load_integers(const void *from) {
+    integers values;
+    memcpy(&values, from, sizeof values);
+    return values;
+}
 
 /* exp(x) for x <= 0, to 2 units in the last place: 2^n * exp(r) with |r| <= ln(2) / 2 and Taylor's series of exp(r). */
 static inline float exp_negative(float x) {

@@ -1,14 +1,16 @@
 /* Linear layers in int8, in int16 and in bfloat16, from float32 activations to float32 outputs in one go.
 
-   Shapes: B rows, I inputs, O outputs. Weights are packed in panels of 64 outputs; a panel holds, for each group of
-   inputs that fills four bytes (four int8, two int16 or bfloat16), the group of every output: (O / 64, groups, 64, inputs of a
-   group), outputs filled up with zeros. Six rows and a panel make 24 vectors of sums, which stay in registers. Where
-   there are tiles, 32 rows and half a panel make four tiles of sums; inputs then come in whole tiles of 64 bytes. */
+   Shapes: B rows, I inputs, O outputs. Weights are packed in panels of 64 outputs, filled up with zeros; a panel holds, for
+   each group of inputs that fills four bytes (four int8, two int16 or bfloat16), the group of every output:
+   (O / 64, groups, 64, inputs of a group). Six rows and some vectors of weights make as many sums as stay in registers.
+   Where there are tiles, 32 rows and half a panel make four tiles of sums; inputs then come in whole tiles of 64 bytes. */
 
 #include "common.h"
 
-#if defined(HAS_PAIRS) || defined(HAS_QUADRUPLES)
+#ifdef HAS_INTEGERS
 #define PANEL 64
+/* Outputs of a panel that are summed up at a time: all 64 with AVX-512. */
+#define OUTPUTS (VECTORS * LANE)
 #define TILE 6
 #define TILE_ROWS 32
 /* Bytes of rounded rows that are multiplied with all panels before the next: they stay in the second-level cache. */
@@ -28,44 +30,107 @@ struct linear {
     int32_t threads;
 };
 
+/* ---- what processors differ in ---- */
+
+#if LANE == 16
+INLINE floats multiply_add(floats a, floats b, floats sums) { return _mm512_fmadd_ps(a, b, sums); }
+#elif LANE == 8
+INLINE floats multiply_add(floats a, floats b, floats sums) { return _mm256_fmadd_ps(a, b, sums); }
+#else
+INLINE floats multiply_add(floats a, floats b, floats sums) { return vfmaq_f32(sums, a, b); }
+#endif
+
+/* Add the products of pairs of int16 numbers to sums. */
+INLINE integers add_int16(integers sums, integers x, integers w) {
+#if LANE == 16 && defined(__AVX512VNNI__)
+    /* As `_mm512_dpwssd_epi32`; GCC 12 copies its sums to memory and back. */
+    __asm__("vpdpwssd %2, %1, %0" : "+v"(sums) : "v"(x), "v"(w));
+    return sums;
+#elif LANE == 16
+    return sums + (integers)_mm512_madd_epi16((__m512i)x, (__m512i)w);
+#elif LANE == 8 && defined(__AVXVNNI__)
+    __asm__("%{vex%} vpdpwssd %2, %1, %0" : "+x"(sums) : "x"(x), "x"(w));
+    return sums;
+#elif LANE == 8
+    return sums + (integers)_mm256_madd_epi16((__m256i)x, (__m256i)w);
+#else
+    const int16x8_t left = (int16x8_t)x, right = (int16x8_t)w;
+    const int32x4_t first = vmull_s16(vget_low_s16(left), vget_low_s16(right)), second = vmull_high_s16(left, right);
+    return sums + (integers)vpaddq_s32(first, second);
+#endif
+}
+
+/* Add the products of quadruples of int8 numbers to sums. `OFFSET` was added to those of `x` where the instruction wants
+   them unsigned. */
+#if LANE == 16 && defined(__AVX512VNNI__)
+#define OFFSET 128
+INLINE integers add_int8(integers sums, integers x, integers w) {
+    return (integers)_mm512_dpbusd_epi32((__m512i)sums, (__m512i)x, (__m512i)w);
+}
+#elif LANE == 8 && defined(__AVXVNNI__)
+#define OFFSET 128
+INLINE integers add_int8(integers sums, integers x, integers w) {
+    return (integers)_mm256_dpbusd_avx_epi32((__m256i)sums, (__m256i)x, (__m256i)w);
+}
+#elif LANE == 4 && defined(__ARM_FEATURE_DOTPROD)
+#define OFFSET 0
+INLINE integers add_int8(integers sums, integers x, integers w) {
+    return (integers)vdotq_s32((int32x4_t)sums, (int8x16_t)x, (int8x16_t)w);
+}
+#else
+#define OFFSET 0
+INLINE integers add_int8(integers sums, integers x, integers w) {
+    const shorts left = (shorts)x, right = (shorts)w;
+    sums = add_int16(sums, (integers)(left >> 8), (integers)(right >> 8));
+    return add_int16(sums, (integers)(left << 8 >> 8), (integers)(right << 8 >> 8));
+}
+#endif
+
+/* ---- sums of six rows ---- */
+
 #define EACH_ROW(DO, ...)                                                                                              \
     DO(0, __VA_ARGS__) DO(1, __VA_ARGS__) DO(2, __VA_ARGS__) DO(3, __VA_ARGS__) DO(4, __VA_ARGS__) DO(5, __VA_ARGS__)
+#if VECTORS == 4
+#define EACH_VECTOR(DO, ...) DO(0, __VA_ARGS__) DO(1, __VA_ARGS__) DO(2, __VA_ARGS__) DO(3, __VA_ARGS__)
+#else
+#define EACH_VECTOR(DO, ...) DO(0, __VA_ARGS__) DO(1, __VA_ARGS__)
+#endif
 /* Sums have names of their own, since compilers keep arrays of them in memory. */
-#define CLEAR(r, type) type s##r##0 = {0}, s##r##1 = {0}, s##r##2 = {0}, s##r##3 = {0};
+#define CLEAR(r, type) EACH_VECTOR(CLEAR_SUM, r, type)
+#define CLEAR_SUM(v, r, type) type s##r##v = {0};
+#define LOAD_WEIGHTS(v, panel) const integers w##v = load_integers(panel + v * LANE);
 #define MULTIPLY(r, add_products)                                                                                      \
     {                                                                                                                  \
-        const __m512i x = _mm512_set1_epi32((int)rows[r * stride + g]);                                                \
-        s##r##0 = add_products(s##r##0, x, w0);                                                                        \
-        s##r##1 = add_products(s##r##1, x, w1);                                                                        \
-        s##r##2 = add_products(s##r##2, x, w2);                                                                        \
-        s##r##3 = add_products(s##r##3, x, w3);                                                                        \
+        const integers x = (integers){0} + (int32_t)rows[r * stride + g];                                              \
+        EACH_VECTOR(ADD, r, add_products)                                                                              \
     }
-#define PUT(r, to) to[r][0] = s##r##0, to[r][1] = s##r##1, to[r][2] = s##r##2, to[r][3] = s##r##3;
+#define ADD(v, r, add_products) s##r##v = add_products(s##r##v, x, w##v);
+#define PUT(r, to) EACH_VECTOR(PUT_SUM, r, to)
+#define PUT_SUM(v, r, to) to[r][v] = s##r##v;
 
-/* Multiply some groups of six rows, which lie `stride` groups apart, with a panel (groups, 64). */
+/* Multiply some groups of six rows, which lie `stride` groups apart, with some outputs of a panel (groups, 64). */
 #define DEFINE_TILE(name, type, add_products)                                                                          \
     INLINE void name(const uint32_t *rows, int64_t stride, const uint32_t *panel, int64_t groups,                      \
-                     type sums[TILE][4]) {                                                                             \
+                     type sums[TILE][VECTORS]) {                                                                       \
         EACH_ROW(CLEAR, type)                                                                                          \
         for (int64_t g = 0; g < groups; g++, panel += PANEL) {                                                         \
-            __m512i w0 = _mm512_loadu_si512(panel), w1 = _mm512_loadu_si512(panel + 16);                               \
-            __m512i w2 = _mm512_loadu_si512(panel + 32), w3 = _mm512_loadu_si512(panel + 48);                          \
+            EACH_VECTOR(LOAD_WEIGHTS, panel)                                                                           \
             EACH_ROW(MULTIPLY, add_products)                                                                           \
         }                                                                                                              \
         EACH_ROW(PUT, sums)                                                                                            \
     }
 
-/* Write sixteen outputs, or as many as there are. */
-INLINE void write_outputs(float *out, int64_t left, __m512 values) {
-    const __mmask16 there = left >= LANE ? 0xffff : left <= 0 ? 0 : (__mmask16)((1u << left) - 1);
-    _mm512_mask_storeu_ps(out, there, values);
+/* Write a vector of outputs, or as many as there are. */
+INLINE void write_outputs(float *out, int64_t left, floats values) {
+    if (left >= LANE) memcpy(out, &values, sizeof values);
+    else if (left > 0) memcpy(out, &values, left * sizeof(float));
 }
 
-INLINE void put_floats(const struct linear *l, int64_t b, int64_t rows, int64_t at, const __m512 (*sums)[4]) {
+INLINE void put_floats(const struct linear *l, int64_t b, int64_t rows, int64_t at, const floats (*sums)[VECTORS]) {
     for (int64_t r = 0; r < rows; r++)
-        for (int64_t o = 0; o < PANEL; o += LANE) {
-            __m512 values = sums[r][o / LANE];
-            if (l->bias) values = _mm512_add_ps(values, _mm512_loadu_ps(l->bias + at + o));
+        for (int64_t o = 0; o < OUTPUTS; o += LANE) {
+            floats values = sums[r][o / LANE];
+            if (l->bias) values += load(l->bias + at + o);
             write_outputs(l->out + (b + r) * l->outputs + at + o, l->outputs - at - o, values);
         }
 }
@@ -73,10 +138,13 @@ INLINE void put_floats(const struct linear *l, int64_t b, int64_t rows, int64_t 
 /* Multiply some rows with a panel and write what comes of it. Rows and panel are read in units of some bytes. */
 #define DEFINE_MULTIPLY(name, type, unit, bytes, tile, add_up, put)                                                    \
     INLINE void name(const struct linear *l, int64_t b, int64_t end, int64_t p) {                                      \
-        const int64_t units = bytes * l->inputs_size / sizeof(unit), at = p * PANEL;                                   \
-        type sums[tile][4];                                                                                            \
-        add_up((const unit *)l->rounded + b * units, units, (const unit *)l->weights + at * units, units, sums);       \
-        put(l, b, end - b < tile ? end - b : tile, at, sums);                                                          \
+        const int64_t units = bytes * l->inputs_size / sizeof(unit), rows = end - b < tile ? end - b : tile;           \
+        const unit *from = (const unit *)l->rounded + b * units, *panel = (const unit *)l->weights + p * PANEL * units; \
+        for (int64_t o = 0; o < PANEL; o += OUTPUTS) {                                                                 \
+            type sums[tile][VECTORS];                                                                                  \
+            add_up(from, units, panel + o * 4 / sizeof(unit), units, sums);                                            \
+            put(l, b, rows, p * PANEL + o, sums);                                                                      \
+        }                                                                                                              \
     }
 
 /* Let every thread round its rows, then multiply all of them with its panels. */
@@ -131,7 +199,7 @@ static int tiles_are_allowed(void) {
 /* Multiply some bytes of 32 rows, which lie `stride` bytes apart, with a panel. */
 #define DEFINE_TILES(name, type, add_products)                                                                         \
     INLINE void name(const uint8_t *rows, int64_t stride, const uint8_t *panel, int64_t bytes,                         \
-                     type sums[TILE_ROWS][4]) {                                                                        \
+                     type sums[TILE_ROWS][VECTORS]) {                                                                  \
         for (int64_t half = 0; half < 2; half++) {                                                                     \
             _tile_zero(0);                                                                                             \
             _tile_zero(1);                                                                                             \
@@ -154,13 +222,12 @@ static int tiles_are_allowed(void) {
             _tile_stored(3, &sums[16][2 * half + 1], 4 * PANEL);                                                       \
         }                                                                                                              \
     }
-DEFINE_TILES(tiles_int8, __m512i, _tile_dpbusd)
-DEFINE_TILES(tiles_bfloat16, __m512, _tile_dpbf16ps)
+DEFINE_TILES(tiles_int8, integers, _tile_dpbusd)
+DEFINE_TILES(tiles_bfloat16, floats, _tile_dpbf16ps)
 #endif
 
-#ifdef HAS_QUADRUPLES
-#define ADD_INT8(sums, x, w) _mm512_dpbusd_epi32(sums, x, w)
-DEFINE_TILE(tile_int8, __m512i, ADD_INT8)
+#ifdef HAS_INTEGERS
+DEFINE_TILE(tile_int8, integers, add_int8)
 
 /* Find steps so that the largest magnitude of some numbers has `most` of them; not a number if one is not finite. */
 INLINE float step_of(const float *numbers, int64_t size, float most) {
@@ -175,41 +242,34 @@ INLINE float step_of(const float *numbers, int64_t size, float most) {
     return (step < tiny ? tiny : step) + nothing;
 }
 
-/* Round a row to steps, with 128 added, since the instruction wants one side unsigned. */
+/* Round a row to steps. */
 INLINE void round_int8(const struct linear *l, int64_t b) {
     const float *row = l->inputs + b * l->inputs_size;
     uint8_t *out = (uint8_t *)l->rounded + b * l->inputs_size;
     const float step = l->steps[b] = step_of(row, l->inputs_size, 127.0f);
 #pragma omp simd
-    for (int64_t i = 0; i < l->inputs_size; i++) out[i] = (uint8_t)((int32_t)nearbyintf(row[i] / step) + 128);
+    for (int64_t i = 0; i < l->inputs_size; i++) out[i] = (uint8_t)((int32_t)nearbyintf(row[i] / step) + OFFSET);
 }
 
-INLINE void put_int8(const struct linear *l, int64_t b, int64_t rows, int64_t at, const __m512i (*sums)[4]) {
-    for (int64_t r = 0; r < rows; r++) {
-        const __m512 step = _mm512_set1_ps(l->steps[b + r]);
-        for (int64_t o = 0; o < PANEL; o += LANE) {
-            const __m512i exact = _mm512_sub_epi32(sums[r][o / LANE], _mm512_loadu_si512(l->zeros + at + o));
-            __m512 scaled = _mm512_mul_ps(_mm512_cvtepi32_ps(exact), step);
-            scaled = _mm512_mul_ps(scaled, _mm512_loadu_ps(l->scales + at + o));
-            if (l->bias) scaled = _mm512_add_ps(scaled, _mm512_loadu_ps(l->bias + at + o));
+INLINE void put_int8(const struct linear *l, int64_t b, int64_t rows, int64_t at, const integers (*sums)[VECTORS]) {
+    for (int64_t r = 0; r < rows; r++)
+        for (int64_t o = 0; o < OUTPUTS; o += LANE) {
+            integers exact = sums[r][o / LANE];
+            if (OFFSET) exact -= load_integers(l->zeros + at + o);
+            floats scaled = __builtin_convertvector(exact, floats) * l->steps[b + r] * load(l->scales + at + o);
+            if (l->bias) scaled += load(l->bias + at + o);
             write_outputs(l->out + (b + r) * l->outputs + at + o, l->outputs - at - o, scaled);
         }
-    }
 }
 
-DEFINE_MULTIPLY(multiply_int8, __m512i, uint32_t, 1, TILE, tile_int8, put_int8)
+DEFINE_MULTIPLY(multiply_int8, integers, uint32_t, 1, TILE, tile_int8, put_int8)
 DEFINE_LINEAR(linear_int8, round_int8, multiply_int8, 1, TILE, NOTHING, NOTHING)
 
 /* In int16 every 64 inputs of a row, and every 64 weights of an output, have a step of their own: sums of 64 products
    fit into 32 bits then, and one large number makes only its block coarse. */
 #define BLOCK 64
 #define BLOCKS(l) (((l)->inputs_size + BLOCK - 1) / BLOCK)
-/* As `_mm512_dpwssd_epi32`; GCC 12 copies its sums to memory and back. */
-INLINE __m512i add_int16(__m512i sums, __m512i x, __m512i w) {
-    __asm__("vpdpwssd %2, %1, %0" : "+v"(sums) : "v"(x), "v"(w));
-    return sums;
-}
-DEFINE_TILE(tile_int16, __m512i, add_int16)
+DEFINE_TILE(tile_int16, integers, add_int16)
 
 INLINE void round_int16(const struct linear *l, int64_t b) {
     float *steps = l->steps + b * BLOCKS(l);
@@ -225,35 +285,40 @@ INLINE void round_int16(const struct linear *l, int64_t b) {
 
 /* Multiply six rows with a panel and write what comes of it. */
 INLINE void multiply_int16(const struct linear *l, int64_t b, int64_t end, int64_t p) {
-    const int64_t units = l->inputs_size / 2, blocks = BLOCKS(l), at = p * PANEL;
-    const uint32_t *rows = (const uint32_t *)l->rounded + b * units, *panel = (const uint32_t *)l->weights + at * units;
-    __m512 sums[TILE][4] = {0};
+    const int64_t units = l->inputs_size / 2, blocks = BLOCKS(l);
+    const uint32_t *rows = (const uint32_t *)l->rounded + b * units;
+    const uint32_t *panel = (const uint32_t *)l->weights + p * PANEL * units;
+    floats sums[PANEL / OUTPUTS][TILE][VECTORS] = {0};
     for (int64_t k = 0; k < blocks; k++) {
         const int64_t first = k * BLOCK / 2, left = units - first, groups = left < BLOCK / 2 ? left : BLOCK / 2;
-        const float *scales = l->scales + (p * blocks + k) * PANEL;
-        __m512i exact[TILE][4];
-        tile_int16(rows + first, units, panel + first * PANEL, groups, exact);
-        for (int64_t r = 0; r < TILE; r++) {
-            const __m512 step = _mm512_set1_ps(l->steps[(b + r) * blocks + k]);
-            for (int64_t o = 0; o < 4; o++) {
-                const __m512 scale = _mm512_mul_ps(step, _mm512_loadu_ps(scales + o * LANE));
-                sums[r][o] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(exact[r][o]), scale, sums[r][o]);
-            }
+        for (int64_t part = 0; part < PANEL / OUTPUTS; part++) {
+            const float *scales = l->scales + (p * blocks + k) * PANEL + part * OUTPUTS;
+            integers exact[TILE][VECTORS];
+            tile_int16(rows + first, units, panel + first * PANEL + part * OUTPUTS, groups, exact);
+            for (int64_t r = 0; r < TILE; r++)
+                for (int64_t v = 0; v < VECTORS; v++) {
+                    const floats scale = load(scales + v * LANE) * l->steps[(b + r) * blocks + k];
+                    floats *sum = &sums[part][r][v];
+                    *sum = multiply_add(__builtin_convertvector(exact[r][v], floats), scale, *sum);
+                }
         }
     }
-    put_floats(l, b, end - b < TILE ? end - b : TILE, at, sums);
+    for (int64_t part = 0; part < PANEL / OUTPUTS; part++)
+        put_floats(l, b, end - b < TILE ? end - b : TILE, p * PANEL + part * OUTPUTS, sums[part]);
 }
 DEFINE_LINEAR(linear_int16, round_int16, multiply_int16, 2, TILE, NOTHING, NOTHING)
 
 #ifdef HAS_TILES
-DEFINE_MULTIPLY(multiply_int8_tiles, __m512i, uint8_t, 1, TILE_ROWS, tiles_int8, put_int8)
+DEFINE_MULTIPLY(multiply_int8_tiles, integers, uint8_t, 1, TILE_ROWS, tiles_int8, put_int8)
 DEFINE_LINEAR(linear_int8_tiles, round_int8, multiply_int8_tiles, 1, TILE_ROWS, CONFIGURE, RESTORE)
 #endif
 #endif
 
 #ifdef HAS_PAIRS
-#define ADD_BFLOAT16(sums, x, w) _mm512_dpbf16_ps(sums, (__m512bh)(x), (__m512bh)(w))
-DEFINE_TILE(tile_bfloat16, __m512, ADD_BFLOAT16)
+INLINE floats add_bfloat16(floats sums, integers x, integers w) {
+    return _mm512_dpbf16_ps(sums, (__m512bh)x, (__m512bh)w);
+}
+DEFINE_TILE(tile_bfloat16, floats, add_bfloat16)
 
 INLINE void round_bfloat16(const struct linear *l, int64_t b) {
     const float *row = l->inputs + b * l->inputs_size;
@@ -264,19 +329,42 @@ INLINE void round_bfloat16(const struct linear *l, int64_t b) {
     }
 }
 
-DEFINE_MULTIPLY(multiply_bfloat16, __m512, uint32_t, 2, TILE, tile_bfloat16, put_floats)
+DEFINE_MULTIPLY(multiply_bfloat16, floats, uint32_t, 2, TILE, tile_bfloat16, put_floats)
 DEFINE_LINEAR(linear_bfloat16, round_bfloat16, multiply_bfloat16, 2, TILE, NOTHING, NOTHING)
 
 #ifdef HAS_TILES
-DEFINE_MULTIPLY(multiply_bfloat16_tiles, __m512, uint8_t, 2, TILE_ROWS, tiles_bfloat16, put_floats)
+DEFINE_MULTIPLY(multiply_bfloat16_tiles, floats, uint8_t, 2, TILE_ROWS, tiles_bfloat16, put_floats)
 DEFINE_LINEAR(linear_bfloat16_tiles, round_bfloat16, multiply_bfloat16_tiles, 2, TILE_ROWS, CONFIGURE, RESTORE)
 #endif
 #endif
 
+/* Whose instructions these loops are made of. */
+const char *sert_instructions(void) {
+#ifdef HAS_TILES
+    return "AVX-512 with VNNI and BF16, AMX";
+#elif defined(HAS_PAIRS) && defined(__AVX512VNNI__)
+    return "AVX-512 with VNNI and BF16";
+#elif LANE == 16 && defined(__AVX512VNNI__)
+    return "AVX-512 with VNNI";
+#elif LANE == 16
+    return "AVX-512";
+#elif LANE == 8 && defined(__AVXVNNI__)
+    return "AVX2 with VNNI";
+#elif LANE == 8
+    return "AVX2";
+#elif defined(__ARM_FEATURE_DOTPROD)
+    return "NEON with dot products";
+#elif defined(__ARM_NEON)
+    return "NEON";
+#else
+    return "vectors of four numbers";
+#endif
+}
+
 /* What this processor can do here: 1 for int8 and int16 layers, 2 for bfloat16 layers, 4 for attention over bfloat16 pairs. */
 int sert_abilities(void) {
     int found = 0;
-#ifdef HAS_QUADRUPLES
+#ifdef HAS_INTEGERS
     found += 1;
 #endif
 #ifdef HAS_PAIRS
@@ -295,7 +383,7 @@ int sert_abilities(void) {
 #define LINEAR(kind, bytes, l) linear_##kind(l)
 #endif
 
-#ifdef HAS_QUADRUPLES
+#ifdef HAS_INTEGERS
 void sert_linear_int8(const struct linear *l) { LINEAR(int8, 1, l); }
 void sert_linear_int16(const struct linear *l) { linear_int16(l); }
 #endif
