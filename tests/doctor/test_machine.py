@@ -15,6 +15,7 @@ def test_the_machine_is_examined_as_students_are_loaded(tmp_path):
     assert not {"problem"} & {finding.verdict for finding in findings.values()}
     kernels = compiled()
     assert findings["compiled loops"].verdict == ("warning" if kernels is None else "ok")
+    assert kernels is None or f"made for {kernels.instructions};" in findings["compiled loops"].message
     if kernels is not None and kernels.has_integers and "none" in findings["accelerator"].message:
         assert findings["fast dtype"].message.startswith("int8")
 

@@ -9,7 +9,6 @@ import sys
 from pathlib import Path
 
 from sert.doctor.finding import Finding
-from sert.errors import StudentError
 
 LITTLE_MEMORY = 2.0
 """GB below which GPT-2 cannot be trained: 16 bytes a weight, for the weight, its gradient and the optimizer."""
@@ -102,32 +101,35 @@ def _compiler() -> Finding:
 def _loops() -> Finding:
     from sert.student.kernels import compiled
 
-    if compiled() is None:
+    kernels = compiled()
+    if kernels is None:
         message = (
             "They do not compile and load: large students decode slower, through torch alone. Install a gcc or clang "
             "that knows OpenMP and this processor, or set CC."
         )
         return Finding("compiled loops", "warning", message)
-    return Finding("compiled loops", "ok", "They compile and load; large students decode with them.")
+    message = f"They compile and load, made for {kernels.instructions}; large students decode with them."
+    return Finding("compiled loops", "ok", message)
 
 
 def _dtype() -> Finding:
-    """Say in which `student.dtype` students decode fastest, by the facts that decide it when they are loaded."""
+    """Say which `student.dtype` may be fast here, by the facts that decide it when students are loaded."""
     import torch
 
     from sert.student.kernels import compiled
-    from sert.student.speed.quantized import check_products
+    from sert.student.speed.quantized import torch_is_exact
 
     if torch.accelerator.current_accelerator(check_available=True) is not None:
         return Finding("fast dtype", "ok", "bfloat16, on the accelerator; int8 runs on CPUs only")
     kernels = compiled()
     if kernels is not None and (kernels.has_integers or kernels.has_bfloat16):
         known = {"int8": kernels.has_integers, "bfloat16": kernels.has_bfloat16, "int16": kernels.has_integers}
-        fast = ", then ".join(dtype for dtype, is_there in known.items() if is_there)
-        return Finding("fast dtype", "ok", f"{fast}, in compiled loops; then float32. int16 hardly changes a student")
-    try:
-        check_products()
-    except StudentError:
+        fast = ", ".join(dtype for dtype, is_there in known.items() if is_there)
+        message = (
+            f"{fast}, in compiled loops: `sert doctor --student PATH` measures them. int16 hardly changes a student"
+        )
+        return Finding("fast dtype", "ok", message)
+    if not torch_is_exact():
         return Finding("fast dtype", "ok", "float32; int8 is refused, as 8-bit products are not exact here")
     return Finding("fast dtype", "ok", "float32; int8 and bfloat16 run through torch alone")
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+import torch
 
 from listening import Listening
 from sert.config.grid import load_grid
@@ -20,6 +21,7 @@ from sert.student.decoding import choice, proof
 from sert.student.decoding.choice import choose, chosen, product_rates
 from sert.student.decoding.proof import Distance
 from sert.student.decoding.units import settled
+from sert.student.kernels import Kernels, Packed, compiled
 from sert.student.load import Student, load_student
 from sert.student.speed import quantized
 from sert.terminal.progress import Silent
@@ -67,6 +69,26 @@ def test_products_are_measured_where_a_student_is_large_enough(
     rates = product_rates(student)
     assert "bfloat16" in rates and "float32" not in rates and set(rates) <= {"bfloat16", "int16", "int8"}
     assert all(rate > 0 for rate in rates.values())
+
+
+def test_products_are_measured_in_the_loops_of_this_processor(
+    student: Student, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kernels = compiled()
+    if kernels is None or not kernels.has_integers:
+        pytest.skip("this processor has no integer products of ours")
+    monkeypatch.setattr(choice, "LARGE_STUDENT", 0)
+    monkeypatch.setattr(quantized, "LARGE_LAYER", 0)
+    asked: list[torch.dtype] = []
+    plain = Kernels.linear
+
+    def listening(self: Kernels, inputs: torch.Tensor, layer: Packed) -> torch.Tensor:
+        asked.append(layer.weights.dtype)
+        return plain(self, inputs, layer)
+
+    monkeypatch.setattr(Kernels, "linear", listening)
+    assert {"int16", "int8"} <= product_rates(student).keys()
+    assert {torch.int16, torch.int8} <= set(asked)
 
 
 def test_no_student_is_loaded_in_a_type_that_is_not_chosen_yet() -> None:

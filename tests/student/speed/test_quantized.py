@@ -9,7 +9,15 @@ from sert.config.tree import StudentConfig
 from sert.errors import StudentError
 from sert.student.kernels import compiled
 from sert.student.load import load_student
-from sert.student.speed.quantized import Int8Linear, is_coarse, multiply_in_bfloat16, quantize_rows, quantize_student
+from sert.student.speed import quantized
+from sert.student.speed.quantized import (
+    Int8Linear,
+    is_coarse,
+    multiply_in_bfloat16,
+    quantize_rows,
+    quantize_student,
+    torch_is_exact,
+)
 from tests_support import make_tokenizer, tiny_gpt2, tiny_llama
 
 
@@ -27,9 +35,8 @@ def test_a_layer_is_close_to_the_float_layer_and_exactly_its_integer_arithmetic(
     expected = linear(inputs).detach()
     assert float((layer(inputs) - expected).norm() / expected.norm()) < 0.02
     rows, steps = quantize_rows(inputs.flatten(0, 1))
-    exact = (
-        rows.double() @ layer.weight.double()
-    ) * steps.double() * layer.scale.double() + linear.bias.detach().double()
+    weight, scale = quantize_rows(linear.weight.detach())
+    exact = (rows.double() @ weight.double().t()) * steps.double() * scale.double().t() + linear.bias.detach().double()
     assert torch.allclose(layer(inputs).flatten(0, 1).double(), exact, atol=1e-5)
 
 
@@ -125,7 +132,27 @@ def test_the_lab_student_in_int8_says_nearly_the_same() -> None:
     assert not torch.equal(found, expected)
 
 
-def test_a_processor_whose_sums_saturate_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch, "_int_mm", lambda a, b: (a.int() @ b.int()).clamp(-(2**15), 2**15 - 1))
+def saturating(inputs: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+    """Products as AVX2 has them: of inputs with 128 added, in pairs whose sums are cut off at 16 bits."""
+    rows, size = inputs.shape
+    products = (inputs.int() + 128)[:, :, None] * weights.int()
+    pairs = products.view(rows, size // 2, 2, -1).sum(dim=2).clamp(-(2**15), 2**15 - 1)
+    return pairs.sum(dim=1) - 128 * weights.int().sum(dim=0)
+
+
+def test_where_sums_saturate_compiled_loops_multiply_even_small_layers(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(0)
+    weight, inputs = torch.randn(64, 80), torch.randn(5, 64)
+    expected = Int8Linear(weight, None)(inputs)
+    monkeypatch.setattr(torch, "_int_mm", saturating)
+    assert not torch_is_exact()
+    if not has_own_int8():
+        pytest.skip("this processor has no integer products of ours")
+    assert torch.allclose(Int8Linear(weight, None)(inputs), expected, rtol=1e-6, atol=1e-6)
+
+
+def test_a_processor_whose_sums_saturate_is_refused_without_compiled_loops(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch, "_int_mm", saturating)
+    monkeypatch.setattr(quantized, "compiled", lambda: None)
     with pytest.raises(StudentError, match="exact 8-bit products"):
         quantize_student(tiny_gpt2(len(make_tokenizer())))

@@ -13,7 +13,7 @@ from transformers.pytorch_utils import Conv1D
 from sert.config.tree import PromptTemplates, StudentConfig
 from sert.errors import StudentError
 from sert.student.decoding.proof import Distance, Drive, Reference, find_drive
-from sert.student.kernels import compiled
+from sert.student.kernels import LANE, compiled
 from sert.student.load import Student, load_student
 from sert.student.speed.quantized import LARGE_STUDENT, BFloat16Linear, Int8Linear, Int16Linear, num_weights
 from sert.terminal.progress import Reporter
@@ -104,7 +104,7 @@ def _products(weight_IO: Tensor) -> Mapping[str, Callable[[Tensor], Any]]:
     products: dict[str, Callable[[Tensor], Any]] = {"float32": partial(linear, weight=weight_OI)}
     in_bfloat16 = weight_OI.bfloat16()
     products["bfloat16"] = lambda inputs_BI: linear(inputs_BI.bfloat16(), in_bfloat16)
-    kernels = compiled() if weight_IO.device.type == "cpu" else None
+    kernels = compiled() if weight_IO.device.type == "cpu" and len(weight_IO) % LANE == 0 else None
     if kernels is not None and kernels.has_integers:
         products |= {"int16": Int16Linear(weight_IO, None, kernels), "int8": Int8Linear(weight_IO, None)}
     if kernels is not None and kernels.has_bfloat16:

@@ -44,7 +44,11 @@ class CoarseLinear(torch.nn.Module):
 
 
 class Int8Linear(CoarseLinear):
-    """y = x W + b with W in int8 (I, O), one scale an output channel."""
+    """y = x W + b with W in int8 (I, O), one scale an output channel.
+
+    Raises:
+        StudentError: If nothing here multiplies it exactly.
+    """
 
     weight: Tensor | None
     scale: Tensor
@@ -55,8 +59,15 @@ class Int8Linear(CoarseLinear):
         quantized_OI, scale_O1 = quantize_rows(weight_IO.detach().t())
         self.register_buffer("scale", scale_O1[:, 0].clone())
         self.register_buffer("bias", None if bias_O is None else bias_O.detach().clone())
-        kernels = compiled() if weight_IO.numel() >= LARGE_LAYER and self.num_inputs % LANE == 0 else None
+        needs_loops = not torch_is_exact()
+        wants_loops = self.num_inputs % LANE == 0 and (needs_loops or weight_IO.numel() >= LARGE_LAYER)
+        kernels = compiled() if wants_loops else None
         self._kernels = kernels if kernels is not None and kernels.has_integers else None
+        if needs_loops and self._kernels is None:
+            raise StudentError(
+                "student.dtype = 'int8' needs exact 8-bit products, which torch lacks on this processor. Compiled "
+                "loops have them (`sert doctor` says why there are none here); use float32 without."
+            )
         if self._kernels is not None:
             self._packed = pack(quantized_OI.t(), self.bias, self.scale[None])
         self.register_buffer("weight", None if self._kernels is not None else quantized_OI.t().contiguous())
@@ -117,12 +128,11 @@ def quantize_student(model: Any) -> None:
     """Put every linear layer of a float32 model, the language-model head included, into int8, in place.
 
     Raises:
-        StudentError: If the model is not on the CPU, this processor's integer products saturate (old ones do), or the
-            model wants more of its layers than products.
+        StudentError: If the model is not on the CPU, nothing here multiplies int8 exactly, or the model wants more of
+            its layers than products.
     """
     if model.device.type != "cpu":
         raise StudentError(f"student.dtype = 'int8' runs on the CPU only, not on {model.device}; use bfloat16 there.")
-    check_products()
     _replace_linears(model, Int8Linear)
     if not _runs(model):
         raise StudentError(f"student.dtype = 'int8' does not fit {type(model).__name__}; use float32 or bfloat16.")
@@ -197,18 +207,11 @@ def _runs(model: Any) -> bool:
     return True
 
 
-def check_products() -> None:
-    """Check that this processor multiplies int8 as torch says it does.
-
-    Raises:
-        StudentError: If it does not.
-    """
-    inputs = torch.full((32, 256), -LARGEST, dtype=torch.int8)
-    weights = torch.full((256, 64), LARGEST, dtype=torch.int8)
-    if not bool((torch._int_mm(inputs, weights) == -LARGEST * LARGEST * 256).all()):
-        raise StudentError(
-            "student.dtype = 'int8' needs exact 8-bit products, which this processor lacks; use float32."
-        )
+def torch_is_exact() -> bool:
+    """Tell whether torch's int8 products are exact here: without VNNI the sums of two products may saturate."""
+    inputs, weights = (torch.full(shape, LARGEST, dtype=torch.int8) for shape in ((32, 256), (256, 64)))
+    expected = LARGEST * LARGEST * 256
+    return all(bool((torch._int_mm(sign * inputs, weights) == sign * expected).all()) for sign in (1, -1))
 
 
 def is_rounded(model: Any) -> bool:
