@@ -13,7 +13,7 @@
 #define HEADS 2
 #define WIDTH 32
 
-static uint32_t state = 1;
+static uint32_t state;
 
 /* A number between -1 and 1, the same everywhere. */
 static float number(void) {
@@ -21,10 +21,11 @@ static float number(void) {
     return (float)(int32_t)(state >> 8) / 8388608.0f - 1.0f;
 }
 
-static float *numbers(int count) {
+static float *numbers(uint32_t seed, int count) {
     static float all[1 << 17];
     static int used = 0;
     float *some = all + used;
+    state = seed;
     for (used += count; count; count--) some[count - 1] = number();
     return some;
 }
@@ -37,7 +38,7 @@ static void print(const char *name, const float *values, int count) {
 
 int main(void) {
     static float out[ROWS * FILLED_UP], log_totals[ROWS];
-    float *inputs = numbers(ROWS * INPUTS);
+    float *inputs = numbers(1, ROWS * INPUTS);
 
     sert_gelu(inputs, INPUTS, out, 2);
     print("gelu", out, INPUTS);
@@ -49,10 +50,11 @@ int main(void) {
     static const int64_t lengths[2] = {7, 3}, places[6] = {1, 0, 2, 5, 4, 3}, firsts[3] = {0, 2, 6};
     static float scratch[2 * (8 + 16 + STEPS)];
     const struct attention a = {
-        .query = numbers(6 * 2 * HEADS * WIDTH), .query_stride = 2 * HEADS * WIDTH, .groups = 2,
-        .new_keys = numbers(6 * HEADS * WIDTH), .new_values = numbers(6 * HEADS * WIDTH), .new_stride = HEADS * WIDTH,
-        .prompt_keys = numbers(2 * HEADS * 8 * WIDTH), .prompt_values = numbers(2 * HEADS * 8 * WIDTH),
-        .lane_keys = numbers(6 * HEADS * 16 * WIDTH), .lane_values = numbers(6 * HEADS * 16 * WIDTH),
+        .query = numbers(2, 6 * 2 * HEADS * WIDTH), .query_stride = 2 * HEADS * WIDTH, .groups = 2,
+        .new_keys = numbers(3, 6 * HEADS * WIDTH), .new_values = numbers(4, 6 * HEADS * WIDTH),
+        .new_stride = HEADS * WIDTH,
+        .prompt_keys = numbers(5, 2 * HEADS * 8 * WIDTH), .prompt_values = numbers(6, 2 * HEADS * 8 * WIDTH),
+        .lane_keys = numbers(7, 6 * HEADS * 16 * WIDTH), .lane_values = numbers(8, 6 * HEADS * 16 * WIDTH),
         .prompt_lengths = lengths, .places = places, .firsts = firsts, .out = out, .questions = 2, .heads = HEADS,
         .prompt_size = 8, .steps_size = 16, .filled = 6, .width = WIDTH, .scaling = 0.5f, .threads = 2};
     sert_attend(&a, scratch);
@@ -64,7 +66,7 @@ int main(void) {
     static float steps[(ROWS + TILE_ROWS) * 3];
     int8_t *small_weights = (int8_t *)weights;
     struct linear l = {
-        .inputs = inputs, .weights = weights, .scales = numbers(3 * FILLED_UP), .bias = numbers(FILLED_UP),
+        .inputs = inputs, .weights = weights, .scales = numbers(9, 3 * FILLED_UP), .bias = numbers(10, FILLED_UP),
         .zeros = zeros, .rounded = rounded, .steps = steps, .out = out,
         .rows = ROWS, .inputs_size = INPUTS, .outputs = 100, .threads = 2};
     inputs[INPUTS + 5] = 1e6f;

@@ -32,6 +32,7 @@ struct linear {
 
 /* ---- what processors differ in ---- */
 
+/* Round once, whatever the compiler. */
 #if LANE == 16
 INLINE floats multiply_add(floats a, floats b, floats sums) { return _mm512_fmadd_ps(a, b, sums); }
 #elif LANE == 8
@@ -256,9 +257,10 @@ INLINE void put_int8(const struct linear *l, int64_t b, int64_t rows, int64_t at
         for (int64_t o = 0; o < OUTPUTS; o += LANE) {
             integers exact = sums[r][o / LANE];
             if (OFFSET) exact -= load_integers(l->zeros + at + o);
-            floats scaled = __builtin_convertvector(exact, floats) * l->steps[b + r] * load(l->scales + at + o);
-            if (l->bias) scaled += load(l->bias + at + o);
-            write_outputs(l->out + (b + r) * l->outputs + at + o, l->outputs - at - o, scaled);
+            const floats stepped = __builtin_convertvector(exact, floats) * l->steps[b + r];
+            const floats scale = load(l->scales + at + o);
+            const floats values = l->bias ? multiply_add(stepped, scale, load(l->bias + at + o)) : stepped * scale;
+            write_outputs(l->out + (b + r) * l->outputs + at + o, l->outputs - at - o, values);
         }
 }
 
