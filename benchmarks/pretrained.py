@@ -51,7 +51,7 @@ def student_file() -> Path:
 
 def load(dtype: str) -> Student:
     """Load the student to decode in this type on the CPU."""
-    return load_student(StudentConfig(path=str(student_file()), dtype=dtype, device="cpu"))  # type: ignore[arg-type]
+    return load_student(StudentConfig(path=str(student_file()), prompt="plain", dtype=dtype, device="cpu"))  # type: ignore[arg-type]
 
 
 def prompts_of(student: Student, count: int) -> list[list[int]]:
