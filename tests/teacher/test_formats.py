@@ -88,7 +88,7 @@ def test_lowest_completion_is_used(tmp_path):
 def test_without_a_second_call_the_rationale_tells_the_answer(tmp_path, completed):
     rows = [
         completion(WADE.question, " Long legs. So the answer is yes."),
-        completion(FLY.question, " No, it cannot."),
+        completion(FLY.question, " It cannot, no."),
     ]
     data = {str(place): [{**without(row, "completion"), **completed}] for place, row in enumerate(rows)}
     result = read_recorded(write(tmp_path, data), [WADE, FLY])

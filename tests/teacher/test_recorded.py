@@ -81,6 +81,43 @@ def test_log_of_multiple_choice_is_matched_by_stem_and_choices(tmp_path):
     assert (rationale.text, rationale.extracted, rationale.correct) == ("High up.", "C", True)
 
 
+@pytest.mark.parametrize(
+    "end",
+    [
+        "Therefore, the answer is",
+        "Therefore, the answer (arabic numerals) is",
+        "Therefore, the final answer is",
+        "Therefore, among A through F, the answer is",
+    ],
+)
+def test_the_usual_triggers_of_the_answer_are_known(tmp_path, end):
+    block = make_block("Can a heron wade?", "\nTherefore, the final answer is soon found.", answer=" Yes.", end=end)
+    (rationale,) = read_recorded(write_log(tmp_path, block), [WADE]).rationales
+    assert (rationale.text, rationale.extracted) == ("Therefore, the final answer is soon found.", "yes")
+
+
+def test_triggers_that_the_log_names_are_taken(tmp_path):
+    block = make_block(
+        "Can a heron wade?", " Long\nlegs.", answer=" Yes.\nTherefore, the answer is yes.", end="All in all:"
+    )
+    named = """cot_trigger="Let\'s first ask why.", direct_answer_trigger='\\nAll in all:', model="""
+    text = log_of(block).replace(TRIGGER, "Let's first ask why.").replace("model=", named)
+    file = tmp_path / "run.log"
+    file.write_text(text, encoding="utf-8")
+    (rationale,) = read_recorded(file, [WADE]).rationales
+    assert (rationale.text, rationale.extracted) == ("Long\nlegs.", "yes")
+    assert rationale.prompt == "Q: Can a heron wade?\nA: Let's first ask why."
+    assert rationale.model == "text-davinci-002"
+
+
+def test_a_block_without_the_trigger_that_the_log_names_says_so(tmp_path):
+    block = make_block("Can a heron wade?", " Long legs.", end="In short:")
+    file = tmp_path / "run.log"
+    file.write_text(log_of(block).replace("model=", "direct_answer_trigger='\\nAll in all:', model="), encoding="utf-8")
+    with pytest.raises(TeacherError, match=r"lacks a line `All in all: \.\.`"):
+        read_recorded(file, [WADE])
+
+
 def test_choices_in_another_order_are_another_question(tmp_path):
     text = "What do you take to reach a roof? Answer Choices: (A) ladder (B) rake (C) spoon"
     file = write_log(tmp_path, make_block(text, " High up.", answer=" (A)", predicted="A", end=CHOICE_END))
@@ -188,7 +225,7 @@ def test_jsonl_is_read(tmp_path):
 
 
 def test_jsonl_without_an_answer_is_never_guessed(tmp_path):
-    file = write_jsonl(tmp_path, {"question_id": "1", "text": "Yes, herons do that."})
+    file = write_jsonl(tmp_path, {"question_id": "1", "text": "Herons do that, yes or no."})
     (rationale,) = read_recorded(file, [WADE]).rationales
     assert (rationale.extracted, rationale.correct) == (None, False)
 

@@ -1,7 +1,8 @@
 """Files of recorded rationales, told apart by their ending.
 
 - `.log`: the log of a zero-shot-CoT run. A block a question: `Q: ..`, `A: Let's think step by step.` with the
-  rationale behind it, a `Therefore, .. the answer .. is` line with the answer of a second call, and `pred_..` lines.
+  rationale behind it, a line such as `Therefore, the answer (Yes or No) is` with the answer of a second call, and
+  `pred_..` lines. Other triggers are known where the log's first lines name them, as that harness does.
 - `.jsonl`: a JSON object a line with `text` (or `rationale`) and `question_id` or `question`; `answer`, `model`,
   `prompt` and `finish_reason` if they are known. What the model thought may stand apart, in `reasoning_content`; then
   `text` may be null.
@@ -10,6 +11,7 @@
   second call. `reasoning_prompt` and `reasoning_finish_reason` are taken if they are known.
 """
 
+import ast
 import json
 import re
 from collections.abc import Iterator, Mapping
@@ -29,9 +31,12 @@ HARNESS_MODELS = {"gpt3-xl": "text-davinci-002"}
 # One block a question, between lines of asterisks. The heading is needed too: a rationale may hold asterisks itself.
 _BLOCK_HEAD = re.compile(r"^\*{10,}\n\d+(?:st|nd|rd|th) data\n", re.MULTILINE)
 _BLOCK_END = re.compile(r"^\*{10,}$", re.MULTILINE)
-# "Therefore, the answer (Yes or No) is", "Therefore, among A through E, the answer is"
-_ANSWER_TRIGGER = re.compile(r"\nTherefore, (?:the answer \([^()\n]*\)|among A through [A-Z], the answer) is")
-_MODEL = re.compile(r"^Namespace\(.*\bmodel='([^'\n]*)'", re.MULTILINE)
+# "Therefore, the answer (Yes or No) is", "Therefore, among A through E, the answer is", "Therefore, the answer is"
+_ANSWER_TRIGGER = re.compile(
+    r"\nTherefore, (?:among A through [A-Z], )?the (?:\w+ )?answer(?: \([^()\n]*\))? is\b", re.IGNORECASE
+)
+_SETTINGS = re.compile(r"^Namespace\(.*", re.MULTILINE)
+_SETTING = re.compile(r"""\b(model|cot_trigger|direct_answer_trigger)=('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")""")
 _PREDICTED = re.compile(r"^pred_mode : ?(.*)$", re.MULTILINE)
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -40,6 +45,14 @@ _JSONL_KEYS = (
     "reasoning_content",
 )
 _COMPLETION_KEYS = ("question", "reasoning_completion", "completion", "reasoning_prompt", "reasoning_finish_reason")
+
+
+class _Asked(NamedTuple):
+    """How a log says that it asked: the model, what stands before each rationale, and what before the second answer."""
+
+    model: str = UNKNOWN_MODEL
+    cot_trigger: str = COT_TRIGGER
+    answer_trigger: str = ""
 
 
 class RecordedRow(NamedTuple):
@@ -93,27 +106,47 @@ def _read_log(file: Path, text: str) -> Iterator[RecordedRow]:
             f"{file} holds no block of a zero-shot-CoT log (a line of asterisks, then `1st data`). "
             "Other records must be .jsonl or .json files."
         )
-    named = _MODEL.search(text, 0, heads[0].start())
-    model = HARNESS_MODELS.get(named[1], named[1]) if named else UNKNOWN_MODEL
+    asked = _asked(text[: heads[0].start()])
     ends = [*(head.start() for head in heads[1:]), len(text)]
     line = counted = 0
     for head, end in zip(heads, ends, strict=True):
         line += text.count("\n", counted, head.end())
         counted = head.end()
-        yield _parse_block(text[head.end() : end], where=f"{file}, line {line}", model=model)
+        yield _parse_block(text[head.end() : end], where=f"{file}, line {line}", asked=asked)
 
 
-def _parse_block(block: str, *, where: str, model: str) -> RecordedRow:
+def _asked(head: str) -> _Asked:
+    """Read the settings that the harness writes before the first block; what it does not name is as usual."""
+    written = _SETTINGS.search(head)
+    named = {found[1]: _unquoted(found[2]) for found in _SETTING.finditer(written[0])} if written else {}
+    model = named.get("model", UNKNOWN_MODEL)
+    return _Asked(
+        HARNESS_MODELS.get(model, model),
+        named.get("cot_trigger", COT_TRIGGER).strip(),
+        named.get("direct_answer_trigger", "").strip(),
+    )
+
+
+def _unquoted(literal: str) -> str:
+    try:
+        text = str(ast.literal_eval(literal))
+    except (SyntaxError, ValueError):
+        return literal[1:-1]
+    return literal[1:-1] if _SURROGATE.search(text) else text
+
+
+def _parse_block(block: str, *, where: str, asked: _Asked) -> RecordedRow:
     _, found_question, rest = block.partition("\nQ: ")
-    question, found_answer, rest = rest.partition(f"\nA: {COT_TRIGGER}")
+    question, found_answer, rest = rest.partition(f"\nA: {asked.cot_trigger}")
     written, found_end, tail = rest.partition("\npred_before :")
-    triggers = list(_ANSWER_TRIGGER.finditer(written))
+    named = written.rfind(f"\n{asked.answer_trigger}") if asked.answer_trigger else -1
+    triggers = [named] if named >= 0 else [each.start() for each in _ANSWER_TRIGGER.finditer(written)]
     predicted = _PREDICTED.search(tail)
     expected = {
         "a line `Q: ..`": bool(found_question),
-        f"a line `A: {COT_TRIGGER} ..`": bool(found_answer),
+        f"a line `A: {asked.cot_trigger} ..`": bool(found_answer),
         "a line `pred_before : ..`": bool(found_end),
-        "a line `Therefore, .. the answer .. is ..`": bool(triggers),
+        f"a line `{asked.answer_trigger or 'Therefore, .. the answer .. is'} ..`": bool(triggers),
         "a line `pred_mode : ..`": predicted is not None,
         "a closing line of asterisks": _BLOCK_END.search(tail) is not None,
     }
@@ -124,10 +157,10 @@ def _parse_block(block: str, *, where: str, model: str) -> RecordedRow:
     return RecordedRow(
         where=where,
         question=question,
-        text=written[: triggers[-1].start()].strip(),
+        text=written[: triggers[-1]].strip(),
         answer=predicted[1].strip(),
-        model=model,
-        prompt=f"Q: {question}\nA: {COT_TRIGGER}",
+        model=asked.model,
+        prompt=f"Q: {question}\nA: {asked.cot_trigger}",
     )
 
 
