@@ -187,11 +187,11 @@ class Prediction:
     Attributes:
         finish: `eos` or `length`.
         num_tokens: Tokens of the completion, end-of-text excluded.
-        answer_strict: The answer behind the last `So the answer is`, None when there is none.
+        answer_strict: The answer that the output states, None when it states none, or two.
         answer_loose: The strict answer, else the first plausible one.
-        format_ok: Strict answer found, ended before the limit, and no severe repetition.
+        format_ok: Strict answer behind `So the answer is`, ended before the limit, and no severe repetition.
         rep_1: Unigram repetition of the reasoning over lower-cased whitespace words.
-        reasoning_tokens: Student tokens before `So the answer is`.
+        reasoning_tokens: Student tokens before the conclusion.
         reasoned: Whether it reasons before it answers (see `sert.paths.rules.is_reasoned`).
         num_outputs: Outputs of the question; this is the first of them that gave the answer most of them gave.
         votes: How many of them gave that answer: 1 for the only one, 0 when none of several gave any.

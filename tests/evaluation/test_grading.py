@@ -44,10 +44,10 @@ def test_a_wrong_answer_keeps_its_format():
     assert (prediction.correct_strict, prediction.correct_loose, prediction.format_ok) == (False, False, True)
 
 
-def test_a_bare_answer_counts_loosely_only():
+def test_a_bare_answer_is_an_answer_and_not_the_trained_format():
     prediction = make_prediction(" yes.", token_ids=(1, 2), reasoning_tokens=2)
-    assert (prediction.answer_strict, prediction.answer_loose) == (None, "yes")
-    assert (prediction.correct_strict, prediction.correct_loose) == (False, True)
+    assert (prediction.answer_strict, prediction.answer_loose) == ("yes", "yes")
+    assert (prediction.correct_strict, prediction.correct_loose) == (True, True)
     assert not prediction.format_ok
     assert not prediction.reasoned
 
@@ -106,8 +106,8 @@ def test_summary_by_hand():
         "n": 4,
         "correct": 3,
         "accuracy": 0.75,
-        "correct_strict": 2,
-        "accuracy_strict": 0.5,
+        "correct_strict": 3,
+        "accuracy_strict": 0.75,
         "format": 0.75,
         "mean_length": (30 + 26 + 1 + 0) / 4,
         "repetition": 0.0,

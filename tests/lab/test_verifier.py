@@ -43,7 +43,7 @@ KEEPS = f" {PERSON} keeps a {ANIMAL}."
         (SWIM_QUESTION, KEEPS, False, None),
         (SWIM_QUESTION, f" The {ANIMAL} {DOES}. So the answer is {YES}.", False, False),
         (SWIM_QUESTION, f"{KEEPS} Next we look at how the {ANIMAL} swims.", False, None),
-        (SWIM_QUESTION, f" {YES}.", False, None),
+        (SWIM_QUESTION, f" {YES}.", False, False),
         (SWIM_QUESTION, "", False, None),
         (FEAR_QUESTION, f"{KEEPS} The {ANIMAL} fears {FEAR}. So the answer is {LETTER}.", True, True),
         (FEAR_QUESTION, f"{KEEPS} The {ANIMAL} fears {FEAR}. So the answer is F.", True, None),

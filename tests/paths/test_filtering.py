@@ -236,7 +236,7 @@ def test_filter_paths_writes_what_training_needs(tmp_path):
         (path.question_id, path.branch, path.sample) for path in PATHS
     ]
     assert [each.selected for each in verdicts] == [False, False, True, False]
-    assert [each.agrees for each in verdicts] == [None, False, True, None]
+    assert [each.agrees for each in verdicts] == [True, False, True, True]
     assert read_table(result.file("questions.parquet"), Question) == QUESTIONS
     rows = json.loads(result.file("funnel.json").read_text())
     assert rows[-1] == {"rule": "selected", "remaining": 1, "share": 0.25, "dropped": 1}

@@ -17,7 +17,7 @@ from sert.paths.patterns import imitates_format, repeats_options, responds_direc
     ],
 )
 def test_imitation_is_found(text):
-    assert imitates_format(text)
+    assert imitates_format(text, YES_NO)
 
 
 @pytest.mark.parametrize(
@@ -31,7 +31,7 @@ def test_imitation_is_found(text):
     ],
 )
 def test_half_an_imitation_is_none(text):
-    assert not imitates_format(text)
+    assert not imitates_format(text, YES_NO)
 
 
 @pytest.mark.parametrize(
@@ -152,4 +152,4 @@ def test_patterns_read_a_megabyte_of_junk(junk, direct, full):
     text = junk * ((1_000_000 if full else 200_000) // len(junk))  # quadratic reading would not end
     assert responds_directly(text, CHOICE) is direct
     assert not repeats_options(text, CHOICE)
-    assert not imitates_format(text)
+    assert not imitates_format(text, YES_NO)

@@ -1,5 +1,6 @@
 import math
 import random
+from dataclasses import replace
 
 import pytest
 from path_records import CHOICE, REASONING, make_path
@@ -84,6 +85,18 @@ PATTERNS = {
 @pytest.mark.parametrize("rule", PATTERNS)
 def test_pattern_rules_drop(rule):
     assert reason_of(make_path(PATTERNS[rule])) == rule
+
+
+def test_imitation_is_of_the_prompt_in_use():
+    text = REASONING + "\nFrage: Wo schlafen Eulen?\nAntwort: im Baum"
+    other = replace(CHOICE, prompt="Frage: Where do bats sleep?\nAntwort:")
+    assert reason_of(make_path(text)) is None
+    assert reason_of(make_path(text), question=other) == "imitation"
+
+
+def test_what_follows_a_next_question_is_no_conclusion():
+    invented = " Bats hang.\nQuestion: Where do owls sleep?\nAnswer: So the answer is (C)."
+    assert apply_rules(make_path(invented), CHOICE, RulesConfig()).conclusion is None
 
 
 def test_pattern_rules_can_be_switched_off():

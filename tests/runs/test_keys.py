@@ -284,6 +284,13 @@ def test_what_is_off_leaves_the_key_of_earlier_results_alone(folder: Path) -> No
         assert changed == {name for name in plain if name.startswith("train-")}, path
 
 
+def test_what_is_read_knows_the_version_of_its_reading(folder: Path) -> None:
+    read = {name for name, stage in stages_of(config_of(folder)).items() if "reading" in stage.job.settings()}
+    assert {name.partition("-")[0] for name in read} == {"mine", "filter", "teach", "evaluate"}
+    whole = stages_of(config_of(folder, "mining.keep_all=true"))
+    assert not any("reading" in stage.job.settings() for name, stage in whole.items() if name.startswith("mine"))
+
+
 LEAVES = {setting.path for setting in settings_of(Config) if setting.section is None}
 
 

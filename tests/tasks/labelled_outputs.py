@@ -2,8 +2,9 @@
 
 The labels follow the strict rule of `sert.tasks.answers` as a person applies it:
 
-1. Only what stands right behind the last `So the answer is` counts; case and line breaks in the phrase do not. Another
-   wording (`Therefore the answer is`, `So, the answer is`) is not the phrase: none.
+1. Where the text says `So the answer is`, only what stands right behind the last one counts; case and line breaks do
+   not. Else an answer in other words does (`Therefore the answer is`, `Answer:`), and one that the text begins with
+   (`No, because`); where these differ, none.
 2. Blanks, colons, dashes, opening brackets, quotes of any kind and emphasis may come before the answer. Other words
    (`that`, `not`, `probably`, `the`, `option`) may not: none.
 3. The answer is `yes` or `no` (or `true` or `false`), a letter of the question, the exact text of one choice, or a
@@ -12,7 +13,8 @@ The labels follow the strict rule of `sert.tasks.answers` as a person applies it
 4. Two different answers are ambiguous: joined (`B or C`, `yes, but no`), as a letter with another choice's text, as the
    opposite that closes the same sentence (`yes, and in winter no`), or as a bare second answer in the next one
    (`yes. No.`). A choice that is mentioned in the reason (`B, because A is small`) is no second answer.
-5. What a student writes from a next `Question:` on, once it has concluded, answers another question and does not count.
+5. What a student writes from a next `Question:` on answers another question and does not count, unless it repeats the
+   question that was asked.
 6. An answer that breaks off is none. One that is complete before the text breaks off counts.
 
 Loose labels are the answer that a lenient reader would note down, with the phrase or without it; of two, the first.

@@ -1,7 +1,7 @@
 import pytest
 
 from sert.records import Question
-from sert.tasks.answers import extract_loose, extract_strict, is_correct, normalize_gold, reasoning_of
+from sert.tasks.answers import concludes, extract_loose, extract_strict, is_correct, normalize_gold, reasoning_of
 
 FRUIT = ("bank", "library", "department store", "mall", "new york")
 
@@ -137,15 +137,16 @@ def test_a_line_may_break_in_the_phrase():
 def test_a_next_question_behind_the_conclusion_does_not_count():
     text = " It is. So the answer is yes.\nQuestion: Is it not? Answer: It is not. So the answer is no."
     assert extract_strict(text, YES_NO) == extract_loose(text, YES_NO) == "yes"
-    assert reasoning_of(text) == " It is. "
+    assert reasoning_of(text, YES_NO) == " It is. "
     open_end = " So the answer is open.\nQuestion : Is it? So the answer is no."
     assert extract_strict(open_end, YES_NO) is extract_loose(open_end, YES_NO) is None
 
 
-def test_a_question_before_the_conclusion_counts():
-    text = "Question: Is it? Answer: It is. So the answer is yes."
+def test_the_question_that_was_asked_may_be_repeated_before_the_conclusion():
+    text = "Question: Where? Answer: It is. So the answer is yes."
     assert extract_strict(text, YES_NO) == "yes"
-    assert reasoning_of(text) == "Question: Is it? Answer: It is. "
+    assert reasoning_of(text, YES_NO) == "Question: Where? Answer: It is. "
+    assert extract_strict(text.replace("Where", "Why"), YES_NO) is None
 
 
 def test_a_sign_is_part_of_a_choice():
@@ -167,9 +168,73 @@ def test_choices_that_differ_in_their_closing_stop_only_are_not_told_apart():
     assert extract_strict("So the answer is lorry", stopped) == "C"
 
 
-def test_strict_needs_the_phrase_in_whole_words():
-    assert extract_strict("yes", YES_NO) is None
-    assert extract_strict("Also the answer is yes", YES_NO) is None
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    [
+        (" Fish swim. The answer is no.", "no"),
+        (" Fish swim. So, the answer is no.", "no"),
+        (" Fish swim. Therefore, the answer to the question is **No**.", "no"),
+        (" Fish swim. Therefore, no.", "no"),
+        (" Fish swim.\n\n**Answer:** No", "no"),
+        (" Fish swim. The final answer is $\\boxed{\\text{no}}$.", "no"),
+        (" No, because fish have no voice.", "no"),
+        ("\n\nNo. Fish have no voice.", "no"),
+        (" No, they swim. The answer is: No, they swim.", "no"),
+        (" Fish have no voice, and yes, they swim.", None),
+        (" Noone knows.", None),
+        (" No, they swim. The answer is yes.", None),
+        (" The answer is yes. The answer is no.", None),
+        (" The answer is yes. The answer is open.", None),
+        (" The answer is open. The answer is yes.", "yes"),
+        (" The answer is not yes.", None),
+        (" The answer is no. So the answer is yes.", "yes"),
+        (" The answer is no. So the answer is", None),
+        ("The correct answer would be: **Yes**", "yes"),
+        ("The answer is no at first sight. Yet the answer is yes.", "yes"),
+        ("It is hard to say.", None),
+        ("The answer is that nobody knows.", None),
+        ("The answer is yes or no.", None),
+    ],
+)
+def test_strict_in_other_words(text, answer):
+    assert extract_strict(text, YES_NO) == answer
+
+
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    [
+        ("The correct answer is (B) library.", "B"),
+        ("The correct answer is:\n\n**(B) library**", "B"),
+        ("Books are lent there. The best choice would be the one with books. Answer: B", "B"),
+        ("Hence, the most likely answer is B. A bank has none.", "B"),
+        ("(B) library. Books are lent there.", "B"),
+        ("B", "B"),
+        ("Library", "B"),
+        ("\\boxed{B}", "B"),
+        ("(A) bank is wrong, (B) library is right.", None),
+        ("(A) bank\n(B) library\n(C) department store", None),
+        ("A bank has no books.", None),
+        ("The library has books.", None),
+        ("The correct answer is (A) bank. The correct answer is (B) library.", None),
+        ("The correct answer is (B) or (C).", None),
+        ("Answer choices: (A) bank, (B) library.", None),
+    ],
+)
+def test_strict_choice_in_other_words(text, answer):
+    assert extract_strict(text, CHOICE) == answer
+
+
+def test_a_concluding_sentence_is_no_reasoning():
+    assert reasoning_of(" Fish swim. Therefore, the answer is no.", YES_NO) == " Fish swim. "
+    assert reasoning_of(" Fish swim. **Answer:** No\n", YES_NO) == " Fish swim. **"
+    for kept in (" The answer is no, because fish swim.", " The answer is no. Fish swim.", " The answer is open."):
+        assert reasoning_of(kept, YES_NO) == kept
+
+
+def test_only_the_trained_phrase_concludes_as_trained():
+    assert concludes("Fish swim. So the answer is no.", YES_NO)
+    assert not concludes("Fish swim. The answer is no.", YES_NO)
+    assert not concludes("Fish swim. So the answer is open.", YES_NO)
 
 
 @pytest.mark.parametrize(
@@ -234,8 +299,8 @@ def test_loose_is_strict_where_strict_answers(question):
 
 
 def test_reasoning_of():
-    assert reasoning_of(" One. so the answer is two. So the answer is 3") == " One. so the answer is two. "
-    assert reasoning_of("No phrase") == "No phrase"
+    assert reasoning_of(" One. so the answer is two. So the answer is 3", NUMBER) == " One. so the answer is two. "
+    assert reasoning_of("No phrase", NUMBER) == "No phrase"
 
 
 def test_is_correct():
@@ -301,6 +366,17 @@ JUNK = {
     "answer, then letters": ("So the answer is (B) ", "C ", "x"),
     "answer, then opposites": ("So the answer is no, ", "yes we ", "x"),
     "quotes": ("So the answer is ", '"', ""),
+    "announcements": ("", "the answer is ", ""),
+    "announcement, then blanks": ("The answer is", " ", "x"),
+    "announcements of what": ("", "the answer to ", ""),
+    "announcement of what, then quotes": ("The answer to ", '"a', ""),
+    "boxes": ("", "\\boxed{", "7"),
+    "answers before": ("", "7 is the answer, ", ""),
+    "words before an answer": ("", "x ", "is the answer"),
+    "conclusions": ("", "so yes ", ""),
+    "sentences": ("", "So 1. ", "x"),
+    "roles": ("", "user\n", ""),
+    "stops": ("", ". ", ""),
     "accents": ("So the answer is e", "\u0301\u0316", ""),
 }
 

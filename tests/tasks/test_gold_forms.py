@@ -165,7 +165,7 @@ def test_examples_of_templates_that_users_write_are_read(label):
 def test_the_reasoning_before_every_output_is_found_again():
     question = make_questions()[0]
     reasoning = REASONINGS[0]
-    assert {reasoning_of(output.format("yes", reasoning=reasoning)).strip(" \n*") for output in OUTPUTS} == {
+    assert {reasoning_of(output.format("yes", reasoning=reasoning), question).strip(" \n*") for output in OUTPUTS} == {
         "",
         reasoning,
     }

@@ -54,6 +54,8 @@ def test_label_example():
         (" X. So the answer is A. So the answer is B. Yes", " X. So the answer is A. So the answer is B."),
         (" So the answer is A.", " So the answer is B."),
         (" {answer} cuts", " {answer} cuts So the answer is B."),
+        (" Saws have teeth. The correct answer is (A) rope.", " Saws have teeth. So the answer is B."),
+        (" Saws cut.\n\nQuestion: What binds?\nAnswer: rope", " Saws cut. So the answer is B."),
     ],
 )
 def test_path_example(path, completion):

@@ -15,11 +15,10 @@ from fault_server import FaultServer
 from sert.config.endpoints import CallsConfig, EndpointConfig
 from sert.config.tree import PromptTemplates, TaskConfig, TeacherConfig
 from sert.errors import ConfigError, TeacherError
-from sert.records import Example, Question, Rationale
+from sert.records import Example, Rationale
 from sert.store.artifacts import Artifact
 from sert.store.tables import read_table
 from sert.tasks.load import load_task
-from sert.teacher.live import own_answer
 from sert.teacher.rationales import TeachJob, teach
 from teacher.taught_process import Nursery
 
@@ -156,30 +155,6 @@ def test_a_plan_opens_no_connection_and_knows_what_is_answered(tmp_path: Path) -
         asked = TeachJob(tuple(QUESTIONS), (), teacher_of(server), PromptTemplates(), calls=tmp_path / "t.calls")
         plan = asked.work
     assert plan.startswith("12 rationales, 5 answered earlier")
-
-
-@pytest.mark.parametrize(
-    ("text", "answer"),
-    [
-        ("Birds fly. So the answer is yes.", "yes"),
-        ("Birds fly. Therefore, the answer is no.", "no"),
-        ("The correct answer would be: **Yes**", "yes"),
-        ("The answer is no at first sight. Yet the answer is yes.", "yes"),
-        ("**Answer:** No", "no"),
-        ("It is hard to say.", None),
-        ("The answer is that nobody knows.", None),
-        ("The answer is yes or no.", None),
-    ],
-)
-def test_the_teachers_own_answer(text: str, answer: str | None) -> None:
-    question = Question("q", "t", "train", "Do birds fly?", (), "yes", "p")
-    assert own_answer(text, question) == answer
-
-
-def test_a_choice_is_read_behind_other_words() -> None:
-    question = Question("q", "t", "train", "What barks?", ("a dog", "a stone"), "A", "p")
-    assert own_answer("Stones do not. Hence, the best answer is (A) a dog.", question) == "A"
-    assert own_answer("Answer: B", question) == "B"
 
 
 @pytest.mark.soak

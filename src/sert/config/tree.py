@@ -144,7 +144,7 @@ class RulesConfig(Section):
     """The filter. A rule is off with `false`, `min_tokens = 0`, `max_rep_2 = 1` or `min_perplexity = 0`."""
 
     imitation: bool = True
-    """Drop texts that contain the `Question: ... Answer:` format. Paper: filter 1."""
+    """Drop texts that contain the form of the prompt, `Question: ... Answer:` by default. Paper: filter 1."""
     option_repetition: bool = True
     """Drop texts that only list the options. Paper: filter 1."""
     direct_response: bool = True

@@ -9,7 +9,7 @@ from sert.errors import DataError
 from sert.paths.rules import is_reasoned, rep_n, words_of
 from sert.records import Prediction, Question
 from sert.stats.shares import majority, wilson_interval
-from sert.tasks.answers import extract_loose, extract_strict, is_correct, reasoning_of
+from sert.tasks.answers import concludes, extract_loose, extract_strict, is_correct, reasoning_of
 
 
 def grade(
@@ -27,7 +27,7 @@ def grade(
     `rules` say what counts as reasoning, `evaluation` above which rep-2 the reasoning fails the format.
     """
     strict, loose = extract_strict(completion, question), extract_loose(completion, question)
-    reasoning = reasoning_of(completion)
+    reasoning = reasoning_of(completion, question)
     repetitive = rep_n(token_ids[:reasoning_tokens], 2) > evaluation.max_format_rep_2
     return Prediction(
         question_id=question.question_id,
@@ -39,7 +39,7 @@ def grade(
         answer_loose=loose,
         correct_strict=strict is not None and is_correct(strict, question),
         correct_loose=loose is not None and is_correct(loose, question),
-        format_ok=strict is not None and finish == "eos" and not repetitive,
+        format_ok=concludes(completion, question) and finish == "eos" and not repetitive,
         rep_1=rep_n(words_of(reasoning), 1),
         reasoning_tokens=reasoning_tokens,
         reasoned=is_reasoned(completion, len(token_ids), question, rules),
@@ -61,7 +61,9 @@ def summarize(predictions: Sequence[Prediction], questions: Sequence[Question]) 
     n = len(predictions)
     correct = sum(prediction.correct_loose for prediction in predictions)
     correct_strict = sum(prediction.correct_strict for prediction in predictions)
-    repetitions = [each.rep_1 for each in predictions if reasoning_of(each.completion).strip()]
+    asked = {question.question_id: question for question in questions}
+    reasoned = (each for each in predictions if reasoning_of(each.completion, asked[each.question_id]).strip())
+    repetitions = [each.rep_1 for each in reasoned]
     return {
         "n": n,
         "correct": correct,

@@ -24,7 +24,7 @@ from sert.student.decoding.units import DecodingJob, decode_in_units, settled
 from sert.student.load import load_texts, student_key
 from sert.student.source import StudentSource
 from sert.student.texts import Texts
-from sert.tasks.answers import extract_loose, reasoning_of
+from sert.tasks.answers import READING, extract_loose, reasoning_of
 from sert.terminal.progress import Reporter, Silent
 from sert.terminal.text import counted
 
@@ -82,7 +82,8 @@ class EvaluateJob(Job):
     def settings(self) -> dict[str, Any]:
         """What the predictions depend on: all but what is chosen among results, or sampled beside them."""
         evaluation = self.evaluation.model_copy(update=_BESIDE).model_dump(mode="json", exclude={"votes", "harness"})
-        return {"evaluation": evaluation | _unlike_greedy(self.evaluation, self.sampling), **dumped(rules=self.rules)}
+        asked = evaluation | _unlike_greedy(self.evaluation, self.sampling)
+        return {"evaluation": asked, "reading": READING, **dumped(rules=self.rules)}
 
     def inputs(self) -> Inputs:
         """The questions and the student."""
@@ -125,7 +126,7 @@ class EvaluateJob(Job):
         answers = [extract_loose(completion, question) for completion in completions]
         vote = count_votes(answers, question) if len(lanes) > 1 else Vote(winner=0, votes=1)
         lane, completion = lanes[vote.winner], completions[vote.winner]
-        reasoning = len(texts.encode_completion(reasoning_of(completion).rstrip()))
+        reasoning = len(texts.encode_completion(reasoning_of(completion, question).rstrip()))
         graded = grade(
             question,
             completion=completion,

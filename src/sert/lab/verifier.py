@@ -83,7 +83,7 @@ def parse_question(question: Question) -> AskedPair:
 def verify(world: World, question: Question, text: str) -> Verification:
     """Check a path or rationale against the world, claim by claim."""
     asked = parse_question(question)
-    reasoning = reasoning_of(text)
+    reasoning = reasoning_of(text, question)
     keeps = [((m[1] or m[3]), (m[2] or m[4]), m[0]) for m in _KEEPS.finditer(reasoning)]
     claims = [(m[1], _VERB_OF[m[2]], m[3], m[0]) for m in _ATTRIBUTE.finditer(reasoning)]
     steps = [Step(words, world.animal_of.get(person) == animal) for person, animal, words in keeps]

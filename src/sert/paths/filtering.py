@@ -15,6 +15,7 @@ from sert.records import Example, Path, PathKey, Question, Verdict
 from sert.store.artifacts import Artifact, Draft, artifact_key, write_json
 from sert.store.stage import Inputs, Job, Result, dumped
 from sert.store.tables import StoredTable, TableWriter, read_table, write_table
+from sert.tasks.answers import READING
 from sert.terminal.progress import Reporter, Silent
 from sert.terminal.text import counted, cut
 
@@ -133,7 +134,7 @@ class FilterJob(Job):
 
     def settings(self) -> dict[str, Any]:
         """What the verdicts depend on, and in which form the examples are: earlier ones had no tokens."""
-        return self._judging() | {"examples": "tokens"}
+        return self._judging() | {"reading": READING, "examples": "tokens"}
 
     def _judging(self) -> dict[str, Any]:
         return dumped(rules=self.rules, selection=self.selection)

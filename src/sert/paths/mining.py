@@ -24,6 +24,7 @@ from sert.student.decoding.schedule import Decoding
 from sert.student.decoding.units import DecodingJob, decode_in_units, settled
 from sert.student.load import load_texts, student_key
 from sert.student.source import StudentSource
+from sert.tasks.answers import READING
 from sert.terminal.progress import Advance, Reporter, Silent
 from sert.terminal.text import counted
 
@@ -73,9 +74,8 @@ class MineJob(Job):
 
     def settings(self) -> dict[str, Any]:
         """What the paths depend on, and what the examples that are made of them do."""
-        prompts = {} if self.prompts is None else dumped(prompts=self.prompts)
-        rules = {} if self.mining.keep_all or self.rules is None else dumped(rules=self.rules)
-        return dumped(mining=self.mining) | prompts | rules
+        reading = {"reading": READING} if self._stops_early else {}
+        return self._chosen() | reading
 
     def inputs(self) -> Inputs:
         """The questions and the student."""
@@ -84,7 +84,16 @@ class MineJob(Job):
     def earlier_key(self) -> str:
         """The key in version 0.1."""
         inputs = {"questions": questions_key(self.questions), "student": student_key(self.student.resolve())}
-        return artifact_key(self.kind, config=self.settings() | self._notes(self.step), inputs=inputs, seed=self.seed)
+        return artifact_key(self.kind, config=self._chosen() | self._notes(self.step), inputs=inputs, seed=self.seed)
+
+    @property
+    def _stops_early(self) -> bool:
+        return self.rules is not None and not self.mining.keep_all
+
+    def _chosen(self) -> dict[str, Any]:
+        prompts = {} if self.prompts is None else dumped(prompts=self.prompts)
+        rules = {} if self.rules is None or not self._stops_early else dumped(rules=self.rules)
+        return dumped(mining=self.mining) | prompts | rules
 
     def _notes(self, label: str) -> dict[str, Any]:
         return dumped(prompts=self.prompts or PromptTemplates())
@@ -119,7 +128,7 @@ class MineJob(Job):
         mining, referee = self.mining, None
         settings = mining.model_dump(exclude={"branches", "keep_all"})
         decoding = Decoding(branches=mining.branches or None, seed=self.seed, **settings)
-        if self.rules is not None and not mining.keep_all:
+        if self.rules is not None and self._stops_early:
             referee = partial(RuleReferee, rules=self.rules, max_new_tokens=mining.max_new_tokens)
         return DecodingJob(self.student.resolve(), self.questions, decoding, referee)
 

@@ -12,14 +12,10 @@ from typing import NamedTuple
 
 from sert.config.tree import RuleName
 from sert.records import LETTERS, Question
+from sert.tasks.markers import markers_of
 
 MIN_OWN_WORDS = 3
 """A text with fewer words of its own (answers and options taken away) does not reason."""
-
-# The two halves of the question format. Only text to their left is looked at, so that once both were seen no
-# continuation can take them away again.
-_QUESTION_HEAD = re.compile(r"\bquestion\s*:", re.IGNORECASE)
-_ANSWER_HEAD = re.compile(r"\banswer\s*:", re.IGNORECASE)
 
 # A lettered option: "(B) ", "B) ", "B. " or "B: ", in lower-cased text.
 _LETTERED = re.compile(r"(?:\(([a-j])\)|\b([a-j])[).:](?!\w))\s*")
@@ -32,14 +28,16 @@ _ANSWER_WORDS = re.compile(
 _WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")  # noqa: RUF001 - typographic apostrophes are meant
 
 
-def imitates_format(text: str, question: Question | None = None) -> bool:
-    """Tell whether the text holds the prompt's format: `Question:` and, anywhere behind it, `Answer:`.
+def imitates_format(text: str, question: Question) -> bool:
+    """Tell whether the text holds the form of a prompt: what begins a question and, anywhere behind it, an answer.
 
-    Case and blanks before the colons do not matter. One half alone is no imitation. A text that imitates still does
-    so with anything appended.
+    These are the words around the question in its own prompt, `Question:` or `Q:` and `Answer:` or `A:`, and turns of
+    chat templates (`sert.tasks.markers`). One half alone is no imitation. A text that imitates still does so with
+    anything appended.
     """
-    head = _QUESTION_HEAD.search(text)
-    return head is not None and _ANSWER_HEAD.search(text, head.end()) is not None
+    markers = markers_of(question)
+    asked = markers.question.search(text)
+    return asked is not None and markers.answer.search(text, asked.end()) is not None
 
 
 def repeats_options(text: str, question: Question) -> bool:

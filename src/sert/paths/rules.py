@@ -198,11 +198,11 @@ def is_reasoned(text: str, num_tokens: int, question: Question, config: RulesCon
     """Tell whether an output reasons before it answers: no pattern of filter 1, and at least `min_tokens`.
 
     The length is that of the whole output, as for a mined path. Patterns that last are looked for in all of it, the
-    others in what stands before the last `So the answer is`. They count even where the filter switches them off:
+    others in what stands before the conclusion. They count even where the filter switches them off:
     switching a filter off must not turn bare answers into reasoning. With `unit = "words"` the text's words are counted
     instead of `num_tokens`.
     """
     length = num_tokens if config.unit == "tokens" else len(words_of(text))
-    reasoning = reasoning_of(text)
+    reasoning = reasoning_of(text, question)
     patterned = any(each.found(text if each.lasts else reasoning, question) for each in PATTERNS)
     return length >= config.min_tokens and not patterned

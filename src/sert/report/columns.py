@@ -80,7 +80,7 @@ MEASURES = (
         "accuracy_strict",
         "Strict %",
         percent,
-        "Accuracy when only the text after the last “So the answer is” counts.",
+        "Accuracy when only answers count that the output states.",
         with_sd=True,
     ),
     Measure(
@@ -89,7 +89,7 @@ MEASURES = (
         decimal,
         "Share (0 to 1) of outputs that state their answer, end by themselves and do not repeat severely.",
     ),
-    Measure("mean_length", "Len", _tenth, "Mean number of student tokens before “So the answer is”."),
+    Measure("mean_length", "Len", _tenth, "Mean number of student tokens before the conclusion."),
     Measure("repetition", "Rep", decimal, "Share (0 to 1) of the reasoning's words that repeat an earlier one."),
     Measure(
         "reasoned",

@@ -68,11 +68,11 @@ def path_example(
 ) -> Example:
     """Make an example of self-training: the path, then the gold answer (paper, section 2).
 
-    The path's own conclusion is cut off, from its last `So the answer is` on, and blanks before it. With the tokens of
+    The path's own conclusion is cut off (`sert.tasks.answers.reasoning_of`), and blanks before it. With the tokens of
     the path (`path_ids`) it begins as it was sampled; without them, or where the template has words in front of
     `{path}`, with one blank that stands it off from the prompt.
     """
-    reasoning = reasoning_of(path_text).rstrip()
+    reasoning = reasoning_of(path_text, question).rstrip()
     front, found, behind = templates.path.partition("{path}")
     if path_ids and found and not front.strip():
         conclusion = fill(behind, {"path": reasoning, "answer": question.answer})
@@ -88,9 +88,9 @@ def path_example(
 def rationale_example(question: Question, rationale_text: str, templates: PromptTemplates) -> Example:
     """Make an example of distillation: the teacher's prompt, its rationale, then the gold answer (paper, section 2).
 
-    The rationale's own conclusion is cut off, from its last `So the answer is` on.
+    The rationale's own conclusion is cut off (`sert.tasks.answers.reasoning_of`).
     """
-    values = {"rationale": reasoning_of(rationale_text).strip(), "answer": question.answer}
+    values = {"rationale": reasoning_of(rationale_text, question).strip(), "answer": question.answer}
     prompt = teacher_prompt(question, templates)
     completion = _behind(prompt, fill(templates.rationale, values))
     return Example(question.question_id, prompt, completion, "rationale")

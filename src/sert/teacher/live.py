@@ -1,6 +1,5 @@
 """A teacher behind an endpoint: one call a question, and rationales out of the answers."""
 
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import NamedTuple
@@ -12,13 +11,8 @@ from sert.endpoint.calls import Call, Reply, make_call
 from sert.endpoint.ledger import Ledger, Quarantined
 from sert.endpoint.secrets import check_url
 from sert.records import Question, Rationale
-from sert.tasks.answers import ANSWER_PHRASE, extract_strict, is_correct
+from sert.tasks.answers import extract_strict, is_correct
 from sert.tasks.prompts import teacher_prompt
-
-# How teachers conclude in their own words: "Therefore, the answer is", "The correct answer would be", "Answer:".
-_CONCLUSION = re.compile(
-    r"\b(?:the|my) (?:\w+ )?answer (?:is|would be|must be)\b(?: that)?|\banswer\W{0,3}:", re.IGNORECASE
-)
 
 
 class Asked(NamedTuple):
@@ -40,7 +34,7 @@ class Asked(NamedTuple):
             call = self._call(question)
             if (reply := ledger.reply(call.key)) is not None:
                 read = self.reader.read(reply if reply.model else replace(reply, model=self.endpoint.model), call)
-                answer = own_answer(self.reader.use(reply.text, reply.thinking).whole, question)
+                answer = extract_strict(self.reader.use(reply.text, reply.thinking).whole, question)
                 prompt = teacher_prompt(question, self.prompts)
                 yield rationale_of(question, read, prompt=prompt, answer=answer, source=host)
 
@@ -52,18 +46,6 @@ class Asked(NamedTuple):
 
     def _call(self, question: Question) -> Call:
         return make_call(teacher_prompt(question, self.prompts), self.endpoint, label=question.question_id)
-
-
-def own_answer(text: str, question: Question) -> str | None:
-    """Read the teacher's own answer behind its last `So the answer is`, or behind its last conclusion in other words.
-
-    It is read as strictly as a student's: None when no answer, or more than one, is stated there.
-    """
-    strict = extract_strict(text, question)
-    conclusions = list(_CONCLUSION.finditer(text))
-    if strict is not None or not conclusions:
-        return strict
-    return extract_strict(ANSWER_PHRASE + text[conclusions[-1].end() :], question)
 
 
 def rationale_of(question: Question, reply: Reply, *, prompt: str, answer: str | None, source: str) -> Rationale:

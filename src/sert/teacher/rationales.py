@@ -21,6 +21,7 @@ from sert.records import Example, Question, Rationale
 from sert.store.artifacts import Artifact, Draft, artifact_key, file_hash
 from sert.store.stage import Inputs, Job, discard, dumped
 from sert.store.tables import questions_input, questions_key, write_table
+from sert.tasks.answers import READING
 from sert.tasks.prompts import rationale_example
 from sert.teacher.guard import refuse_test_questions
 from sert.teacher.live import Asked
@@ -69,9 +70,10 @@ class TeachJob(Job):
         """What the rationales depend on. How an endpoint is called and paid for does not change what it answers."""
         asked = self.teacher.model_copy(update={"calls": CallsConfig(), "num_rationales": None})
         settings = dumped(teacher=asked, prompts=self.prompts)
-        if self.teacher.kind == "lab":  # the oracle does not think, and its earlier results keep their keys
+        if self.teacher.kind == "lab":  # the oracle does not think, says what is read, and its results keep their keys
             del settings["teacher"]["thinking"]
-        return settings
+            return settings
+        return {"reading": READING, **settings}
 
     def inputs(self) -> Inputs:
         """The questions, those that are held out, and the file of earlier answers."""
