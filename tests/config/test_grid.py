@@ -1,5 +1,6 @@
 """Grids: students x seeds x variants as configurations."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -53,6 +54,27 @@ def test_a_grid_is_all_students_seeds_and_variants(file: str) -> None:
         (8, "lab", "try"),
         (3, "gpt2", "try"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "says"),
+    [
+        ('path = "gpt2"', 'paht = "gpt2"', "line 8: unknown key 'students.other.paht'"),
+        ("max_steps = 7", "max_stepz = 7", "line 15: unknown key 'training.max_stepz'"),
+        ("seeds = 2", "seeds = 0", "line 20: 'variants.no filter.seeds' = 0"),
+        ("max_steps = 3", "max_steps = -3", "line 26: 'training.max_steps' = -3"),
+    ],
+)
+def test_a_mistake_is_named_with_its_line(file: str, right: str, wrong: str, says: str) -> None:
+    assert right in GRID
+    Path(file).write_text(GRID.replace(right, wrong))
+    with pytest.raises(ConfigError, match=re.escape(f"  {says}")):
+        load_grid(file)
+
+
+def test_a_mistake_of_set_is_named_as_such(file: str) -> None:
+    with pytest.raises(ConfigError, match=r"  --set training.epochs: 'training.epochs' = -1"):
+        load_grid(file, overrides=["training.epochs=-1"])
 
 
 def test_a_variant_changes_what_it_says_and_keeps_one_snapshot(file: str) -> None:

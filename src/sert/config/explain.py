@@ -62,6 +62,21 @@ class Places:
                 self._lines.setdefault(key[:length], number)
         self._overrides = list(overrides)
 
+    def given(self, overrides: Iterable[Key]) -> "Places":
+        """Tell of keys that `--set` gave as well."""
+        found = Places(overrides=overrides)
+        found._lines = self._lines
+        return found
+
+    def moved(self, parts: Mapping[Key, Key]) -> "Places":
+        """Tell of parts of the file that stand elsewhere in what is checked: from -> to; of two the last one counts."""
+        found = Places(overrides=self._overrides)
+        for part, place in parts.items():
+            for key, number in self._lines.items():
+                if key[: len(part)] == part and (where := (*place, *key[len(part) :])):
+                    found._lines[where] = number
+        return found
+
     def of(self, key: Sequence[str]) -> str:
         """Say where a key was given, as `line 3: ` or `--set a.b: `; nothing if that is not known."""
         for length in range(len(key), 0, -1):

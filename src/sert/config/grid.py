@@ -9,7 +9,8 @@ from typing import Annotated, Any, NamedTuple
 
 from pydantic import AfterValidator, Field
 
-from sert.config.load import apply_overrides, read_toml, validate, with_limit
+from sert.config.explain import Key, Places
+from sert.config.load import Toml, apply_overrides, override_key, read_toml, validate, with_limit
 from sert.config.section import PositiveInt, Section
 from sert.config.tree import Config, Method, StudentConfig
 from sert.errors import ConfigError
@@ -118,8 +119,9 @@ def load_grid(
     source = f"The grid {name}" if name in shipped else name
     if name not in shipped and not Path(name).suffix:
         raise ConfigError(f"There is no grid {name!r}; give {' or '.join(shipped)}, or a TOML file.")
-    tree = tomllib.loads(shipped[name]) if name in shipped else read_toml(Path(name))
-    grid = validate(Grid, tree, source=source)
+    overrides = list(overrides)
+    toml = Toml(tomllib.loads(shipped[name]), Places(shipped[name])) if name in shipped else read_toml(Path(name))
+    grid = validate(Grid, toml.tree, source=source, places=toml.places)
     _check_base(grid.base, f"[base] of {source}")
     base = apply_overrides(grid.base, overrides)
     _check_base(base, "--set")
@@ -140,12 +142,13 @@ def load_grid(
             "variants": {label: variant for label, variant in grid.variants.items() if variant.group in wanted},
         }
     )
-    list(arms_of(reduced))  # so that a wrong setting is named here
+    for _ in arms_of(reduced, toml.places.given(map(override_key, overrides))):
+        pass  # a wrong setting is named here
     return reduced
 
 
-def arms_of(grid: Grid) -> Iterator[Arm]:
-    """List the runs of a grid, those without changes first.
+def arms_of(grid: Grid, places: Places | None = None) -> Iterator[Arm]:
+    """List the runs of a grid, those without changes first; `places` say where its file gives each key.
 
     Raises:
         ConfigError: If a setting of the configuration, or of a variant, is not allowed.
@@ -153,7 +156,7 @@ def arms_of(grid: Grid) -> Iterator[Arm]:
     for label, variant in [(MAIN, None), *grid.variants.items()]:
         for student in grid.students:
             for seed in grid.seeds[: variant.seeds if variant else None]:
-                yield _arm(grid, student, seed, label, variant)
+                yield _arm(grid, student, seed, label, variant, places=places or Places())
 
 
 def _check_base(base: Mapping[str, Any], source: str) -> None:
@@ -171,19 +174,22 @@ def _first_seeds(grid: Grid, wanted: int | None, source: str) -> tuple[int, ...]
     return grid.seeds[:wanted]
 
 
-def _arm(grid: Grid, student: str, seed: int, label: str, variant: Variant | None) -> Arm:
+def _arm(grid: Grid, student: str, seed: int, label: str, variant: Variant | None, *, places: Places) -> Arm:
     tree: dict[str, Any] = {
         **grid.base,
         "name": grid.name,
         "seed": seed,
         "student": grid.students[student].model_dump(exclude_none=True),
     }
+    parts: dict[Key, Key] = {("base",): (), ("students", student): ("student",)}
     source, group, place = f"The base of the grid {grid.name}", None, f"{student}, seed {seed}"
     if variant is not None:
         source, group, place = f"The variant {label!r} of the grid {grid.name}", variant.group, f"{place}, {label}"
+        parts |= {("variants", label): (), ("variants", label, "set"): ()}
         unjudged = {key: value for key, value in tree.items() if key != "judge"}
         tree = _merged({**unjudged, "methods": list(variant.methods)}, _merged(_OF_VARIANTS, variant.set))
-    return Arm(student, seed, label, group, validate(Config, tree, source=source), prefix=f"{place}: ")
+    config = validate(Config, tree, source=source, places=places.moved(parts))
+    return Arm(student, seed, label, group, config, prefix=f"{place}: ")
 
 
 def _merged(tree: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:

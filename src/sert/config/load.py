@@ -5,7 +5,7 @@ import os
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from pydantic import ValidationError
 
@@ -40,16 +40,24 @@ def load_config(path: Path, *, overrides: Iterable[str] = (), limit: int | None 
     """
     overrides, text = list(overrides), _read(path)
     tree = with_limit(_parse(path, text, overrides), limit)
-    return validate(Config, tree, source=str(path), places=Places(text, map(_override_key, overrides)))
+    return validate(Config, tree, source=str(path), places=Places(text, map(override_key, overrides)))
 
 
-def read_toml(path: Path) -> dict[str, Any]:
+class Toml(NamedTuple):
+    """What stands in a TOML file, and where."""
+
+    tree: dict[str, Any]
+    places: Places
+
+
+def read_toml(path: Path) -> Toml:
     """Read a TOML file.
 
     Raises:
         ConfigError: If the file is missing, too large or no TOML.
     """
-    return _parse(path, _read(path), ())
+    text = _read(path)
+    return Toml(_parse(path, text, ()), Places(text))
 
 
 def stage_config(tree: Mapping[str, Any], *, overrides: Iterable[str], reads: Iterable[str]) -> Config:
@@ -66,7 +74,7 @@ def stage_config(tree: Mapping[str, Any], *, overrides: Iterable[str], reads: It
         if override.partition("=")[0].split(".")[0].strip() not in reads:
             raise ConfigError(f"--set {shown(override)}: this command reads only {', '.join(reads)}.")
     merged = apply_overrides({"name": "stage", **tree}, overrides)
-    places = Places(overrides=map(_override_key, overrides))
+    places = Places(overrides=map(override_key, overrides))
     config = validate(Config, merged, source="The command line", places=places)
     others = set(config.tasks) - set(tree["tasks"])
     if others:
@@ -82,7 +90,7 @@ def apply_overrides(tree: Mapping[str, Any], overrides: Iterable[str]) -> dict[s
     """
     result = copy.deepcopy(dict(tree))
     for override in overrides:
-        keys = _override_key(override)
+        keys = override_key(override)
         node = result
         for key in keys[:-1]:
             node = node.setdefault(key, {})
@@ -137,7 +145,7 @@ def _read(path: Path) -> str:
         raise ConfigError(f"{hint}; give a TOML file such as configs/lab.toml.") from None
 
 
-def _override_key(override: str) -> Key:
+def override_key(override: str) -> Key:
     """Read the key of `a.b=c`.
 
     Raises:

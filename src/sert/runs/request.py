@@ -97,7 +97,8 @@ def read_request(folder: Path) -> Request:
         DataError: If the folder is no run.
     """
     if (folder / GRID).is_file():
-        return Request.of(validate(Grid, read_toml(folder / GRID), source=str(folder / GRID)))
+        toml = read_toml(folder / GRID)
+        return Request.of(validate(Grid, toml.tree, source=str(folder / GRID), places=toml.places))
     if not (folder / CONFIG).is_file():
         raise DataError(f"{folder} is no run folder: it has no {CONFIG}. Give the folder of `sert run` or `sert demo`.")
     return Request.of(load_config(folder / CONFIG))
