@@ -5,7 +5,6 @@
 
 import copy
 import os
-import warnings
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from functools import partial
@@ -19,6 +18,7 @@ from sert.config.lora import LoraConfig
 from sert.config.tree import StudentConfig
 from sert.errors import StudentError
 from sert.seeds import derive_seed
+from sert.student.adapter import quiet_peft
 from sert.student.folder import find_student
 from sert.student.load import Student
 from sert.student.speed.layers import layers_replaced
@@ -55,9 +55,7 @@ def add_adapters(student: Student, config: LoraConfig, *, base: StudentConfig, s
     )
     torch.manual_seed(derive_seed(seed, "lora") % 2**63)
     try:
-        with warnings.catch_warnings():
-            # peft still asks for `is_gradient_checkpointing`, which transformers calls otherwise now.
-            warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)
+        with quiet_peft():
             adapted = peft.get_peft_model(student.model, settings)
     except ValueError as error:  # how it says that no layer has such a name
         raise StudentError(
