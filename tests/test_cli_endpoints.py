@@ -71,6 +71,13 @@ def test_no_model_is_named(tmp_path: Path) -> None:
     assert (done.returncode, "--endpoint needs --model" in done.stderr) == (2, True)
 
 
+def test_a_dry_run_of_an_endpoint_that_is_not_named_is_refused(tmp_path: Path) -> None:
+    teach = ["teach", "--task", "lab_choice", "--limit", "2", "--set", "teacher.kind=endpoint", "--out", "taught"]
+    for command in (teach, [*teach, "--dry-run"]):
+        done = sert(tmp_path, *command)
+        assert (done.returncode, "give teacher.endpoint.url and .model" in done.stderr) == (3, True), done.stderr
+
+
 def test_a_higher_cap_goes_on_where_a_lower_one_stopped(tmp_path: Path) -> None:
     with FaultServer() as server:
         command = [*TEACH, "--endpoint", server.base_url, "--price", "15,60", "--max-tokens", "60", "--max-cost"]

@@ -98,9 +98,13 @@ def teach_command(
         raise click.UsageError(f"{task.kind} questions need a teacher; give --recorded FILE or --endpoint URL.")
     data = data_of(config)  # which has train questions, or says that it has none
     questions = data.split("train")
+    from sert.teacher.rationales import check_teacher, teach
+
+    check_teacher(config.teacher, recorded or task.rationales, label="teach")
     if dry_run:
         work: dict[str, Any] = {"questions": len(questions), "teacher": config.teacher.kind}
-        if config.teacher.kind == "endpoint" and config.teacher.endpoint is not None:
+        if config.teacher.kind == "endpoint":
+            assert config.teacher.endpoint is not None
             from sert.endpoint.session import plan_calls
             from sert.teacher.live import Asked
 
@@ -108,8 +112,6 @@ def teach_command(
             calls = out.with_name(f"{out.name}.calls")
             work = plan_calls(asked, folder=calls, config=config.teacher.calls).describe()
         return print_plan(out, as_json, **work)
-    from sert.teacher.rationales import teach
-
     taught = teach(
         questions,
         out=out,

@@ -104,7 +104,7 @@ class TeachJob(Job):
             BudgetError: If the next call could pass the cap.
         """
         refuse_test_questions(self.questions, self.held_out)
-        _check_teacher(self.teacher, self.recorded, label=label)
+        check_teacher(self.teacher, self.recorded, label=label)
         if self.retry_quarantined:
             discard(self, folder, if_counts=lambda counts: counts.get("quarantined", 0) > 0)
         return super().make(folder, label=label, reporter=reporter)
@@ -249,7 +249,13 @@ def _summary(counts: _RationaleCounts, source: Source, questions: int) -> Iterat
         yield f"{questions - counts.rationales} of {questions} questions have no rationale"
 
 
-def _check_teacher(teacher: TeacherConfig, recorded: Path | None, *, label: str) -> None:
+def check_teacher(teacher: TeacherConfig, recorded: Path | None, *, label: str) -> None:
+    """Check that a teacher has what its kind needs.
+
+    Raises:
+        TeacherError: If there is no file of recorded rationales.
+        ConfigError: If the endpoint is not named.
+    """
     if teacher.kind == "recorded" and recorded is None:
         raise TeacherError(f"{label}: a recorded teacher needs a file; set tasks.<name>.rationales or teacher.kind.")
     if recorded is not None and not recorded.is_file():
