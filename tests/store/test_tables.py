@@ -100,6 +100,13 @@ def test_extra_columns_are_ignored_and_missing_ones_named(tmp_path: FilePath) ->
         read_table(tmp_path / "less.parquet", Example)
 
 
+def test_a_column_that_is_there_twice_is_named(tmp_path: FilePath) -> None:
+    names = ["question_id", "prompt", "prompt", "completion", "source"]
+    pq.write_table(pa.Table.from_arrays([pa.array(["a"])] * 5, names=names), tmp_path / "t.parquet")
+    with pytest.raises(DataError, match=r"t\.parquet has the column prompt more than once"):
+        read_table(tmp_path / "t.parquet", Example)
+
+
 def test_a_column_that_earlier_versions_did_not_write_has_its_default(tmp_path: FilePath) -> None:
     prediction = Prediction("q", "p", "c", "eos", 1, None, "yes", False, True, False, 0.0, 1, False, 5, 3)
     file = tmp_path / "predictions.parquet"

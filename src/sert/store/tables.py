@@ -4,6 +4,7 @@ Records are written and read some at a time, so that tables may be larger than m
 """
 
 import itertools
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import MISSING, fields
@@ -94,7 +95,8 @@ class StoredTable(Generic[RecordT]):
     Extra columns are ignored; one that earlier versions did not write has its default.
 
     Raises:
-        DataError: If the file is missing, is not Parquet, or lacks a column; while iterating if it is damaged.
+        DataError: If the file is missing, is not Parquet, lacks a column or has one twice; while iterating if it is
+            damaged.
     """
 
     def __init__(self, file: FilePath, record_type: type[RecordT]) -> None:
@@ -102,9 +104,11 @@ class StoredTable(Generic[RecordT]):
         self._record_type: type[RecordT] = record_type
         with self._open() as table:
             self._rows: int = table.metadata.num_rows
-            there = set(table.schema_arrow.names)
+            there = Counter(table.schema_arrow.names)
         self._names = [field.name for field in fields(record_type) if field.name in there]
         self._defaults = {field.name: field.default for field in fields(record_type) if field.name not in there}
+        if twice := [name for name in self._names if there[name] > 1]:
+            raise DataError(f"{file} has the column {', '.join(twice)} more than once; keep one of them.")
         missing = [name for name, default in self._defaults.items() if default is MISSING]
         if missing:
             raise DataError(f"{file} is no table of {record_type.__name__} records: it lacks {', '.join(missing)}.")
