@@ -94,3 +94,20 @@ def test_a_nested_column_of_choices_is_named_as_it_is_set(tmp_path):
 )
 def test_what_may_well_be_meant_is_not_told(tmp_path, answers, settings):
     assert slips_of(tmp_path, answers, **settings) == ()
+
+
+@pytest.mark.parametrize("end", [" ", "\t", "\u00a0"])
+def test_a_prompt_that_ends_in_a_blank_is_told_once(tmp_path, end):
+    prompts = {"student": f"Q: {{question}}\nA:{end}"}
+    (slip,) = template_slips_of(tmp_path, prompts)
+    assert slip.startswith("tasks.own.prompts.student = ") and "ends in a blank" in slip
+
+
+def test_a_prompt_that_ends_in_a_line_or_a_word_is_no_slip(tmp_path):
+    assert template_slips_of(tmp_path, {"student": "Q: {question}\nA:\n", "teacher": "{question} Why? \n"}) == ()
+
+
+def template_slips_of(tmp_path, prompts):
+    file = tmp_path / "own.jsonl"
+    file.write_text('{"question": "Is ice cold?", "answer": "yes"}\n', encoding="utf-8")
+    return load_task("own", TaskConfig(kind="table", data=file, prompts=prompts)).slips

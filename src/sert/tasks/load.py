@@ -16,7 +16,7 @@ from sert.tasks.kinds import KINDS
 from sert.tasks.prompts import label_example, student_prompt
 from sert.tasks.readers import HUB, QuestionSet
 from sert.tasks.rows import Row
-from sert.tasks.slips import SHOWN_ANSWERS, find_slips
+from sert.tasks.slips import SHOWN_ANSWERS, find_slips, find_template_slips
 from sert.tasks.splits import make_splits
 from sert.tasks.templates import check_placeholders, read_context
 from sert.terminal.text import counted, shorten
@@ -78,7 +78,7 @@ def load_task(name: str, config: TaskConfig) -> TaskData:
         (*splits.train[: config.limit], *splits.dev[: config.limit], *splits.test[: config.limit]),
         {reason: count for reason, count in left_out.items() if count},
         tuple(splits.near_duplicates),
-        (*_bad_rows(refused), *find_slips(name, asked)),
+        (*_bad_rows(refused), *find_template_slips(name, config.prompts), *find_slips(name, asked)),
     )
 
 

@@ -4,6 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
+from sert.config.tree import PromptTemplates
 from sert.records import Question
 from sert.tasks.normalize import canonical, whole_number
 from sert.tasks.rows import Row
@@ -17,6 +18,18 @@ _LETTER = re.compile(r"[(\[]?[A-Ja-j][)\].]*")
 _TRUTH_VALUES = (("1", "0"), ("y", "n"), ("t", "f"))
 
 Asked = Sequence[tuple[Row, Question]]
+
+
+def find_template_slips(name: str, templates: PromptTemplates) -> Iterator[str]:
+    """Say which prompts end in a blank: most tokenizers put it in front of the word that follows, as one token."""
+    for template in ("student", "teacher"):
+        text = getattr(templates, template)
+        if text.rstrip() != text and text[-1] not in "\r\n":
+            yield (
+                f"tasks.{name}.prompts.{template} = {shorten(text)} ends in a blank. Most students have learned words "
+                "with the blank in front of them as one token, and a blank by itself before a word is new to them. End "
+                "the prompt without it."
+            )
 
 
 def find_slips(name: str, asked: Asked) -> Iterator[str]:
