@@ -9,6 +9,8 @@ import sys
 from pathlib import Path
 
 from sert.doctor.finding import Finding
+from sert.student.gguf import cache
+from sert.student.main_memory import MainMemory, main_memory
 
 LITTLE_MEMORY = 2.0
 """GB below which GPT-2 cannot be trained: 16 bytes a weight, for the weight, its gradient and the optimizer."""
@@ -25,13 +27,14 @@ def examine_machine(folder: Path) -> list[Finding]:
         Finding("python", "ok", f"Python {platform.python_version()} on {platform.platform()}"),
         Finding("packages", "ok", versions),
         _cores(),
-        _memory(),
+        check_memory(main_memory()),
         _disk(folder),
         _accelerator(),
         _compiler(),
         _loops(),
         _dtype(),
         _hub(),
+        check_cache(cache()),
     ]
 
 
@@ -47,19 +50,12 @@ def _cores() -> Finding:
     return Finding("cores", "ok", seen)
 
 
-def _memory() -> Finding:
-    try:
-        text = Path("/proc/meminfo").read_text(encoding="ascii")
-    except OSError:
+def check_memory(memory: MainMemory | None) -> Finding:
+    """Say whether there is enough."""
+    if memory is None:
         return Finding("memory", "unknown", "This system does not say how much memory is free.")
-    return check_memory(text)
-
-
-def check_memory(meminfo: str) -> Finding:
-    """Read Linux's account of the memory."""
-    sizes = dict(line.split(":") for line in meminfo.splitlines())
-    total, free = (int(sizes[name].split()[0]) * 1024 / _GIGABYTE for name in ("MemTotal", "MemAvailable"))
-    seen = f"{free:.1f} of {total:.1f} GB available"
+    free = memory.available / _GIGABYTE
+    seen = f"{free:.1f} of {memory.total / _GIGABYTE:.1f} GB available"
     if free < LITTLE_MEMORY:
         message = f"{seen}: training GPT-2 takes more. Close other programs, or train a smaller student."
         return Finding("memory", "warning", message)
@@ -139,3 +135,12 @@ def _hub() -> Finding:
     if value.upper() in ("1", "ON", "YES", "TRUE"):
         return Finding("hub", "ok", f"HF_HUB_OFFLINE={value}: hub students and data come from the local cache only")
     return Finding("hub", "ok", "hub students and data are downloaded when needed; HF_HUB_OFFLINE=1 forbids it")
+
+
+def check_cache(folder: Path) -> Finding:
+    """Say what the students that were converted from GGUF files take."""
+    sizes = [file.lstat().st_size for file in folder.rglob("*") if file.is_file() and not file.is_symlink()]
+    if not sizes:
+        return Finding("gguf cache", "ok", f"empty; GGUF files are converted into {folder}")
+    message = f"{sum(sizes) / _GIGABYTE:.1f} GB of converted GGUF files in {folder}: remove it when you want"
+    return Finding("gguf cache", "ok", f"{message}, they are converted again when they are needed")

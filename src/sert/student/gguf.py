@@ -53,7 +53,7 @@ def num_weights_of_gguf(file: Path) -> int:
     Raises:
         StudentError: If the file is cut off or broken.
     """
-    folder = _cached(file)
+    folder = cached(file)
     if folder.is_dir():
         return num_weights_in(sorted(folder.glob("*.safetensors")))
     return _num_weights(_read(file))
@@ -92,7 +92,7 @@ def converted(file: Path) -> Path:
         StudentError: If the file is broken, or is of an architecture that transformers does not convert faithfully.
         DiskFullError: If there is no room.
     """
-    folder = _cached(file)
+    folder = cached(file)
     if folder.is_dir():
         return folder
     with waited_lock(folder.parent):
@@ -107,12 +107,17 @@ def converted(file: Path) -> Path:
     return folder
 
 
-def _cached(file: Path) -> Path:
-    """Name the folder of a file's conversion: in `XDG_CACHE_HOME`, or in `~/.cache`."""
+def cached(file: Path) -> Path:
+    """Name the folder of a file's conversion, which is there or not."""
+    made_by = [_FORM, version("transformers"), version("gguf")]
+    return cache() / f"{hash_of(file)[:16]}-{content_key(made_by)}"
+
+
+def cache() -> Path:
+    """Name the folder of all conversions: in `XDG_CACHE_HOME`, or in `~/.cache`. All in it may be removed."""
     home = os.environ.get("XDG_CACHE_HOME", "")
     root = Path(home) if os.path.isabs(home) else Path.home() / ".cache"
-    made_by = [_FORM, version("transformers"), version("gguf")]
-    return root / "sert" / "gguf" / f"{hash_of(file)[:16]}-{content_key(made_by)}"
+    return root / "sert" / "gguf"
 
 
 def _read(file: Path) -> Any:

@@ -11,6 +11,7 @@ from sert.config.tree import StudentConfig, TrainingConfig
 from sert.records import Example, Question
 from sert.student.folder import Place, find_student
 from sert.student.load import make_student
+from sert.student.main_memory import main_memory
 from sert.student.speed.patches import fast_activations
 from sert.student.training.batching import collate, encode_example
 from sert.student.training.checkpoints import trained_parameters
@@ -19,7 +20,6 @@ from sert.student.training.memory import (
     MemoryNeed,
     Sizes,
     available_by_name,
-    available_main_memory,
     guess_memory,
     memory_need,
     sizes_at,
@@ -119,23 +119,9 @@ def test_adapters_are_counted_before_they_are_there(family: str, dora: bool, tar
     assert counted > 0 and told == (counted if is_exact else pytest.approx(counted, rel=0.15))
 
 
-def test_free_memory_is_read(tmp_path: Path) -> None:
-    assert available_main_memory(tmp_path) is None
-    (tmp_path / "proc").mkdir()
-    (tmp_path / "proc/meminfo").write_text("MemTotal:  100 kB\nMemAvailable:   40 kB\n")
-    assert available_main_memory(tmp_path) == 40 * 1024
-    (tmp_path / "sys/fs/cgroup").mkdir(parents=True)
-    (tmp_path / "sys/fs/cgroup/memory.max").write_text("max\n")
-    (tmp_path / "sys/fs/cgroup/memory.current").write_text("1000\n")
-    (tmp_path / "sys/fs/cgroup/memory.stat").write_text("anon 700\nfile 300\n")
-    assert available_main_memory(tmp_path) == 40 * 1024
-    (tmp_path / "sys/fs/cgroup/memory.max").write_text("9000\n")
-    assert available_main_memory(tmp_path) == 8300
-
-
 def test_free_memory_is_that_of_the_device() -> None:
     assert available_by_name("no-such-device") is None
-    assert (available_by_name("cpu") is None) == (available_main_memory() is None)
+    assert (available_by_name("cpu") is None) == (main_memory() is None)
 
 
 def test_what_is_lacking_is_told_with_what_takes_less() -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sert.config.tree import StudentConfig, TrainingConfig
 from sert.student.folder import Place, find_student, read_json, weight_files
+from sert.student.main_memory import main_memory
 from sert.student.weights import shapes_in
 
 if TYPE_CHECKING:
@@ -169,7 +170,7 @@ def guess_memory(student: StudentConfig, config: TrainingConfig, *, tokens: int)
 def available_by_name(name: str) -> int | None:
     """Tell how many bytes are free where `student.device` says; None if that cannot be known."""
     if name == "cpu":
-        return available_main_memory()  # needs no torch
+        return _of_main_memory()  # needs no torch
     import torch
 
     accelerator = torch.accelerator.current_accelerator(check_available=True)
@@ -182,24 +183,12 @@ def available_by_name(name: str) -> int | None:
 def available_memory(device: "torch.device") -> int | None:
     """Tell how many bytes are free on a device; None if the system does not say."""
     if device.type == "cpu":
-        return available_main_memory()
+        return _of_main_memory()
     import torch
 
     return int(torch.accelerator.get_memory_info(device)[0])
 
 
-def available_main_memory(system: Path = Path("/")) -> int | None:
-    """Tell how many bytes of the main memory are free; a control group's limit (a container's) counts, too."""
-    try:
-        meminfo = (system / "proc/meminfo").read_text(encoding="ascii")
-        sizes = dict(line.split(":") for line in meminfo.splitlines())
-        free = int(sizes["MemAvailable"].split()[0]) * 1024
-    except (OSError, ValueError, KeyError):
-        return None
-    group = system / "sys/fs/cgroup"
-    try:
-        limit, used = (int((group / f"memory.{name}").read_text()) for name in ("max", "current"))
-        cached = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())["file"]
-    except (OSError, ValueError, KeyError):  # there is none, or it is "max"
-        return free
-    return min(free, max(limit - used + int(cached), 0))
+def _of_main_memory() -> int | None:
+    memory = main_memory()
+    return None if memory is None else memory.available
