@@ -11,6 +11,8 @@ AnswerType = Literal["yes_no", "choice", "text"]
 Split = Literal["train", "dev", "test"]
 
 LETTERS = "ABCDEFGHIJ"
+TOO_LONG = "too_long"
+"""Finish of the prediction of a question that the student could not be asked."""
 
 Float32 = Annotated[float, "float32"]
 """A column of half the size; others are float64, and whole numbers int32."""
@@ -185,7 +187,8 @@ class Prediction:
     """One output of a student on a question, graded.
 
     Attributes:
-        finish: `eos` or `length`.
+        finish: `eos` or `length`; `too_long` where prompt and output exceed the student's positions, so that there is
+            no output.
         num_tokens: Tokens of the completion, end-of-text excluded.
         answer_strict: The answer that the output states, None when it states none, or two.
         answer_loose: The strict answer, else the first plausible one.

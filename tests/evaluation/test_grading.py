@@ -104,6 +104,7 @@ def test_summary_by_hand():
     assert high == pytest.approx(0.954413, abs=1e-6)
     assert summary == {
         "n": 4,
+        "too_long": 0,
         "correct": 3,
         "accuracy": 0.75,
         "correct_strict": 3,

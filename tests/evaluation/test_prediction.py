@@ -172,3 +172,27 @@ def test_the_compat_harness_has_no_votes(student_folder: Path, tmp_path: Path) -
     config = EvaluationConfig(harness="compat", votes=5)
     with pytest.raises(ConfigError, match="one output"):
         evaluate(ASKED, StudentConfig(path=str(student_folder)), out=tmp_path / "e", config=config)
+
+
+# ---- questions that cannot be asked
+
+
+@pytest.mark.parametrize("settings", [{}, {"votes": 3}, {"harness": "compat"}])
+def test_a_question_that_is_too_long_counts_as_not_answered(
+    settings: dict[str, Any], questions: list[Question], taught: StudentConfig, tmp_path: Path
+) -> None:
+    (long,) = with_prompt(questions[1:2], ["x" * 160])
+    config = EvaluationConfig(max_new_tokens=40, **settings)
+    evaluated = evaluate([questions[0], long, questions[2]], taught, out=tmp_path / "e", config=config)
+    first, unasked, last = read_table(evaluated.file("predictions.parquet"), Prediction)
+    assert (unasked.finish, unasked.completion, unasked.num_tokens) == ("too_long", "", 0)
+    assert (unasked.answer_loose, unasked.correct_loose, unasked.format_ok, unasked.reasoned) == (None,) + (False,) * 3
+    assert (unasked.num_outputs, unasked.votes) == (0, 0)
+    assert {first.finish, last.finish} <= {"eos", "length"}
+    counts = evaluated.counts
+    assert (counts["n"], counts["too_long"]) == (3, 1)
+    assert counts["accuracy"] == counts["correct"] / 3
+    assert counts["mean_length"] == (first.reasoning_tokens + last.reasoning_tokens) / 2
+    if "votes" in settings:
+        outputs = read_table(evaluated.file("outputs.parquet"), Output)
+        assert [output.question_id for output in outputs] == ["q0"] * 3 + ["q2"] * 3

@@ -207,3 +207,17 @@ def test_a_mining_that_is_stopped_while_it_writes_its_paths_decodes_nothing_agai
     monkeypatch.setattr(DecodingJob, "start", lambda *_: pytest.fail("decodes again"))
     assert mine(questions, folder, out=tmp_path / "m", config=MINING).counts["questions"] == 4
     assert [path.name for path in tmp_path.iterdir()] == ["m"]
+
+
+def test_a_question_that_is_too_long_has_no_paths_and_changes_none(
+    questions: list[Question], folder: StudentConfig, tmp_path: FilePath
+) -> None:
+    long = replace(questions[0], question_id="long", prompt="x" * 160)
+    with_long = mine([long, *questions], folder, out=tmp_path / "long", config=MINING)
+    without = mine(questions, folder, out=tmp_path / "short", config=MINING)
+    assert read_table(with_long.file("paths.parquet"), Path) == read_table(without.file("paths.parquet"), Path)
+    assert (with_long.counts["questions"], with_long.counts["too_long"]) == (5, 1)
+    assert (without.counts["questions"], without.counts["too_long"]) == (4, 0)
+    filtered = filter_paths(with_long, rules=RULES, out=tmp_path / "filtered")
+    assert filtered.counts["questions"] == 5
+    assert filtered.counts["questions_without_path"] == 5 - filtered.counts["selected"]

@@ -19,7 +19,8 @@ class MinedPaths:
 
     Attributes:
         questions_kept: Whether a path of the question is kept, 0 or 1.
-        true_share: Share of its paths that is true; empty where nobody can say, or paths were stopped early.
+        true_share: Share of its paths that is true, 0 where it was too long for any; empty where nobody can say, or
+            paths were stopped early.
         selected_true: Whether its selected path is true; None where none is selected.
     """
 
@@ -47,7 +48,7 @@ def mined_paths(arm: Arm, task: str, counts: PathCounts) -> MinedPaths:
         variant=arm.variant,
         seed=arm.seed,
         questions_kept=[float(each["kept"] > 0) for each in questions],
-        true_share=[each["true"] / each["paths"] for each in known],
+        true_share=[each["true"] / each["paths"] if each["paths"] else 0.0 for each in known],
         selected_true=[float(each["selected_true"]) if each["selected"] else None for each in known],
     )
 

@@ -1,6 +1,5 @@
 """The numbers of one task of one run, as rows that are counted up over seeds: of its questions, outputs and samples."""
 
-from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 
 from sert.analysis.comparisons import Outcome
@@ -10,7 +9,7 @@ from sert.config.grid import Arm
 from sert.config.tree import Method
 from sert.evaluation.grading import summarize
 from sert.paths.rules import is_reasoned
-from sert.records import Path, Prediction
+from sert.records import TOO_LONG, Path, Prediction
 from sert.stats.counts import Row, share_of
 from sert.stats.shares import majority
 
@@ -75,9 +74,13 @@ def outcomes(arm: Arm, result: TaskResults) -> Iterator[Outcome]:
             trained=not measured.untrained,
             correct=[by_id[name].correct_loose for name in result.test],
             correct_last=[last[name].correct_loose for name in result.test],
-            lengths=[float(by_id[name].reasoning_tokens) for name in result.test],
+            lengths=[_length(by_id[name]) for name in result.test],
             repetitions=[by_id[name].rep_1 if by_id[name].reasoning_tokens else None for name in result.test],
         )
+
+
+def _length(prediction: Prediction) -> float | None:
+    return None if prediction.finish == TOO_LONG else float(prediction.reasoning_tokens)
 
 
 def latent_rows(result: TaskResults) -> Iterator[Row]:
@@ -90,21 +93,21 @@ def latent_rows(result: TaskResults) -> Iterator[Row]:
         f"SERT {one}": _outputs(result, "sert"),
     }
     for decoding, outputs in written.items():
-        by_question: dict[str, Counts] = defaultdict(Counts)
+        by_question = {name: Counts() for name in result.test}  # also those that were too long for any
         for question_id, text, reasoned in outputs:
             true = result.verifier is not None and result.verifier(result.test[question_id], text)[0]
             by_question[question_id].update({"outputs": 1, "reasoned": reasoned, "true": true})
-        if by_question:
-            number = sum(counts["outputs"] for counts in by_question.values())
+        if number := sum(counts["outputs"] for counts in by_question.values()):
             row = {"decoding": decoding, "questions": len(by_question), "outputs": number}
             unknown = [] if result.verifier else ["true"]
             counts = texts_and_questions(by_question.values(), "reasoned", "true", unknown=unknown)
-            yield {**row, "samples": number // len(by_question), **counts}
+            yield {**row, "samples": max(each["outputs"] for each in by_question.values()), **counts}
 
 
 def _outputs(result: TaskResults, method: Method) -> Iterator[tuple[str, str, bool]]:
     """Take the outputs of a method: whose they are, the text, and whether it reasons."""
-    for each in result.methods[method].primary if method in result.methods else ():
+    asked = result.methods[method].primary if method in result.methods else ()
+    for each in (each for each in asked if each.finish != TOO_LONG):
         yield each.question_id, each.completion, each.reasoned
 
 

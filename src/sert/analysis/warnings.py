@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from sert.analysis.task_results import TaskResults
+from sert.records import TOO_LONG
 from sert.tasks.splits import NEARLY
 from sert.terminal.text import shorten
 
@@ -33,6 +34,14 @@ def _pairs(result: TaskResults, reason: str) -> str:
 
 
 def _of_stages(result: TaskResults) -> Iterator[str]:
+    if result.mined and (too_long := sum(not counts["paths"] for counts in result.mined.by_question.values())):
+        yield f"{too_long} train questions are too long for the student and have no paths"
+    for method, measured in result.methods.items():
+        if too_long := sum(each.finish == TOO_LONG for each in measured.primary):
+            yield (
+                f"{too_long} of {len(measured.primary)} test questions are too long for the student and count as not "
+                f"answered by {method}"
+            )
     if result.trained_on and (without := len(result.train) - result.trained_on.all["selected"]):
         yield f"{without} train questions have no surviving path and train nothing"
     if result.mined and (stopped := result.mined.all["stopped"]):

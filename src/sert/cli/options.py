@@ -171,10 +171,10 @@ def data_of(config: Config) -> "TaskData":
     return data
 
 
-def questions_of(config: Config, split: str) -> list[Any]:
-    """Load one split of a command's question set; an empty one is the user's mistake."""
+def questions_of(data: "TaskData", config: Config, split: str) -> list[Any]:
+    """Take one split of a command's question set; an empty one is the user's mistake."""
     name = next(iter(config.tasks))
-    questions = list(data_of(config).split(split))
+    questions = list(data.split(split))
     if not questions:
         source = f"set tasks.{name}.dev_share" if split == "dev" else "give the task's test data by --set"
         raise DataError(f"{name} has no {split} questions; choose another --split, or {source}.")
@@ -187,6 +187,21 @@ def gold_answers(questions: Sequence["Question"]) -> str:
     shown = [f"{cut(answer, most=20)} {count}" for answer, count in counts.most_common(6)]
     more = [f"{len(counts) - len(shown)} others"] if len(counts) > len(shown) else []
     return ", ".join([*shown, *more])
+
+
+def tell_too_long(data: "TaskData", questions: Sequence["Question"], config: Config, section: str) -> None:
+    """Say which questions will be too long for the student, as far as that is known before it is loaded."""
+    from sert.student.lengths import foresee_too_long
+
+    told = foresee_too_long(
+        config.student,
+        {question.question_id: question.prompt for question in questions},
+        setting=f"{section}.max_new_tokens",
+        max_new_tokens=getattr(config, section).max_new_tokens,
+        places=data.places,
+    )
+    if told is not None:
+        terminal().say(f"Warning: {told}")
 
 
 def terminal() -> "Reporter":

@@ -18,12 +18,14 @@ from sert.cli.options import (
     InputPath,
     check_student,
     config_of,
+    data_of,
     gold_answers,
     only_task,
     print_artifact,
     print_plan,
     questions_of,
     shown_prompt,
+    tell_too_long,
     terminal,
     with_options,
 )
@@ -47,7 +49,9 @@ def mine_command(out: Path, split: str | None, dry_run: bool, as_json: bool, **s
 
     reads = ("tasks", "student", "mining", "rules", "execution", "seed")
     config = config_of(reads=reads, execution__keep_units=False, **settings)
-    questions = questions_of(config, split or "train")
+    data = data_of(config)
+    questions = questions_of(data, config, split or "train")
+    tell_too_long(data, questions, config, "mining")
     if dry_run:
         check_student(config.student)
         check_templates(config, at_hand=True)
@@ -165,13 +169,15 @@ def evaluate_command(out: Path, split: str | None, prompt: str, dry_run: bool, a
     reads = ("tasks", "student", "evaluation", "mining", "rules", "execution", "seed")
     config = config_of(reads=reads, execution__keep_units=False, **settings)
     check_votes(config.evaluation)
-    questions = questions_of(config, split or "test")
+    data = data_of(config)
+    questions = questions_of(data, config, split or "test")
     if prompt == "teacher":
         from sert.evaluation.prediction import with_prompt
         from sert.tasks.prompts import teacher_prompt
 
         templates = only_task(config).prompts
         questions = [*with_prompt(questions, [teacher_prompt(question, templates) for question in questions])]
+    tell_too_long(data, questions, config, "evaluation")
     if dry_run:
         check_student(config.student)
         check_templates(config, at_hand=True)

@@ -7,7 +7,7 @@ from typing import Any
 from sert.config.tree import EvaluationConfig, RulesConfig
 from sert.errors import DataError
 from sert.paths.rules import is_reasoned, rep_n, words_of
-from sert.records import Prediction, Question
+from sert.records import TOO_LONG, Prediction, Question
 from sert.stats.shares import majority, wilson_interval
 from sert.tasks.answers import concludes, extract_loose, extract_strict, is_correct, reasoning_of
 
@@ -51,6 +51,7 @@ def summarize(predictions: Sequence[Prediction], questions: Sequence[Question]) 
 
     `accuracy` and `correct` are loose: the strict answer where there is one, else the first plausible one, because a
     student that was never trained on `So the answer is` never writes it. An output without an answer counts as wrong.
+    A question that was too long to be asked (`too_long` counts them) counts as wrong, too, and has no length.
     `mean_length` is over all outputs, `repetition` over those that have reasoning (None when none has, since an
     empty reasoning repeats nothing and would flatter the mean). `ci95` is Wilson's interval of `accuracy`.
 
@@ -66,13 +67,14 @@ def summarize(predictions: Sequence[Prediction], questions: Sequence[Question]) 
     repetitions = [each.rep_1 for each in reasoned]
     return {
         "n": n,
+        "too_long": sum(each.finish == TOO_LONG for each in predictions),
         "correct": correct,
         "accuracy": correct / n,
         "ci95": list(wilson_interval(correct, n)),
         "correct_strict": correct_strict,
         "accuracy_strict": correct_strict / n,
         "format": fmean(prediction.format_ok for prediction in predictions),
-        "mean_length": fmean(prediction.reasoning_tokens for prediction in predictions),
+        "mean_length": fmean(each.reasoning_tokens for each in predictions if each.finish != TOO_LONG),
         "repetition": fmean(repetitions) if repetitions else None,
         "reasoned": fmean(prediction.reasoned for prediction in predictions),
         "majority_accuracy": majority(question.answer for question in questions).share,

@@ -13,7 +13,7 @@ from sert.config.tree import APART, EvaluationConfig, ExecutionConfig, MiningCon
 from sert.errors import ConfigError, DataError
 from sert.evaluation.grading import grade, summarize
 from sert.evaluation.voting import Vote, count_votes
-from sert.records import Output, Prediction, Question
+from sert.records import TOO_LONG, Output, Prediction, Question
 from sert.store.artifacts import Artifact, Draft, artifact_key
 from sert.store.executors import make_executor
 from sert.store.stage import Cost, Inputs, Job, dumped
@@ -115,13 +115,14 @@ class EvaluateJob(Job):
             from sert.student.decoding.earlier_harness import decode_compat
 
             found = decode_compat(job, label=label, reporter=reporter)
-            return lambda row: [found[row]], {}
+            return lambda row: [found[row]] if row in found else [], {}
         executor = make_executor(self.execution)
         decoded = decode_in_units(job, draft, executor=executor, label=label, reporter=reporter)
         return decoded.lanes, decoded.driven
 
     def _grade(self, question: Question, lanes: Sequence[Lane], texts: Texts) -> Prediction:
-        """Grade the only output, or the first one that gave the winning answer."""
+        """Grade the only output, or the first one that gave the winning answer; without any it is not answered."""
+        lanes = lanes or [Lane(0, 0, [], [], TOO_LONG)]
         completions = [texts.decode(lane.token_ids) for lane in lanes]
         answers = [extract_loose(completion, question) for completion in completions]
         vote = count_votes(answers, question) if len(lanes) > 1 else Vote(winner=0, votes=1)
@@ -136,6 +137,8 @@ class EvaluateJob(Job):
             rules=self.rules,
             evaluation=self.evaluation,
         )
+        if lane.finish == TOO_LONG:
+            return replace(graded, num_outputs=0, votes=0)
         return replace(graded, num_outputs=len(lanes), votes=vote.votes)
 
 
@@ -157,7 +160,7 @@ def evaluate(
     Raises:
         ConfigError: If several outputs are to vote and the harness gives one.
         DataError: If there are no questions.
-        StudentError: If the student cannot be loaded, or prompt and output exceed its positions.
+        StudentError: If the student cannot be loaded, or all prompts and outputs exceed its positions.
     """
     config = config or EvaluationConfig()
     if config.harness == "compat" and config.votes > 1:

@@ -102,12 +102,15 @@ class MineJob(Job):
         executor = make_executor(self.execution)
         decoded = decode_in_units(self._decoding(), draft, executor=executor, label=label, reporter=reporter)
         texts, tokens, finishes = load_texts(self.student.resolve()), 0, Counter[str]()
+        too_long = 0
 
         def paths(advance: Advance) -> Iterator[Path]:
-            nonlocal tokens
+            nonlocal tokens, too_long
             for row, question in enumerate(self.questions):
                 advance(1)
-                for lane in decoded.lanes(row):
+                lanes = decoded.lanes(row)
+                too_long += not lanes
+                for lane in lanes:
                     tokens += len(lane.token_ids)
                     finishes[lane.finish] += 1
                     yield path_of(lane, question, texts, eos_id=decoded.eos_id)
@@ -117,6 +120,7 @@ class MineJob(Job):
         write_table(draft.folder / "questions.parquet", self.questions, Question)
         return {
             "questions": len(self.questions),
+            "too_long": too_long,
             "paths": rows,
             "tokens": tokens,
             "finish": dict(sorted(finishes.items())),
@@ -150,7 +154,7 @@ def mine(
 
     Raises:
         DataError: If there are no questions.
-        StudentError: If the student cannot be loaded, or prompt and continuation exceed its positions.
+        StudentError: If the student cannot be loaded, or all prompts and continuations exceed its positions.
     """
     if not questions:
         raise DataError(f"{label}: there are no questions to mine.")

@@ -6,7 +6,7 @@ from pathlib import Path
 from sert.analysis.results import ArmGraphs
 from sert.config.grid import Arm
 from sert.method import TaskGraph, build_graph
-from sert.runs.checks import check_rationales, check_task
+from sert.runs.checks import check_rationales, check_task, too_long_questions
 from sert.store.stage import Stage
 from sert.tasks.load import TaskData, load_task
 from sert.terminal.progress import Reporter
@@ -35,6 +35,9 @@ def _build(arm: Arm, out: Path, reporter: Reporter, loaded: dict[str, TaskData])
                 reporter.say(f"Warning: {task}: {slip}")
         check_task(task, loaded[key], arm.config)
         graphs.append(build_graph(task, arm.config, loaded[key], out=out, prefix=arm.prefix))
+        if is_new:
+            for line in too_long_questions(graphs[-1]):
+                reporter.say(f"Warning: {task}: {line}")
         if is_new and graphs[-1].taught is not None and not graphs[-1].taught.finished:
             check_rationales(task, loaded[key], arm.config)
     return graphs

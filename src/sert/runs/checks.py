@@ -1,11 +1,15 @@
 """What a run refuses at its beginning, so that no stage has to refuse it late."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from sert.config.tree import Config, EvaluationConfig, PromptTemplates
 from sert.endpoint.session import check_endpoint
 from sert.errors import ConfigError, DataError, StudentError, TeacherError
+from sert.evaluation.prediction import EvaluateJob
+from sert.method import TaskGraph
+from sert.paths.mining import MineJob
 from sert.store.stage import Stage
+from sert.student.lengths import foresee_too_long
 from sert.tasks.kinds import KINDS
 from sert.tasks.load import TaskData
 from sert.teacher.sources import recorded_source
@@ -56,6 +60,26 @@ def _check_epoch_choice(task: str, data: TaskData, config: Config) -> None:
         raise ConfigError(
             f"{task}: evaluation.epoch_choice = 'dev' needs a dev split; set tasks.{task}.dev_share, 0.1 for instance."
         )
+
+
+def too_long_questions(graph: TaskGraph) -> Iterator[str]:
+    """Say which questions will be too long to be mined or asked, as far as that is known before it is done."""
+    for kind, section in ((MineJob, "mining"), (EvaluateJob, "evaluation")):
+        prompts = dict[str, str]()
+        for stage in graph.stages:
+            if isinstance(stage.job, kind) and not stage.finished:
+                for question in stage.job.questions:
+                    known = prompts.get(question.question_id, "")
+                    prompts[question.question_id] = max(known, question.prompt, key=len)
+        told = foresee_too_long(
+            graph.config.student,
+            prompts,
+            setting=f"{section}.max_new_tokens",
+            max_new_tokens=getattr(graph.config, section).max_new_tokens,
+            places=graph.data.places,
+        )
+        if told is not None:
+            yield told
 
 
 def check_votes(evaluation: EvaluationConfig) -> None:

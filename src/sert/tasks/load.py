@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from sert.config.columns import Columns
@@ -39,12 +39,14 @@ class TaskData:
         left_out: Reason -> train questions that were left out.
         near_duplicates: Those that were left out because a question of another split is nearly the same.
         slips: What is likely a slip in the question set, for people.
+        places: Question id -> where it stands, for people.
     """
 
     questions: tuple[Question, ...]
     left_out: dict[str, int]
     near_duplicates: tuple[NearDuplicate, ...] = ()
     slips: tuple[str, ...] = ()
+    places: Mapping[str, str] = field(default_factory=dict)
 
     def split(self, name: str) -> tuple[Question, ...]:
         """Return the questions of `train`, `dev` or `test`, in order."""
@@ -79,6 +81,7 @@ def load_task(name: str, config: TaskConfig) -> TaskData:
         {reason: count for reason, count in left_out.items() if count},
         tuple(splits.near_duplicates),
         (*_bad_rows(refused), *find_template_slips(name, config.prompts), *find_slips(name, asked)),
+        {question.question_id: row.where for row, question in asked},
     )
 
 

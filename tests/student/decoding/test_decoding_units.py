@@ -121,15 +121,33 @@ def test_outputs_that_vote_are_not_decoded_again_after_a_stop(student_folder: Pa
     assert done.manifest["outputs"] == undisturbed["outputs"]
 
 
-def test_a_prompt_that_is_too_long_is_refused_before_any_unit_is_done(student_folder: Path, tmp_path: Path) -> None:
-    questions = tuple(
-        replace(QUESTIONS[0], question_id=name, prompt=prompt) for name, prompt in (("a", "short"), ("b", "long" * 100))
-    )
-    decoding = Decoding(branches=None, samples=1, max_new_tokens=4, max_lanes=1)
-    job = DecodingJob(student_at(student_folder), questions, decoding)
-    assert len(job.units()) == 2
+def asking(prompts: dict[str, str]) -> tuple[Question, ...]:
+    return tuple(replace(QUESTIONS[0], question_id=name, prompt=prompt) for name, prompt in prompts.items())
+
+
+def test_prompts_that_are_too_long_are_left_out_and_told_before_anything_is_decoded(
+    student_folder: Path, tmp_path: Path
+) -> None:
+    questions = asking({"a": "short", "b": "b" * 189, "c": "c" * 188, "d": "d" * 500})
+    job = DecodingJob(student_at(student_folder), questions, Decoding(None, 1, 4, max_lanes=1))
+    assert len(job.units()) == 4
     (tmp_path / "work").mkdir()
-    with pytest.raises(StudentError, match="'b'"):
+    draft, reporter = Draft(tmp_path, tmp_path / "work"), Listening()
+    decoded = decode_in_units(job, draft, executor=ThisProcess(), label="x", reporter=reporter)
+    assert [len(decoded.lanes(row)) for row in range(4)] == [1, 0, 1, 0]
+    (told,) = [line for line in reporter.said if "too long" in line.lower()]
+    assert told == reporter.said[0]
+    assert told.startswith("x: warning: Too long for ")
+    assert ": 2 of 4 questions, whose prompt and max_new_tokens = 4 have more tokens than its 192 positions: " in told
+    assert ": 'b' (189 tokens), 'd' (500 tokens). Lower max_new_tokens (at 3 the shortest of them fits), or" in told
+    assert told.endswith("Nothing is decoded of them.")
+
+
+def test_if_all_prompts_are_too_long_nothing_is_done(student_folder: Path, tmp_path: Path) -> None:
+    questions = asking({"a": "a" * 300, "b": "b" * 300})
+    job = DecodingJob(student_at(student_folder), questions, Decoding(None, 1, 4, max_lanes=1))
+    (tmp_path / "work").mkdir()
+    with pytest.raises(StudentError, match=r"2 of 2 questions, .* 'b' \(300 tokens\). Shorten them, or"):
         decode_in_units(job, Draft(tmp_path, tmp_path / "work"), executor=ThisProcess(), label="x", reporter=Silent())
     assert list((tmp_path / "work").iterdir()) == []
 

@@ -24,34 +24,37 @@ BATCH = 8
 nothing, since all prompts of a question set are padded to one length."""
 
 
-def decode_compat(job: DecodingJob, *, label: str, reporter: Reporter) -> list[Lane]:
+def decode_compat(job: DecodingJob, *, label: str, reporter: Reporter) -> dict[int, Lane]:
     """Load the student and continue all prompts of a job greedily, as the earlier harness does.
 
     The whole stage is decoded in one go, in this process: when it is stopped, it begins anew. Of `job.decoding` only
     `max_new_tokens` counts.
 
     Returns:
-        One lane a prompt, in their order.
+        Row -> its lane; prompts that with their continuation exceed the student's positions have none.
 
     Raises:
-        StudentError: If the student cannot be loaded, or a prompt and its continuation exceed its positions.
+        StudentError: If the student cannot be loaded, or all prompts are too long.
         OutOfMemoryError: If the memory does not hold a batch.
     """
     student = load_student(job.student)
-    prompts = job.encode(student)
+    encoded = job.encode(student)
+    for line in encoded.told:
+        reporter.say(f"{label}: {line}")
     with (
-        reporter.track(label, len(prompts), "questions") as advance,
+        reporter.track(label, len(encoded.fitting), "questions") as advance,
         out_of_memory_means(
             f"The memory of {student.device} does not hold {BATCH} questions of {student.name!r}, as many as "
             "evaluation.harness = 'compat' decodes together. Lower evaluation.max_new_tokens."
         ),
     ):
-        return generate_padded(
+        lanes = generate_padded(
             student,
-            [prompt.token_ids for prompt in prompts],
+            [prompt.token_ids for prompt in encoded.fitting.values()],
             max_new_tokens=job.decoding.max_new_tokens,
             progress=advance,
         )
+    return dict(zip(encoded.fitting, lanes, strict=True))
 
 
 @torch.inference_mode()

@@ -13,6 +13,7 @@ from typing import NamedTuple, Protocol
 
 from sert.errors import StudentError
 from sert.student.decoding.lanes import Lane, pack
+from sert.student.lengths import too_long_text
 from sert.student.load import Student
 
 WAITING = "waiting"
@@ -63,21 +64,33 @@ def check_lengths(student: Student, prompts: Sequence[DecodingPrompt], decoding:
     """Check that every prompt and its continuation fit into the student's positions.
 
     Raises:
-        StudentError: Naming the first one that does not.
+        StudentError: Naming those that do not.
     """
     rows = student.model.get_input_embeddings().weight.shape[0]
     if decoding.branches is not None and decoding.branches + len(student.eos_ids) > rows:
         raise StudentError(f"{decoding.branches} branches are more than the {rows} tokens of {student.name!r} allow.")
     for prompt in prompts:
-        total = len(prompt.token_ids) + decoding.max_new_tokens
         if not prompt.token_ids:
             raise StudentError(f"The prompt of {prompt.item!r} has no tokens; prompts must not be empty.")
-        if student.max_positions is not None and total > student.max_positions:
-            raise StudentError(
-                f"{prompt.item!r}: {len(prompt.token_ids)} prompt tokens and max_new_tokens = "
-                f"{decoding.max_new_tokens} "
-                f"exceed the {student.max_positions} positions of {student.name!r}; lower max_new_tokens."
-            )
+    if told := tell_too_long(student, prompts, decoding):
+        raise StudentError(told)
+
+
+def is_too_long(student: Student, prompt: DecodingPrompt, decoding: Decoding) -> bool:
+    """Tell whether a prompt and the longest continuation have more tokens than the student has positions."""
+    total = len(prompt.token_ids) + decoding.max_new_tokens
+    return student.max_positions is not None and total > student.max_positions
+
+
+def tell_too_long(student: Student, prompts: Sequence[DecodingPrompt], decoding: Decoding) -> str | None:
+    """Say which prompts are too long and what mends it; None where none is."""
+    return too_long_text(
+        {each.item: len(each.token_ids) for each in prompts if is_too_long(student, each, decoding)},
+        len(prompts),
+        name=student.name,
+        positions=student.max_positions or 0,
+        max_new_tokens=decoding.max_new_tokens,
+    )
 
 
 def longest_text(prompts: Sequence[DecodingPrompt], decoding: Decoding) -> int:

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sert.config.tree import StudentConfig
 from sert.records import Question
@@ -13,7 +13,15 @@ from sert.store.artifacts import UNITS, Draft, is_begun
 from sert.store.stage import Job, key_of
 from sert.store.units import Executor, Unit, UnitStore, plan_units
 from sert.student.decoding.lanes import Lane, PackedUnit, pack_unit
-from sert.student.decoding.schedule import Decoding, DecodingPrompt, Referee, check_lengths, longest_text
+from sert.student.decoding.schedule import (
+    Decoding,
+    DecodingPrompt,
+    Referee,
+    check_lengths,
+    is_too_long,
+    longest_text,
+    tell_too_long,
+)
 from sert.student.folder import find_student
 from sert.student.form import form_of
 from sert.student.load import Student, load_student
@@ -58,22 +66,23 @@ class DecodingJob:
         waves = math.ceil(_UNIT_LANES * self.decoding.max_lanes / wave)
         return plan_units([len(question.prompt) for question in self.questions], rows_a_unit=wave * waves)
 
-    def encode(self, student: Student) -> list[DecodingPrompt]:
+    def encode(self, student: Student) -> "Encoded":
         """Tokenize and check all prompts.
 
         Raises:
-            StudentError: If a prompt and its continuation exceed the student's positions.
+            StudentError: If all prompts and their continuations exceed the student's positions.
         """
         prompts = [DecodingPrompt(each.question_id, student.encode_prompt(each.prompt)) for each in self.questions]
-        check_lengths(student, prompts, self.decoding)
-        return prompts
+        fitting = {row: each for row, each in enumerate(prompts) if not is_too_long(student, each, self.decoding)}
+        check_lengths(student, [*fitting.values()] or prompts, self.decoding)
+        return Encoded(fitting, tell_too_long(student, prompts, self.decoding))
 
-    def prepare(self, worker: int) -> "tuple[Student, list[DecodingPrompt], Drive, dict[str, Any]]":
+    def prepare(self, worker: int) -> "tuple[Student, dict[int, DecodingPrompt], Drive, dict[str, Any]]":
         """Load the student, tokenize all prompts, find out how to drive it, and how far it lies from float32.
 
         Returns:
-            The student, the prompts, the way to drive it, and what results say of that: `driven_by`, and `distance`
-            where the student is not in float32.
+            The student, the prompts that fit by their rows, the way to drive it, and what results say of that:
+            `driven_by`, and `distance` where the student is not in float32.
 
         Raises:
             StudentError: If the student cannot be loaded or used, or is too far from what it is in float32.
@@ -81,12 +90,14 @@ class DecodingJob:
         from sert.student.decoding.proof import Reference, check_distance, find_drive
 
         exact = load_student(self.student.model_copy(update={"dtype": "float32"}), worker=worker)
-        prompts = self.encode(exact)
+        encoded = self.encode(exact)
+        prompts = [*encoded.fitting.values()]
         token_ids = [prompt.token_ids for prompt in prompts]
         longest = longest_text(prompts, self.decoding)
         drive = find_drive(exact, token_ids, longest=longest)
         notice = form_of(self.student, find_student(self.student)).notice
-        notes: dict[str, Any] = {"driven_by": drive.way, "told": [str(drive), *([notice] if notice else [])]}
+        told = [*encoded.told, str(drive), *([notice] if notice else [])]
+        notes: dict[str, Any] = {"driven_by": drive.way, "told": told}
         student = exact
         if self.student.dtype != "float32":
             reference = Reference(exact, drive, token_ids, longest=longest)
@@ -98,13 +109,13 @@ class DecodingJob:
         if self.say is not None:
             for line in notes["told"]:
                 self.say(line)
-        return student, prompts, drive, notes
+        return student, encoded.fitting, drive, notes
 
     def start(self, worker: int) -> Callable[[Unit, Advance], bytes]:
         """Load the student, check all prompts, and return what decodes a unit.
 
         Raises:
-            StudentError: If the student cannot be loaded, or a prompt and its continuation exceed its positions.
+            StudentError: If the student cannot be loaded, or all prompts and continuations exceed its positions.
             OutOfMemoryError: While decoding, if the memory does not hold the lanes.
         """
         from sert.student.decoding.engine import decode
@@ -116,21 +127,41 @@ class DecodingJob:
         )
 
         def run(unit: Unit, advance: Advance) -> bytes:
-            referee = self.referee([self.questions[row] for row in unit.rows], student) if self.referee else None
-            wanted = [prompts[row] for row in unit.rows]
+            rows = [row for row in unit.rows if row in prompts]
+            referee = self.referee([self.questions[row] for row in rows], student) if self.referee else None
+            wanted = [prompts[row] for row in rows]
             waves = decode(student, wanted, self.decoding, drive=drive, referee=referee, progress=advance)
             with out_of_memory_means(too_many):
-                lanes = {row: packed for wave in waves for row, packed in wave}
+                lanes = {rows[place]: packed for wave in waves for place, packed in wave}
+            advance((len(unit.rows) - len(rows)) * self.decoding.lanes_per_question)
             stopped = referee.stopped if referee else {}
             return pack_unit(
-                [lanes[row] for row in range(len(wanted))], {**notes, "stopped": stopped, "eos_id": student.eos_ids[0]}
+                [lanes.get(row, b"") for row in unit.rows],
+                {**notes, "stopped": stopped, "eos_id": student.eos_ids[0]},
             )
 
         return run
 
 
+class Encoded(NamedTuple):
+    """Tokenized prompts.
+
+    Attributes:
+        fitting: Row -> prompt, of those that fit into the student's positions with their continuations.
+        warning: Which do not, and what mends it; None where all do.
+    """
+
+    fitting: dict[int, DecodingPrompt]
+    warning: str | None
+
+    @property
+    def told(self) -> list[str]:
+        """What people are told."""
+        return [] if self.warning is None else [f"warning: {self.warning} Nothing is decoded of them."]
+
+
 class DecodedRows:
-    """The lanes of every row, read from the finished units."""
+    """The lanes of every row, read from the finished units; a row that was too long has none."""
 
     def __init__(self, units: Sequence[Unit], files: Mapping[int, Path]) -> None:
         self._units = [PackedUnit(files[unit.number]) for unit in units]
