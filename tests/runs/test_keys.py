@@ -17,15 +17,18 @@ from sert.method import build_graph
 from sert.paths.filtering import FilterJob, filter_paths
 from sert.paths.mining import MineJob, mine
 from sert.records import Example
-from sert.store.artifacts import Artifact, commit
-from sert.store.stage import Stage, key_of
+from sert.store.artifacts import Artifact, artifact_key, commit
+from sert.store.stage import Stage, former_key, key_of
+from sert.store.tables import questions_input
 from sert.student.folder import LAB_STUDENT
 from sert.student.training.stage import TrainJob, train
 from sert.tasks.load import load_task
 from sert.teacher.rationales import TeachJob, teach
 
 NOTHING: set[str] = set()
-SAMPLES, STUDENT = {"mine", "probe", "score"}, {"mine", "probe", "score", "train", "evaluate"}
+SAMPLES = {"mine", "probe", "score"}
+DECODING = {*SAMPLES, "evaluate"}
+STUDENT = {*DECODING, "train"}
 EVERYTHING = {*STUDENT, "filter", "teach", "judge"}
 WITH_QUESTIONS = EVERYTHING - {"filter", "judge"}
 
@@ -38,7 +41,7 @@ EFFECTS: dict[str, tuple[str, set[str]]] = {
     "rounds": ("1", NOTHING),
     "student.path": ('"gpt2"', STUDENT),
     "student.revision": ('"v2"', STUDENT),  # of a student on the hub
-    "student.dtype": ('"bfloat16"', STUDENT),
+    "student.dtype": ('"bfloat16"', DECODING),
     "student.prompt": ('"plain"', STUDENT),  # of a student with a chat template
     "student.system": ('"Be brief."', STUDENT),
     "student.thinking": ("true", STUDENT),
@@ -402,3 +405,24 @@ def test_alone_a_setting_changes_the_result_that_it_can_change(
             assert not unchanged, kind
         if not steps:
             assert unchanged, kind
+
+
+def test_a_run_keeps_trainings_of_versions_whose_keys_held_the_type_it_decodes_with(
+    folder: Path, tmp_path: Path
+) -> None:
+    config = config_of(folder, "student.dtype=bfloat16")
+    data = load_task("t", config.tasks["t"])
+
+    def stages() -> dict[str, Stage]:
+        return {each.job.step: each for each in build_graph("t", config, data, out=tmp_path).stages}
+
+    new = stages()
+    former = former_key(new["train-finetune"].job)
+    assert former != new["train-finetune"].result.key == key_of(new["train-finetune"].job)
+    commit(tmp_path / f"t-train-finetune-{former}", lambda draft: {}, stage="train", config={}, inputs={}, seed=0)
+    kept = stages()
+    assert kept["train-finetune"].result.key == former and kept["train-finetune"].finished
+    tested = kept["evaluate-finetune"].job
+    before = {**questions_input(tested.questions), "train-finetune": former}
+    assert former_key(tested) == artifact_key(tested.step, config=tested.settings(), inputs=before, seed=tested.seed)
+    assert key_of(tested) != former_key(tested)  # the type that it decodes with is in it now

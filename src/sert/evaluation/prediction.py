@@ -89,6 +89,10 @@ class EvaluateJob(Job):
         """The questions and the student."""
         return {**questions_input(self.questions), **self.student.inputs()}
 
+    def former_inputs(self) -> Inputs:
+        """The same as in earlier versions."""
+        return {**questions_input(self.questions), **self.student.former_inputs()}
+
     def earlier_key(self) -> str:
         """The key in version 0.1."""
         plain = self.evaluation.model_dump(include={"max_new_tokens", "max_lanes", "max_format_rep_2"})

@@ -81,6 +81,10 @@ class MineJob(Job):
         """The questions and the student."""
         return {**questions_input(self.questions), **self.student.inputs()}
 
+    def former_inputs(self) -> Inputs:
+        """The same as in earlier versions."""
+        return {**questions_input(self.questions), **self.student.former_inputs()}
+
     def earlier_key(self) -> str:
         """The key in version 0.1."""
         inputs = {"questions": questions_key(self.questions), "student": student_key(self.student.resolve())}

@@ -12,7 +12,7 @@ import json
 import platform
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
@@ -154,7 +154,7 @@ def commit(
     inputs: Mapping[str, str],
     seed: int,
     key: str | None = None,
-    earlier_key: Callable[[], str] | None = None,
+    earlier_keys: Callable[[], Container[str]] = frozenset,
     keep_units: bool = False,
 ) -> Artifact:
     """Make the artifact of a stage in a folder, or return the one that is there already.
@@ -167,7 +167,7 @@ def commit(
         inputs: Name -> key or hash of everything that was read.
         seed: The run's seed.
         key: The hash of what the content depends on; that of the arguments before when not given.
-        earlier_key: Finds the key that an earlier version gave the same content, which is taken as well.
+        earlier_keys: Finds the keys that earlier versions gave the same content, which are taken as well.
         keep_units: Whether finished units stay in the hidden folder when the artifact is there.
 
     Raises:
@@ -178,14 +178,14 @@ def commit(
     key = key or artifact_key(stage, config=config, inputs=inputs, seed=seed)
     with writing(Path()):  # the system may refuse the name itself
         if _is_taken(folder):
-            return _tidied(_made_by_another(folder, key, earlier_key), keep_units=keep_units)
+            return _tidied(_made_by_another(folder, key, earlier_keys), keep_units=keep_units)
     made = {"stage": stage, "key": key, "config": dict(config), "inputs": dict(inputs), "seed": seed}
     work = work_folder(folder, key)
     with run_lock(work):
         if not _is_taken(folder):  # by the owner of the lock that was waited for
             _make(folder, fill, made, Draft(work / RESULT, work))
         tidy(work, keep_units=keep_units)
-    return _made_by_another(folder, key, earlier_key)
+    return _made_by_another(folder, key, earlier_keys)
 
 
 def work_folder(folder: Path, key: str) -> Path:
@@ -272,11 +272,11 @@ def _is_taken(folder: Path) -> bool:
     return folder.exists() and (not folder.is_dir() or any(folder.iterdir()))
 
 
-def _made_by_another(folder: Path, key: str, earlier_key: Callable[[], str] | None) -> Artifact:
+def _made_by_another(folder: Path, key: str, earlier_keys: Callable[[], Container[str]]) -> Artifact:
     if not (folder / MANIFEST).is_file():
         raise _other_files(folder)
     found = open_artifact(folder)
-    if found.key != key and (earlier_key is None or found.key != earlier_key()):
+    if found.key != key and found.key not in earlier_keys():
         raise _taken(folder)
     return found
 

@@ -104,6 +104,10 @@ class Job(ABC):
     def inputs(self) -> Inputs:
         """What else it depends on: name -> the result that is read, or a hash of what is."""
 
+    def former_inputs(self) -> Inputs:
+        """What `inputs` was in earlier versions; results that lie in a run under such a key stay."""
+        return self.inputs()
+
     @abstractmethod
     def earlier_key(self) -> str:
         """The key that version 0.1 gave the result of a single command; such results are still known as finished."""
@@ -124,7 +128,7 @@ class Job(ABC):
             inputs=inputs,
             seed=self.seed,
             key=artifact_key(self.step, config=settings, inputs=inputs, seed=self.seed),
-            earlier_key=self.earlier_key,
+            earlier_keys=lambda: (self.earlier_key(), former_key(self)),
             keep_units=self.execution.keep_units,
         )
 
@@ -139,7 +143,11 @@ class Job(ABC):
 
 def input_keys(job: Job) -> dict[str, str]:
     """Name what a job reads, each with its key or hash."""
-    return {name: each.key if isinstance(each, Result) else each for name, each in job.inputs().items()}
+    return _keys(job.inputs())
+
+
+def _keys(inputs: Inputs) -> dict[str, str]:
+    return {name: each.key if isinstance(each, Result) else each for name, each in inputs.items()}
 
 
 def key_of(job: Job) -> str:
@@ -147,11 +155,16 @@ def key_of(job: Job) -> str:
     return artifact_key(job.step, config=job.settings(), inputs=input_keys(job), seed=job.seed)
 
 
+def former_key(job: Job) -> str:
+    """Hash what an earlier version did."""
+    return artifact_key(job.step, config=job.settings(), inputs=_keys(job.former_inputs()), seed=job.seed)
+
+
 def discard(job: Job, folder: Path, *, if_counts: Callable[[Mapping[str, Any]], bool]) -> None:
     """Remove the result of a job whose ledger can make it again, if its counts ask for it."""
     if (folder / MANIFEST).is_file():
         found = open_artifact(folder)
-        if found.key in (key_of(job), job.earlier_key()) and if_counts(found.counts):
+        if found.key in (key_of(job), former_key(job), job.earlier_key()) and if_counts(found.counts):
             remove(folder)
 
 
@@ -178,10 +191,12 @@ class Stage:
 
     @staticmethod
     def of(job: Job, *, task: str, out: Path, prefix: str = "") -> "Stage":
-        """Give a job of a task its place in a run's folder."""
-        key, label = key_of(job), f"{task} {job.step}"
-        result = Result(job.kind, job.step, out / f"{task}-{job.step}-{key}", key)
-        return Stage(f"{prefix}{label}", label, job, result)
+        """Give a job of a task its place in a run's folder: that of an earlier version's result, if there is one."""
+        label, place = f"{task} {job.step}", f"{task}-{job.step}"
+        former = () if job.former_inputs() == job.inputs() else (former_key(job),)
+        finished = (key for key in former if (out / f"{place}-{key}" / MANIFEST).is_file())
+        key = next(finished, None) or key_of(job)
+        return Stage(f"{prefix}{label}", label, job, Result(job.kind, job.step, out / f"{place}-{key}", key))
 
     @property
     def folder(self) -> Path:

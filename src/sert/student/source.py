@@ -1,6 +1,6 @@
 """Which student a stage asks: the one of the configuration, or one that an earlier stage trained."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sert.config.tree import StudentConfig
 from sert.store.artifacts import Artifact
@@ -36,7 +36,17 @@ class StudentSource:
     snapshot: int | None = None
 
     def inputs(self) -> Inputs:
-        """What names it among the things that a result depends on."""
+        """What names it among the things that a result depends on: its weights, and the type that it decodes with."""
+        if self.trained is None or self.config.dtype == "float32":
+            return self.former_inputs()
+        return self.former_inputs() | {"dtype": self.config.dtype}
+
+    def weights(self) -> Inputs:
+        """What names its weights alone, for what starts from them in float32."""
+        return replace(self, config=self.config.model_copy(update={"dtype": "float32"})).inputs()
+
+    def former_inputs(self) -> Inputs:
+        """The same as in versions in which the key of a training held the type, and passed it on."""
         return {"student": student_key(self.config)} if self.trained is None else {self.trained.step: self.trained}
 
     def resolve(self) -> StudentConfig:

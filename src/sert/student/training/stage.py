@@ -84,10 +84,17 @@ class TrainJob(Job):
         return dumped(training=recipe) | self.examples.settings()
 
     def inputs(self) -> Inputs:
-        """The examples, the student, and what is scored before and after."""
+        """The examples, the student's weights, and what is scored before and after."""
+        return self._with_student(self.student.weights())
+
+    def former_inputs(self) -> Inputs:
+        """The same as in versions in which the type that the student decodes with counted."""
+        return self._with_student(self.student.former_inputs())
+
+    def _with_student(self, student: Inputs) -> Inputs:
         file = self.training.forgetting
         held_out: Inputs = {} if file is None else {"forgetting": read_held_out(file).key}
-        return self.examples.inputs() | self.student.inputs() | held_out
+        return self.examples.inputs() | student | held_out
 
     def earlier_key(self) -> str:
         """The key in version 0.1."""
@@ -125,16 +132,15 @@ class TrainJob(Job):
         return {"steps": 0, "examples": 0, "too_long": 0}
 
     def _fill(self, draft: Draft, *, label: str, reporter: Reporter) -> Mapping[str, Any]:
-        examples = self.examples.read()
+        examples, folder = self.examples.read(), draft.folder
         if not examples:
             return self._keep_untrained(draft)
         saved, counts = self._train(draft, examples, label=label, reporter=reporter)
-        folder = draft.folder
+        saved.write(folder / "model")
         if self.training.snapshots > 1:
             counts["snapshot_steps"] = self.training.snapshot_steps(counts["steps"])
             _take_snapshots(draft, counts["snapshot_steps"][:-1])
         write_table(folder / "examples.parquet", examples, Example)
-        saved.write(folder / "model")
         card = folder / "model" / "README.md"
         write_model_card(card, label=label, student=self.student.resolve(), config=self.training, counts=counts)
         return counts
@@ -271,8 +277,6 @@ def train(
     """
     if not examples:
         raise DataError(f"{label}: there are no examples to train on.")
-    if student.dtype == "auto":
-        student = student.model_copy(update={"dtype": "float32"})  # in which it is trained
     job = TrainJob(
         GivenExamples(tuple(examples)),
         StudentSource(student),
