@@ -140,7 +140,7 @@ def test_other_settings_and_other_versions_do_not_go_on_with_it(
 ) -> None:
     before = work_folder(tmp_path / "out", "key")
     assert work_folder(tmp_path / "out", "other") != before
-    monkeypatch.setattr("sert.store.artifacts._versions", lambda: {"torch": "99"})
+    monkeypatch.setattr("sert.store.artifacts.versions", lambda: {"torch": "99"})
     assert work_folder(tmp_path / "out", "key") != before
 
 

@@ -12,6 +12,7 @@ from sert.cli.runs import demo, report_command, reproduce, run_command
 from sert.cli.stages import evaluate_command, filter_command, mine_command, train_command
 from sert.cli.upkeep import gc_command, verify_command
 from sert.errors import SertError
+from sert.student.surroundings import forget_precision
 from sert.terminal import signals
 from sert.terminal.text import printable
 
@@ -25,6 +26,7 @@ Exit codes: 0 done, 1 the system refuses a file, 2 wrong command line, 3 configu
 def main() -> NoReturn:
     """Run the command line and exit with the documented code."""
     signals.watch()
+    forget_precision()
     try:
         code = _run()
         signals.ignore()

@@ -206,7 +206,7 @@ def tell_too_long(data: "TaskData", questions: Sequence["Question"], config: Con
 
 def terminal() -> "Reporter":
     """Report to the terminal, in the first of several processes only."""
-    from sert.student.training.stage import process_rank
+    from sert.student.training.processes import process_rank
     from sert.terminal.progress import Silent, Terminal
 
     return Terminal(check=signals.raise_arrived) if process_rank() == 0 else Silent()
@@ -282,7 +282,7 @@ def print_plan(out: Path, as_json: bool, first_prompt: ShownPrompt | None = None
 
 def print_artifact(artifact: "Artifact", as_json: bool, **extra: Any) -> None:
     """Print the counts of a finished folder, in the first of several processes only."""
-    from sert.student.training.stage import process_rank
+    from sert.student.training.processes import process_rank
 
     if process_rank() > 0:
         return

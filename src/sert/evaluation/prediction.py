@@ -118,7 +118,7 @@ class EvaluateJob(Job):
         if config.harness == "compat":
             from sert.student.decoding.earlier_harness import decode_compat
 
-            found = decode_compat(job, label=label, reporter=reporter)
+            found = decode_compat(job, draft, label=label, reporter=reporter)
             return lambda row: [found[row]] if row in found else [], {}
         executor = make_executor(self.execution)
         decoded = decode_in_units(job, draft, executor=executor, label=label, reporter=reporter)

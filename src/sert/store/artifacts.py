@@ -7,21 +7,19 @@ and one rename makes the folder visible. A folder without a manifest is not an a
 
 import errno
 import hashlib
-import importlib.metadata
 import json
-import platform
 import shutil
 import time
 from collections.abc import Callable, Container, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 from sert.errors import ConfigError, DataError, DiskError, StudentError, TeacherError
 from sert.store.disk import check_folder, put, sync, sync_tree, writing
 from sert.store.lock import run_lock
+from sert.store.versions import optional_versions, versions
 
 MANIFEST = "manifest.json"
 SETTINGS = ("config.toml", "grid.toml")
@@ -30,9 +28,9 @@ SCHEMA_VERSION = 2
 WORK_ENDING = ".work"
 """How the name of a hidden folder of finished work ends."""
 _MENDED = "What is broken in a run, `sert verify --repair` makes again."
-RESULT, UNITS, SPENT = "result", "units", "spent.json"
-"""In the hidden folder: what will be the artifact, finished units, and the seconds that were spent on it so far."""
-_PACKAGES = ("sert", "torch", "transformers", "tokenizers", "accelerate", "safetensors", "numpy", "pyarrow")
+RESULT, UNITS, SPENT, SURROUNDINGS = "result", "units", "spent.json", "surroundings.json"
+"""In the hidden folder: what will be the artifact, finished units, the seconds that were spent on it so far, and what
+surrounded it."""
 
 
 def canonical_json(value: Any) -> str:
@@ -144,6 +142,19 @@ class Draft:
         put(file, json.dumps(spent).encode())
         return spent
 
+    def made_in(self, surroundings: Mapping[str, Any]) -> None:
+        """Note what the work is done in that no setting says; the manifest holds that of all attempts, each once."""
+        if surroundings not in self.surroundings:
+            put(self.work / SURROUNDINGS, canonical_json([*self.surroundings, surroundings]).encode())
+
+    @property
+    def surroundings(self) -> list[dict[str, Any]]:
+        """What was noted so far."""
+        with suppress(OSError, ValueError):
+            found = json.loads((self.work / SURROUNDINGS).read_text(encoding="utf-8"))
+            return found if isinstance(found, list) else []
+        return []
+
 
 def commit(
     folder: Path,
@@ -190,7 +201,7 @@ def commit(
 
 def work_folder(folder: Path, key: str) -> Path:
     """Name the hidden folder of an artifact's finished work; other versions of the software do not continue it."""
-    return folder.with_name(f".{folder.name}.{content_key([key, _versions()])}{WORK_ENDING}")
+    return folder.with_name(f".{folder.name}.{content_key([key, versions()])}{WORK_ENDING}")
 
 
 def _make(folder: Path, fill: Callable[[Draft], Mapping[str, Any]], made: Mapping[str, Any], draft: Draft) -> None:
@@ -204,10 +215,12 @@ def _make(folder: Path, fill: Callable[[Draft], Mapping[str, Any]], made: Mappin
                 "schema_version": SCHEMA_VERSION,
                 "counts": counts,
                 "outputs": {name: file_hash(draft.folder / name) for name in files_of(draft.folder)},
-                "versions": _versions(),
+                "versions": versions() | optional_versions(),
                 "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
                 "wall_seconds": round(draft.lap(), 3),
             }
+            if draft.surroundings:
+                manifest["surroundings"] = draft.surroundings
             write_json(draft.folder / MANIFEST, signed(manifest))
             sync_tree(draft.folder)
             try:
@@ -245,7 +258,7 @@ def tidy(work: Path, *, keep_units: bool) -> None:
 
 def _remove_empty(work: Path, *worthless: str) -> None:
     """Remove a hidden folder that holds nothing but locks, what a killed process left, and what is worth nothing."""
-    if _held(work) <= set(worthless):
+    if _held(work) <= {SURROUNDINGS, *worthless}:
         shutil.rmtree(work, ignore_errors=True)
 
 
@@ -265,7 +278,7 @@ def is_begun(folder: Path, key: str) -> bool:
 def unfinished_work(folder: Path) -> list[Path]:
     """Find the hidden folders in which parts of an artifact wait for the rest: units, checkpoints."""
     works = folder.parent.glob(f".{folder.name}.*{WORK_ENDING}")
-    return sorted(work for work in works if work.is_dir() and _held(work) - {RESULT, SPENT})
+    return sorted(work for work in works if work.is_dir() and _held(work) - {RESULT, SPENT, SURROUNDINGS})
 
 
 def _is_taken(folder: Path) -> bool:
@@ -325,12 +338,3 @@ def artifact_key(stage: str, *, config: Mapping[str, Any], inputs: Mapping[Any, 
 def files_of(folder: Path) -> list[str]:
     """Name all files in a folder and below it."""
     return sorted(file.relative_to(folder).as_posix() for file in folder.rglob("*") if file.is_file())
-
-
-@cache
-def _versions() -> dict[str, str]:
-    versions = {"python": platform.python_version()}
-    for package in _PACKAGES:
-        with suppress(importlib.metadata.PackageNotFoundError):
-            versions[package] = importlib.metadata.version(package)
-    return versions

@@ -1,5 +1,6 @@
 """Loading of students: a hub id, a folder, a GGUF file, an adapter, or the lab student that ships with the package."""
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -261,6 +262,8 @@ def _loading(place: Place) -> Iterator[None]:
         if place.base is not None:
             named += f", an adapter of {place.base.path!r},"
             mend = f"If its base cannot be had, get it or correct base_model_name_or_path in {ADAPTER_CONFIG}."
+        if sys.flags.optimize == 2:
+            mend = "Unset PYTHONOPTIMIZE, or leave out -OO: transformers builds models by docstrings, which are gone."
         raise StudentError(f"The student {named} cannot be loaded: {reason} {mend}") from None
 
 

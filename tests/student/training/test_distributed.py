@@ -37,6 +37,7 @@ def folder(tmp_path: Path) -> Path:
 def train(student_folder: Path, out: str, **settings: object) -> list[str]:
     # Five micro-batches of a step do not divide by two, so one process passes once more than the other needs.
     chosen = {"training.max_steps": STEPS, "training.micro_batch_size": 2, "training.batch_size": 10, **settings}
+    chosen["student.device"] = "cpu"
     command = ["train", "--examples", "examples.parquet", "--student", str(student_folder), "--out", out]
     return [*command, *(part for name, value in chosen.items() for part in ("--set", f"{name}={value}"))]
 
@@ -50,7 +51,7 @@ def start_two(*arguments: str, cwd: Path) -> list[Child]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    meeting = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": "2", "ACCELERATE_USE_CPU": "true"}
+    meeting = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": "2"}
     ranks = [{**meeting, "RANK": str(rank), "LOCAL_RANK": str(rank)} for rank in range(2)]
     return [commands.start(*arguments, cwd=cwd, environment=rank) for rank in ranks]
 
@@ -101,7 +102,7 @@ def test_torchs_launcher_does_what_is_done_here_with_two_processes(student_folde
     assert [each.returncode for each in whole] == [0, 0]
     launch = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "--no-python"]
     launch += [sys.executable, "-m", "sert", *train(student_folder, "stopped", **SAVES)]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"}
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     options: dict[str, Any] = {"cwd": folder, "env": environment, "text": True}
     options |= {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     with subprocess.Popen([sys.executable, *launch], **options) as stopped:

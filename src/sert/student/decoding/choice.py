@@ -16,6 +16,7 @@ from sert.student.decoding.proof import Distance, Drive, Reference, find_drive
 from sert.student.kernels import LANE, compiled
 from sert.student.load import Student, load_student
 from sert.student.speed.quantized import LARGE_STUDENT, BFloat16Linear, Int8Linear, Int16Linear, num_weights
+from sert.student.surroundings import plain_numbers
 from sert.terminal.progress import Reporter
 
 QUESTIONS = (
@@ -33,6 +34,7 @@ WORTH_IT = 1.2
 _ROWS, _REPEATS = 256, 5
 
 
+@plain_numbers()
 def chosen(student: StudentConfig, reporter: Reporter) -> StudentConfig:
     """Put the type in the place of `auto` that is the fastest here among those that hardly change the student.
 

@@ -13,10 +13,12 @@ from collections.abc import Callable, Sequence
 import torch
 from transformers import GenerationConfig
 
+from sert.store.artifacts import Draft
 from sert.student.decoding.lanes import Lane
 from sert.student.decoding.units import DecodingJob
 from sert.student.load import Student, load_student
 from sert.student.speed.memory import out_of_memory_means
+from sert.student.surroundings import plain_numbers, surroundings_of
 from sert.terminal.progress import Reporter
 
 BATCH = 8
@@ -24,7 +26,8 @@ BATCH = 8
 nothing, since all prompts of a question set are padded to one length."""
 
 
-def decode_compat(job: DecodingJob, *, label: str, reporter: Reporter) -> dict[int, Lane]:
+@plain_numbers()
+def decode_compat(job: DecodingJob, draft: Draft, *, label: str, reporter: Reporter) -> dict[int, Lane]:
     """Load the student and continue all prompts of a job greedily, as the earlier harness does.
 
     The whole stage is decoded in one go, in this process: when it is stopped, it begins anew. Of `job.decoding` only
@@ -41,6 +44,7 @@ def decode_compat(job: DecodingJob, *, label: str, reporter: Reporter) -> dict[i
     encoded = job.encode(student)
     for line in encoded.told:
         reporter.say(f"{label}: {line}")
+    draft.made_in(surroundings_of(student))
     with (
         reporter.track(label, len(encoded.fitting), "questions") as advance,
         out_of_memory_means(

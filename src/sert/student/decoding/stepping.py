@@ -104,7 +104,7 @@ class LaneStepper:
         self._prompts = prompts
         self._device = student.device
         self.lengths = torch.tensor([len(prompt) for prompt in prompts], device=self._device)
-        longest, kernels = int(self.lengths.max()), _kernels_for(student)
+        longest, kernels = int(self.lengths.max()), kernels_for(student)
         self._kernels = kernels
         # Students that round are no more exact than bfloat16 keys and values.
         in_pairs = kernels is not None and is_coarse(student.model) and kernels.attends_in_pairs(_width(student))
@@ -326,13 +326,14 @@ def lent(student: Student, stepper_type: StepperType) -> Iterator[None]:
             return
         student.model.set_attn_implementation(ATTENTION_NAME)
         try:
-            with fast_activations(student.model, _kernels_for(student)):
+            with fast_activations(student.model, kernels_for(student)):
                 yield
         finally:
             student.model.set_attn_implementation(before)
 
 
-def _kernels_for(student: Student) -> Kernels | None:
+def kernels_for(student: Student) -> Kernels | None:
+    """Return the compiled loops where the fast way takes them for a student: a large one on a CPU."""
     model = student.model
     if student.device.type != "cpu" or model.dtype != torch.float32 or num_weights(model) < LARGE_STUDENT:
         return None

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sert.config.tree import StudentConfig
 from sert.records import Question
-from sert.store.artifacts import UNITS, Draft, is_begun
+from sert.store.artifacts import UNITS, Draft, canonical_json, is_begun
 from sert.store.stage import Job, key_of
 from sert.store.units import Executor, Unit, UnitStore, plan_units
 from sert.student.decoding.lanes import Lane, PackedUnit, pack_unit
@@ -26,6 +26,7 @@ from sert.student.folder import find_student
 from sert.student.form import form_of
 from sert.student.load import Student, load_student
 from sert.student.speed.memory import out_of_memory_means
+from sert.student.surroundings import plain_numbers, surroundings_of
 from sert.terminal.progress import Advance, Reporter
 
 if TYPE_CHECKING:
@@ -82,12 +83,13 @@ class DecodingJob:
 
         Returns:
             The student, the prompts that fit by their rows, the way to drive it, and what results say of that:
-            `driven_by`, and `distance` where the student is not in float32.
+            `driven_by`, `surroundings`, and `distance` where the student is not in float32.
 
         Raises:
             StudentError: If the student cannot be loaded or used, or is too far from what it is in float32.
         """
         from sert.student.decoding.proof import Reference, check_distance, find_drive
+        from sert.student.decoding.stepping import kernels_for
 
         exact = load_student(self.student.model_copy(update={"dtype": "float32"}), worker=worker)
         encoded = self.encode(exact)
@@ -109,6 +111,7 @@ class DecodingJob:
         if self.say is not None:
             for line in notes["told"]:
                 self.say(line)
+        notes["surroundings"] = surroundings_of(student) | {"compiled_loops": kernels_for(student) is not None}
         return student, encoded.fitting, drive, notes
 
     def start(self, worker: int) -> Callable[[Unit, Advance], bytes]:
@@ -120,7 +123,8 @@ class DecodingJob:
         """
         from sert.student.decoding.engine import decode
 
-        student, prompts, drive, notes = self.prepare(worker)
+        with plain_numbers():
+            student, prompts, drive, notes = self.prepare(worker)
         too_many = (
             f"The memory of {student.device} does not hold {self.decoding.max_lanes} lanes of {student.name!r}. "
             "Lower mining.max_lanes or evaluation.max_lanes; the stage begins anew then."
@@ -131,7 +135,7 @@ class DecodingJob:
             referee = self.referee([self.questions[row] for row in rows], student) if self.referee else None
             wanted = [prompts[row] for row in rows]
             waves = decode(student, wanted, self.decoding, drive=drive, referee=referee, progress=advance)
-            with out_of_memory_means(too_many):
+            with out_of_memory_means(too_many), plain_numbers():
                 lanes = {rows[place]: packed for wave in waves for place, packed in wave}
             advance((len(unit.rows) - len(rows)) * self.decoding.lanes_per_question)
             stopped = referee.stopped if referee else {}
@@ -169,6 +173,8 @@ class DecodedRows:
         notes = self._units[0].notes
         self.eos_id: int = notes["eos_id"]
         self.driven: dict[str, Any] = {name: notes[name] for name in ("driven_by", "distance") if name in notes}
+        told = [each.notes["surroundings"] for each in self._units if "surroundings" in each.notes]
+        self.surroundings = [*{canonical_json(each): each for each in told}.values()]
 
     def lanes(self, row: int) -> list[Lane]:
         """Return the lanes of a row by branch and sample."""
@@ -236,7 +242,10 @@ def decode_in_units(
                     _tell(store, say)
                 draft.lap()
         finished = store.finished()  # as they are on the disk
-    return DecodedRows(units, finished)
+    decoded = DecodedRows(units, finished)
+    for surroundings in decoded.surroundings:
+        draft.made_in(surroundings)
+    return decoded
 
 
 def _tell(store: UnitStore, say: Callable[[str], None]) -> None:

@@ -36,6 +36,7 @@ from sert.student.training.checkpoints import Checkpoints, Progress, trained_par
 from sert.student.training.curve import READ_EVERY, LossCurve
 from sert.student.training.loss import cross_entropy_sum
 from sert.student.training.memory import WORTH_TELLING, available_memory, memory_need, sizes_of, tokens_at_a_time
+from sert.student.training.processes import Processes
 from sert.student.training.recomputing import activations_recomputed
 from sert.terminal.progress import Reporter, Silent
 
@@ -134,7 +135,7 @@ def train_student(
         "more a weight that is trained. training.lora trains few of them."
     ):
         progress = loop.run(checkpoints, snapshot or (lambda step: None))
-    if loss_file is not None and loop.accelerator.is_main_process:
+    if loss_file is not None and loop.processes.is_first:
         loss_file.write_text("".join(json.dumps(line) + "\n" for line in progress.curve), encoding="utf-8")
     return TrainingResult(
         steps=progress.step,
@@ -159,10 +160,9 @@ class _Loop:
         label: str,
         reporter: Reporter,
     ) -> None:
-        from accelerate import Accelerator
         from transformers import get_scheduler
 
-        self.accelerator = Accelerator()
+        self.processes = Processes(student.device)
         self._student, self._usable, self._config = student, usable, config
         self._seed, self._label, self._reporter = seed, label, reporter
         self._steps = config.num_steps(len(usable))
@@ -179,13 +179,8 @@ class _Loop:
         )
         # A function of the step, so that it needs no winding when a training goes on.
         self._share_of_rate: Callable[[int], float] = schedule.lr_lambdas[0]
-        # One process trains where the student is; several go where the launcher puts them.
-        placed = self.accelerator.num_processes > 1
-        self._model, self._optimizer = self.accelerator.prepare(
-            student.model, self._adamw, device_placement=[placed, placed]
-        )
-        self._device = self.accelerator.device if placed else student.device
-        self._alone_on_cpu = self._device.type == "cpu" and not placed
+        self._model, self._device = self.processes.shared(student.model), self.processes.device
+        self._alone_on_cpu = self._device.type == "cpu" and self.processes.number == 1
         self._broken = torch.zeros((), device=self._device)
         self._in_a_row = False
 
@@ -200,7 +195,7 @@ class _Loop:
                 self._config,
                 longest=max(len(example.token_ids) for example in self._usable),
                 num_examples=len(self._usable),
-                processes=self.accelerator.num_processes,
+                processes=self.processes.number,
             ),
         )
         lacking = need.lacking(available_memory(self._device), there=4 * sizes.weights)
@@ -228,11 +223,11 @@ class _Loop:
                 read = curve.add(*self._step(step, batch, progress), last=step + 1 == self._steps)
                 progress.tokens_seen += sum(example.num_supervised for example in batch)
                 progress.step = step + 1
-                if progress.step in kept and self.accelerator.is_main_process:
+                if progress.step in kept and self.processes.is_first:
                     snapshot(progress.step)
                 if read:
                     advance(read, f"loss {progress.curve[-1]['loss']:.4f}")
-                if read and checkpoints and checkpoints.due and self.accelerator.is_main_process:
+                if read and checkpoints and checkpoints.due and self.processes.is_first:
                     checkpoints.save(progress, self._student.model, self._adamw)
         self._student.model.eval()
         return progress
@@ -240,7 +235,7 @@ class _Loop:
     def _step(self, step: int, batch: Sequence[EncodedExample], progress: Progress) -> tuple[Tensor, Tensor, float]:
         """Make one optimizer step and return its loss, gradient norm and learning rate."""
         loss = self._loss(step, batch, progress)
-        grad_norm = _gradient_norm(self.accelerator, self._model, self._adamw, self._config)
+        grad_norm = _gradient_norm(self._model, self._adamw, self._config)
         # The optimizer itself leaves out a step that is not finite, and all that follow until the host learns of it:
         # `found_inf` is how torch's gradient scaler tells a fused optimizer.
         self._broken = torch.maximum(self._broken, (~(loss.isfinite() & grad_norm.isfinite())).float())
@@ -248,8 +243,8 @@ class _Loop:
         rate = self._config.learning_rate * self._share_of_rate(step)
         for group in self._adamw.param_groups:
             group["lr"] = rate
-        self._optimizer.step()
-        self._optimizer.zero_grad()
+        self._adamw.step()
+        self._adamw.zero_grad()
         return loss, grad_norm, rate
 
     def _loss(self, step: int, batch: Sequence[EncodedExample], progress: Progress) -> Tensor:
@@ -258,7 +253,7 @@ class _Loop:
             size = progress.micro_batch_size or self._config.micro_batch_size
             parts = micro_batches(
                 batch,
-                max_size=size or math.ceil(len(batch) / self.accelerator.num_processes),
+                max_size=size or math.ceil(len(batch) / self.processes.number),
                 pass_tokens=PASS_TOKENS if self._alone_on_cpu and not self._in_a_row else None,
             )
             try:
@@ -268,11 +263,11 @@ class _Loop:
                     raise
                 largest = max(len(part) for part in parts)
             # Outside of the handler, which holds on to what filled the memory.
-            self._optimizer.zero_grad()
+            self._adamw.zero_grad()
             self._shrink(largest, progress)
 
     def _shrink(self, largest: int, progress: Progress) -> None:
-        if largest == 1 or self.accelerator.num_processes > 1:  # the others would wait for this one for ever
+        if largest == 1 or self.processes.number > 1:  # the others would wait for this one for ever
             raise OutOfMemoryError(
                 f"{self._label}: the memory of {self._device} does not hold a micro-batch of {largest}. Lower "
                 f"training.{'max_length' if largest == 1 else 'micro_batch_size'}."
@@ -284,23 +279,22 @@ class _Loop:
 
     def _accumulate_gradients(self, step: int, parts: Sequence[Sequence[EncodedExample]]) -> Tensor:
         """Leave the gradients of the step's mean loss in the model and return that loss, over all processes."""
-        accelerator = self.accelerator
+        processes = self.processes
         supervised = sum(example.num_supervised for part in parts for example in part)
         head = self._student.model.get_output_embeddings()
         collated = collate_in_a_row if self._in_a_row else collate
-        mine = list(enumerate(parts))[accelerator.process_index :: accelerator.num_processes]
+        mine = list(enumerate(parts))[processes.index :: processes.number]
         total = torch.zeros((), device=self._device)
         # Every process runs equally many passes, since each backward pass synchronises; the surplus weighs nothing.
-        for index in range(math.ceil(len(parts) / accelerator.num_processes)):
+        for index in range(math.ceil(len(parts) / processes.number)):
             (number, part), weight = (mine[index], 1.0) if index < len(mine) else ((0, parts[0]), 0.0)
             torch.manual_seed(derive_seed(self._seed, "dropout", step, number) % 2**63)
             with torch.autocast(self._device.type, dtype=torch.bfloat16, enabled=self._config.autocast == "bf16"):
                 inputs = collated(part, device=self._device)
                 loss = loss_sum(self._model, inputs, head=head) * (weight / supervised)
-            accelerator.backward(loss * accelerator.num_processes)
+            torch.autograd.backward(loss * processes.number)  # gradients become their mean over the processes
             total += loss.detach()
-        reduced: Tensor = accelerator.reduce(total, reduction="sum")
-        return reduced
+        return processes.sum(total)
 
     def _speed_up(self, stack: ExitStack) -> None:
         """Let the model compute faster until the stack is closed."""
@@ -317,7 +311,7 @@ class _Loop:
 
     def _agree_on(self, step: int) -> None:
         """Check that all processes go on from the same step."""
-        steps = self.accelerator.gather(torch.tensor([step], device=self._device)).tolist()
+        steps = self.processes.all_of(step)
         if len(set(steps)) > 1:
             raise DataError(
                 f"{self._label}: the processes found checkpoints of different steps ({', '.join(map(str, steps))}). "
@@ -325,11 +319,8 @@ class _Loop:
             )
 
 
-def _gradient_norm(accelerator: Any, model: Any, optimizer: torch.optim.Optimizer, config: TrainingConfig) -> Tensor:
+def _gradient_norm(model: Any, optimizer: torch.optim.Optimizer, config: TrainingConfig) -> Tensor:
     """Measure the gradients' norm, and have them clipped: by the optimizer, in the pass in which it reads them."""
-    if config.max_grad_norm is not None and accelerator.num_processes > 1:
-        norm: Tensor = accelerator.clip_grad_norm_(model.parameters(), config.max_grad_norm)
-        return norm
     norm = nn.utils.get_total_norm([weight.grad for weight in model.parameters() if weight.grad is not None])
     if config.max_grad_norm is not None:
         # What a fused optimizer divides gradients by, as torch's gradient scaler tells it.

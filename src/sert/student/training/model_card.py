@@ -15,7 +15,7 @@ def write_model_card(
 ) -> None:
     """Write `README.md` with front matter that the hub reads. Only `lab` and hub ids are named, never local folders."""
     adapters = config.lora is not None and config.lora.output == "adapter"
-    local = Path(student.path).expanduser().exists()
+    local = student.path != "lab" and Path(student.path).expanduser().exists()
     base = "a local folder" if local else student.path
     rows = [
         ("started from", base),

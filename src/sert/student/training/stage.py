@@ -4,7 +4,6 @@ A trained folder holds `model/` (loads with `from_pretrained`; weights, tokenize
 `loss.jsonl` (one line a step) and, where they are asked for, `snapshots/1`, `snapshots/2` ... of the steps before.
 """
 
-import os
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -22,10 +21,12 @@ from sert.student.folder import find_student
 from sert.student.form import form_of, write_record
 from sert.student.load import Student, load_student, student_key
 from sert.student.source import SNAPSHOTS, StudentSource
+from sert.student.surroundings import plain_numbers, surroundings_of
 from sert.student.training.examples import ExampleSource, GivenExamples
 from sert.student.training.held_out import read_held_out
 from sert.student.training.memory import MemoryNeed, guess_memory, tokens_at_a_time
 from sert.student.training.model_card import write_model_card
+from sert.student.training.processes import process_rank, unheeded
 from sert.terminal.progress import Reporter, Silent
 from sert.terminal.text import counted, readable
 
@@ -133,10 +134,13 @@ class TrainJob(Job):
 
     def _fill(self, draft: Draft, *, label: str, reporter: Reporter) -> Mapping[str, Any]:
         examples, folder = self.examples.read(), draft.folder
-        if not examples:
-            return self._keep_untrained(draft)
-        saved, counts = self._train(draft, examples, label=label, reporter=reporter)
-        saved.write(folder / "model")
+        for line in unheeded():
+            reporter.say(f"warning: {label}: {line}")
+        with plain_numbers():
+            if not examples:
+                return self._keep_untrained(draft)
+            saved, counts = self._train(draft, examples, label=label, reporter=reporter)
+            saved.write(folder / "model")
         if self.training.snapshots > 1:
             counts["snapshot_steps"] = self.training.snapshot_steps(counts["steps"])
             _take_snapshots(draft, counts["snapshot_steps"][:-1])
@@ -171,6 +175,7 @@ class TrainJob(Job):
             reporter.say(f"{label}: {notice}")
         saved, snapshots = self._load(), draft.work / SNAPSHOTS
         if process_rank() == 0:
+            draft.made_in(surroundings_of(saved.student))
             there = [*(draft.work / CHECKPOINTS).rglob("*"), *snapshots.rglob("*")]
             kept = sum(file.stat().st_size for file in there if file.is_file())
             room = (2 * self.training.snapshots - 1) * saved.size + _CHECKPOINT * _size_of(saved.student, trained=True)
@@ -212,7 +217,8 @@ class TrainJob(Job):
         """Train along with the first process and leave the writing to it."""
         if not (folder / MANIFEST).is_file():
             work = work_folder(folder, key_of(self))
-            self._train(Draft(work / RESULT, work), self.examples.read(), label=label, reporter=reporter)
+            with plain_numbers():
+                self._train(Draft(work / RESULT, work), self.examples.read(), label=label, reporter=reporter)
             _meet()
         return open_artifact(folder)
 
@@ -301,11 +307,6 @@ def _take_snapshots(draft: Draft, steps: Sequence[int]) -> None:
         if kept.is_dir():
             with writing(draft.folder):
                 shutil.copytree(kept, draft.folder / SNAPSHOTS / str(number))
-
-
-def process_rank() -> int:
-    """Tell which process of a distributed training this is (0 = the one that writes), as the launchers say."""
-    return int(os.environ.get("RANK", "0"))
 
 
 def _meet() -> None:
