@@ -1,6 +1,7 @@
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -10,7 +11,7 @@ from sert.errors import StudentError
 from sert.store.artifacts import file_hash
 from sert.student import weights
 from sert.student.folder import find_student
-from sert.student.load import load_student, make_student, student_key
+from sert.student.load import load_student, load_texts, make_student, student_key
 from tests_support import make_tokenizer, tiny_gpt2
 
 
@@ -125,3 +126,22 @@ def test_a_device_that_is_not_there_is_refused(student_folder: Path) -> None:
     for name in ("nonsense", "cuda:99"):
         with pytest.raises(StudentError, match=name):
             load_student(StudentConfig(path=str(student_folder), device=name))
+
+
+def test_docstrings_that_python_left_out_are_missed_with_what_mends_it(
+    copy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (copy / "tokenizer.json").write_text("{}")
+    monkeypatch.setattr("sert.student.load.sys", SimpleNamespace(flags=SimpleNamespace(optimize=2)))
+    with pytest.raises(StudentError, match="Unset PYTHONOPTIMIZE, or leave out -OO"):
+        load_texts(StudentConfig(path=str(copy)))
+
+
+def test_a_tokenizer_saves_nothing_of_how_it_was_loaded(
+    student_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    texts = load_texts(StudentConfig(path=str(student_folder)))
+    texts.tokenizer.save_pretrained(tmp_path)
+    saved = json.loads((tmp_path / "tokenizer_config.json").read_text())
+    assert not {"is_local", "local_files_only"} & saved.keys()

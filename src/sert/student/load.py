@@ -38,6 +38,9 @@ from sert.student.weights import hash_of
 if TYPE_CHECKING:
     import torch
 
+_HOW_LOADED = ("is_local", "local_files_only")
+"""What a tokenizer would save of how it was loaded: from a folder or not, with HF_HUB_OFFLINE or not."""
+
 
 @dataclass(frozen=True)
 class Student(Texts):
@@ -158,7 +161,10 @@ def _load_tokenizer(place: Place, *, at_hand: bool) -> Any:
     settings: dict[str, Any] = {"local_files_only": True} if at_hand else {}
     if model is not place:  # no model is beside it that would tell its kind
         settings["config"] = AutoConfig.from_pretrained(_readable(model), **settings, **_source(model))
-    return AutoTokenizer.from_pretrained(_readable(place), **settings, **_source(place))
+    tokenizer = AutoTokenizer.from_pretrained(_readable(place), **settings, **_source(place))
+    for name in _HOW_LOADED:
+        tokenizer.init_kwargs.pop(name, None)
+    return tokenizer
 
 
 def load_student(config: StudentConfig, *, worker: int = 0) -> Student:
