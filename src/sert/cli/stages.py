@@ -132,8 +132,8 @@ def train_command(examples: Path, out: Path, dry_run: bool, as_json: bool, **set
 
 def _memory_of(examples: Sequence[Example], config: Config) -> dict[str, str]:
     """Guess the memory of a training, and say so if it is not there."""
+    from sert.student.load import CHARACTERS_A_TOKEN
     from sert.student.training.memory import WORTH_TELLING, available_by_name, guess_memory, tokens_at_a_time
-    from sert.student.training.stage import CHARACTERS_A_TOKEN
 
     longest = max(len(each.prompt) + len(each.completion) for each in examples) // CHARACTERS_A_TOKEN
     tokens = tokens_at_a_time(config.training, longest=longest, num_examples=len(examples))

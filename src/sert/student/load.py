@@ -40,7 +40,8 @@ if TYPE_CHECKING:
 
 _HOW_LOADED = ("is_local", "local_files_only")
 """What a tokenizer would save of how it was loaded: from a folder or not, with HF_HUB_OFFLINE or not."""
-
+CHARACTERS_A_TOKEN = 4
+"""Of English, for guesses."""
 
 @dataclass(frozen=True)
 class Student(Texts):

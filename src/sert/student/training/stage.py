@@ -19,7 +19,7 @@ from sert.store.stage import NOTHING, Cost, Inputs, Job, dumped, key_of
 from sert.store.tables import records_key, write_table
 from sert.student.folder import find_student
 from sert.student.form import form_of, write_record
-from sert.student.load import Student, load_student, student_key
+from sert.student.load import CHARACTERS_A_TOKEN, Student, load_student, student_key
 from sert.student.source import SNAPSHOTS, StudentSource
 from sert.student.surroundings import plain_numbers, surroundings_of
 from sert.student.training.examples import ExampleSource, GivenExamples
@@ -34,8 +34,6 @@ if TYPE_CHECKING:
     from sert.student.training.forgetting import Forgetting
     from sert.student.training.lora import Save
 
-CHARACTERS_A_TOKEN = 4
-"""Of English, for guesses."""
 _CHECKPOINT = 3
 """What a checkpoint needs on the disk, in sizes of the weights that are trained. The result needs one size of what is
 saved, and each snapshot two more, until the training is done."""
