@@ -260,3 +260,24 @@ class Judgement:
     reply: str
     branch: int | None = None
     sample: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class HeldOutScore:
+    """One held-out text of another kind than is trained on, scored before a training and after it.
+
+    Attributes:
+        kind: `text`, or `choice` for a text with endings to choose from.
+        number: Its place among those of its kind, from 0.
+        num_tokens: Tokens that are scored: all of a text but its first, or those of the right ending.
+        logprob_before, logprob_after: Sum of their log-probabilities.
+        right_before, right_after: Whether the right ending was the most probable one a character; None for a text.
+    """
+
+    kind: str
+    number: int
+    num_tokens: int
+    logprob_before: float
+    logprob_after: float
+    right_before: bool | None = None
+    right_after: bool | None = None

@@ -29,7 +29,7 @@ SOURCES = (*(f"branch {rank}" for rank in range(5)), "all branches", "raw sampli
 CHOICES = {"last": -3, "dev": 0, "test-best": 9}  # epoch choice -> questions more than the dev-chosen one
 EXHIBITS = (
     "comparisons means funnel selection bands filtering first_tokens first_token_bins by_length by_repetition "
-    "steps amounts budget judged"
+    "steps amounts budget judged forgetting"
 ).split()
 
 
@@ -178,6 +178,33 @@ def _exhibits(task: str, place: int) -> dict[str, list[dict[str, Any]]]:
         "amounts": _amounts(),
         "budget": _budget(),
         "judged": [_judging(task, seed, place) for seed in range(2)],
+        "forgetting": [_forgetting(method, lost) for method, lost in (("finetune", 21), ("sert", 3), ("sert+rd", 9))],
+    }
+
+
+def _forgetting(method: str, lost: int) -> dict[str, Any]:
+    before, after = [112, 112, 112], [112 - lost, 110 - lost, 113 - lost]
+    return {
+        "method": method,
+        "seeds": 3,
+        "choices": 200,
+        "correct_before": before,
+        "correct_after": after,
+        "accuracy_before": measure([k / 200 for k in before]),
+        "accuracy_after": measure([k / 200 for k in after]),
+        "interval_before": [0.49, 0.63],
+        "interval_after": [0.49 - lost / 200, 0.63 - lost / 200],
+        "difference": -lost / 200,
+        "ci95": [-lost / 200 - 0.04, -lost / 200 + 0.04],
+        "p_value": 0.3 / lost**2,
+        "p_holm": 0.9 / lost**2,
+        "texts": 150,
+        "perplexity_before": measure([14.25, 14.25, 14.25]),
+        "perplexity_after": measure([14.25 + lost, 14.0 + lost, 14.5 + lost]),
+        "nats": -lost / 20,
+        "nats_ci95": [-lost / 20 - 0.1, -lost / 20 + 0.1],
+        "nats_p_value": 0.15 / lost,
+        "nats_p_holm": 0.3 / lost,
     }
 
 

@@ -19,9 +19,19 @@ def test_one_pair_is_told_comparison_by_comparison():
         *["Not significant"] * 2,
         "Majority line",
         "Reasoned",
+        *["Forgetting"] * 3,
         *["Significant"] * 2,
         "Not significant",
         *["Caution"] * 3,
+    ]
+    assert sentences(findings, "Forgetting") == [
+        "Finetune lost beyond chance on held-out texts: the right one of several endings was the most probable in "
+        "56.0 % of 200, and is in 45.3 % (−10.5 points, 95 % interval −14.5 to −6.5); the perplexity of 150 "  # noqa: RUF001
+        "plain texts was 14.25, and is 35.25.",
+        "SERT+RD lost beyond chance on held-out texts: the right one of several endings was the most probable in "
+        "56.0 % of 200, and is in 51.3 % (−4.5 points, 95 % interval −8.5 to −0.5); the perplexity of 150 "  # noqa: RUF001
+        "plain texts was 14.25, and is 23.25.",
+        "No loss on held-out texts is shown for SERT.",
     ]
     assert sentences(findings, "Significant")[1:4] == [
         # 395, 401, 388 against 362, 351, 372 of 687: 33, 50 and 16 more, 33 on average.

@@ -29,6 +29,7 @@ ADDED = {
     "amounts": ("curves", [f"amounts-{ONE_PAIR}"], 0, 1),
     "budget": ("budget", [f"budget-{ONE_PAIR}"], 1, 0),
     "judged": ("judged", ["judged-strategyqa-grader"], 0, 2),
+    "forgetting": ("forgetting", [], 1, 0),
 }
 
 
@@ -85,6 +86,7 @@ SHOWN_AS_DASHES = {
     "steps": ("mean",),
     "amounts": ("accuracy",),
     "budget": ("kept_share", "questions_kept_share", "reasoned_share"),
+    "forgetting": ("correct_after", "interval_after", "ci95", "p_holm", "nats_p_holm"),
 }
 LEFT_OUT = {
     "comparisons": ("sd",),
@@ -95,6 +97,7 @@ LEFT_OUT = {
     "by_length": ("high",),
     "steps": ("sd",),
     "budget": ("true_share",),
+    "forgetting": ("choices", "texts"),
 }
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from sert.analysis import run_numbers
 from sert.analysis.aggregate import POOLED, accuracy_by, average_amounts, average_steps, pool, spread_of
 from sert.analysis.comparisons import Outcome, compare_amounts, compare_main, compare_means, compare_variants
+from sert.analysis.forgetting import HeldOutOutcome, forgetting_rows, held_out_outcomes
 from sert.analysis.path_comparisons import MinedPaths, compare_paths, mined_paths
 from sert.analysis.scored_paths import band_rows, judged_filtering_rows
 from sert.analysis.task_results import TaskResults
@@ -27,6 +28,7 @@ class GridNumbers:
         self._rows: list[Row] = []
         self._outcomes: list[Outcome] = []
         self._mined: list[MinedPaths] = []
+        self._held_out: list[HeldOutOutcome] = []
         self._tasks: dict[str, Row] = {}
         self._groups: dict[str, str | None] = {}
         self._counted: dict[str, list[Row]] = defaultdict(list)
@@ -51,6 +53,7 @@ class GridNumbers:
             self._add_main(about, arm, result)
 
     def _add_main(self, about: Row, arm: Arm, result: TaskResults) -> None:
+        self._held_out += held_out_outcomes(arm, result)
         self._count("latent", about, run_numbers.latent_rows(result))
         self._count("bands", about, band_rows(result))
         self._count("steps", {**about, "seed": arm.seed}, run_numbers.step_rows(result))
@@ -79,6 +82,7 @@ class GridNumbers:
             "summary": summarize_seeds(self._rows),
             "comparisons": [*compare_main(main), *compare_variants(self._outcomes, self._groups)],
             "means": compare_means(main),
+            "forgetting": forgetting_rows(self._held_out),
             "paths": compare_paths(self._mined),
             "amount_comparisons": compare_amounts(self._outcomes, counted["amounts"]),
             **{section: pool(section, counted[section]) for section in POOLED},

@@ -14,10 +14,11 @@ from sert.config.grid import MAIN, Arm
 from sert.config.tree import Method
 from sert.judge.scores import path_scores
 from sert.method import TaskGraph
-from sert.records import Judgement, Path, Prediction, Question, Verdict
+from sert.records import HeldOutScore, Judgement, Path, Prediction, Question, Verdict
 from sert.report.examples import ReportData, ShownPath, ShownPrediction
 from sert.store.stage import Stage
 from sert.store.tables import RecordT, StoredTable
+from sert.student.training.stage import FORGETTING
 from sert.tasks.kinds import KINDS
 from sert.terminal.progress import Reporter
 
@@ -92,6 +93,11 @@ def read_results(graph: TaskGraph) -> TaskResults:
             for mined, filtered in graph.rounds[:1] + graph.rounds[1:][-1:]
         ],
         training=training,
+        held_out={
+            method: list(_table_of(stage, FORGETTING, HeldOutScore))
+            for method, stage in graph.trained.items()
+            if f"{FORGETTING}.parquet" in stage.result.open().manifest["outputs"]
+        },
         rationales=int(_counts_of(graph.taught)["rationales"]) if graph.taught else None,
         probes={decoding: _table_of(stage, "paths", Path) for decoding, stage in graph.probes.items()},
         scored={decoding: _table_of(stage, "paths", Path) for decoding, stage in graph.scored.items()},

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from sert.analysis.epochs import Chosen, SnapshotOutputs, choose_epochs
 from sert.analysis.path_counts import PathCounts, Verifier, count_paths
 from sert.config.tree import Config, Method
-from sert.records import Path, PathKey, Prediction, Question, Verdict
+from sert.records import HeldOutScore, Path, PathKey, Prediction, Question, Verdict
 from sert.store.tables import StoredTable
 from sert.tasks.load import TaskData
 
@@ -61,6 +61,7 @@ class TaskResults:
     Attributes:
         rounds: What SERT was trained on first and last, once where that is the same; none where nothing was mined.
         training: Method -> counts of its training, also of one that others start from and that is not tested.
+        held_out: Method -> what its training made of held-out texts, where `training.forgetting` asks for it.
         rationales: Train questions that the teacher answered, None when it was not asked.
         probes: Decoding -> paths of the test questions, `probe_samples` a question.
         scored: Decoding -> all paths of the first test questions.
@@ -75,6 +76,7 @@ class TaskResults:
     methods: Mapping[Method, MethodResults]
     rounds: Sequence[MinedRound] = ()
     training: Mapping[Method, Mapping[str, Any]] = field(default_factory=dict)
+    held_out: Mapping[Method, Sequence[HeldOutScore]] = field(default_factory=dict)
     rationales: int | None = None
     probes: Mapping[str, Paths] = field(default_factory=dict)
     scored: Mapping[str, Paths] = field(default_factory=dict)

@@ -198,6 +198,29 @@ ABLATIONS = (
 )
 
 
+FORGETTING = (
+    Column("Method", lambda row: method_name(row["method"])),
+    Column("Right endings before %", lambda row: spread(row["accuracy_before"]), "choices"),
+    Column("Before, k/n", lambda row: _right_endings(row, "before"), "choices", on_terminal=False),
+    Column("Before, 95 %", lambda row: percent_interval(row["interval_before"]), "choices", on_terminal=False),
+    Column("Right endings after %", lambda row: spread(row["accuracy_after"]), "choices"),
+    Column("After, k/n", lambda row: _right_endings(row, "after"), "choices"),
+    Column("After, 95 %", lambda row: percent_interval(row["interval_after"]), "choices"),
+    DIFFERENCE._replace(key="choices", on_terminal=False),
+    INTERVAL._replace(key="choices", on_terminal=False),
+    P_HOLM._replace(key="choices"),
+    Column("Perplexity before", lambda row: spread(row["perplexity_before"], decimal), "texts"),
+    Column("Perplexity after", lambda row: spread(row["perplexity_after"], decimal), "texts"),
+    Column("Plain texts", lambda row: count(row["texts"]), "texts", on_terminal=False),
+    Column("Perplexity: p, Holm", lambda row: p_value(row["nats_p_holm"]), "texts"),
+)
+
+
+def _right_endings(row: Row, when: str) -> str:
+    correct = row[f"correct_{when}"]
+    return MISSING if correct is None else f"{_by_seed(correct, str)}/{row['choices']}"
+
+
 def _name_of_seed(row: Row) -> str:
     name = method_name(row["method"])
     return flagged(name if row["variant"] == MAIN else f"{row['variant']}: {name}", row)

@@ -6,7 +6,13 @@ from sert.report.sections.ablations import ablations_section
 from sert.report.sections.outputs import curves_section, judged_section, outputs_section
 from sert.report.sections.paper import paper_section
 from sert.report.sections.paths import path_sections
-from sert.report.sections.results import comparisons_section, epochs_section, results_section, seeds_section
+from sert.report.sections.results import (
+    comparisons_section,
+    epochs_section,
+    forgetting_section,
+    results_section,
+    seeds_section,
+)
 
 
 def all_sections(metrics: Metrics) -> list[ReportSection]:
@@ -14,6 +20,7 @@ def all_sections(metrics: Metrics) -> list[ReportSection]:
     pairs = pairs_of(metrics)
     return [
         results_section(metrics, pairs),
+        forgetting_section(metrics, pairs),
         comparisons_section(metrics, pairs),
         epochs_section(metrics, pairs),
         paper_section(metrics),

@@ -9,10 +9,20 @@ from typing import NamedTuple
 
 from sert.config.grid import MAIN
 from sert.report.columns import points_by_seed
-from sert.report.format import p_value, percent, points, points_interval, points_range, unsigned_points
+from sert.report.format import (
+    count,
+    decimal,
+    p_value,
+    percent,
+    points,
+    points_interval,
+    points_range,
+    unsigned_points,
+)
 from sert.report.judging import judge_warnings
 from sert.report.names import COMPAT, TEST_BEST, Row, comparison_name, listed, marks_of, method_name, variants_name
 from sert.report.rows import (
+    SIGNIFICANCE,
     Metrics,
     Pair,
     ablation_comparisons,
@@ -95,6 +105,7 @@ def pair_findings(metrics: Metrics, pair: Pair) -> list[Statement]:
     found = [_compared(row, a=method_name(row["a"]), b=method_name(row["b"])) for row in comparisons]
     if rows := reported_rows(metrics, pair):
         found += [_against_majority(metrics, pair, rows), _reasoning(rows)]
+    found += forgetting_findings(metrics, pair)
     return [*found, *_ablation_findings(metrics, pair), *_cautions(metrics, pair)]
 
 
@@ -166,6 +177,32 @@ def _reasoning(rows: Sequence[Row]) -> Statement:
         return Statement("Reasoned", text + "That says that they have the form of reasoning, not that it is right.")
     text += f"That is the form of reasoning only; outputs whose every step is true: {listed(true)}."
     return Statement("Reasoned", text)
+
+
+def forgetting_findings(metrics: Metrics, pair: Pair) -> Iterator[Statement]:
+    """Say of each trained student what it lost on held-out texts, where that is beyond chance; of the others so."""
+    unshown: list[str] = []
+    for row in of_pair(metrics, "forgetting", pair):
+        name, lost = method_name(row["method"]), list[str]()
+        if _is_loss(row["difference"], row["p_holm"]):
+            was, now = (percent(row[f"accuracy_{when}"]["mean"]) for when in ("before", "after"))
+            lost.append(
+                f"the right one of several endings was the most probable in {was} % of {count(row['choices'])}, and is "
+                f"in {now} % ({points(row['difference'])} points, 95 % interval {points_interval(row['ci95'])})"
+            )
+        if _is_loss(row["nats"], row["nats_p_holm"]):
+            was, now = (decimal(row[f"perplexity_{when}"]["mean"]) for when in ("before", "after"))
+            lost.append(f"the perplexity of {count(row['texts'])} plain texts was {was}, and is {now}")
+        if lost:
+            yield Statement("Forgetting", f"{name} lost beyond chance on held-out texts: {'; '.join(lost)}.")
+        else:
+            unshown.append(name)
+    if unshown:
+        yield Statement("Forgetting", f"No loss on held-out texts is shown for {listed(unshown)}.")
+
+
+def _is_loss(difference: float | None, p_holm: float | None) -> bool:
+    return difference is not None and p_holm is not None and difference < 0 and p_holm < SIGNIFICANCE
 
 
 def _ablation_findings(metrics: Metrics, pair: Pair) -> Iterator[Statement]:

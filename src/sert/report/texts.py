@@ -2,12 +2,13 @@
 
 from collections.abc import Iterator, Sequence
 
-from sert.report.findings import Statement, overall_findings, pair_findings
+from sert.report.findings import Statement, forgetting_findings, overall_findings, pair_findings
 from sert.report.format import count
 from sert.report.judging import judging_text
 from sert.report.parts import ReportSection
 from sert.report.rows import Metrics, Pair, about_task, is_single, of_pair, pairs_of
 from sert.report.sections.ablations import ablation_groups, ablation_table
+from sert.report.sections.numbers import number_table
 from sert.report.sections.results import comparison_table, result_table
 from sert.report.table import markdown_cell, markdown_table, plain_table, wrap
 
@@ -65,6 +66,11 @@ def _pair_parts(metrics: Metrics, pair: Pair) -> Iterator[str]:
     comparisons = comparison_table(metrics, pair, terminal=True)
     if not comparisons.is_empty:
         yield plain_table(comparisons)
+    forgetting = number_table(metrics, pair, "forgetting", terminal=True)
+    if not forgetting.is_empty:
+        yield wrap(f"{pair.title}: held-out texts before any training and after each")
+        yield plain_table(forgetting)
+        yield from (wrap(f"{each.label}: {each.text}") for each in forgetting_findings(metrics, pair))
     for group in ablation_groups(metrics, pair):
         yield wrap(f"{pair.title}: {group}")
         yield plain_table(ablation_table(metrics, pair, group=group, terminal=True))

@@ -16,11 +16,22 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sert.errors import DataError
-from sert.records import Example, Float32, Judgement, Output, Path, Prediction, Question, Rationale, Verdict
+from sert.records import (
+    Example,
+    Float32,
+    HeldOutScore,
+    Judgement,
+    Output,
+    Path,
+    Prediction,
+    Question,
+    Rationale,
+    Verdict,
+)
 from sert.store.artifacts import content_key
 from sert.store.disk import writing
 
-RecordT = TypeVar("RecordT", Question, Path, Verdict, Example, Rationale, Prediction, Output, Judgement)
+RecordT = TypeVar("RecordT", Question, Path, Verdict, Example, Rationale, Prediction, Output, Judgement, HeldOutScore)
 
 ROWS_A_GROUP = 2048
 """Rows that are written together, and held until then."""

@@ -9,7 +9,8 @@ import torch
 
 from sert.config.tree import StudentConfig, TrainingConfig
 from sert.errors import DataError
-from sert.records import Example
+from sert.records import Example, HeldOutScore
+from sert.store.tables import StoredTable
 from sert.student.load import Student, make_student
 from sert.student.training.forgetting import score
 from sert.student.training.held_out import Choice, HeldOut, read_held_out
@@ -118,6 +119,12 @@ def test_a_training_tells_what_it_costs_elsewhere_and_is_the_same_training(
     assert (told["texts"], told["choices"], set(told)) == (3, 0, {"texts", "choices", "perplexity"})
     before, after = told["perplexity"]
     assert before != after and "forgetting" not in without.counts
+    rows = list(StoredTable(scored.file("forgetting.parquet"), HeldOutScore))
+    assert [(row.kind, row.number, row.right_before) for row in rows] == [("text", place, None) for place in range(3)]
+    tokens = sum(row.num_tokens for row in rows)
+    assert math.exp(-sum(row.logprob_before for row in rows) / tokens) == before
+    assert math.exp(-sum(row.logprob_after for row in rows) / tokens) == after
+    assert not (without.folder / "forgetting.parquet").exists()
     weights = "model/model.safetensors"
     assert scored.manifest["outputs"][weights] == without.manifest["outputs"][weights]
     assert str(held_out) not in scored.file("model/README.md").read_text()

@@ -136,6 +136,18 @@ def comparisons_section(metrics: Metrics, pairs: Sequence[Pair]) -> ReportSectio
     return ReportSection("comparisons", "Comparisons", notes, tables=tables, figures=figures)
 
 
+def forgetting_section(metrics: Metrics, pairs: Sequence[Pair]) -> ReportSection:
+    """Lay out what trainings cost on held-out texts of another kind."""
+    notes = [
+        "Held-out texts of another kind than is trained on, scored by the student before any training and by each "
+        "trained student after its last step. Right endings: how often the right one of several endings has the "
+        "highest log-probability a character. Perplexity: of plain texts, over all their tokens; its test is that of "
+        "the log-probability a token. Tests are paired by text, and Holm's correction is for all of them.",
+    ]
+    tables = by_pair(pairs, lambda pair: number_table(metrics, pair, "forgetting"))
+    return ReportSection("forgetting", "Forgetting", notes, tables=tables)
+
+
 def epochs_section(metrics: Metrics, pairs: Sequence[Pair]) -> ReportSection:
     """Lay out what each choice of the epoch comes to."""
     notes = [

@@ -7,11 +7,13 @@ Shapes: N supervised tokens.
 
 import math
 from collections.abc import Sequence
+from statistics import fmean
 from typing import Any, NamedTuple
 
 import torch
 from torch.nn.functional import cross_entropy
 
+from sert.records import HeldOutScore
 from sert.student.load import Student
 from sert.student.training.batching import EncodedExample, collate
 from sert.student.training.held_out import HeldOut
@@ -29,14 +31,45 @@ class Forgetting:
         self._student, self._held_out, self._max_length = student, held_out, max_length
         self._before = self._score()
 
-    def compared(self) -> dict[str, Any]:
-        """Score the student again: how many texts there are, and each score as before and after."""
-        pairs = zip(Scores._fields, self._before, self._score(), strict=True)
+    def compared(self) -> "Compared":
+        """Score the student again."""
+        after = self._score()
+        pairs = zip(Scores._fields, summed(self._before), summed(after), strict=True)
         scored = {name: [was, now] for name, was, now in pairs if was is not None}
-        return {"texts": len(self._held_out.texts), "choices": len(self._held_out.choices), **scored}
+        rows = [
+            HeldOutScore(kind, number, was.num_tokens, was.logprob, now.logprob, was.right, now.right)
+            for kind, before, now_scored in (
+                ("text", self._before.texts, after.texts),
+                ("choice", self._before.choices, after.choices),
+            )
+            for number, (was, now) in enumerate(zip(before, now_scored, strict=True))
+        ]
+        return Compared(rows, {"texts": len(after.texts), "choices": len(after.choices), **scored})
 
-    def _score(self) -> "Scores":
-        return score(self._student, self._held_out, max_length=self._max_length)
+    def _score(self) -> "EachScored":
+        return score_each(self._student, self._held_out, max_length=self._max_length)
+
+
+class Compared(NamedTuple):
+    """Each text before and after, and what they come to: how many there are, and each score as before and after."""
+
+    rows: list[HeldOutScore]
+    counts: dict[str, Any]
+
+
+class TextScore(NamedTuple):
+    """One text: its scored tokens, the sum of their log-probabilities, and whether the right ending was chosen."""
+
+    num_tokens: int
+    logprob: float
+    right: bool | None = None
+
+
+class EachScored(NamedTuple):
+    """The scores of plain texts, and of texts with endings to choose from."""
+
+    texts: list[TextScore]
+    choices: list[TextScore]
 
 
 class Scores(NamedTuple):
@@ -55,24 +88,35 @@ class Scores(NamedTuple):
 
 def score(student: Student, held_out: HeldOut, *, max_length: int) -> Scores:
     """Score a student; of longer texts the first `max_length` tokens count, of longer contexts the last."""
+    return summed(score_each(student, held_out, max_length=max_length))
+
+
+def summed(scored: EachScored) -> Scores:
+    """Sum up the scores of single texts."""
+    tokens, choices = sum(each.num_tokens for each in scored.texts), scored.choices
+    return Scores(
+        math.exp(-sum(each.logprob for each in scored.texts) / tokens) if tokens else None,
+        fmean(each.logprob / each.num_tokens for each in choices) if choices else None,
+        fmean(bool(each.right) for each in choices) if choices else None,
+    )
+
+
+def score_each(student: Student, held_out: HeldOut, *, max_length: int) -> EachScored:
+    """Score each text; the same limits as for `score`."""
     longest = min(max_length, student.max_positions or max_length)
     plain = [_plain(student, text, longest) for text in held_out.texts]
     ends = [_ending(student, choice.context, end, longest) for choice in held_out.choices for end in choice.endings]
     sums = _log_probabilities(student, [*plain, *ends])
-    of_texts, of_ends = sums[: len(plain)], iter(zip(sums[len(plain) :], ends, strict=True))
-    rights, hits = list[float](), 0
+    of_ends = iter(zip(sums[len(plain) :], ends, strict=True))
+    of_texts = zip(plain, sums[: len(plain)], strict=True)
+    choices = []
     for choice in held_out.choices:
         found = [next(of_ends) for _ in choice.endings]
         total, encoded = found[choice.right]
-        rights.append(total / encoded.num_supervised)
         by_character = [each / len(end) for (each, _), end in zip(found, choice.endings, strict=True)]
-        hits += by_character.index(max(by_character)) == choice.right
-    tokens = sum(each.num_supervised for each in plain)
-    return Scores(
-        math.exp(-sum(of_texts) / tokens) if tokens else None,
-        sum(rights) / len(rights) if rights else None,
-        hits / len(rights) if rights else None,
-    )
+        is_right = by_character.index(max(by_character)) == choice.right
+        choices.append(TextScore(encoded.num_supervised, total, is_right))
+    return EachScored([TextScore(each.num_supervised, total) for each, total in of_texts], choices)
 
 
 def _plain(student: Student, text: str, longest: int) -> EncodedExample:

@@ -1,7 +1,8 @@
 """The training stage: examples and a student in, a trained student's folder out.
 
 A trained folder holds `model/` (loads with `from_pretrained`; weights, tokenizer, model card), `examples.parquet`,
-`loss.jsonl` (one line a step) and, where they are asked for, `snapshots/1`, `snapshots/2` ... of the steps before.
+`loss.jsonl` (one line a step) and, where they are asked for, `snapshots/1`, `snapshots/2` ... of the steps before, and
+`forgetting.parquet`, each held-out text before and after.
 """
 
 import shutil
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from sert.config.tree import APART, ExecutionConfig, StudentConfig, TrainingConfig
 from sert.errors import DataError
-from sert.records import Example, Question
+from sert.records import Example, HeldOutScore, Question
 from sert.store.artifacts import MANIFEST, RESULT, Artifact, Draft, artifact_key, open_artifact, work_folder
 from sert.store.disk import make_folder, require_room, whole_folder, writing
 from sert.store.stage import NOTHING, Cost, Inputs, Job, dumped, key_of
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
     from sert.student.training.forgetting import Forgetting
     from sert.student.training.lora import Save
 
+FORGETTING = "forgetting"
+"""Table of the held-out texts that were scored before and after, in the folder of a training that was asked to."""
 _CHECKPOINT = 3
 """What a checkpoint needs on the disk, in sizes of the weights that are trained. The result needs one size of what is
 saved, and each snapshot two more, until the training is done."""
@@ -198,7 +201,9 @@ class TrainJob(Job):
         )
         if forgetting is None:
             return saved, result._asdict()
-        compared = forgetting.compared()
+        rows, compared = forgetting.compared()
+        if process_rank() == 0:
+            write_table(draft.folder / f"{FORGETTING}.parquet", rows, HeldOutScore)
         reporter.say(f"{label}: held-out texts, before and after: {readable(compared)}")
         return saved, result._asdict() | {"forgetting": compared}
 
