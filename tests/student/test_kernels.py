@@ -19,6 +19,7 @@ from sert.student.kernels import (
     Caches,
     Kernels,
     LanePlaces,
+    compilation,
     compile_loops,
     compiled,
     pack,
@@ -80,9 +81,9 @@ def everything_compiled(native_loops: Kernels, monkeypatch: pytest.MonkeyPatch) 
 @pytest.fixture
 def no_compiler(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setenv("CC", "false")
-    compiled.cache_clear()
+    compilation.cache_clear()
     yield
-    compiled.cache_clear()
+    compilation.cache_clear()
 
 
 def test_gelu_is_that_of_torch(loops: Kernels) -> None:
@@ -583,6 +584,6 @@ def test_without_a_compiler_torch_does_the_same(monkeypatch: pytest.MonkeyPatch)
 @pytest.mark.parametrize("command", ["no-such-compiler", "cc -DBROKEN(", "cc 'unclosed", "true"])
 def test_a_compiler_that_fails_is_done_without(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CC", command)
-    compiled.cache_clear()
+    compilation.cache_clear()
     assert compiled() is None
-    compiled.cache_clear()
+    compilation.cache_clear()

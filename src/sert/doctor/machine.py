@@ -95,14 +95,11 @@ def _compiler() -> Finding:
 
 
 def _loops() -> Finding:
-    from sert.student.kernels import compiled
+    from sert.student.kernels import compilation
 
-    kernels = compiled()
+    kernels, failure, remedy = compilation()
     if kernels is None:
-        message = (
-            "They do not compile and load: large students decode slower, through torch alone. Install a gcc or clang "
-            "that knows OpenMP and this processor, or set CC."
-        )
+        message = f"There are none, because {failure}: large students decode slower, through torch alone; {remedy}."
         return Finding("compiled loops", "warning", message)
     message = f"They compile and load, made for {kernels.instructions}; large students decode with them."
     return Finding("compiled loops", "ok", message)

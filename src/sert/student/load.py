@@ -43,6 +43,7 @@ _HOW_LOADED = ("is_local", "local_files_only")
 CHARACTERS_A_TOKEN = 4
 """Of English, for guesses."""
 
+
 @dataclass(frozen=True)
 class Student(Texts):
     """A causal language model with its tokenizer, ready to decode.

@@ -1,3 +1,4 @@
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -7,11 +8,12 @@ from transformers import GPT2LMHeadModel
 
 from sert.config.tree import StudentConfig
 from sert.errors import StudentError
-from sert.student.kernels import compiled
+from sert.student.kernels import compilation, compiled
 from sert.student.load import load_student
 from sert.student.speed import quantized
 from sert.student.speed.quantized import (
     Int8Linear,
+    fallback,
     is_coarse,
     multiply_in_bfloat16,
     quantize_rows,
@@ -156,3 +158,87 @@ def test_a_processor_whose_sums_saturate_is_refused_without_compiled_loops(monke
     monkeypatch.setattr(quantized, "compiled", lambda: None)
     with pytest.raises(StudentError, match="exact 8-bit products"):
         quantize_student(tiny_gpt2(len(make_tokenizer())))
+
+
+# ---- what takes the place of the numbers that were asked for is said
+
+
+@pytest.fixture
+def tiny_folder(tmp_path: Path) -> Path:
+    tokenizer = make_tokenizer()
+    tiny_llama(len(tokenizer)).save_pretrained(tmp_path / "tiny")
+    tokenizer.save_pretrained(tmp_path / "tiny")
+    return tmp_path / "tiny"
+
+
+def said_of(folder: Path, dtype: Any) -> str | None:
+    return fallback(load_student(StudentConfig(path=str(folder), dtype=dtype, device="cpu")).model, dtype)
+
+
+@pytest.fixture
+def no_compiler(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setenv("CC", "no-such-compiler")
+    compilation.cache_clear()
+    yield
+    compilation.cache_clear()
+
+
+@pytest.mark.usefixtures("no_compiler")
+@pytest.mark.parametrize(
+    ("dtype", "becomes"),
+    [
+        ("int16", "is float32 here"),
+        ("bfloat16", "is torch's own here, which rounds sums and norms too"),
+        ("int8", "is multiplied by torch here, which is slower"),
+        ("float32", "decodes without compiled loops here, which is slower"),
+    ],
+)
+def test_without_a_compiler_large_students_say_what_they_are_and_how_to_mend_it(
+    dtype: str, becomes: str, tiny_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(quantized, "LARGE_STUDENT", 0)
+    mend = "because there is no C compiler 'no-such-compiler': install gcc or clang, or set CC"
+    assert said_of(tiny_folder, dtype) == f"warning: student.dtype = {dtype!r} {becomes}, {mend}"
+
+
+def test_on_another_processor_the_instructions_are_named(tiny_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = compiled()
+    if found is None:
+        pytest.skip("there is no C compiler here")
+    monkeypatch.setattr(quantized, "LARGE_STUDENT", 0)
+    monkeypatch.setattr(found, "has_integers", False)
+    monkeypatch.setattr(found, "has_bfloat16", False)
+    for dtype in ("int16", "int8", "bfloat16"):
+        said = said_of(tiny_folder, dtype)
+        assert said is not None and f"this processor ({found.instructions}) have no products for it: use flo" in said
+    assert said_of(tiny_folder, "float32") is None
+
+
+def test_layers_that_the_loops_cannot_read_are_named(tiny_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not has_own_int8():
+        pytest.skip("there are no such loops here")
+    monkeypatch.setattr(quantized, "LARGE_STUDENT", 0)
+    assert said_of(tiny_folder, "int16") is None
+    monkeypatch.setattr(quantized, "LANE", 48 * 32)
+    assert "a layer of the student has 32 inputs" in str(said_of(tiny_folder, "int16"))
+
+
+def test_a_model_that_reads_its_layers_is_said_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    if not has_own_int8():
+        pytest.skip("there are no such loops here")
+    monkeypatch.setattr(quantized, "LARGE_STUDENT", 0)
+    model = reads_its_head().float()
+    quantized.multiply_in_int16(model)
+    assert "is float32 here, because the model does more with its layers" in str(fallback(model, "int16"))
+
+
+@pytest.mark.parametrize("dtype", ["int16", "bfloat16"])
+def test_small_students_are_told_without_a_warning(dtype: str, tiny_folder: Path) -> None:
+    said = said_of(tiny_folder, dtype)
+    assert said is not None and said.startswith("student.dtype")
+    assert "compiled loops are for students of 10,000,000 weights and more: use float32" in said
+
+
+@pytest.mark.parametrize("dtype", ["float32", "int8", "float16"])
+def test_nothing_is_said_where_small_students_are_what_was_asked_for(dtype: str, tiny_folder: Path) -> None:
+    assert said_of(tiny_folder, dtype) is None

@@ -227,13 +227,32 @@ def _fill_up(values: Tensor, outputs: int) -> Tensor:
     return torch.nn.functional.pad(values, (0, outputs - values.shape[-1]))
 
 
+class Compilation(NamedTuple):
+    """What came of compiling the loops: the loops, or why there are none and what mends it."""
+
+    kernels: Kernels | None
+    failure: str = ""
+    remedy: str = ""
+
+
 @functools.cache
-def compiled() -> Kernels | None:
-    """Compile the loops, once a process; None without a compiler that can."""
+def compilation() -> Compilation:
+    """Compile the loops for the processor at hand, once a process."""
     try:
-        return compile_loops()
+        return Compilation(compile_loops())
+    except FileNotFoundError as missing:
+        return Compilation(None, f"there is no C compiler {missing.filename!r}", "install gcc or clang, or set CC")
     except (OSError, ValueError, subprocess.SubprocessError):
-        return None
+        return Compilation(
+            None,
+            f"the C compiler {os.environ.get('CC') or 'cc'!r} does not compile the loops",
+            "set CC to a gcc or clang that knows OpenMP and this processor",
+        )
+
+
+def compiled() -> Kernels | None:
+    """Give the compiled loops; None without a compiler that can."""
+    return compilation().kernels
 
 
 def compile_loops(*flags: str) -> Kernels:

@@ -10,14 +10,14 @@ Shapes: B rows, I inputs, O outputs.
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 from transformers.pytorch_utils import Conv1D
 
 from sert.errors import StudentError
-from sert.student.kernels import BLOCK, LANE, LARGEST_INT16, Kernels, compiled, pack
+from sert.student.kernels import BLOCK, LANE, LARGEST_INT16, Kernels, compilation, compiled, pack
 from sert.student.speed.layers import Place, cast_weights, replace_layers
 
 LARGEST = 127
@@ -142,10 +142,10 @@ def multiply_in_bfloat16(model: Any) -> None:
     """Let compiled loops multiply the linear layers of a bfloat16 model where they can; all else then is float32.
 
     In place. Small models, models on other devices and those that want more of their layers than products stay as
-    they are, and so does every model where this processor or a compiler is missing.
+    they are, and so does every model where this processor or a compiler is missing; `fallback` says it.
     """
-    kernels = _kernels_for(model)
-    if kernels is None or not kernels.has_bfloat16:
+    kernels = _kernels_for(model, "bfloat16")
+    if kernels is None:
         return
     model.float()
     if not _multiply_with(model, lambda weight_IO, bias_O: BFloat16Linear(weight_IO, bias_O, kernels)):
@@ -157,15 +157,68 @@ def multiply_in_int16(model: Any) -> None:
 
     In place. Where they cannot (see `multiply_in_bfloat16`), the model stays as it is, which is more exact.
     """
-    kernels = _kernels_for(model)
-    if kernels is not None and kernels.has_integers:
+    kernels = _kernels_for(model, "int16")
+    if kernels is not None:
         _multiply_with(model, lambda weight_IO, bias_O: Int16Linear(weight_IO, bias_O, kernels))
 
 
-def _kernels_for(model: Any) -> Kernels | None:
-    kernels = compiled() if model.device.type == "cpu" and num_weights(model) >= LARGE_STUDENT else None
+def fallback(model: Any, dtype: str) -> str | None:
+    """Say what a loaded model decodes in where that is not what `dtype` names, or is slower than it could be.
+
+    Returns:
+        One sentence with the reason and what mends it; None where all is as asked for. Small models lose no time.
+    """
+    on_cpu, is_small = model.device.type == "cpu", num_weights(model) < LARGE_STUDENT
+    head, layers = model.get_output_embeddings(), {"int16": Int16Linear, "bfloat16": BFloat16Linear}
+    lacking = lacking_loops(model, dtype)
+    is_as_asked = isinstance(head, layers[dtype]) if dtype in layers else lacking is None or is_small
+    if is_as_asked or dtype not in _INSTEAD or (dtype != "int16" and not on_cpu):
+        return None
+    because = lacking or Lacking("the model does more with its layers than multiply", _EXACT)
+    said = f"student.dtype = {dtype!r} {_INSTEAD[dtype]}, because {because}"
+    return said if is_small else f"warning: {said}"
+
+
+class Lacking(NamedTuple):
+    """Why compiled loops cannot multiply a model's layers, and what mends it."""
+
+    reason: str
+    remedy: str
+
+    def __str__(self) -> str:
+        return f"{self.reason}: {self.remedy}"
+
+
+_EXACT = "use float32"
+_INSTEAD = {
+    "int16": "is float32 here",
+    "bfloat16": "is torch's own here, which rounds sums and norms too",
+    "int8": "is multiplied by torch here, which is slower",
+    "float32": "decodes without compiled loops here, which is slower",
+}
+
+
+def lacking_loops(model: Any, dtype: str) -> Lacking | None:
+    """Say why compiled loops do not serve a model in numbers of this type, as far as that shows without trying."""
+    if model.device.type != "cpu":
+        return Lacking(f"compiled loops run on CPUs only, not on {model.device}", "use bfloat16 there")
+    if num_weights(model) < LARGE_STUDENT:
+        return Lacking(f"compiled loops are for students of {LARGE_STUDENT:,} weights and more", _EXACT)
+    kernels, failure, remedy = compilation()
+    if kernels is None:
+        return Lacking(failure, remedy)
+    if dtype == "float32":
+        return None
+    if not (kernels.has_bfloat16 if dtype == "bfloat16" else kernels.has_integers):
+        return Lacking(f"the loops for this processor ({kernels.instructions}) have no products for it", _EXACT)
     inputs = [each.nx if isinstance(each, Conv1D) else each.in_features for each in filter(_is_linear, model.modules())]
-    return None if any(size % LANE for size in inputs) else kernels
+    if odd := [size for size in inputs if size % LANE]:
+        return Lacking(f"a layer of the student has {odd[0]} inputs, no multiple of {LANE}", _EXACT)
+    return None
+
+
+def _kernels_for(model: Any, dtype: str) -> Kernels | None:
+    return compiled() if lacking_loops(model, dtype) is None else None
 
 
 def _multiply_with(model: Any, make: Callable[[Tensor, Tensor | None], CoarseLinear]) -> bool:
