@@ -1,5 +1,6 @@
 """`student.dtype = "auto"`: what is chosen, told, and kept by whoever goes on."""
 
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -18,12 +19,13 @@ from sert.store.artifacts import work_folder
 from sert.store.disk import put
 from sert.store.stage import key_of
 from sert.student.decoding import choice, proof
-from sert.student.decoding.choice import choose, chosen, product_rates
+from sert.student.decoding.choice import choose, chosen, product_rates, worth_it
 from sert.student.decoding.proof import Distance
 from sert.student.decoding.units import settled
 from sert.student.kernels import Kernels, Packed, compiled
 from sert.student.load import Student, load_student
 from sert.student.speed import quantized
+from sert.student.speed.quantized import Lacking
 from sert.terminal.progress import Silent
 
 NEAR, FAR = Distance(0.005, 0.02, 1e-5, 1.0), Distance(0.3, 1.5, 0.05, 0.9)
@@ -32,12 +34,19 @@ NEAR, FAR = Distance(0.005, 0.02, 1e-5, 1.0), Distance(0.3, 1.5, 0.05, 0.9)
 @pytest.mark.parametrize(
     ("rates", "distances", "dtype", "told"),
     [
-        ({"int16": 2.0, "bfloat16": 2.2}, {"int16": NEAR, "bfloat16": NEAR}, "bfloat16", "2.2 times as fast"),
+        ({"bfloat16": 2.7, "int16": 2.0}, {"int16": NEAR, "bfloat16": NEAR}, "bfloat16", "2.0 (int16), 2.7 (bfloat16)"),
+        ({"bfloat16": 2.5, "int16": 2.0}, {"int16": NEAR, "bfloat16": NEAR}, "int16", "times as fast as in float32"),
+        (
+            {"int8": 4.0, "bfloat16": 2.0},
+            {"int8": FAR, "bfloat16": NEAR},
+            "bfloat16",
+            "int8 lies 0.3 nats from float32",
+        ),
         ({"int16": 2.0, "int8": 4.0}, {"int16": NEAR, "int8": FAR}, "int16", "int8 lies 0.3 nats from float32"),
         ({"int16": 2.0, "int8": 4.0}, {"int16": NEAR, "int8": None}, "int16", "int8 does not fit"),
         ({"bfloat16": 2.0}, {"bfloat16": FAR}, "float32", "bfloat16 lies 0.3 nats from float32"),
-        ({"bfloat16": 1.1, "int16": 0.9}, {}, "float32", "nothing is faster here"),
-        ({}, {}, "float32", "nothing is faster here"),
+        ({"bfloat16": 1.1, "int16": 0.9}, {}, "float32", "0.9 (int16), 1.1 (bfloat16)"),
+        ({}, {}, "float32", "for students of 10,000,000 weights and more"),
     ],
 )
 def test_the_fastest_that_is_near_is_taken(
@@ -45,6 +54,33 @@ def test_the_fastest_that_is_near_is_taken(
 ) -> None:
     found, because = choose(rates, distances.__getitem__)  # of what is not worth it no distance is asked
     assert found == dtype and told in because
+
+
+@pytest.mark.parametrize(
+    ("rates", "order"),
+    [
+        ({"int16": 2.0, "bfloat16": 2.1, "int8": 2.5}, ["int16", "bfloat16", "int8"]),
+        ({"int16": 2.1, "bfloat16": 2.0, "int8": 2.7}, ["int16", "int8", "bfloat16"]),
+        ({"int16": 2.0, "bfloat16": 2.6, "int8": 3.3}, ["bfloat16", "int8", "int16"]),
+        ({"int8": 9.0, "bfloat16": 1.19, "int16": 1.2}, ["int8", "int16"]),
+    ],
+)
+def test_of_two_that_are_nearly_as_fast_the_nearer_one_comes_first(rates: dict[str, float], order: list[str]) -> None:
+    assert worth_it(rates) == worth_it(dict(reversed(rates.items()))) == order
+
+
+def test_what_cannot_be_tried_is_said_with_what_mends_it() -> None:
+    lacking = Lacking("there is no C compiler 'cc'", "install gcc or clang, or set CC")
+    _, because = choose({"bfloat16": 1.0}, {}.get, lacking=lacking)
+    assert "int16 and int8 cannot be tried, because there is no C compiler 'cc': install gcc" in because
+
+
+def test_each_type_is_timed_at_its_best_in_turns(student: Student, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, order = iter(range(10**6)), list[str]()
+    monkeypatch.setattr(choice.time, "thread_time", lambda: float(next(clock)))
+    products = {name: partial(lambda name, inputs: order.append(name), name) for name in ("float32", "int8")}
+    assert choice._seconds(products, torch.zeros(1)) == {"float32": 1.0, "int8": 1.0}
+    assert order[:4] == ["float32", "int8"] * 2 and len(order) > 20
 
 
 @pytest.mark.parametrize(("allowed", "dtype"), [(10.0, "bfloat16"), (0.0, "float32")])
@@ -175,4 +211,4 @@ def test_a_grid_chooses_once_for_each_student(tmp_path: Path) -> None:
 def test_a_dry_run_says_what_is_not_decided_yet(tmp_path: Path) -> None:
     reporter = Listening()
     assert plan(demo(), out=tmp_path / "run", reporter=reporter).stages
-    assert [line for line in reporter.said if "chosen when the run starts" in line and "listed as float32" in line]
+    assert [line for line in reporter.said if "chosen when the work starts" in line and "planned as float32" in line]

@@ -1,5 +1,6 @@
 """In which numbers a student decodes where that is left to the machine: `student.dtype = "auto"`."""
 
+import math
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -15,7 +16,15 @@ from sert.errors import StudentError
 from sert.student.decoding.proof import Distance, Drive, Reference, find_drive
 from sert.student.kernels import LANE, compiled
 from sert.student.load import Student, load_student
-from sert.student.speed.quantized import LARGE_STUDENT, BFloat16Linear, Int8Linear, Int16Linear, num_weights
+from sert.student.speed.quantized import (
+    LARGE_STUDENT,
+    BFloat16Linear,
+    Int8Linear,
+    Int16Linear,
+    Lacking,
+    lacking_loops,
+    num_weights,
+)
 from sert.student.surroundings import plain_numbers
 from sert.terminal.progress import Reporter
 
@@ -31,7 +40,12 @@ LONGEST = 256
 """Tokens of the texts that are thought of: a prompt and a path."""
 WORTH_IT = 1.2
 """Products must be so many times as fast as in float32 for other numbers to be taken."""
-_ROWS, _REPEATS = 256, 5
+NEAREST_FIRST = ("int16", "bfloat16", "int8")
+"""What may be taken, from what moves pretrained students least to what moves them most."""
+MARGIN = 1.3
+"""Products must be so many times as fast as in what moves a student less to be taken before it: of two that are nearly
+as fast now the one is measured faster and now the other."""
+_ROWS, _ROUNDS = 256, 15
 
 
 @plain_numbers()
@@ -43,7 +57,7 @@ def chosen(student: StudentConfig, reporter: Reporter) -> StudentConfig:
     """
     reporter.say(f"{student.path}: student.dtype = 'auto': trying which numbers are fast here and hardly change it")
     exact = load_student(student.model_copy(update={"dtype": "float32"}))
-    rates = product_rates(exact)
+    rates, lacking = product_rates(exact), lacking_loops(exact.model, "int16")
     reference = tried(exact)[1] if worth_it(rates) else None
     del exact  # before others are loaded
 
@@ -54,27 +68,51 @@ def chosen(student: StudentConfig, reporter: Reporter) -> StudentConfig:
         except StudentError:
             return None
 
-    dtype, because = choose(rates, distance_of)
+    dtype, because = choose(rates, distance_of, lacking=lacking)
     reporter.say(f"{student.path}: student.dtype = 'auto' takes {dtype}: {because}")
     return student.model_copy(update={"dtype": dtype})
 
 
-def choose(rates: Mapping[str, float], distance_of: Callable[[str], Distance | None]) -> tuple[str, str]:
-    """Choose the fastest type that is near enough to float32, and say why; the distance of one that fails is None."""
-    passed_over: list[str] = []
+def choose(
+    rates: Mapping[str, float], distance_of: Callable[[str], Distance | None], *, lacking: Lacking | None = None
+) -> tuple[str, str]:
+    """Choose the fastest type that is near enough to float32, and say what was measured.
+
+    Args:
+        rates: How many times as fast as float32 each type multiplies, as `product_rates` measures it.
+        distance_of: Measures how far a type is from float32; None for one that the student does not decode in.
+        lacking: Why there are no compiled loops, where there are none.
+    """
+    if not rates:
+        return "float32", f"other numbers are for students of {LARGE_STUDENT:,} weights and more"
+    measured = ", ".join(f"{rates[dtype]:.1f} ({dtype})" for dtype in NEAREST_FIRST if dtype in rates)
+    because = [f"products of its largest layer are {measured} times as fast as in float32"]
+    if lacking is not None:
+        missing = [dtype for dtype in NEAREST_FIRST if dtype not in rates]
+        because.append(f"{' and '.join(missing)} cannot be tried, because {lacking}")
     for dtype in worth_it(rates):
         distance = distance_of(dtype)
         if distance is not None and not distance.is_large:
-            because = [f"products are {rates[dtype]:.1f} times as fast as in float32", *passed_over, str(distance)]
-            return dtype, "; ".join(because)
+            return dtype, "; ".join([*because, str(distance)])
         far = "does not fit" if distance is None else f"lies {distance.mean:.2g} nats from float32"
-        passed_over.append(f"{dtype} {far}")
-    return "float32", "; ".join(passed_over) or "nothing is faster here"
+        because.append(f"{dtype} {far}")
+    return "float32", "; ".join(because)
 
 
 def worth_it(rates: Mapping[str, float]) -> list[str]:
-    """List the types that multiply so much faster than float32 that they are looked at, the fastest first."""
-    return sorted((dtype for dtype, rate in rates.items() if rate >= WORTH_IT), key=rates.__getitem__, reverse=True)
+    """List the types that multiply so much faster than float32 that they are looked at, what is to be taken first.
+
+    That is the fastest one, but of those that are nearly as fast the one that moves students least.
+    """
+    left = [dtype for dtype in NEAREST_FIRST if rates.get(dtype, 0.0) >= WORTH_IT]
+    ordered: list[str] = []
+    while left:
+        best = left[0]
+        for dtype in left[1:]:
+            best = dtype if rates[dtype] >= MARGIN * rates[best] else best
+        left.remove(best)
+        ordered.append(best)
+    return ordered
 
 
 def tried(exact: Student) -> tuple[Drive, Reference]:
@@ -97,7 +135,7 @@ def product_rates(exact: Student) -> dict[str, float]:
     largest: Any = max(layers, key=lambda layer: layer.weight.numel())
     weight_IO = largest.weight if isinstance(largest, Conv1D) else largest.weight.t()
     inputs_BI = torch.randn(_ROWS, len(weight_IO), device=exact.device)
-    seconds = {dtype: _seconds(multiply, inputs_BI) for dtype, multiply in _products(weight_IO).items()}
+    seconds = _seconds(_products(weight_IO), inputs_BI)
     return {dtype: seconds["float32"] / took for dtype, took in seconds.items() if dtype != "float32"}
 
 
@@ -114,13 +152,24 @@ def _products(weight_IO: Tensor) -> Mapping[str, Callable[[Tensor], Any]]:
     return products
 
 
-def _seconds(multiply: Callable[[Tensor], Any], inputs_BI: Tensor) -> float:
-    """Time a product at its best: what else runs on the machine makes it slower, and nothing makes it faster."""
-    took = []
-    for _ in range(_REPEATS + 1):
-        began = time.perf_counter()
-        multiply(inputs_BI)
-        if inputs_BI.device.type != "cpu":
-            torch.accelerator.synchronize(inputs_BI.device)
-        took.append(time.perf_counter() - began)
-    return min(took[1:])
+def _seconds(products: Mapping[str, Callable[[Tensor], Any]], inputs_BI: Tensor) -> dict[str, float]:
+    """Time products at their best: what else runs on the machine makes them slower, and nothing makes them faster.
+
+    They take turns, so that whatever comes and goes meets all of them. On CPUs one thread multiplies and its own time
+    counts, not the time for which others had its core.
+    """
+    on_cpu, threads = inputs_BI.device.type == "cpu", torch.get_num_threads()
+    best, now = dict.fromkeys(products, math.inf), time.thread_time if on_cpu else time.perf_counter
+    torch.set_num_threads(1)
+    try:
+        for turn in range(_ROUNDS + 1):
+            for dtype, multiply in products.items():
+                began = now()
+                multiply(inputs_BI)
+                if not on_cpu:
+                    torch.accelerator.synchronize(inputs_BI.device)
+                if turn:  # the first one gets ready
+                    best[dtype] = min(best[dtype], now() - began)
+    finally:
+        torch.set_num_threads(threads)
+    return best

@@ -18,6 +18,7 @@ from sert.student.decoding.lanes import Lane
 from sert.student.decoding.units import DecodingJob
 from sert.student.load import Student, load_student
 from sert.student.speed.memory import out_of_memory_means
+from sert.student.speed.quantized import fallback
 from sert.student.surroundings import plain_numbers, surroundings_of
 from sert.terminal.progress import Reporter
 
@@ -41,6 +42,8 @@ def decode_compat(job: DecodingJob, draft: Draft, *, label: str, reporter: Repor
         OutOfMemoryError: If the memory does not hold a batch.
     """
     student = load_student(job.student)
+    if (instead := fallback(student.model, job.student.dtype)) is not None:
+        reporter.say(f"{label}: {instead}")
     encoded = job.encode(student)
     for line in encoded.told:
         reporter.say(f"{label}: {line}")

@@ -9,7 +9,7 @@ Shapes: B lanes, N places in texts, V vocabulary, K likely tokens.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -60,8 +60,16 @@ class Drive:
         if not self.refused:
             return told
         slow = "the slowest way by far" if self.way == "plain" else "slower than the fast engine"
-        because = "; ".join(f"{_WORDS[way]} is refused: {reason}" for way, reason in self.refused.items())
-        return f"warning: {told}, {slow}. {because[0].upper()}{because[1:]}"
+        return f"warning: {told}, {slow}. {'; '.join(refusal(way, why) for way, why in self.refused.items())}"
+
+    def notes(self) -> dict[str, Any]:
+        """Say it for manifests."""
+        return {"driven_by": self.way} | ({"refused": self.refused} if self.refused else {})
+
+
+def refusal(way: str, reason: str) -> str:
+    """Say for people why a student is not driven in one of the ways."""
+    return f"{_WORDS[way][0].upper()}{_WORDS[way][1:]} is refused: {reason}"
 
 
 class Distance(NamedTuple):
@@ -117,7 +125,7 @@ def find_drive(student: Student, prompts: Sequence[Sequence[int]], *, longest: i
     """
     chosen, refused = _spread(prompts, _PROMPTS), dict[str, str]()
     for way, steppers in WAYS.items():
-        if way == "fast" and (known := _known_refusal(student, longest)):
+        if way == "fast" and (known := known_refusal(student.model.config, longest)):
             refused[way] = known
             continue
         for stepper in steppers:
@@ -194,12 +202,12 @@ def check_numbers(student: Student, logits_BV: Tensor) -> None:
         )
 
 
-def _known_refusal(student: Student, longest: int) -> str | None:
-    """Say why a student cannot be driven the fast way, as far as its configuration tells; a trial may be too short."""
-    others = set(getattr(student.model.config, "layer_types", None) or ()) - {"full_attention", "sliding_attention"}
+def known_refusal(config: Any, longest: int) -> str | None:
+    """Say why a model cannot be driven the fast way, as far as its configuration tells; a trial may be too short."""
+    others = set(getattr(config, "layer_types", None) or ()) - {"full_attention", "sliding_attention"}
     if others:
         return f"it has layers that are not attention over the whole text ({', '.join(sorted(others))})"
-    return None if sees_all(student.model, longest) else f"its attention does not see all of {longest} tokens"
+    return None if sees_all(config, longest) else f"its attention does not see all of {longest} tokens"
 
 
 def _difference(student: Student, stepper: StepperType, prompts: Sequence[Sequence[int]], *, steps: int) -> float | str:

@@ -1,6 +1,7 @@
 """Decoding in units: parts of a question set that are decoded one after the other or side by side, each once."""
 
 import math
+import shlex
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -24,7 +25,7 @@ from sert.student.decoding.schedule import (
 )
 from sert.student.folder import find_student
 from sert.student.form import form_of
-from sert.student.load import Student, load_student
+from sert.student.load import CHARACTERS_A_TOKEN, Student, load_student
 from sert.student.speed.memory import out_of_memory_means
 from sert.student.surroundings import plain_numbers, surroundings_of
 from sert.terminal.progress import Advance, Reporter
@@ -34,7 +35,8 @@ if TYPE_CHECKING:
 
 _UNIT_LANES = 0.25
 """Lanes a unit has at least, as a share of those that decode together: a unit is lost when the work is stopped."""
-
+_DRIVEN = ("driven_by", "refused", "fallback", "distance")
+"""What of a unit's notes says how the student was driven."""
 
 RefereeMaker = Callable[[Sequence[Question], Student], Referee]
 """Makes the referee of a unit, which knows these questions' prompts as 0, 1 and so on; it pickles."""
@@ -67,7 +69,17 @@ class DecodingJob:
         waves = math.ceil(_UNIT_LANES * self.decoding.max_lanes / wave)
         return plan_units([len(question.prompt) for question in self.questions], rows_a_unit=wave * waves)
 
+<<<<<<< HEAD
     def encode(self, student: Student) -> "Encoded":
+=======
+    @property
+    def longest_guess(self) -> int:
+        """Tokens of the longest text that can come of it, roughly: no tokenizer is asked."""
+        longest = max(len(question.prompt) for question in self.questions)
+        return longest // CHARACTERS_A_TOKEN + self.decoding.max_new_tokens
+
+    def encode(self, student: Student) -> list[DecodingPrompt]:
+>>>>>>> 5c4d3ca (Types that are nearly as fast keep their order in every choice, and stages keep why they are driven as they are)
         """Tokenize and check all prompts.
 
         Raises:
@@ -82,14 +94,24 @@ class DecodingJob:
         """Load the student, tokenize all prompts, find out how to drive it, and how far it lies from float32.
 
         Returns:
+<<<<<<< HEAD
             The student, the prompts that fit by their rows, the way to drive it, and what results say of that:
             `driven_by`, `surroundings`, and `distance` where the student is not in float32.
+=======
+            The student, the prompts, the way to drive it, and what results say of that: `driven_by`, `refused` (why
+            each faster way does not drive it), `fallback` (what is not as `dtype` says) and `distance` (where `dtype`
+            is not float32), the first always and the others where there is something to say; and all as `told` lines.
+>>>>>>> 5c4d3ca (Types that are nearly as fast keep their order in every choice, and stages keep why they are driven as they are)
 
         Raises:
             StudentError: If the student cannot be loaded or used, or is too far from what it is in float32.
         """
         from sert.student.decoding.proof import Reference, check_distance, find_drive
+<<<<<<< HEAD
         from sert.student.decoding.stepping import kernels_for
+=======
+        from sert.student.speed.quantized import fallback
+>>>>>>> 5c4d3ca (Types that are nearly as fast keep their order in every choice, and stages keep why they are driven as they are)
 
         exact = load_student(self.student.model_copy(update={"dtype": "float32"}), worker=worker)
         encoded = self.encode(exact)
@@ -98,8 +120,12 @@ class DecodingJob:
         longest = longest_text(prompts, self.decoding)
         drive = find_drive(exact, token_ids, longest=longest)
         notice = form_of(self.student, find_student(self.student)).notice
+<<<<<<< HEAD
         told = [*encoded.told, str(drive), *([notice] if notice else [])]
         notes: dict[str, Any] = {"driven_by": drive.way, "told": told}
+=======
+        notes: dict[str, Any] = {**drive.notes(), "told": [str(drive), *([notice] if notice else [])]}
+>>>>>>> 5c4d3ca (Types that are nearly as fast keep their order in every choice, and stages keep why they are driven as they are)
         student = exact
         if self.student.dtype != "float32":
             reference = Reference(exact, drive, token_ids, longest=longest)
@@ -108,6 +134,9 @@ class DecodingJob:
             distance = reference.distance_of(student)
             notes["distance"] = distance.rounded()
             notes["told"].append(check_distance(distance, self.student))
+        if (instead := fallback(student.model, self.student.dtype)) is not None:
+            notes["fallback"] = instead.removeprefix("warning: ")
+            notes["told"].insert(1, instead)
         if self.say is not None:
             for line in notes["told"]:
                 self.say(line)
@@ -170,11 +199,18 @@ class DecodedRows:
     def __init__(self, units: Sequence[Unit], files: Mapping[int, Path]) -> None:
         self._units = [PackedUnit(files[unit.number]) for unit in units]
         self._places = {row: (unit.number, place) for unit in units for place, row in enumerate(unit.rows)}
+<<<<<<< HEAD
         notes = self._units[0].notes
         self.eos_id: int = notes["eos_id"]
         self.driven: dict[str, Any] = {name: notes[name] for name in ("driven_by", "distance") if name in notes}
         told = [each.notes["surroundings"] for each in self._units if "surroundings" in each.notes]
         self.surroundings = [*{canonical_json(each): each for each in told}.values()]
+=======
+        self.eos_id: int = self._units[0].notes["eos_id"]
+        self.driven: dict[str, Any] = {}
+        for unit in reversed(self._units):  # another machine may have had no compiler, and the first one counts
+            self.driven |= {name: unit.notes[name] for name in _DRIVEN if name in unit.notes}
+>>>>>>> 5c4d3ca (Types that are nearly as fast keep their order in every choice, and stages keep why they are driven as they are)
 
     def lanes(self, row: int) -> list[Lane]:
         """Return the lanes of a row by branch and sample."""
@@ -195,9 +231,16 @@ _CHOICES = ("float32", "int16", "bfloat16", "int8")
 
 
 def settled(
-    student: StudentConfig, job_of: Callable[[StudentConfig], Job], *, out: Path, reporter: Reporter
+    student: StudentConfig,
+    job_of: Callable[[StudentConfig], Job],
+    *,
+    out: Path,
+    reporter: Reporter,
+    choose: Callable[[StudentConfig, Reporter], StudentConfig] | None = None,
 ) -> StudentConfig:
     """Say in which numbers the student of one command decodes: those of the work that lies at `out`, else chosen ones.
+
+    `choose` chooses them, by default `sert.student.decoding.choice.chosen`.
 
     Raises:
         StudentError: If the student cannot be loaded.
@@ -208,9 +251,20 @@ def settled(
         known = student.model_copy(update={"dtype": dtype})
         if is_begun(out, key_of(job_of(known))):
             return known
+    if choose is not None:
+        return choose(student, reporter)
     from sert.student.decoding.choice import chosen
 
     return chosen(student, reporter)
+
+
+def undecided(student: StudentConfig, reporter: Reporter) -> StudentConfig:
+    """Take float32 for what is not chosen yet, in a plan."""
+    reporter.say(
+        f"{student.path}: student.dtype = 'auto' is chosen when the work starts (`sert doctor --student "
+        f"{shlex.quote(student.path)}` tells); planned as float32"
+    )
+    return student.model_copy(update={"dtype": "float32"})
 
 
 def decode_in_units(

@@ -108,7 +108,11 @@ def texts_in_a_row(model: Any, *, longest: int) -> Iterator[bool]:
 
     own = getattr(getattr(model, "config", None), "_attn_implementation", None)
     able = isinstance(model, PreTrainedModel) and own == "sdpa" and type(model)._can_set_attn_implementation()
-    if not able or "position_ids" not in inspect.signature(model.forward).parameters or not sees_all(model, longest):
+    if (
+        not able
+        or "position_ids" not in inspect.signature(model.forward).parameters
+        or not sees_all(model.config, longest)
+    ):
         yield False
         return
     AttentionInterface.register(_IN_A_ROW, _attention_by_text)
@@ -128,9 +132,9 @@ def model_in_a_row(model: Any, input_ids_1T: Tensor, lengths: list[int]) -> Any:
         _LENGTHS.reset(token)
 
 
-def sees_all(model: Any, longest: int) -> bool:
-    """Tell whether every token of such a text sees all before it, as far as the configuration says."""
-    config = model.config.get_text_config()
+def sees_all(config: Any, longest: int) -> bool:
+    """Tell whether every token of such a text sees all before it, as far as a model's configuration says."""
+    config = config.get_text_config()
     windows = [getattr(config, name, None) for name in ("sliding_window", "attention_chunk_size")]
     return all(window is None or window >= longest for window in windows)
 
