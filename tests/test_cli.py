@@ -257,7 +257,8 @@ def test_a_grid_guesses_in_fitting_units(
 ) -> None:
     planned = [PlannedStage("lab mine", "1 path", False, "lab-mine-0", [])]
     monkeypatch.setattr(
-        "sert.runs.run.plan", lambda grid, *, out, reporter: (planned, Estimate(1, 5, 0, seconds, kept), [])
+        "sert.runs.run.plan",
+        lambda grid, *, out, reporter, try_students: (planned, Estimate(1, 5, 0, seconds, kept), [], []),
     )
     cli(["reproduce", "lab", "--workers", "2", "--dry-run"], standalone_mode=False)
     out = capsys.readouterr().out

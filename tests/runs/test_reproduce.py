@@ -316,12 +316,12 @@ def len_of_train(metrics: dict[str, list[dict[str, int]]]) -> int:
 
 
 def test_a_dry_run_writes_nothing(grid: Grid, finished: RunResult, tmp_path: Path) -> None:
-    stages, guess, _ = plan(grid, out=tmp_path / "new")
+    stages, guess, *_ = plan(grid, out=tmp_path / "new")
     assert len(stages) == guess.stages == finished.stages_made
     assert guess.seconds is not None
     assert not any(stage.finished for stage in stages)
     assert list(tmp_path.iterdir()) == []
-    rest, nothing, _ = plan(grid, out=finished.folder)
+    rest, nothing, *_ = plan(grid, out=finished.folder)
     assert all(stage.finished for stage in rest)
     assert nothing == (0, 0, 0, 0.0, 0, None, None)
 

@@ -20,6 +20,7 @@ from sert.records import Example
 from sert.store.artifacts import file_hash
 from sert.store.tables import write_table
 from sert.student import gguf
+from sert.student.decoding.beforehand import why_untried
 from sert.student.folder import count_weights, find_student
 from sert.student.load import Student, load_student, load_texts, student_key
 from tests_support import tiny_llama
@@ -187,3 +188,10 @@ def test_a_student_of_a_file_is_trained_and_saved_whole(file: Path, tmp_path: Pa
     student.tokenizer.save_pretrained(tmp_path / "trained")
     again = load_student(configured(tmp_path / "trained"))
     assert torch.equal(logits(again.model), logits(student.model))
+
+
+def test_a_dry_run_converts_nothing(file: Path, cache: Path) -> None:
+    assert str(why_untried(configured(file))).startswith("its file is converted first")
+    assert not cache.exists()
+    load_student(configured(file))
+    assert why_untried(configured(file)) is None

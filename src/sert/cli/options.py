@@ -4,7 +4,7 @@ import json
 import os
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from types import UnionType
@@ -121,6 +121,9 @@ def _kind_of(annotation: Any, metadata: Sequence[Any]) -> dict[str, Any]:
 
 SET = click.option("--set", "overrides", multiple=True, metavar="A.B=C", help="Override a setting; repeatable.")
 DRY_RUN = click.option("--dry-run", is_flag=True, help="Say what would be done; write nothing, load no model.")
+TRYING_DRY_RUN = click.option(
+    "--dry-run", is_flag=True, help="Say what would be done, and try a student that is here and small; write nothing."
+)
 JSON = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON on standard output.")
 OUT = click.option("--out", type=OutFolder(), required=True, help="Folder of the result.")
 LIMIT = setting("tasks.<name>.limit", name="limit")
@@ -266,16 +269,25 @@ def shown_prompt(student: StudentConfig, prompt: str) -> ShownPrompt | None:
     return ShownPrompt(texts.shown(prompt), token_ids, names, form_of(student, find_student(student)).notice)
 
 
-def print_plan(out: Path, as_json: bool, first_prompt: ShownPrompt | None = None, /, **work: Any) -> None:
-    """Print what a dry run would do, if there is a place for it, and how the student is asked the first question."""
+def print_plan(
+    out: Path,
+    as_json: bool,
+    first_prompt: ShownPrompt | None = None,
+    /,
+    *,
+    foreseen: Mapping[str, Any] | None = None,
+    **work: Any,
+) -> None:
+    """Print what a dry run would do, if there is a place for it, how the student is driven and asked first."""
     from sert.store.artifacts import check_place
 
     check_place(out)
+    foreseen = foreseen or {}
     if as_json:
         shown = {} if first_prompt is None else {"first_prompt": first_prompt._asdict()}
-        return print_json({"out": str(out), **work, **shown})
+        return print_json({"out": str(out), **work, **foreseen, **shown})
     click.echo(", ".join(f"{name.replace('_', ' ')}: {printable(str(value))}" for name, value in work.items()))
-    for line in () if first_prompt is None else first_prompt.lines():
+    for line in (*foreseen.get("told", ()), *(() if first_prompt is None else first_prompt.lines())):
         click.echo(printable(line))
     click.echo(printable(f"Would be written to {out}"))
 

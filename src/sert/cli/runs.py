@@ -1,16 +1,17 @@
 """The commands of a whole run, or of a whole grid."""
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from sert.cli.options import (
-    DRY_RUN,
     JSON,
     LIMIT,
     SET,
+    TRYING_DRY_RUN,
     InputPath,
     OutFolder,
     print_json,
@@ -29,8 +30,9 @@ if TYPE_CHECKING:
     from sert.runs.estimate import Estimate
     from sert.runs.folder import RunResult
     from sert.runs.plan import PlannedStage
+    from sert.runs.students import ForeseenStudent
 
-ON_RUN = with_options(setting("execution.workers", name="workers"), SET, DRY_RUN, JSON)
+ON_RUN = with_options(setting("execution.workers", name="workers"), SET, TRYING_DRY_RUN, JSON)
 
 
 @click.command()
@@ -73,13 +75,16 @@ def _run(file: Path, *, out: Path | None, workers: int | None, dry_run: bool, as
     config = load_config(file, **options)
     folder = out or Path("runs") / config.name
     if dry_run:
-        stages, guess, first = plan(config, out=folder, reporter=terminal())
+        stages, guess, first, students = plan(config, out=folder, reporter=terminal(), try_students=True)
         if as_json:
+            for student in students:
+                terminal().say("\n".join(student.lines()))
             return print_json([stage._asdict() for stage in stages])
         for stage in stages:
             _print_stage(stage)
             for line in stage.because:
                 click.echo(printable(f"          changed: {line}"))
+        _print_students(students)
         _tell_memory(guess)
         _tell_prompts(first)
         return click.echo(printable(f"Would be written to {folder}"))
@@ -103,7 +108,7 @@ def _run(file: Path, *, out: Path | None, workers: int | None, dry_run: bool, as
 @click.option(
     "--workers", type=click.IntRange(1, 256), default=1, show_default=True, help="Stages that are made side by side."
 )
-@with_options(LIMIT, SET, DRY_RUN, JSON)
+@with_options(LIMIT, SET, TRYING_DRY_RUN, JSON)
 def reproduce(
     grid: str,
     out: Path | None,
@@ -140,11 +145,13 @@ def reproduce(
 def _print_plan(grid: "Grid", folder: Path, workers: int, as_json: bool) -> None:
     from sert.runs.run import plan
 
-    stages, guess, first = plan(grid, out=folder, reporter=terminal())
+    stages, guess, first, students = plan(grid, out=folder, reporter=terminal(), try_students=True)
     if as_json:
-        return print_json({"stages": [stage._asdict() for stage in stages], "estimate": guess._asdict()})
+        rows = {"stages": [stage._asdict() for stage in stages], "estimate": guess._asdict()}
+        return print_json({**rows, "students": [student._asdict() for student in students]})
     for stage in stages:
         _print_stage(stage)
+    _print_students(students)
     click.echo(f"{counted(len(stages), 'stages')}, {guess.stages} to do.")
     if guess.stages:
         click.echo(f"To decode: at most {guess.tokens_decoded:,} tokens; to train on: about {guess.tokens_trained:,}.")
@@ -160,6 +167,11 @@ def _tell_prompts(first: "Sequence[tuple[StudentConfig, str]]") -> None:
         if (shown := shown_prompt(student, prompt)) is not None:
             for line in shown.lines():
                 click.echo(printable(line if len(first) == 1 else f"{student.path}: {line}"))
+
+
+def _print_students(students: "Sequence[ForeseenStudent]") -> None:
+    for line in (line for student in students for line in student.lines()):
+        click.echo(printable(line))
 
 
 def _tell_memory(guess: "Estimate") -> None:

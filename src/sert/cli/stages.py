@@ -1,8 +1,9 @@
 """The commands of the student's stages, one a stage."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -15,6 +16,7 @@ from sert.cli.options import (
     SPLIT,
     STUDENT,
     TASK,
+    TRYING_DRY_RUN,
     InputPath,
     check_student,
     config_of,
@@ -29,14 +31,18 @@ from sert.cli.options import (
     terminal,
     with_options,
 )
-from sert.config.tree import Config
+from sert.config.tree import Config, StudentConfig
 from sert.records import Example
+
+if TYPE_CHECKING:
+    from sert.evaluation.prediction import EvaluateJob
+    from sert.paths.mining import MineJob
 
 
 @click.command("mine")
 @with_options(TASK, SPLIT, STUDENT, OUT, SEED)
 @with_options("mining.branches", "mining.samples", "mining.max_new_tokens", "mining.keep_all")
-@with_options("execution.workers", SET, DRY_RUN, JSON)
+@with_options("execution.workers", SET, TRYING_DRY_RUN, JSON)
 def mine_command(out: Path, split: str | None, dry_run: bool, as_json: bool, **settings: Any) -> None:
     """Sample a student's paths: branch on its top first tokens, continue each several times.
 
@@ -54,26 +60,34 @@ def mine_command(out: Path, split: str | None, dry_run: bool, as_json: bool, **s
     tell_too_long(data, questions, config, "mining")
     if dry_run:
         check_student(config.student)
-        check_templates(config, at_hand=True)
-        paths = len(questions) * config.mining.paths_a_question
-        tokens, first = paths * config.mining.max_new_tokens, shown_prompt(config.student, questions[0].prompt)
-        work = {"questions": len(questions), "answers": gold_answers(questions), "paths": paths}
-        return print_plan(out, as_json, first, **work, tokens_at_most=tokens)
-    check_templates(config, at_hand=False)
-    from sert.paths.mining import mine
+    check_templates(config, at_hand=dry_run)
+    from sert.paths.mining import mine, mining_job
 
-    mined = mine(
-        questions,
-        config.student,
-        out=out,
-        config=config.mining,
-        rules=config.rules,
-        prompts=only_task(config).prompts,
-        execution=config.execution,
-        seed=config.seed,
-        reporter=terminal(),
-    )
-    print_artifact(mined, as_json)
+    given: dict[str, Any] = {
+        "config": config.mining,
+        "rules": config.rules,
+        "prompts": only_task(config).prompts,
+        "execution": config.execution,
+        "seed": config.seed,
+    }
+    if dry_run:
+        foreseen = _foreseen(partial(mining_job, questions, **given), config, out)
+        paths = len(questions) * config.mining.paths_a_question
+        work: dict[str, Any] = {"questions": len(questions), "answers": gold_answers(questions), "paths": paths}
+        work["tokens_at_most"] = paths * config.mining.max_new_tokens
+        return print_plan(out, as_json, shown_prompt(config.student, questions[0].prompt), foreseen=foreseen, **work)
+    print_artifact(mine(questions, config.student, out=out, **given, reporter=terminal()), as_json)
+
+
+def _foreseen(job_of: "Callable[[StudentConfig], MineJob | EvaluateJob]", config: Config, out: Path) -> dict[str, Any]:
+    """Find out how the student will be driven, and in which numbers, as far as a dry run goes."""
+    from sert.store.artifacts import check_place
+    from sert.student.decoding.beforehand import choose_beforehand, foresee
+    from sert.student.decoding.units import settled
+
+    check_place(out)
+    student = settled(config.student, job_of, out=out, reporter=terminal(), choose=choose_beforehand)
+    return {"dtype": student.dtype, **foresee(job_of(student).decoding(student), terminal())}
 
 
 @click.command("filter")
@@ -114,7 +128,7 @@ def train_command(examples: Path, out: Path, dry_run: bool, as_json: bool, **set
     if dry_run:
         check_student(config.student)
         steps = config.training.num_steps(len(found))
-        work = {"examples": len(found), "steps": steps, "batch_size": config.training.batch_size}
+        work: dict[str, Any] = {"examples": len(found), "steps": steps, "batch_size": config.training.batch_size}
         return print_plan(out, as_json, **work, **_memory_of(found, config))
     from sert.student.training.stage import train
 
@@ -130,7 +144,7 @@ def train_command(examples: Path, out: Path, dry_run: bool, as_json: bool, **set
     print_artifact(trained, as_json)
 
 
-def _memory_of(examples: Sequence[Example], config: Config) -> dict[str, str]:
+def _memory_of(examples: Sequence[Example], config: Config) -> dict[str, Any]:
     """Guess the memory of a training, and say so if it is not there."""
     from sert.student.load import CHARACTERS_A_TOKEN
     from sert.student.training.memory import WORTH_TELLING, available_by_name, guess_memory, tokens_at_a_time
@@ -155,7 +169,7 @@ def _memory_of(examples: Sequence[Example], config: Config) -> dict[str, str]:
     show_default=True,
     help="Which template asks; distilled students were trained on `teacher`.",
 )
-@with_options("evaluation.max_new_tokens", "execution.workers", SET, DRY_RUN, JSON)
+@with_options("evaluation.max_new_tokens", "execution.workers", SET, TRYING_DRY_RUN, JSON)
 def evaluate_command(out: Path, split: str | None, prompt: str, dry_run: bool, as_json: bool, **settings: Any) -> None:
     """Ask a student the test questions and grade its outputs: one greedy output each, or several that vote.
 
@@ -180,22 +194,21 @@ def evaluate_command(out: Path, split: str | None, prompt: str, dry_run: bool, a
     tell_too_long(data, questions, config, "evaluation")
     if dry_run:
         check_student(config.student)
-        check_templates(config, at_hand=True)
-        tokens = len(questions) * config.evaluation.votes * config.evaluation.max_new_tokens
-        work, first = {"questions": len(questions)}, shown_prompt(config.student, questions[0].prompt)
-        return print_plan(out, as_json, first, **work, answers=gold_answers(questions), tokens_at_most=tokens)
-    check_templates(config, at_hand=False)
-    from sert.evaluation.prediction import evaluate
+    check_templates(config, at_hand=dry_run)
+    from sert.evaluation.prediction import evaluate, evaluation_job
 
-    evaluated = evaluate(
-        questions,
-        config.student,
-        out=out,
-        config=config.evaluation,
-        rules=config.rules,
-        sampling=config.mining,
-        execution=config.execution,
-        seed=config.seed,
-        reporter=terminal(),
-    )
-    print_artifact(evaluated, as_json)
+    given: dict[str, Any] = {
+        "config": config.evaluation,
+        "rules": config.rules,
+        "sampling": config.mining,
+        "execution": config.execution,
+        "seed": config.seed,
+    }
+    if dry_run:
+        tokens = len(questions) * config.evaluation.votes * config.evaluation.max_new_tokens
+        is_compat = config.evaluation.harness == "compat"  # which decodes by `generate` alone
+        foreseen = {} if is_compat else _foreseen(partial(evaluation_job, questions, **given), config, out)
+        work: dict[str, Any] = {"questions": len(questions), "answers": gold_answers(questions)}
+        work["tokens_at_most"] = tokens
+        return print_plan(out, as_json, shown_prompt(config.student, questions[0].prompt), foreseen=foreseen, **work)
+    print_artifact(evaluate(questions, config.student, out=out, **given, reporter=terminal()), as_json)

@@ -6,6 +6,7 @@ question vote, `outputs.parquet` holds them all.
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -110,12 +111,16 @@ class EvaluateJob(Job):
             write_table(draft.folder / "outputs.parquet", _outputs(questions, lanes, texts), Output)
         return summarize(predictions, questions) | driven
 
-    def _decode(self, draft: Draft, *, label: str, reporter: Reporter) -> tuple[Lanes, dict[str, Any]]:
+    def decoding(self, student: StudentConfig) -> DecodingJob:
+        """What is decoded, by this student."""
         config = self.evaluation
         sampled = self.sampling.model_dump(include=_SAMPLING) | {"seed": self.seed} if config.votes > 1 else {}
         decoding = Decoding(None, config.votes, config.max_new_tokens, max_lanes=config.max_lanes, **sampled)
-        job = DecodingJob(self.student.resolve(), self.questions, decoding)
-        if config.harness == "compat":
+        return DecodingJob(student, self.questions, decoding)
+
+    def _decode(self, draft: Draft, *, label: str, reporter: Reporter) -> tuple[Lanes, dict[str, Any]]:
+        job = self.decoding(self.student.resolve())
+        if self.evaluation.harness == "compat":
             from sert.student.decoding.earlier_harness import decode_compat
 
             found = decode_compat(job, draft, label=label, reporter=reporter)
@@ -172,20 +177,34 @@ def evaluate(
     if not questions:
         raise DataError(f"{label}: there are no questions to evaluate on.")
     reporter = reporter or Silent()
-
-    def job_of(student: StudentConfig) -> EvaluateJob:
-        return EvaluateJob(
-            tuple(questions),
-            StudentSource(student),
-            evaluation=config,
-            rules=rules or RulesConfig(),
-            sampling=sampling or MiningConfig(),
-            execution=execution,
-            seed=seed if config.votes > 1 else 0,
-        )
-
+    job_of = partial(
+        evaluation_job, questions, config=config, rules=rules, sampling=sampling, execution=execution, seed=seed
+    )
     job = job_of(settled(student, job_of, out=out, reporter=reporter))
     return job.make(out, label=label, reporter=reporter)
+
+
+def evaluation_job(
+    questions: Sequence[Question],
+    student: StudentConfig,
+    *,
+    config: EvaluationConfig | None = None,
+    rules: RulesConfig | None = None,
+    sampling: MiningConfig | None = None,
+    execution: ExecutionConfig = APART,
+    seed: int = 0,
+) -> EvaluateJob:
+    """Describe what `evaluate` does with a student whose type of numbers is decided."""
+    config = config or EvaluationConfig()
+    return EvaluateJob(
+        tuple(questions),
+        StudentSource(student),
+        evaluation=config,
+        rules=rules or RulesConfig(),
+        sampling=sampling or MiningConfig(),
+        execution=execution,
+        seed=seed if config.votes > 1 else 0,
+    )
 
 
 def _unlike_greedy(config: EvaluationConfig, sampling: MiningConfig) -> dict[str, Any]:

@@ -104,7 +104,9 @@ class MineJob(Job):
 
     def _fill(self, draft: Draft, *, label: str, reporter: Reporter) -> Mapping[str, Any]:
         executor = make_executor(self.execution)
-        decoded = decode_in_units(self._decoding(), draft, executor=executor, label=label, reporter=reporter)
+        decoded = decode_in_units(
+            self.decoding(self.student.resolve()), draft, executor=executor, label=label, reporter=reporter
+        )
         texts, tokens, finishes = load_texts(self.student.resolve()), 0, Counter[str]()
         too_long = 0
 
@@ -132,13 +134,14 @@ class MineJob(Job):
             **decoded.driven,
         }
 
-    def _decoding(self) -> DecodingJob:
+    def decoding(self, student: StudentConfig) -> DecodingJob:
+        """What is decoded, by this student."""
         mining, referee = self.mining, None
         settings = mining.model_dump(exclude={"branches", "keep_all"})
         decoding = Decoding(branches=mining.branches or None, seed=self.seed, **settings)
         if self.rules is not None and self._stops_early:
             referee = partial(RuleReferee, rules=self.rules, max_new_tokens=mining.max_new_tokens)
-        return DecodingJob(self.student.resolve(), self.questions, decoding, referee)
+        return DecodingJob(student, self.questions, decoding, referee)
 
 
 def mine(
@@ -163,17 +166,28 @@ def mine(
     if not questions:
         raise DataError(f"{label}: there are no questions to mine.")
     reporter = reporter or Silent()
-
-    def job_of(student: StudentConfig) -> MineJob:
-        return MineJob(
-            tuple(questions),
-            StudentSource(student),
-            mining=config or MiningConfig(),
-            rules=rules or RulesConfig(),
-            prompts=prompts or PromptTemplates(),
-            execution=execution,
-            seed=seed,
-        )
-
+    job_of = partial(mining_job, questions, config=config, rules=rules, prompts=prompts, execution=execution, seed=seed)
     job = job_of(settled(student, job_of, out=out, reporter=reporter))
     return job.make(out, label=label, reporter=reporter)
+
+
+def mining_job(
+    questions: Sequence[Question],
+    student: StudentConfig,
+    *,
+    config: MiningConfig | None = None,
+    rules: RulesConfig | None = None,
+    prompts: PromptTemplates | None = None,
+    execution: ExecutionConfig = APART,
+    seed: int = 0,
+) -> MineJob:
+    """Describe what `mine` does with a student whose type of numbers is decided."""
+    return MineJob(
+        tuple(questions),
+        StudentSource(student),
+        mining=config or MiningConfig(),
+        rules=rules or RulesConfig(),
+        prompts=prompts or PromptTemplates(),
+        execution=execution,
+        seed=seed,
+    )

@@ -1,6 +1,6 @@
 """Runs and grids: every stage that is not finished, each once, then one report."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -18,11 +18,13 @@ from sert.runs.estimate import Estimate, estimate
 from sert.runs.folder import RunResult, begin, publish, seal
 from sert.runs.plan import PlannedStage, plan_stages, write_plan
 from sert.runs.request import Request, read_request
+from sert.runs.students import ForeseenStudent, foresee_students
 from sert.store.artifacts import MANIFEST, content_key
 from sert.store.executors import make_executor
 from sert.store.lock import run_lock
 from sert.store.stage import Stage
 from sert.store.units import Run, Unit
+from sert.student.decoding.units import undecided
 from sert.terminal.progress import Advance, Reporter, Silent
 from sert.terminal.text import counted
 
@@ -32,23 +34,27 @@ class Plan(NamedTuple):
 
     Attributes:
         asked: Each student with the first prompt that it is tested on.
+        students: What was found out of each student that was to be tried.
     """
 
     stages: list[PlannedStage]
     estimate: Estimate
     asked: list[tuple[StudentConfig, str]]
+    students: list[ForeseenStudent]
 
 
-def plan(asked: Config | Grid, *, out: Path, reporter: Reporter | None = None) -> Plan:
-    """List what a run or a grid would do, and guess what it takes. Reads the questions, writes nothing, loads no model.
+def plan(asked: Config | Grid, *, out: Path, reporter: Reporter | None = None, try_students: bool = False) -> Plan:
+    """List what a run or a grid would do, and guess what it takes. Reads the questions and writes nothing.
 
-    The reporter is told what is likely a slip in a question set.
+    With `try_students` it says how each student will be driven, and loads those that are here and small for it; else
+    no model is loaded. The reporter is told what is likely a slip in a question set.
 
     Raises:
         SertError: If something cannot be used that the run would refuse at its beginning.
     """
     reporter = reporter or Silent()
-    arms = _build(Request.of(asked).settled(out, partial(_undecided, told=reporter)), out, reporter)
+    choose = partial(_chosen_beforehand if try_students else undecided, reporter=reporter)
+    arms = _build(_settled(Request.of(asked), out, choose), out, reporter)
     for arm, _ in arms:
         check_templates(arm.config, at_hand=True)
     stages = distinct_stages(arms)
@@ -57,11 +63,24 @@ def plan(asked: Config | Grid, *, out: Path, reporter: Reporter | None = None) -
     for arm, graphs in arms:
         first.setdefault(arm.config.student.model_dump_json(), (arm.config.student, _first_prompt(graphs)))
     guess = estimate((stage, students[stage.folder]) for stage in stages)
-    return Plan(plan_stages(stages, out), guess, [*first.values()])
+    foreseen = foresee_students(arms, reporter) if try_students else []
+    return Plan(plan_stages(stages, out), guess, [*first.values()], foreseen)
 
 
 def _first_prompt(graphs: Sequence[TaskGraph]) -> str:
     return graphs[0].data.split("test")[0].prompt
+
+
+def _chosen_beforehand(student: StudentConfig, reporter: Reporter) -> StudentConfig:
+    from sert.student.decoding.beforehand import choose_beforehand  # loads torch
+
+    return choose_beforehand(student, reporter)
+
+
+def _chosen(student: StudentConfig, reporter: Reporter) -> StudentConfig:
+    from sert.student.decoding.choice import chosen  # loads torch
+
+    return chosen(student, reporter)
 
 
 def run(
@@ -78,7 +97,7 @@ def run(
     request, reporter = Request.of(config), reporter or Silent()
     out = out or Path("runs") / request.asked.name
     request.check_folder(out)
-    request = _settled(request, out, reporter)
+    request = _settled(request, out, partial(_chosen, reporter=reporter))
     arms = _build(request, out, reporter if workers == 1 else Silent())
     if workers > 1 and any(arm.config.execution.workers > 1 for arm, _ in arms):
         raise ConfigError(
@@ -100,24 +119,14 @@ def run(
         return RunResult(out, metrics, len(to_do), finished, seal(request, stages, out))
 
 
-def _settled(request: Request, out: Path, reporter: Reporter) -> Request:
+def _settled(request: Request, out: Path, choose: Callable[[StudentConfig], StudentConfig]) -> Request:
     """Choose in which numbers students decode, where that is left to the machine, once all else is checked."""
-    undecided = request.settled(out, partial(_undecided, told=Silent()))
+    in_float32 = request.settled(out, partial(undecided, reporter=Silent()))
     decided = request.settled(out, lambda student: student)
-    if decided == undecided:
+    if decided == in_float32:
         return decided
-    _build(undecided, out, Silent())
-    from sert.student.decoding.choice import chosen  # loads torch
-
-    return request.settled(out, partial(chosen, reporter=reporter))
-
-
-def _undecided(student: StudentConfig, *, told: Reporter) -> StudentConfig:
-    told.say(
-        f"{student.path}: student.dtype = 'auto' is chosen when the run starts (`sert doctor --student PATH` tells); "
-        "listed as float32"
-    )
-    return student.model_copy(update={"dtype": "float32"})
+    _build(in_float32, out, Silent())
+    return request.settled(out, choose)
 
 
 def report_run(folder: Path) -> RunResult:

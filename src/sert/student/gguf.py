@@ -83,6 +83,11 @@ def tokenizer_of_gguf(file: Path) -> Any:
         return AutoTokenizer.from_pretrained(alone, gguf_file=_NAME)
 
 
+def is_converted(file: Path) -> bool:
+    """Tell whether the folder that a file is converted to is there."""
+    return _cached(file).is_dir()
+
+
 def converted(file: Path) -> Path:
     """Convert a file to a folder with configuration, weights and tokenizer, or return the one that is there.
 

@@ -169,6 +169,28 @@ def _load_tokenizer(place: Place, *, at_hand: bool) -> Any:
     return tokenizer
 
 
+def load_settings(config: StudentConfig) -> Any | None:
+    """Read the model's configuration alone, without a download; None where it is not here.
+
+    Raises:
+        StudentError: If it cannot be read.
+    """
+    place = find_student(config)
+    while place.base is not None:
+        place = place.base
+    if place.kind == "gguf":
+        return None
+    from transformers import AutoConfig
+
+    try:
+        with _loading(place):
+            return AutoConfig.from_pretrained(place.path, local_files_only=True, **_source(place))
+    except StudentError:
+        if place.kind == "hub":
+            return None
+        raise
+
+
 def load_student(config: StudentConfig, *, worker: int = 0) -> Student:
     """Load model and tokenizer; only safetensors weights, never remote code.
 

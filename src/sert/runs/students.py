@@ -1,0 +1,65 @@
+"""What a plan says of its students: which way will drive each, and why."""
+
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from sert.analysis.results import ArmGraphs
+from sert.config.tree import StudentConfig
+from sert.evaluation.prediction import EvaluateJob
+from sert.paths.mining import MineJob
+from sert.store.stage import Stage
+from sert.terminal.progress import Reporter
+
+if TYPE_CHECKING:
+    from sert.student.decoding.units import DecodingJob
+
+
+class ForeseenStudent(NamedTuple):
+    """What was found out of a student before a run.
+
+    Attributes:
+        student: Its path.
+        dtype: Type of the numbers that it will decode in.
+        stage: The stage with whose prompts it was tried: that with the longest texts, for which windows are shortest.
+            A student that is trained for it is driven as the one that it is made of.
+        notes: What stages keep of it (`DecodingJob.prepare`); `driven_by` is None where it was not tried.
+    """
+
+    student: str
+    dtype: str
+    stage: str
+    notes: dict[str, Any]
+
+    def lines(self) -> list[str]:
+        """Say it."""
+        return [f"{self.student} ({self.stage}): {line}" for line in self.notes["told"]]
+
+
+def foresee_students(arms: Iterable[ArmGraphs], reporter: Reporter) -> list[ForeseenStudent]:
+    """Find out how the student of each arm will be driven, where something is still to be decoded.
+
+    Raises:
+        StudentError: If a stage would be refused for its student or its prompts.
+    """
+    hardest: dict[StudentConfig, tuple[Stage, DecodingJob]] = {}
+    for student, stage, job in _decodings(arms):
+        if student not in hardest or job.longest_guess > hardest[student][1].longest_guess:
+            hardest[student] = stage, job
+    if not hardest:
+        return []
+    from sert.student.decoding.beforehand import foresee  # loads torch
+
+    return [
+        ForeseenStudent(student.path, student.dtype, stage.name, foresee(job, reporter))
+        for student, (stage, job) in hardest.items()
+    ]
+
+
+def _decodings(arms: Iterable[ArmGraphs]) -> "Iterator[tuple[StudentConfig, Stage, DecodingJob]]":
+    """List what is to be decoded by the ways of the engine, as the student of the configuration would do it."""
+    for arm, graphs in arms:
+        student = arm.config.student
+        for stage in (stage for graph in graphs for stage in graph.stages if not stage.finished):
+            job = stage.job
+            if isinstance(job, MineJob) or (isinstance(job, EvaluateJob) and job.evaluation.harness == "clean"):
+                yield student, stage, job.decoding(student)
