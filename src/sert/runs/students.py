@@ -8,6 +8,7 @@ from sert.config.tree import StudentConfig
 from sert.evaluation.prediction import EvaluateJob
 from sert.paths.mining import MineJob
 from sert.store.stage import Stage
+from sert.student.source import called
 from sert.terminal.progress import Reporter
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ class ForeseenStudent(NamedTuple):
     """What was found out of a student before a run.
 
     Attributes:
-        student: Its path.
+        student: What it is called.
         dtype: Type of the numbers that it will decode in.
         stage: The stage with whose prompts it was tried: that with the longest texts, for which windows are shortest.
             A student that is trained for it is driven as the one that it is made of.
@@ -50,7 +51,7 @@ def foresee_students(arms: Iterable[ArmGraphs], reporter: Reporter) -> list[Fore
     from sert.student.decoding.beforehand import foresee  # loads torch
 
     return [
-        ForeseenStudent(student.path, student.dtype, stage.name, foresee(job, reporter))
+        ForeseenStudent(called(student), student.dtype, stage.name, foresee(job, reporter))
         for student, (stage, job) in hardest.items()
     ]
 

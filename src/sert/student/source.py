@@ -1,6 +1,7 @@
 """Which student a stage asks: the one of the configuration, or one that an earlier stage trained."""
 
 from dataclasses import dataclass, replace
+from pathlib import PurePath
 
 from sert.config.tree import StudentConfig
 from sert.store.artifacts import Artifact
@@ -9,6 +10,12 @@ from sert.student.load import student_key
 
 SNAPSHOTS = "snapshots"
 """Folder of a trained student's states before the last one, named by their numbers from 1 on."""
+
+
+def called(student: StudentConfig) -> str:
+    """Call a student by the last two names of its path, for lines that tell of it: a trained one's last is `model`."""
+    path = PurePath(student.path)
+    return "/".join(path.relative_to(path.anchor).parts[-2:]) or student.path
 
 
 def trained_student(trained: Artifact, *, like: StudentConfig, snapshot: int | None = None) -> StudentConfig:

@@ -103,7 +103,7 @@ def test_nothing_is_downloaded(questions: list[Question]) -> None:
     assert foreseen == {
         "driven_by": None,
         "told": [
-            "which way drives nobody/nothing was not tried, as a dry run gets nothing from the hub: "
+            "which way drives it was not tried, as a dry run gets nothing from the hub: "
             "`sert doctor --student nobody/nothing` does"
         ],
     }

@@ -15,6 +15,7 @@ from sert.student.decoding.units import DecodingJob, undecided
 from sert.student.folder import count_weights, find_student
 from sert.student.gguf import is_converted
 from sert.student.load import load_settings
+from sert.student.source import called
 from sert.terminal.progress import Reporter
 
 LARGEST_TRIED = 500_000_000
@@ -30,11 +31,10 @@ def foresee(job: DecodingJob, reporter: Reporter) -> dict[str, Any]:
         StudentError: If the job would be refused for its student or its prompts.
     """
     if (reason := why_untried(job.student)) is None:
-        reporter.say(f"{job.student.path}: trying it on prompts of the {len(job.questions):,} questions")
+        reporter.say(f"{called(job.student)}: trying it on the prompts that it will get")
         return job.prepare(worker=0)[-1]
     told = [
-        f"which way drives {job.student.path} was not tried, as {reason}: "
-        f"`sert doctor --student {shlex.quote(job.student.path)}` does"
+        f"which way drives it was not tried, as {reason}: `sert doctor --student {shlex.quote(job.student.path)}` does"
     ]
     if (settings := load_settings(job.student)) is not None:
         known = known_refusal(settings, job.longest_guess)

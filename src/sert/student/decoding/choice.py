@@ -16,6 +16,7 @@ from sert.errors import StudentError
 from sert.student.decoding.proof import Distance, Drive, Reference, find_drive
 from sert.student.kernels import LANE, compiled
 from sert.student.load import Student, load_student
+from sert.student.source import called
 from sert.student.speed.quantized import (
     LARGE_STUDENT,
     BFloat16Linear,
@@ -55,7 +56,7 @@ def chosen(student: StudentConfig, reporter: Reporter) -> StudentConfig:
     Raises:
         StudentError: If the student cannot be loaded.
     """
-    reporter.say(f"{student.path}: student.dtype = 'auto': trying which numbers are fast here and hardly change it")
+    reporter.say(f"{called(student)}: student.dtype = 'auto': trying which numbers are fast here and hardly change it")
     exact = load_student(student.model_copy(update={"dtype": "float32"}))
     rates, lacking = product_rates(exact), lacking_loops(exact.model, "int16")
     reference = tried(exact)[1] if worth_it(rates) else None
@@ -69,7 +70,7 @@ def chosen(student: StudentConfig, reporter: Reporter) -> StudentConfig:
             return None
 
     dtype, because = choose(rates, distance_of, lacking=lacking)
-    reporter.say(f"{student.path}: student.dtype = 'auto' takes {dtype}: {because}")
+    reporter.say(f"{called(student)}: student.dtype = 'auto' takes {dtype}: {because}")
     return student.model_copy(update={"dtype": dtype})
 
 

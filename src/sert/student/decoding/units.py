@@ -26,6 +26,7 @@ from sert.student.decoding.schedule import (
 from sert.student.folder import find_student
 from sert.student.form import form_of
 from sert.student.load import CHARACTERS_A_TOKEN, Student, load_student
+from sert.student.source import called
 from sert.student.speed.memory import out_of_memory_means
 from sert.student.surroundings import plain_numbers, surroundings_of
 from sert.terminal.progress import Advance, Reporter
@@ -69,17 +70,13 @@ class DecodingJob:
         waves = math.ceil(_UNIT_LANES * self.decoding.max_lanes / wave)
         return plan_units([len(question.prompt) for question in self.questions], rows_a_unit=wave * waves)
 
-<<<<<<< HEAD
-    def encode(self, student: Student) -> "Encoded":
-=======
     @property
     def longest_guess(self) -> int:
         """Tokens of the longest text that can come of it, roughly: no tokenizer is asked."""
         longest = max(len(question.prompt) for question in self.questions)
         return longest // CHARACTERS_A_TOKEN + self.decoding.max_new_tokens
 
-    def encode(self, student: Student) -> list[DecodingPrompt]:
->>>>>>> 5c4d3ca (Types that are nearly as fast keep their order in every choice, and stages keep why they are driven as they are)
+    def encode(self, student: Student) -> "Encoded":
         """Tokenize and check all prompts.
 
         Raises:
@@ -94,24 +91,17 @@ class DecodingJob:
         """Load the student, tokenize all prompts, find out how to drive it, and how far it lies from float32.
 
         Returns:
-<<<<<<< HEAD
             The student, the prompts that fit by their rows, the way to drive it, and what results say of that:
-            `driven_by`, `surroundings`, and `distance` where the student is not in float32.
-=======
-            The student, the prompts, the way to drive it, and what results say of that: `driven_by`, `refused` (why
-            each faster way does not drive it), `fallback` (what is not as `dtype` says) and `distance` (where `dtype`
-            is not float32), the first always and the others where there is something to say; and all as `told` lines.
->>>>>>> 5c4d3ca (Types that are nearly as fast keep their order in every choice, and stages keep why they are driven as they are)
+            `driven_by`, `surroundings`, `refused` (why each faster way does not drive it), `fallback` (what is not as
+            `dtype` says) and `distance` (where `dtype` is not float32), the first two always and the others where there
+            is something to say; and all as `told` lines.
 
         Raises:
             StudentError: If the student cannot be loaded or used, or is too far from what it is in float32.
         """
         from sert.student.decoding.proof import Reference, check_distance, find_drive
-<<<<<<< HEAD
         from sert.student.decoding.stepping import kernels_for
-=======
         from sert.student.speed.quantized import fallback
->>>>>>> 5c4d3ca (Types that are nearly as fast keep their order in every choice, and stages keep why they are driven as they are)
 
         exact = load_student(self.student.model_copy(update={"dtype": "float32"}), worker=worker)
         encoded = self.encode(exact)
@@ -120,12 +110,8 @@ class DecodingJob:
         longest = longest_text(prompts, self.decoding)
         drive = find_drive(exact, token_ids, longest=longest)
         notice = form_of(self.student, find_student(self.student)).notice
-<<<<<<< HEAD
         told = [*encoded.told, str(drive), *([notice] if notice else [])]
-        notes: dict[str, Any] = {"driven_by": drive.way, "told": told}
-=======
-        notes: dict[str, Any] = {**drive.notes(), "told": [str(drive), *([notice] if notice else [])]}
->>>>>>> 5c4d3ca (Types that are nearly as fast keep their order in every choice, and stages keep why they are driven as they are)
+        notes: dict[str, Any] = {**drive.notes(), "told": told}
         student = exact
         if self.student.dtype != "float32":
             reference = Reference(exact, drive, token_ids, longest=longest)
@@ -133,12 +119,12 @@ class DecodingJob:
             student = load_student(self.student, worker=worker)
             distance = reference.distance_of(student)
             notes["distance"] = distance.rounded()
-            notes["told"].append(check_distance(distance, self.student))
+            told.append(check_distance(distance, self.student))
         if (instead := fallback(student.model, self.student.dtype)) is not None:
             notes["fallback"] = instead.removeprefix("warning: ")
-            notes["told"].insert(1, instead)
+            told.insert(len(encoded.told) + 1, instead)
         if self.say is not None:
-            for line in notes["told"]:
+            for line in told:
                 self.say(line)
         notes["surroundings"] = surroundings_of(student) | {"compiled_loops": kernels_for(student) is not None}
         return student, encoded.fitting, drive, notes
@@ -199,18 +185,12 @@ class DecodedRows:
     def __init__(self, units: Sequence[Unit], files: Mapping[int, Path]) -> None:
         self._units = [PackedUnit(files[unit.number]) for unit in units]
         self._places = {row: (unit.number, place) for unit in units for place, row in enumerate(unit.rows)}
-<<<<<<< HEAD
-        notes = self._units[0].notes
-        self.eos_id: int = notes["eos_id"]
-        self.driven: dict[str, Any] = {name: notes[name] for name in ("driven_by", "distance") if name in notes}
-        told = [each.notes["surroundings"] for each in self._units if "surroundings" in each.notes]
-        self.surroundings = [*{canonical_json(each): each for each in told}.values()]
-=======
         self.eos_id: int = self._units[0].notes["eos_id"]
         self.driven: dict[str, Any] = {}
         for unit in reversed(self._units):  # another machine may have had no compiler, and the first one counts
             self.driven |= {name: unit.notes[name] for name in _DRIVEN if name in unit.notes}
->>>>>>> 5c4d3ca (Types that are nearly as fast keep their order in every choice, and stages keep why they are driven as they are)
+        told = [each.notes["surroundings"] for each in self._units if "surroundings" in each.notes]
+        self.surroundings = [*{canonical_json(each): each for each in told}.values()]
 
     def lanes(self, row: int) -> list[Lane]:
         """Return the lanes of a row by branch and sample."""
@@ -261,7 +241,7 @@ def settled(
 def undecided(student: StudentConfig, reporter: Reporter) -> StudentConfig:
     """Take float32 for what is not chosen yet, in a plan."""
     reporter.say(
-        f"{student.path}: student.dtype = 'auto' is chosen when the work starts (`sert doctor --student "
+        f"{called(student)}: student.dtype = 'auto' is chosen when the work starts (`sert doctor --student "
         f"{shlex.quote(student.path)}` tells); planned as float32"
     )
     return student.model_copy(update={"dtype": "float32"})
