@@ -14,7 +14,7 @@ pytest.importorskip("gguf")
 import tiny_gguf
 
 import commands
-from sert.config.tree import StudentConfig
+from sert.config.tree import StudentConfig, TrainingConfig
 from sert.errors import StudentError
 from sert.records import Example
 from sert.store.artifacts import file_hash
@@ -23,6 +23,7 @@ from sert.student import gguf
 from sert.student.decoding.beforehand import why_untried
 from sert.student.folder import count_weights, find_student
 from sert.student.load import Student, load_student, load_texts, student_key
+from sert.student.training.memory import MemoryNeed, guess_memory
 from tests_support import tiny_llama
 
 
@@ -195,3 +196,13 @@ def test_a_dry_run_converts_nothing(file: Path, cache: Path) -> None:
     assert not cache.exists()
     load_student(configured(file))
     assert why_untried(configured(file)) is None
+
+
+def test_the_memory_of_a_training_is_guessed_where_a_file_was_converted(file: Path) -> None:
+    def guess() -> MemoryNeed | None:
+        return guess_memory(configured(file), TrainingConfig(), tokens=100)
+
+    assert guess() is None
+    student = load_student(configured(file))
+    need = guess()
+    assert need is not None and need.weights == 4 * student.model.num_parameters()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sert.config.tree import StudentConfig, TrainingConfig
 from sert.student.folder import Place, find_student, read_json, weight_files
+from sert.student.gguf import converted, is_converted
 from sert.student.main_memory import main_memory
 from sert.student.weights import shapes_in
 
@@ -111,6 +112,8 @@ def sizes_at(place: Place) -> Sizes | None:
     """
     if place.base is not None:
         return sizes_at(place.base)
+    if place.kind == "gguf" and is_converted(Path(place.path)):
+        return sizes_at(Place("folder", str(converted(Path(place.path)))))
     if place.kind != "folder":
         return None
     folder = Path(place.path)
