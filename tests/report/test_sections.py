@@ -29,7 +29,7 @@ ADDED = {
     "amounts": ("curves", [f"amounts-{ONE_PAIR}"], 0, 1),
     "budget": ("budget", [f"budget-{ONE_PAIR}"], 1, 0),
     "judged": ("judged", ["judged-strategyqa-grader"], 0, 2),
-    "forgetting": ("forgetting", [], 1, 0),
+    "forgetting": ("forgetting", [], 2, 0),
 }
 
 

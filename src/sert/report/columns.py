@@ -198,8 +198,9 @@ ABLATIONS = (
 )
 
 
-FORGETTING = (
-    Column("Method", lambda row: method_name(row["method"])),
+_TRAINED = Column("Method", lambda row: method_name(row["method"]))
+ENDINGS = (
+    _TRAINED,
     Column("Right endings before %", lambda row: spread(row["accuracy_before"]), "choices"),
     Column("Before, k/n", lambda row: _right_endings(row, "before"), "choices", on_terminal=False),
     Column("Before, 95 %", lambda row: percent_interval(row["interval_before"]), "choices", on_terminal=False),
@@ -209,11 +210,15 @@ FORGETTING = (
     DIFFERENCE._replace(key="choices", on_terminal=False),
     INTERVAL._replace(key="choices", on_terminal=False),
     P_HOLM._replace(key="choices"),
+)
+PERPLEXITIES = (
+    _TRAINED,
     Column("Perplexity before", lambda row: spread(row["perplexity_before"], decimal), "texts"),
     Column("Perplexity after", lambda row: spread(row["perplexity_after"], decimal), "texts"),
     Column("Plain texts", lambda row: count(row["texts"]), "texts", on_terminal=False),
     Column("Perplexity: p, Holm", lambda row: p_value(row["nats_p_holm"]), "texts"),
 )
+"""What trainings cost on held-out texts: with endings to choose from, and plain ones."""
 
 
 def _right_endings(row: Row, when: str) -> str:

@@ -8,8 +8,7 @@ from sert.report.judging import judging_text
 from sert.report.parts import ReportSection
 from sert.report.rows import Metrics, Pair, about_task, is_single, of_pair, pairs_of
 from sert.report.sections.ablations import ablation_groups, ablation_table
-from sert.report.sections.numbers import number_table
-from sert.report.sections.results import comparison_table, result_table
+from sert.report.sections.results import comparison_table, forgetting_table, result_table
 from sert.report.table import markdown_cell, markdown_table, plain_table, wrap
 
 
@@ -66,8 +65,7 @@ def _pair_parts(metrics: Metrics, pair: Pair) -> Iterator[str]:
     comparisons = comparison_table(metrics, pair, terminal=True)
     if not comparisons.is_empty:
         yield plain_table(comparisons)
-    forgetting = number_table(metrics, pair, "forgetting", terminal=True)
-    if not forgetting.is_empty:
+    if not (forgetting := forgetting_table(metrics, pair)).is_empty:
         yield wrap(f"{pair.title}: held-out texts before any training and after each")
         yield plain_table(forgetting)
         yield from (wrap(f"{each.label}: {each.text}") for each in forgetting_findings(metrics, pair))

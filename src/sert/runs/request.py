@@ -12,6 +12,7 @@ from sert.config.load import load_config, read_toml, validate
 from sert.config.tree import Config, ExecutionConfig, StudentConfig
 from sert.errors import DataError, SertError
 from sert.store.artifacts import SETTINGS
+from sert.student.source import called
 
 CONFIG, GRID = SETTINGS
 
@@ -37,7 +38,7 @@ class Request:
         """Say what a configuration or a grid asks for."""
         if isinstance(asked, Grid):
             return Request(asked, GRID, {"name": asked.name, "seeds": list(asked.seeds)}, tuple(arms_of(asked)))
-        arm = Arm(asked.student.path, asked.seed, MAIN, None, asked)
+        arm = Arm(called(asked.student), asked.seed, MAIN, None, asked)
         return Request(asked, CONFIG, {"name": asked.name, "seed": asked.seed}, (arm,))
 
     def settled(self, out: Path, choose: Callable[[StudentConfig], StudentConfig]) -> "Request":

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from sert.report.columns import DIFFERENCE, FORGETTING, INTERVAL, P_HOLM, P_VALUE, SEEDS, SIGNIFICANT
+from sert.report.columns import DIFFERENCE, INTERVAL, P_HOLM, P_VALUE, SEEDS, SIGNIFICANT
 from sert.report.format import count, decimal, interval_of, percent, percent_interval, points, spread, with_sign
 from sert.report.names import (
     PATH_MEASURES,
@@ -151,14 +151,13 @@ _COLUMNS: Mapping[str, tuple[Column, ...]] = {
         Column("Questions", lambda row: count(row["n"])),
     ),
     "rows": SEEDS,
-    "forgetting": FORGETTING,
 }
 
 
-def number_table(metrics: Metrics, pair: Pair, section: str, *, terminal: bool = False, **only: str) -> Table:
+def number_table(metrics: Metrics, pair: Pair, section: str, **only: str) -> Table:
     """Lay out the rows of a section of a student on a task, only those that have some values."""
     rows = [row for row in of_pair(metrics, section, pair) if all(row[key] == only[key] for key in only)]
-    return build_table(rows, _COLUMNS[section], terminal=terminal)
+    return build_table(rows, _COLUMNS[section])
 
 
 def numbers_behind(metrics: Metrics, pairs: Sequence[Pair], **sections: str) -> list[TitledTable]:

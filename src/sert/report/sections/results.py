@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from sert.config.grid import MAIN
-from sert.report.columns import comparison_columns, result_columns
+from sert.report.columns import ENDINGS, PERPLEXITIES, comparison_columns, result_columns
 from sert.report.figures.bars import accuracy_figure, difference_figure
 from sert.report.format import MISSING, percent, points, points_range, spread
 from sert.report.names import EPOCHS, TEST_BEST, Row, epoch_heading, flagged, method_name
@@ -144,8 +144,18 @@ def forgetting_section(metrics: Metrics, pairs: Sequence[Pair]) -> ReportSection
         "highest log-probability a character. Perplexity: of plain texts, over all their tokens; its test is that of "
         "the log-probability a token. Tests are paired by text, and Holm's correction is for all of them.",
     ]
-    tables = by_pair(pairs, lambda pair: number_table(metrics, pair, "forgetting"))
+    tables = []
+    for pair in pairs:
+        rows = of_pair(metrics, "forgetting", pair)
+        for what, kind, columns in (("right endings", "choices", ENDINGS), ("plain texts", "texts", PERPLEXITIES)):
+            if any(row[kind] is not None for row in rows):
+                tables.append(TitledTable(f"{pair.title}: {what}", build_table(rows, columns)))
     return ReportSection("forgetting", "Forgetting", notes, tables=tables)
+
+
+def forgetting_table(metrics: Metrics, pair: Pair) -> Table:
+    """Put both kinds of held-out texts in one table, for a terminal."""
+    return build_table(of_pair(metrics, "forgetting", pair), [*ENDINGS, *PERPLEXITIES[1:]], terminal=True)
 
 
 def epochs_section(metrics: Metrics, pairs: Sequence[Pair]) -> ReportSection:
