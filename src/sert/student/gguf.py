@@ -85,7 +85,7 @@ def tokenizer_of_gguf(file: Path) -> Any:
 
 def is_converted(file: Path) -> bool:
     """Tell whether the folder that a file is converted to is there."""
-    return _cached(file).is_dir()
+    return cached(file).is_dir()
 
 
 def converted(file: Path) -> Path:
