@@ -14,6 +14,7 @@ pytest.importorskip("gguf")
 import tiny_gguf
 
 import commands
+from sert.config.lora import LoraConfig
 from sert.config.tree import StudentConfig, TrainingConfig
 from sert.errors import StudentError
 from sert.records import Example
@@ -24,6 +25,7 @@ from sert.student.decoding.beforehand import why_untried
 from sert.student.folder import count_weights, find_student
 from sert.student.load import Student, load_student, load_texts, student_key
 from sert.student.training.memory import MemoryNeed, guess_memory
+from sert.student.training.stage import train
 from tests_support import tiny_llama
 
 
@@ -155,13 +157,13 @@ def test_a_file_that_is_cut_off_is_named(file: Path, cache: Path, share: float) 
 
 
 def test_a_part_is_named(file: Path, original: torch.nn.Module) -> None:
-    tiny_gguf.write_gguf(file, original, parts=3)
+    tiny_gguf.write_gguf(file, original, values={"split.count": 3})
     with pytest.raises(StudentError, match=r"one of 3 parts.*llama-gguf-split --merge"):
         load_student(configured(file))
 
 
 def test_scaled_positions_that_would_be_lost_are_refused(file: Path, original: torch.nn.Module) -> None:
-    tiny_gguf.write_gguf(file, original, scaled=True)
+    tiny_gguf.write_gguf(file, original, frequencies=4 * [8.0])
     with pytest.raises(StudentError, match=r"rotary positions .* are scaled"):
         load_student(configured(file))
 
@@ -206,3 +208,38 @@ def test_the_memory_of_a_training_is_guessed_where_a_file_was_converted(file: Pa
     student = load_student(configured(file))
     need = guess()
     assert need is not None and need.weights == 4 * student.model.num_parameters()
+
+
+def greedy(model: Any, student: Student) -> list[list[int]]:
+    told = []
+    for text in ("Is ice cold?", "Why?", "Do birds"):
+        ids = torch.tensor([student.encode_prompt(text)])
+        told.append(model.generate(ids, max_new_tokens=16, do_sample=False, pad_token_id=0)[0].tolist())
+    return told
+
+
+@pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")
+def test_adapters_of_a_file_are_what_they_were_trained_to_be_wherever_they_are_loaded(
+    file: Path, cache: Path, tmp_path: Path
+) -> None:
+    peft = pytest.importorskip("peft")
+    from transformers import AutoModelForCausalLM
+
+    before = load_student(configured(file))
+    told = [greedy(before.model, before)]
+    for output in ("merged", "adapter"):
+        lora = LoraConfig(rank=4, output=output)
+        recipe = TrainingConfig(max_steps=8, learning_rate=1e-2, lora=lora)
+        examples = [Example("q", "Is ice cold?", " Yes.", "label"), Example("r", "Why?", " Ask ice.", "label")]
+        folder = train(examples, configured(file), out=tmp_path / output, config=recipe).file("model")
+        theirs = peft.AutoPeftModelForCausalLM if output == "adapter" else AutoModelForCausalLM
+        ours = load_student(configured(folder))
+        assert ours.eos_ids == before.eos_ids
+        told += [greedy(ours.model, ours), greedy(theirs.from_pretrained(folder).eval(), ours)]
+    assert told[1:] == 4 * [told[1]] != 4 * [told[0]]
+    shutil.rmtree(cache)
+    with pytest.raises(StudentError, match=r"made of a GGUF file\. Make it again \(sert doctor --student FILE\.gguf\)"):
+        load_student(configured(folder))
+    assert commands.sert("doctor", "--student", str(file), cwd=tmp_path).returncode == 0
+    ours = load_student(configured(folder))
+    assert greedy(ours.model, ours) == told[1]

@@ -16,7 +16,7 @@ from typing import Any, Literal
 from sert.config.tree import StudentConfig
 from sert.errors import StudentError
 from sert.files import LARGEST_TEXT, check_file, read_whole
-from sert.student.gguf import check_gguf, is_gguf, num_weights_of_gguf
+from sert.student.gguf import check_gguf, is_conversion, is_gguf, num_weights_of_gguf
 from sert.student.weights import check_content, num_weights_in, shapes_in
 
 LAB_STUDENT = Path(__file__).parent.parent / "lab" / "student"
@@ -228,8 +228,11 @@ def _base(folder: Path, named: str, *, revision: Any, depth: int) -> Place:
     except _TooDeepError:
         raise
     except (StudentError, ValueError) as error:
+        mend = "Get that model"
+        if is_conversion(path):
+            mend = "It was made of a GGUF file. Make it again (sert doctor --student FILE.gguf)"
         raise StudentError(
-            f"{folder} is an adapter of {named!r}, which cannot be had: {error} Get that model, or correct "
+            f"{folder} is an adapter of {named!r}, which cannot be had: {error} {mend}, or correct "
             f"base_model_name_or_path in {ADAPTER_CONFIG}."
         ) from None
 

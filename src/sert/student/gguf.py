@@ -20,10 +20,11 @@ from sert.errors import StudentError
 from sert.store.artifacts import content_key
 from sert.store.disk import whole_folder
 from sert.store.lock import waited_lock
+from sert.student.gguf_settings import MEND, GgufHeader, header_of, put_right, split_as_named, value_of
 from sert.student.soundness import check_complete
 from sert.student.weights import hash_of, num_weights_in
 
-_FORM = 1
+_FORM = 2
 """Counts up when what is written changes."""
 _MAGIC, _BYTES = b"GGUF", 4
 _NAME = "student.gguf"
@@ -112,6 +113,11 @@ def converted(file: Path) -> Path:
     return folder
 
 
+def is_conversion(path: str) -> bool:
+    """Tell whether a path, which may lead to nothing any more, is that of a conversion."""
+    return Path(path).parent == cache()
+
+
 def cached(file: Path) -> Path:
     """Name the folder of a file's conversion, which is there or not."""
     made_by = [_FORM, version("transformers"), version("gguf")]
@@ -132,7 +138,7 @@ def _read(file: Path) -> Any:
         reader = GGUFReader(file)
     except Exception as error:  # what its reader raises of a broken file is not documented
         raise StudentError(f"{file} is cut off or no GGUF file: {error}. Get it again.") from None
-    parts = _value(reader, "split.count")
+    parts = value_of(reader, "split.count")
     if parts is not None and parts > 1:
         raise StudentError(
             f"{file} is one of {parts} parts. Join them with llama.cpp: llama-gguf-split --merge FIRST-PART OUT.gguf"
@@ -144,50 +150,65 @@ def _num_weights(reader: Any) -> int:
     return sum(int(tensor.n_elements) for tensor in reader.tensors)
 
 
-def _value(reader: Any, name: str) -> Any:
-    field = reader.get_field(name)
-    return None if field is None else field.contents()
-
-
 def _convert(file: Path, folder: Path, *, reader: Any) -> None:
-    from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
+    from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, GgufConfig, LlamaConfig
 
+    header = header_of(file, reader)
     with tempfile.TemporaryDirectory() as alone:  # where no other file has a say
         (Path(alone) / _NAME).symlink_to(file)
+        config = AutoConfig.from_pretrained(alone, gguf_file=_NAME)
+        if config.model_type == "mistral":  # by the name that a llama has; its reader knows none of these weights then
+            config = LlamaConfig.from_dict({**config.to_dict(), "model_type": "llama"})
+        put_right(config, header, frequencies=_frequencies(reader))
         tokenizer = AutoTokenizer.from_pretrained(alone, gguf_file=_NAME)
         packed, loading = AutoModelForCausalLM.from_pretrained(
             alone,
+            config=config,
             gguf_file=_NAME,
             dtype="float32",
             quantization_config=GgufConfig(dequantize=True),
             output_loading_info=True,
         )
     check_complete(loading, name=str(file))
-    _check_frequencies(file, reader, packed.config)
-    model = _unpacked(packed)
-    ends = {_value(reader, name) for name in _ENDS} - {None}
-    if ends and ends != {model.generation_config.eos_token_id}:
-        model.generation_config.eos_token_id = sorted(map(int, ends))
-    model.save_pretrained(folder)
+    _check_all_read(packed, header, reader)
+    split_as_named(
+        tokenizer, header, model=value_of(reader, "tokenizer.ggml.model"), pre=value_of(reader, "tokenizer.ggml.pre")
+    )
+    ends = {value_of(reader, name) for name in _ENDS} - {None}
+    if ends and ends != {packed.generation_config.eos_token_id}:
+        packed.generation_config.eos_token_id = sorted(map(int, ends))
+    _save(packed, folder)
     tokenizer.save_pretrained(folder)
 
 
-def _unpacked(packed: Any) -> Any:
-    """Make the same model anew: one that knows where it came from cannot be saved."""
-    model = type(packed)(copy.deepcopy(packed.config))
-    model.load_state_dict(packed.state_dict())
-    return model
+def _save(packed: Any, folder: Path) -> None:
+    """Save a model that knows where it came from, and therefore cannot be saved: as one that has no weights itself."""
+    import torch
+
+    with torch.device("meta"):
+        model = type(packed)(copy.deepcopy(packed.config))
+    model.generation_config = packed.generation_config
+    model.save_pretrained(folder, state_dict=packed.state_dict())
 
 
-def _check_frequencies(file: Path, reader: Any, config: Any) -> None:
-    """Refuse a student whose rotary positions are scaled and would be read as plain ones, which nobody would see."""
-    scaled = any(tensor.name.startswith("rope_f") for tensor in reader.tensors)
-    kind = next(
-        (field.contents() for name, field in reader.fields.items() if name.endswith(".rope.scaling.type")), None
-    )
-    understood = (config.to_dict().get("rope_parameters") or {}).get("rope_type", "default") != "default"
-    if (scaled or kind not in (None, "none")) and not understood:
+def _frequencies(reader: Any) -> Any:
+    """Take what the frequencies of rotary positions are divided by, where a file has such tensors."""
+    import numpy as np
+
+    scales = [tensor.data.flatten() for tensor in reader.tensors if _is_of_frequencies(tensor)]
+    return np.concatenate(scales) if scales else None
+
+
+def _is_of_frequencies(tensor: Any) -> bool:
+    return str(tensor.name).startswith("rope_f")
+
+
+def _check_all_read(model: Any, header: GgufHeader, reader: Any) -> None:
+    """Refuse a student of whose weights transformers' reader left some out, which it does without a word."""
+    there = sum(int(tensor.n_elements) for tensor in reader.tensors if not _is_of_frequencies(tensor))
+    read = sum(weight.numel() for weight in model.parameters())
+    if there != read:
         raise StudentError(
-            f"The rotary positions of {file} are scaled, and transformers' reader of GGUF leaves that out: it would be "
-            "another student. Take the same model's folder of safetensors files."
+            f"{header.file} holds {there:,} weights, and a {type(model).__name__} of its settings {read:,}: "
+            f"transformers' reader of GGUF leaves some out. {MEND}"
         )
