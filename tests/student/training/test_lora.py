@@ -15,7 +15,7 @@ from sert.config.tree import ExecutionConfig, StudentConfig, TrainingConfig
 from sert.errors import StudentError
 from sert.records import Example
 from sert.seeds import derive_seed
-from sert.store.artifacts import Artifact
+from sert.store.artifacts import Artifact, file_hash
 from sert.student.load import Student, load_student, make_student
 from sert.student.source import trained_student
 from sert.student.training.checkpoints import CHECKPOINTS, Checkpoints, trained_parameters
@@ -206,6 +206,31 @@ def test_saving_changes_nothing(dora: bool, tmp_path: Path) -> None:
     save_merged(student.model, tmp_path / "merged")
     after = student.model.state_dict()
     assert after.keys() == before.keys() and all(torch.equal(after[name], before[name]) for name in before)
+
+
+@pytest.mark.parametrize("dora", [False, True])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_last_saving_writes_the_same_and_copies_nothing(family: str, dora: bool, tmp_path: Path) -> None:
+    student = fresh(family)
+    add_adapters(student, LORA.model_copy(update={"dora": dora}), base=BASE, seed=0)
+    train_student(student, EXAMPLES, training(), seed=0)
+    bases = {name: weight for name, weight in student.model.named_parameters() if "base_layer.weight" in name}
+    before = {name: weight.clone() for name, weight in bases.items()}
+    save_merged(student.model, tmp_path / "kept")
+    assert all(torch.equal(weight, before[name]) for name, weight in bases.items())
+    save_merged(student.model, tmp_path / "last", last=True)
+    assert not any(torch.equal(weight, before[name]) for name, weight in bases.items())
+    kept, last = (file_hash(tmp_path / name / "model.safetensors") for name in ("kept", "last"))
+    assert kept == last
+
+
+def test_a_head_that_is_tied_to_the_embeddings_gets_no_adapters() -> None:
+    student = fresh()
+    student.model.config.tie_word_embeddings = True
+    student.model.tie_weights()
+    with pytest.raises(StudentError, match=r"'lm_head'.* whose weights are those of its embeddings too.*Leave it out"):
+        add_adapters(student, LORA.model_copy(update={"targets": ("lm_head",)}), base=BASE, seed=0)
+    add_adapters(fresh(), LORA.model_copy(update={"targets": ("lm_head",)}), base=BASE, seed=0)
 
 
 def test_a_training_with_adapters_goes_on_bit_for_bit(base: StudentConfig, tmp_path: Path) -> None:

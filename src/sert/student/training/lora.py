@@ -5,11 +5,11 @@
 
 import copy
 import os
-from collections.abc import Callable
+import warnings
 from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import nn
@@ -23,8 +23,12 @@ from sert.student.folder import find_student
 from sert.student.load import Student
 from sert.student.speed.layers import layers_replaced
 
-Save = Callable[[Path], None]
-"""What writes a student's weights into a folder, as they are when it is called."""
+
+class Save(Protocol):
+    """What writes a student's weights into a folder, as they are when it is called."""
+
+    def __call__(self, folder: Path, *, last: bool = False) -> None:
+        """Write them. The last time it may change the student, and then needs no memory for a copy of its weights."""
 
 
 def add_adapters(student: Student, config: LoraConfig, *, base: StudentConfig, seed: int) -> Save:
@@ -33,10 +37,11 @@ def add_adapters(student: Student, config: LoraConfig, *, base: StudentConfig, s
     The seed decides where they start. `base` is what the student was loaded from; saved adapters name it.
 
     Returns:
-        What saves the student: whole, with the adapters in its weights, or the adapters alone. Neither changes it.
+        What saves the student: whole, with the adapters in its weights, or the adapters alone.
 
     Raises:
-        StudentError: If `peft` is not installed, or the student has none of the layers that are named.
+        StudentError: If `peft` is not installed, the student has none of the layers that are named, or one of them
+            shares its weights with the embeddings.
     """
     try:
         import peft
@@ -56,7 +61,13 @@ def add_adapters(student: Student, config: LoraConfig, *, base: StudentConfig, s
     torch.manual_seed(derive_seed(seed, "lora") % 2**63)
     try:
         with quiet_peft():
+            warnings.filterwarnings("error", "Model has `tie_word_embeddings=True` and a tied layer")
             adapted = peft.get_peft_model(student.model, settings)
+    except UserWarning:
+        raise StudentError(
+            f"training.lora.targets = {config.targets!r} names a layer of {student.name!r} whose weights are those of "
+            'its embeddings too: adapters would change one of the two alone. Leave it out; "all-linear" does.'
+        ) from None
     except ValueError as error:  # how it says that no layer has such a name
         raise StudentError(
             f"{student.name!r} gets no adapters by training.lora.targets = {config.targets!r}: its linear layers are "
@@ -65,17 +76,17 @@ def add_adapters(student: Student, config: LoraConfig, *, base: StudentConfig, s
     return partial(save_merged, student.model) if config.output == "merged" else _saving_apart(adapted, base)
 
 
-def save_merged(model: Any, folder: Path) -> None:
-    """Save a model as if its adapters were its own weights; it keeps both, bit for bit."""
-    with _merged(model):
+def save_merged(model: Any, folder: Path, *, last: bool = False) -> None:
+    """Save a model as if its adapters were its own weights; it keeps both, bit for bit, but for the last time."""
+    with _merged(model, keep=not last):
         model.save_pretrained(folder)
 
 
-def _merged(model: nn.Module) -> AbstractContextManager[None]:
+def _merged(model: nn.Module, *, keep: bool) -> AbstractContextManager[None]:
     from peft.tuners.tuners_utils import BaseTunerLayer
 
     def merge(layer: Any) -> nn.Module:
-        alone = copy.deepcopy(layer)  # to take a product away again would leave its rounding
+        alone = copy.deepcopy(layer) if keep else layer  # to take a product away again would leave its rounding
         alone.merge()
         merged: nn.Module = alone.get_base_layer()
         return merged
@@ -92,7 +103,7 @@ def _saving_apart(adapted: Any, base: StudentConfig) -> Save:
     settings.revision = place.revision
     settings.target_modules = sorted(settings.target_modules)
 
-    def save(folder: Path) -> None:
+    def save(folder: Path, *, last: bool = False) -> None:
         adapted.save_pretrained(folder, save_embedding_layers=False)
         (folder / "README.md").unlink()  # peft's, which would show where the base lies
 

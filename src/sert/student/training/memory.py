@@ -148,8 +148,8 @@ def memory_need(sizes: Sizes, config: TrainingConfig, *, tokens: int, trained: i
     inside = share * sum(map(sum, sizes.linear.values()))
     kept = sizes.depth * sizes.width + inside / sizes.depth if config.gradient_checkpointing else inside
     copies = _HALF * sizes.weights if config.autocast == "bf16" else 0
-    if config.lora is not None and config.lora.output == "merged":
-        copies += _NUMBER * sum(map(math.prod, sizes.linear.values()))  # when it is saved
+    if config.lora is not None and config.lora.output == "merged" and config.snapshots > 1:
+        copies += _NUMBER * sum(map(math.prod, sizes.linear.values()))  # when one is saved
     return MemoryNeed(
         weights=_NUMBER * sizes.weights + copies,
         gradients=_NUMBER * trained,

@@ -130,7 +130,7 @@ class TrainJob(Job):
         size = _size_of(loaded)
         require_room(draft.work, size)
         write_table(draft.folder / "examples.parquet", [], Example)
-        _Saved(loaded, loaded.model.save_pretrained, size).write(draft.folder / "model")
+        _Saved(loaded, _saving_whole(loaded), size).write(draft.folder / "model", last=True)
         return {"steps": 0, "examples": 0, "too_long": 0}
 
     def _fill(self, draft: Draft, *, label: str, reporter: Reporter) -> Mapping[str, Any]:
@@ -141,7 +141,7 @@ class TrainJob(Job):
             if not examples:
                 return self._keep_untrained(draft)
             saved, counts = self._train(draft, examples, label=label, reporter=reporter)
-            saved.write(folder / "model")
+            saved.write(folder / "model", last=True)
         if self.training.snapshots > 1:
             counts["snapshot_steps"] = self.training.snapshot_steps(counts["steps"])
             _take_snapshots(draft, counts["snapshot_steps"][:-1])
@@ -160,7 +160,7 @@ class TrainJob(Job):
         whole = _size_of(loaded)
         if lora is None:
             loaded.model.requires_grad_(True)  # a base that adapters were merged into is frozen
-            return _Saved(loaded, loaded.model.save_pretrained, whole)
+            return _Saved(loaded, _saving_whole(loaded), whole)
         from sert.student.training.lora import add_adapters
 
         save = add_adapters(loaded, lora, base=start, seed=self.seed)
@@ -240,10 +240,10 @@ class _Saved:
     save: "Save"
     size: int
 
-    def write(self, folder: Path) -> None:
-        """Save weights and tokenizer."""
+    def write(self, folder: Path, *, last: bool = False) -> None:
+        """Save weights and tokenizer; the last time the student need not stay what it is."""
         with writing(folder.parent, self.size):
-            self.save(folder)
+            self.save(folder, last=last)
             self.student.tokenizer.save_pretrained(folder)
             write_record(folder, self.student)
 
@@ -295,6 +295,13 @@ def train(
         step=label,  # the model card holds it
     )
     return job.make(out, label=label, reporter=reporter or Silent())
+
+
+def _saving_whole(student: Student) -> "Save":
+    def save(folder: Path, *, last: bool = False) -> None:
+        student.model.save_pretrained(folder)
+
+    return save
 
 
 def _size_of(student: Student, *, trained: bool = False) -> int:
