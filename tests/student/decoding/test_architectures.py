@@ -38,7 +38,11 @@ TINY = {
 MIXED = {"num_hidden_layers": 4}
 # Name, configuration, what is special about it, the way that it is driven.
 FAST = [
+    ("llama", "LlamaConfig", {}),
+    ("llama with a tied head", "LlamaConfig", {"tie_word_embeddings": True}),
+    ("gpt2", "GPT2Config", {}),
     ("qwen2", "Qwen2Config", {}),
+    ("qwen3", "Qwen3Config", {"head_dim": 16}),
     ("mistral", "MistralConfig", {"sliding_window": LONGEST}),
     ("phi3", "Phi3Config", {"sliding_window": 200}),
     ("smollm3", "SmolLM3Config", MIXED),
