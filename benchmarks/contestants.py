@@ -15,7 +15,16 @@ from typing import Any
 
 import numpy as np
 import torch
-from transformers import GenerationConfig, GPT2Config, GPT2LMHeadModel, Trainer, TrainingArguments, set_seed
+import transformers
+from transformers import (
+    AutoModelForCausalLM,
+    GenerationConfig,
+    GPT2Config,
+    GPT2LMHeadModel,
+    Trainer,
+    TrainingArguments,
+    set_seed,
+)
 from transformers.utils import logging
 
 from benchmarks.harness import Contestant, Timed
@@ -27,6 +36,7 @@ from sert.student.decoding.engine import decode
 from sert.student.decoding.lanes import unpack
 from sert.student.decoding.proof import Drive
 from sert.student.decoding.schedule import Decoding, DecodingPrompt
+from sert.student.decoding.stepping import StepperType
 from sert.student.load import Student, make_student
 from sert.student.speed.quantized import multiply_in_bfloat16, quantize_student
 from sert.student.training.loop import train_student
@@ -39,6 +49,15 @@ SIZES = {
     "355M": {"n_layer": 24, "n_embd": 1024, "n_head": 16},
     "774M": {"n_layer": 36, "n_embd": 1280, "n_head": 20},
 }
+HYBRIDS: dict[str, dict[str, Any]] = {
+    "Lfm2Config": {
+        **{"vocab_size": 50257, "hidden_size": 256, "intermediate_size": 768, "num_hidden_layers": 6},
+        **{"num_attention_heads": 4, "num_key_value_heads": 2, "full_attn_idxs": [2, 5], "eos_token_id": 50256},
+        **{"block_auto_adjust_ff_dim": False},
+    },
+    "MambaConfig": {"vocab_size": 50257, "hidden_size": 256, "num_hidden_layers": 6, "eos_token_id": 50256},
+}
+"""Students with convolutions or states, small enough for plain forward passes."""
 END = 50256
 PROMPT = 52
 """Tokens of the mean prompt."""
@@ -61,6 +80,20 @@ def mined_tokens(student: Student, prompts: list[list[int]], length: int, drive:
     named = [DecodingPrompt(str(number), prompt) for number, prompt in enumerate(prompts)]
     waves = decode(student, named, decoding, drive=drive)
     return sum(len(lane.token_ids) for wave in waves for _, packed in wave for lane in unpack(packed))
+
+
+def hybrid_mining(config: str, stepper: StepperType, new_tokens: int) -> Contestant:
+    """Our engine with a student that has no cache of keys alone: 25 paths of one question, driven by this stepper."""
+    quiet()
+    set_seed(0)
+    model = AutoModelForCausalLM.from_config(getattr(transformers, config)(**HYBRIDS[config])).eval()
+    student, drive = student_of(model, "float32"), Drive("cache", stepper, 0.0, {})
+
+    def run(length: int = new_tokens) -> int:
+        return mined_tokens(student, question_prompts(1), length, drive)
+
+    run(4)
+    return run
 
 
 def generate_mining(size: str, dtype: str, questions: int, new_tokens: int, perplexity: bool = False) -> Contestant:

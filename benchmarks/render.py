@@ -14,6 +14,8 @@ GOALS = {
     ("real_training", "Trainer bfloat16"): (1.5, 2.5),
     ("real_training_LoRA", "Trainer float32"): (1.5, 2.5),
     ("real_training_LoRA", "Trainer bfloat16"): (1.5, 2.5),
+    ("middle_way_LFM2", "sert, plain forward passes"): (5, 10),
+    ("middle_way_Mamba", "sert, plain forward passes"): (5, 10),
     ("filter_aware", "keep_all"): (1.3, 2),
     ("training", "Trainer float32"): (2.5, 4),
     ("training", "Trainer bfloat16"): (1.3, 2),
@@ -41,6 +43,9 @@ ABOUT = {
     "real_training": "Four optimizer steps of 8 examples of 90 to 180 tokens, 52 of them prompt, of SmolLM2-135M-Instruct, all weights, gradients "
     "clipped at 1.",
     "real_training_LoRA": "The same with adapters of rank 16 at all linear layers instead of all weights; the `Trainer` has peft's too.",
+    "middle_way_LFM2": "A random LFM2 of 6 layers x 256, two of them attention and four convolutions: 25 paths of a question of 52 tokens or so, 64 "
+    "tokens each, float32. `sert mine` takes the student's own cache where our own does not fit.",
+    "middle_way_Mamba": "The same with a random Mamba of 6 layers x 256.",
     "training": "Four optimizer steps of 8 examples of 90 to 180 tokens, 52 of them prompt, dropout 0.1, gradients clipped at 1. "
     "Weights and optimizer are float32; bfloat16 is what products are computed in.",
     "evaluation": "192 questions, greedy, 64 tokens each (of 1,221 in the real set, for the time it takes); `generate` in batches "

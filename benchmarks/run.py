@@ -26,6 +26,7 @@ import torch
 from benchmarks import contestants, pretrained
 from benchmarks.harness import ContestantError, Make, best_of, paired, spread
 from benchmarks.render import render
+from sert.student.decoding.stepping import CacheStepper, PlainStepper
 
 SEARCH_TOKENS = 16
 
@@ -166,6 +167,15 @@ def mining_larger(rounds: int, limit_s: float, *, size: str) -> dict[str, Any]:
     return paired(makes, rounds=rounds, limit_s=limit_s, ours="sert int8", unit="tokens")
 
 
+def middle_way(rounds: int, limit_s: float, *, config: str) -> dict[str, Any]:
+    """Sample 25 paths of 64 tokens of a student that our cache does not drive."""
+    makes: dict[str, Make] = {
+        "sert, the student's own cache": partial(contestants.hybrid_mining, config, CacheStepper, 64),
+        "sert, plain forward passes": partial(contestants.hybrid_mining, config, PlainStepper, 64),
+    }
+    return paired(makes, rounds=rounds, limit_s=limit_s, ours="sert, the student's own cache", unit="tokens")
+
+
 def filter_aware(rounds: int, limit_s: float) -> dict[str, Any]:
     """Mine the lab's yes/no questions with and without early stopping; the selected paths must be the same."""
     with tempfile.TemporaryDirectory() as folder:
@@ -293,6 +303,8 @@ ROWS: dict[str, tuple[Callable[[int, float], dict[str, Any]], float]] = {
     "real_student": (real_student, 1500),
     "real_training": (partial(real_training, adapters=False), 300),
     "real_training_LoRA": (partial(real_training, adapters=True), 300),
+    "middle_way_LFM2": (partial(middle_way, config="Lfm2Config"), 240),
+    "middle_way_Mamba": (partial(middle_way, config="MambaConfig"), 240),
     "training": (training, 480),
     "evaluation": (evaluation, 420),
     "mining_355M": (partial(mining_larger, size="355M"), 240),
