@@ -12,6 +12,8 @@ from subprocess import CompletedProcess
 from typing import Any
 
 import pytest
+import torch
+from safetensors.torch import load_file
 
 import commands
 from nursery import Child
@@ -66,8 +68,19 @@ def await_checkpoint(folder: Path, out: str) -> None:
         time.sleep(0.01)
 
 
-def test_two_processes_train_as_one_does(student_folder: Path, folder: Path) -> None:
-    few = {"training.max_steps": ALIKE}
+LORA = {"training.lora.rank": 4, "training.lora.alpha": 16, "training.learning_rate": 1e-2}
+KINDS: dict[str, dict[str, object]] = {
+    "all weights": {},
+    "merged adapters": {**LORA, "training.lora.output": "merged"},
+    "adapters of DoRA": {**LORA, "training.lora.output": "adapter", "training.lora.dora": "true"},
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_two_processes_train_as_one_does(student_folder: Path, folder: Path, kind: str) -> None:
+    if "adapters" in kind:
+        pytest.importorskip("peft")
+    few = {"training.max_steps": ALIKE, **KINDS[kind]}
     one = commands.sert(*train(student_folder, "one", **few), cwd=folder)
     two = sert_in_two_processes(*train(student_folder, "two", **few), cwd=folder)
     for done in (one, *two):
@@ -75,6 +88,12 @@ def test_two_processes_train_as_one_does(student_folder: Path, folder: Path) -> 
     assert one.stdout.count("Written to") == sum(each.stdout.count("Written to") for each in two) == 1
     assert len(losses(folder / "one")) == ALIKE
     assert losses(folder / "two") == pytest.approx(losses(folder / "one"), rel=1e-5)
+    if "adapters" in kind:  # not all of all weights matter: Adam lets those without a gradient follow their rounding
+        (first,), (second,) = (list((folder / name / "model").glob("*.safetensors")) for name in ("one", "two"))
+        alone, together = load_file(first), load_file(second)
+        assert alone.keys() == together.keys()
+        for name, weight in alone.items():
+            torch.testing.assert_close(together[name], weight, rtol=1e-3, atol=1e-4)
     assert sorted(path.name for path in folder.iterdir()) == ["examples.parquet", "one", "two"]
 
 
