@@ -212,6 +212,12 @@ def test_tokens_that_texts_hold_need_embeddings(
         load_student(configured(copy))
 
 
+def test_a_head_that_is_neither_there_nor_the_embeddings_is_refused(copy: Path) -> None:
+    change(copy / "config.json", tie_word_embeddings=False)
+    with pytest.raises(StudentError, match=r"incomplete: lm_head\.weight and so on would be random"):
+        load_student(configured(copy))
+
+
 def test_embeddings_beyond_the_tokenizer_are_no_matter(copy: Path) -> None:
     student = load_student(configured(copy))
     student.model.resize_token_embeddings(320, mean_resizing=False)

@@ -24,8 +24,8 @@ from sert.student.gguf_settings import MEND, GgufHeader, header_of, put_right, s
 from sert.student.soundness import check_complete
 from sert.student.weights import hash_of, num_weights_in
 
-_FORM = 2
-"""Counts up when what is written changes."""
+FORM = 2
+"""Counts up when what is written changes; a part of the key."""
 _MAGIC, _BYTES = b"GGUF", 4
 _NAME = "student.gguf"
 _ENDS = ("tokenizer.ggml.eos_token_id", "tokenizer.ggml.eot_token_id", "tokenizer.ggml.eom_token_id")
@@ -71,17 +71,29 @@ def chat_template_of_gguf(file: Path) -> str | None:
 
 @lru_cache
 def _chat_template(content: str, file: Path) -> str | None:
-    template = _value(_read(file), "tokenizer.chat_template")
+    template = value_of(_read(file), "tokenizer.chat_template")
     return None if template is None else str(template)
 
 
 def tokenizer_of_gguf(file: Path) -> Any:
-    """Load the tokenizer alone, without a conversion."""
-    from transformers import AutoTokenizer
+    """Load the tokenizer alone, without a conversion.
 
+    Raises:
+        StudentError: If the file is broken, or of an architecture or a tokenizer that is not read faithfully.
+    """
+    reader = _read(file)
     with tempfile.TemporaryDirectory() as alone:  # where no other file has a say
         (Path(alone) / _NAME).symlink_to(file.absolute())
-        return AutoTokenizer.from_pretrained(alone, gguf_file=_NAME)
+        return _tokenizer(alone, header_of(file, reader), reader)
+
+
+def _tokenizer(alone: str, header: GgufHeader, reader: Any) -> Any:
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(alone, gguf_file=_NAME)
+    model, pre = (value_of(reader, f"tokenizer.ggml.{name}") for name in ("model", "pre"))
+    split_as_named(tokenizer, header, model=model, pre=pre)
+    return tokenizer
 
 
 def is_converted(file: Path) -> bool:
@@ -120,7 +132,7 @@ def is_conversion(path: str) -> bool:
 
 def cached(file: Path) -> Path:
     """Name the folder of a file's conversion, which is there or not."""
-    made_by = [_FORM, version("transformers"), version("gguf")]
+    made_by = [FORM, version("transformers"), version("gguf")]
     return cache() / f"{hash_of(file)[:16]}-{content_key(made_by)}"
 
 
@@ -151,7 +163,7 @@ def _num_weights(reader: Any) -> int:
 
 
 def _convert(file: Path, folder: Path, *, reader: Any) -> None:
-    from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, GgufConfig, LlamaConfig
+    from transformers import AutoConfig, AutoModelForCausalLM, GgufConfig, LlamaConfig
 
     header = header_of(file, reader)
     with tempfile.TemporaryDirectory() as alone:  # where no other file has a say
@@ -160,7 +172,7 @@ def _convert(file: Path, folder: Path, *, reader: Any) -> None:
         if config.model_type == "mistral":  # by the name that a llama has; its reader knows none of these weights then
             config = LlamaConfig.from_dict({**config.to_dict(), "model_type": "llama"})
         put_right(config, header, frequencies=_frequencies(reader))
-        tokenizer = AutoTokenizer.from_pretrained(alone, gguf_file=_NAME)
+        tokenizer = _tokenizer(alone, header, reader)
         packed, loading = AutoModelForCausalLM.from_pretrained(
             alone,
             config=config,
@@ -171,9 +183,6 @@ def _convert(file: Path, folder: Path, *, reader: Any) -> None:
         )
     check_complete(loading, name=str(file))
     _check_all_read(packed, header, reader)
-    split_as_named(
-        tokenizer, header, model=value_of(reader, "tokenizer.ggml.model"), pre=value_of(reader, "tokenizer.ggml.pre")
-    )
     ends = {value_of(reader, name) for name in _ENDS} - {None}
     if ends and ends != {packed.generation_config.eos_token_id}:
         packed.generation_config.eos_token_id = sorted(map(int, ends))

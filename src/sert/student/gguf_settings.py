@@ -49,6 +49,13 @@ _LLAMA_3 = {"low_freq_factor": 1.0, "high_freq_factor": 4.0, "original_max_posit
 _LLAMA_CPP_BASE = 10_000.0
 _WIDEST = {"gemma2": 46, "gemma3": 62}
 """Layers of the 27B sizes of Gemma, whose scores are divided by the width of the model over its heads."""
+_SPLIT_AS = {
+    "gpt2": {"gpt-2", "phi-2", "mpt", "olmo", "gigachat", "mellum"},
+    "digits": {"smollm", "starcoder", "refact", "command-r", "codeshell", "exaone", "minerva-7b"},
+    "qwen2": {"stablelm2"},
+}
+"""Ways to split a text before its bytes are merged, and their names in files, besides those that transformers knows: as
+GPT-2 does; the same, with each digit alone; as Qwen 2 does."""
 MEND = "Take the same model's folder of safetensors files."
 
 
@@ -157,15 +164,6 @@ def _factor_of_llama_3(frequencies: Any, base: float) -> float | None:
     return factor if np.allclose(frequencies, expected, rtol=1e-4) else None
 
 
-_SPLIT_AS = {
-    "gpt2": {"gpt-2", "phi-2", "mpt", "olmo", "gigachat", "mellum"},
-    "digits": {"smollm", "starcoder", "refact", "command-r", "codeshell", "exaone", "minerva-7b"},
-    "qwen2": {"stablelm2"},
-}
-"""Ways to split a text before its bytes are merged, and their names in files, besides those that transformers knows: as
-GPT-2 does; the same, with each digit alone; as Qwen 2 does."""
-
-
 def split_as_named(tokenizer: Any, header: GgufHeader, *, model: str, pre: str | None) -> None:
     """Let a byte-level tokenizer split texts as its file says, which transformers does for some names only.
 
@@ -188,9 +186,10 @@ def split_as_named(tokenizer: Any, header: GgufHeader, *, model: str, pre: str |
         raise StudentError(
             f"How the tokenizer of {header.file} splits texts (tokenizer.ggml.pre = {pre!r}) is not known. {MEND}"
         )
+    first: dict[str, list[Any]] = {
+        "gpt2": [],
+        "digits": [pre_tokenizers.Digits(individual_digits=True)],
+        "qwen2": [pre_tokenizers.Split(Regex(GGUF_PRE_TOKENIZER_SPLITS["qwen2"]), "isolated")],
+    }
     byte_level = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=way != "qwen2")
-    if way == "digits":
-        first = [pre_tokenizers.Digits(individual_digits=True)]
-    else:
-        first = [pre_tokenizers.Split(Regex(GGUF_PRE_TOKENIZER_SPLITS["qwen2"]), "isolated")] if way == "qwen2" else []
-    tokenizer.backend_tokenizer.pre_tokenizer = pre_tokenizers.Sequence([*first, byte_level])
+    tokenizer.backend_tokenizer.pre_tokenizer = pre_tokenizers.Sequence([*first[way], byte_level])

@@ -22,7 +22,7 @@ from sert.student.folder import (
     read_json,
 )
 from sert.student.form import form_of
-from sert.student.gguf import converted, tokenizer_of_gguf
+from sert.student.gguf import FORM, converted, tokenizer_of_gguf
 from sert.student.soundness import (
     RESIZE,
     SENTENCE,
@@ -104,8 +104,8 @@ class Student(Texts):
 def student_key(config: StudentConfig) -> str:
     """Name the student's content: hashes of the files of a folder, id and revision of a hub model; and how it is asked.
 
-    A GGUF file is named by its own hash, an adapter by its files and by the content of its base, wherever they lie.
-    Each file is hashed once a process, and again when it has changed.
+    A GGUF file is named by its own hash and the form of its conversion, an adapter by its files and by the content of
+    its base, wherever they lie. Each file is hashed once a process, and again when it has changed.
     """
     place = find_student(config)
     return content_key({"dtype": config.dtype, **_identity(place), **form_of(config, place).key()})
@@ -116,7 +116,7 @@ def _identity(place: Place) -> dict[str, Any]:
     if place.kind == "hub":
         return {"hub": [place.path, place.revision]}
     if place.kind == "gguf":
-        return {"gguf": hash_of(folder)}
+        return {"gguf": hash_of(folder), "conversion": FORM}
     files = {str(file.relative_to(folder)): hash_of(file) for file in keyed_files(folder)}
     if place.base is None:
         return {"files": files}
