@@ -33,7 +33,7 @@ def data(tmp_path: Path) -> Path:
 
 def stage(name: str, student: Path, data: Path, *more: str) -> list[str]:
     split = ["--split", "train"]
-    source = ["--task", "table", "--data", str(data), *split, "--student", str(student)]
+    source = ["--task", "table", "--data", str(data), *split, "--student", str(student), "--max-new-tokens", "16"]
     return [name, *source, *more, "--out", str(data.parent / "out")]
 
 
@@ -91,7 +91,7 @@ def test_a_run_shows_and_refuses_the_same(
 ) -> None:
     config = tmp_path / "run.toml"
     config.write_text(
-        f'name = "x"\nmethods = ["zero_shot"]\n[student]\npath = "{chatty}"\n[teacher]\nkind = "lab"\n'
+        f'name = "x"\nmethods = ["zero_shot"]\n[student]\npath = "{chatty}"\n[evaluation]\nmax_new_tokens = 16\n[teacher]\nkind = "lab"\n'
         '[tasks.lab]\nkind = "lab_yes_no"\nlimit = 2\n'
     )
     run = ["run", str(config), "--out", str(tmp_path / "out"), "--dry-run"]

@@ -17,6 +17,7 @@ from sert.student.load import Student, load_student, make_student
 from sert.student.training.batching import encode_example, sampled_tokens
 from sert.student.training.examples import read_examples
 from sert.student.training.loop import train_student
+from sert.tasks.answers import reasoning_of
 from six_tokenizers import SIX
 from tests_support import tiny_llama
 
@@ -56,9 +57,9 @@ def test_sampled_tokens_are_trained(name: str, form: str, tmp_path: FilePath) ->
     assert len(examples) == len(selected) == len(QUESTIONS)
     for question, example in zip(QUESTIONS, examples, strict=True):
         prompt, path = student.encode_prompt(question.prompt), selected[question.question_id]
-        own = [*path.token_ids]
-        while own and student.decode(own[:-1]).strip() == student.decode(own).strip():
-            own.pop()  # nothing but blanks
+        own, kept = [*path.token_ids], reasoning_of(path.text, question).strip()
+        while own and len(student.decode(own[:-1]).strip()) >= len(kept):
+            own.pop()  # blanks, and what a next question begins with
         encoded = encode_example(student, example, loss_on_prompt=False)
         assert encoded.token_ids[: len(prompt) + len(own)] == [*prompt, *own]
         assert encoded.num_masked == len(prompt)
