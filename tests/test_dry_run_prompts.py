@@ -91,7 +91,8 @@ def test_a_run_shows_and_refuses_the_same(
 ) -> None:
     config = tmp_path / "run.toml"
     config.write_text(
-        f'name = "x"\nmethods = ["zero_shot"]\n[student]\npath = "{chatty}"\n[evaluation]\nmax_new_tokens = 16\n[teacher]\nkind = "lab"\n'
+        f'name = "x"\nmethods = ["zero_shot"]\n[student]\npath = "{chatty}"\n[teacher]\nkind = "lab"\n'
+        "[evaluation]\nmax_new_tokens = 16\n"
         '[tasks.lab]\nkind = "lab_yes_no"\nlimit = 2\n'
     )
     run = ["run", str(config), "--out", str(tmp_path / "out"), "--dry-run"]
