@@ -21,6 +21,8 @@ NEEDS = {
     "llama.cpp": ["xllamacpp==2026.10.11549"],
 }
 """What is installed for each rival."""
+NOT_FOR_TEXT = ["torchvision", "torchaudio", "torchcodec"]
+"""What comes with them for a build of torch with CUDA, and would not load beside that for CPUs."""
 SECONDS_TO_INSTALL = 1800
 
 
@@ -34,10 +36,12 @@ def environment(rival: str) -> Path:
     python, done = folder / "bin" / "python", folder / "installed"
     if not done.is_file():
         venv.create(folder, with_pip=True, clear=True)
-        command = [str(python), "-m", "pip", "install", "--quiet", *NEEDS[rival]]
+        pip = [str(python), "-m", "pip"]
+        command = [*pip, "install", "--quiet", *NEEDS[rival]]
         installed = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS_TO_INSTALL, check=False)
         if installed.returncode:
             raise OSError(f"it cannot be installed: {installed.stderr.strip().splitlines()[-1]}")
+        subprocess.run([*pip, "uninstall", "--quiet", "--yes", *NOT_FOR_TEXT], capture_output=True, check=True)
         done.touch()
     return python
 
