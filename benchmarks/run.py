@@ -123,26 +123,24 @@ def real_student(rounds: int, limit_s: float) -> dict[str, Any]:
     searches: dict[str, Any] = {}
     makes: dict[str, Make] = {
         "sert int16": partial(pretrained.sert_mining, "int16", 64, 128),
-        "sert bfloat16": partial(pretrained.sert_mining, "bfloat16", 64, 128),
-        "sert float32": partial(pretrained.sert_mining, "float32", 16, 128),
+        "sert bfloat16": partial(pretrained.sert_mining, "bfloat16", 16, 128),
+        "sert float32": partial(pretrained.sert_mining, "float32", 8, 128),
         "generate float32 + perplexity": partial(pretrained.generate_mining, "float32", 1, 2, 128, True),
     }
     tried = {
-        f"{dtype}, {n} questions": partial(pretrained.generate_mining, dtype, n, 16)
+        f"{dtype}, {n} questions": partial(pretrained.generate_mining, dtype, n, 8)
         for dtype in ("bfloat16", "float32")
-        for n in (1, 4, 16)
+        for n in (1, 8)
     }
     _search("generate, best type and batch", tried, makes, searches)
     tried = {
-        f"{n} questions at once": partial(pretrained.rival_mining, "llama.cpp", 16, questions_at_once=n)
-        for n in (1, 2, 4, 8)
+        f"{n} questions at once": partial(pretrained.rival_mining, "llama.cpp", 8, questions_at_once=n)
+        for n in (1, 2, 8)
     }
     _search("llama.cpp, best parallel setting", tried, makes, searches)
     tried = {
-        f"{dtype}, {n} questions at once": partial(
-            pretrained.rival_mining, "vllm", 16, questions_at_once=n, dtype=dtype
-        )
-        for dtype, n in (("bfloat16", 4), ("bfloat16", 16), ("float32", 4))
+        f"{dtype}, {n} questions at once": partial(pretrained.rival_mining, "vllm", 8, questions_at_once=n, dtype=dtype)
+        for dtype, n in (("bfloat16", 8), ("float32", 8))
     }
     _search("vLLM, best type and batch", tried, makes, searches)
     found = paired(makes, rounds=rounds, limit_s=limit_s, ours="sert int16", unit="tokens")
