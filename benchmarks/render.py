@@ -70,13 +70,13 @@ def render(results: dict[str, Any]) -> str:
         "each table says; `int8`, `bfloat16` and `float32` are values of `student.dtype`, in the row of training what products are computed in.",
         "",
         f"Machine: {machine['processor']} (model {machine['model']}), {machine['threads']} threads, "
-        f"{', '.join(machine['features'])}; {machine['compiler']}; {versions}; {machine['date']}.",
+        f"{', '.join(machine['features'])}; {machine['compiler']}; {versions}.",
     ]
     for row, found in results["rows"].items():
         lines += ["", f"## {row.replace('_', ' ')}", ABOUT[row], ""]
         lines += [f"| what | {found['unit']} | ours is faster by | goal, aim | |", "|---|---|---|---|---|"]
         lines += [_line(row, name, found) for name in found["rates"]]
-        lines += ["", f"Rounds: {found['rounds']}.", *_extras(found)]
+        lines += ["", f"Rounds: {found['rounds']}, {found['date']}.", *_extras(found)]
     return "\n".join(lines) + "\n"
 
 

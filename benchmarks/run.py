@@ -44,7 +44,7 @@ def main() -> None:
         started = time.monotonic()
         row, limit_s = ROWS[name]
         try:
-            results["rows"][name] = row(options.pairs, limit_s)
+            results["rows"][name] = row(options.pairs, limit_s) | {"date": time.strftime("%Y-%m-%d")}
         except ContestantError as error:
             print(f"{name}: left out: {error}", flush=True)
             continue
@@ -270,7 +270,6 @@ def machine() -> dict[str, Any]:
         "features": [name for name in wanted if name in fields.get("flags", "").split()],
         "threads": torch.get_num_threads(),
         "compiler": compiler(),
-        "date": time.strftime("%Y-%m-%d"),
         "versions": {name: version(name) for name in ("torch", "transformers", "ctranslate2")},
     }
 

@@ -51,6 +51,7 @@ def test_every_row_is_explained_and_rendered() -> None:
             "CTranslate2, best settings": {"median": 4.0, "min": 3.5, "max": 4.25},
         },
         "rounds": 5,
+        "date": "2026-11-25",
         "gflops_per_token": 0.25,
         "products": {"float32": 80.0, "bfloat16": 100.0, "int8": 400.0},
         "searches": {"CTranslate2, best settings": {"best": "b", "rates": {"a": 1.0, "b": 2.0}}, "x": {"error": "e"}},
