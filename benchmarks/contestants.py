@@ -75,7 +75,7 @@ def sert_mining(size: str, dtype: str, questions: int, new_tokens: int) -> Conte
 
 
 def mined_tokens(student: Student, prompts: list[list[int]], length: int, drive: Drive | None = None) -> int:
-    """Mine 25 paths of each prompt, all prompts in one wave, and count their tokens."""
+    """Mine 25 paths of each prompt, 16 prompts in a wave, and count their tokens."""
     decoding = Decoding(branches=5, samples=5, max_new_tokens=length, max_lanes=400, **SAMPLING)
     named = [DecodingPrompt(str(number), prompt) for number, prompt in enumerate(prompts)]
     waves = decode(student, named, decoding, drive=drive)
