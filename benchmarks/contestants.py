@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 import transformers
+from torch.nn.functional import linear
 from transformers import (
     AutoModelForCausalLM,
     GenerationConfig,
@@ -40,6 +41,7 @@ from sert.student.decoding.stepping import StepperType
 from sert.student.load import Student, make_student
 from sert.student.speed.quantized import multiply_in_bfloat16, quantize_student
 from sert.student.training.loop import train_student
+from sert.student.training.precision import advice_against_bfloat16, times_as_long
 from sert.tasks.load import load_task
 
 LANES = 25
@@ -59,6 +61,8 @@ HYBRIDS: dict[str, dict[str, Any]] = {
 }
 """Students with convolutions or states, small enough for plain forward passes."""
 END = 50256
+SECONDS_A_PRODUCT = 2.0
+"""What the tries of one product may take together, before the last: some types have no fast products everywhere."""
 PROMPT = 52
 """Tokens of the mean prompt."""
 
@@ -182,6 +186,7 @@ def sert_training(steps: int, bf16: bool) -> Contestant:
 
 def trained_by_us(student: Student, examples: Sequence[Example], steps: int, bf16: bool) -> Contestant:
     """Train a student, as it is, by our loop."""
+    check_precision(bf16)
 
     def run(of: int = steps) -> Timed:
         started = time.perf_counter()
@@ -201,6 +206,7 @@ def trainer_training(steps: int, bf16: bool) -> Contestant:
 
 def trained_by_trainer(model: Any, rows: Sequence[dict[str, list[int]]], steps: int, bf16: bool) -> Contestant:
     """Train a model by transformers' `Trainer`."""
+    check_precision(bf16)
     quiet()
     folder = tempfile.mkdtemp(prefix="sert-bench-")
 
@@ -216,6 +222,17 @@ def trained_by_trainer(model: Any, rows: Sequence[dict[str, list[int]]], steps: 
 
     run(1)
     return run
+
+
+def check_precision(bf16: bool) -> None:
+    """Refuse to train in bfloat16 where that only costs time, perhaps hours."""
+    if bf16 and (advice := advice_against_bfloat16(times_as_long())):
+        raise RuntimeError(advice)
+
+
+def bfloat16_pays() -> dict[str, bool]:
+    """Tell whether training in bfloat16 is no slower than in float32 here."""
+    return {"pays": advice_against_bfloat16(times_as_long()) is None}
 
 
 def sert_evaluation(dtype: str, questions: int, new_tokens: int) -> Contestant:
@@ -287,15 +304,15 @@ def product_rates(shapes: Sequence[tuple[int, int]] = ((768, 3072), (3072, 768),
     rates: dict[str, float] = {}
     for rows in (200, 400, 1024):
         for inner, columns in shapes:
-            left, right = torch.randn(rows, inner), torch.randn(inner, columns)
+            left, weight = torch.randn(rows, inner), torch.randn(columns, inner)
             made: dict[str, Any] = {
-                "float32": (torch.mm, left, right),
-                "bfloat16": (torch.mm, left.bfloat16(), right.bfloat16()),
-                "int8": (torch._int_mm, (left * 30).to(torch.int8), (right * 30).to(torch.int8)),
+                "float32": (linear, left, weight),
+                "bfloat16": (linear, left.bfloat16(), weight.bfloat16()),
+                "int8": (torch._int_mm, (left * 30).to(torch.int8), (weight.t() * 30).to(torch.int8)),
             }
             for name, (product, one, other) in made.items():
-                times = []
-                for _ in range(7 if columns > 10_000 else 15):
+                times: list[float] = []
+                while len(times) < (7 if columns > 10_000 else 15) and sum(times) < SECONDS_A_PRODUCT:
                     started = time.perf_counter()
                     product(one, other)
                     times.append(time.perf_counter() - started)
@@ -365,7 +382,7 @@ def left_padded(prompts: list[list[int]], end: int = END) -> tuple[torch.Tensor,
 def right_padded(rows: list[dict[str, list[int]]]) -> dict[str, torch.Tensor]:
     """Pad a batch on the right, as the Trainer's users do."""
     longest = max(len(row["input_ids"]) for row in rows)
-    fill = {"input_ids": END, "labels": -100, "attention_mask": 0}
+    fill = {"input_ids": 0, "labels": -100, "attention_mask": 0}
     rows = [row | {"attention_mask": [1] * len(row["input_ids"])} for row in rows]
     return {
         name: torch.tensor([row[name] + [value] * (longest - len(row[name])) for row in rows])

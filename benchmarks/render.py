@@ -60,8 +60,7 @@ SHARE = "0.5 of the best rate, aim 0.7"
 
 def render(results: dict[str, Any]) -> str:
     """Write docs/benchmarks.md from docs/benchmarks.json."""
-    machine = results["machine"]
-    versions = ", ".join(f"{name} {number}" for name, number in machine["versions"].items())
+    machines = list(dict.fromkeys(_machine(found["machine"]) for found in results["rows"].values()))
     lines = [
         "# Benchmarks",
         "",
@@ -69,15 +68,22 @@ def render(results: dict[str, Any]) -> str:
         "the median over the rounds, and the least and the largest. Every contestant has a process of its own. Ours is what",
         "each table says; `int8`, `bfloat16` and `float32` are values of `student.dtype`, in the row of training what products are computed in.",
         "",
-        f"Machine: {machine['processor']} (model {machine['model']}), {machine['threads']} threads, "
-        f"{', '.join(machine['features'])}; {machine['compiler']}; {versions}.",
+        *(f"Machine {number}: {machine}.  " for number, machine in enumerate(machines, start=1)),
     ]
     for row, found in results["rows"].items():
         lines += ["", f"## {row.replace('_', ' ')}", ABOUT[row], ""]
         lines += [f"| what | {found['unit']} | ours is faster by | goal, aim | |", "|---|---|---|---|---|"]
         lines += [_line(row, name, found) for name in found["rates"]]
-        lines += ["", f"Rounds: {found['rounds']}, {found['date']}.", *_extras(found)]
+        number = 1 + machines.index(_machine(found["machine"]))
+        lines += ["", f"Machine {number}, {found['date']}, {found['rounds']} rounds.", *_extras(found)]
     return "\n".join(lines) + "\n"
+
+
+def _machine(machine: dict[str, Any]) -> str:
+    """Describe what a row was measured on: machines differ from day to day, and a ratio holds for its own."""
+    versions = ", ".join(f"{name} {number}" for name, number in machine["versions"].items())
+    named = f"{machine['processor']} (model {machine['model']}), {machine['threads']} threads"
+    return f"{named}, {', '.join(machine['features'])}; {machine['compiler']}; {versions}"
 
 
 def _line(row: str, name: str, found: dict[str, Any]) -> str:

@@ -57,7 +57,7 @@ def test_every_row_is_explained_and_rendered() -> None:
         "searches": {"CTranslate2, best settings": {"best": "b", "rates": {"a": 1.0, "b": 2.0}}, "x": {"error": "e"}},
         "failed": {"continuous batching": "ValueError: no"},
     }
-    page = render({"machine": machine(), "rows": {"mining": found}})
+    page = render({"rows": {"mining": found | {"machine": machine()}}})
     assert "| generate, best type and batch | 50 | 4.00x (3.50 to 4.25) | 4.5x, 7x | missed |" in page
     assert "| CTranslate2, best settings | 50 | 4.00x (3.50 to 4.25) | 2.2x, 3.5x | reached |" in page
     assert "sert int8 sustains 50 GFLOP/s in its linear layers: 0.62 of the float32 rate, 0.50 of the bf" in page

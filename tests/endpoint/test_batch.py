@@ -92,7 +92,8 @@ def settle(
     retry_quarantined: bool = False,
     **settings: object,
 ) -> Run:
-    config = CallsConfig(**({"price": PRICE, "max_cost": Decimal(1), "timeout": 2.0} | settings))  # type: ignore[arg-type]
+    given = {"price": PRICE, "max_cost": Decimal(1), "timeout": 2.0, "first_answers": 0} | settings
+    config = CallsConfig(**given)  # type: ignore[arg-type]
 
     async def offload(work: Callable[[], None]) -> None:
         run.waits += 1

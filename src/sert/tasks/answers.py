@@ -7,6 +7,7 @@ linear in the length of the text, whatever it holds.
 
 import re
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 from sert.records import LETTERS, Question
@@ -46,6 +47,39 @@ class _Announced(NamedTuple):
     statement: str
 
 
+class Reading(NamedTuple):
+    """What is read from a text.
+
+    Attributes:
+        reasoning: What stands before its conclusion, and nothing of a next question. The conclusion is the last `So the
+            answer is` with all behind it, else an answer in other words that ends the text.
+        answer: The answer that it states (`extract_strict`).
+        by_phrase: Whether `So the answer is` stands in it.
+        parts: Where a lenient reader looks for an answer, in this order: what stands behind each announcement, the last
+            first, then all of the text before a next question.
+    """
+
+    reasoning: str
+    answer: str | None
+    by_phrase: bool
+    parts: tuple[str, ...]
+
+
+@lru_cache(maxsize=1024)  # whoever grades a text asks for one thing after the other
+def read(text: str, question: Question) -> Reading:
+    """Read a text's reasoning and its answer at once."""
+    own = own_part(text, question)
+    phrases = _phrases(own)
+    announced = phrases or _announced(own, question)
+    said = [stated(each.statement, question) for each in announced]
+    parts = (*(each.statement for each in reversed(announced)), own)
+    if phrases:
+        return Reading(own[: phrases[-1].start], said[-1], by_phrase=True, parts=parts)
+    closes = announced and said[-1] is not None and ends_there(announced[-1].statement)
+    reasoning = own[: announced[-1].start] if closes else own
+    return Reading(reasoning, _only_answer(own, said, question), by_phrase=False, parts=parts)
+
+
 def extract_strict(text: str, question: Question) -> str | None:
     """Read the answer that a text states to its question, before it goes on with a question of its own.
 
@@ -69,16 +103,17 @@ def extract_strict(text: str, question: Question) -> str | None:
     Returns:
         `yes`/`no`, a capital letter, or a text; None when no answer, or more than one, is stated.
     """
-    own = own_part(text, question)
-    if phrases := _phrases(own):
-        return stated(phrases[-1].statement, question)
-    said = [stated(each.statement, question) for each in _announced(own, question)]
+    return read(text, question).answer
+
+
+def _only_answer(own: str, said: Sequence[str | None], question: Question) -> str | None:
+    """Return what all places of a text say that can state its answer, where no phrase does."""
     if said and said[-1] is None:
         return None
-    said += [opening(own, question), closing(own, question)]
+    places = [*said, opening(own, question), closing(own, question)]
     if question.answer_type != "text" or is_number(question.answer):
-        said += [stated(found[1] or found[2], question) for found in _UNANNOUNCED.finditer(own)]
-    answers = {canonical(each): each for each in said if each is not None}
+        places += [stated(found[1] or found[2], question) for found in _UNANNOUNCED.finditer(own)]
+    answers = {canonical(each): each for each in places if each is not None}
     return answers.popitem()[1] if len(answers) == 1 else None
 
 
@@ -92,31 +127,21 @@ def extract_loose(text: str, question: Question) -> str | None:
       a word are English words, not letters, unless it is `or` or `and`), else the choice text that is mentioned first.
     - text: the last number where the gold answer is a number, else the first line that is not empty.
     """
-    strict = extract_strict(text, question)
-    if strict is not None:
-        return strict
-    own = own_part(text, question)
-    announced = _phrases(own) or _announced(own, question)
-    parts = [*(each.statement for each in reversed(announced)), own]
-    return next((answer for part in parts if (answer := first_plausible(part, question)) is not None), None)
+    found = read(text, question)
+    if found.answer is not None:
+        return found.answer
+    return next((answer for part in found.parts if (answer := first_plausible(part, question)) is not None), None)
 
 
 def concludes(text: str, question: Question) -> bool:
     """Tell whether the text states its answer as students are trained to, behind `So the answer is`."""
-    return bool(_phrases(own_part(text, question))) and extract_strict(text, question) is not None
+    found = read(text, question)
+    return found.by_phrase and found.answer is not None
 
 
 def reasoning_of(text: str, question: Question) -> str:
-    """Return what stands before the conclusion of a text, and nothing of a next question.
-
-    The conclusion is its last `So the answer is` with all behind it, else an answer in other words that ends it.
-    """
-    own = own_part(text, question)
-    if phrases := _phrases(own):
-        return own[: phrases[-1].start]
-    announced = _announced(own, question)
-    closes = announced and ends_there(announced[-1].statement) and stated(announced[-1].statement, question) is not None
-    return own[: announced[-1].start] if closes else own
+    """Return what stands before the conclusion of a text, and nothing of a next question (`Reading.reasoning`)."""
+    return read(text, question).reasoning
 
 
 def is_correct(answer: str, question: Question) -> bool:

@@ -64,7 +64,6 @@ def markers_of(question: Question) -> Markers:
     return _markers(_last_line(before), _last_line(behind)) if stem else _markers("", "")
 
 
-@lru_cache(maxsize=1024)  # the readers of a text ask one after the other
 def own_part(text: str, question: Question) -> str:
     """Cut a text where it begins a next question, or where a chat template would end its turn.
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
-from typing import IO, NamedTuple
+from typing import IO, NamedTuple, Self
 
 from sert.endpoint.account import Account
 from sert.endpoint.batch.api import ENDED, BatchApi, BatchState, read_results, write_line
@@ -40,6 +40,10 @@ class BatchLimits(NamedTuple):
 
     calls: int = 50_000
     size: int = 100_000_000
+
+    def for_first(self, answers: int) -> Self:
+        """Return the limits of a batch that is made for the first answers alone."""
+        return self._replace(calls=min(self.calls, answers))
 
 
 async def settle_batches(
@@ -110,6 +114,7 @@ class _Settler:
             else:
                 self._rounds[call.key] = 0
         await self._resume()
+        self._check_usable()
         for number in range(ROUNDS):
             if self._rounds:
                 await self._round((call for call in calls() if self._rounds.get(call.key) == number), limits)
@@ -160,10 +165,14 @@ class _Settler:
                 self._check_first(first)
 
     def _drafts(self, calls: Iterable[Call], draft: _Draft, limits: BatchLimits) -> Iterator[_Draft]:
-        """Fill batches, as far as the limits and the money go; who takes one settles and clears it before the next."""
+        """Fill batches, as far as the limits and the money go; who takes one settles and clears it before the next.
+
+        Until an answer came that can be used, a batch holds no more than the first answers that are looked at.
+        """
         for call in calls:
             line, worst = write_line(call), self._budget.cost(call.most_usage)
-            if draft.calls and (worst > self._budget.left or not draft.takes(line, limits)):
+            now = limits if self._account.first.passed else limits.for_first(self._config.first_answers)
+            if draft.calls and (worst > self._budget.left or not draft.takes(line, now)):
                 yield draft
             if not self._budget.reserve(worst):
                 raise budget_error(call, worst, self._budget)
@@ -264,10 +273,14 @@ class _Settler:
         if self._rounds.pop(key, None) is not None:
             self._account.advance()
 
-    def _check_first(self, call: Call) -> None:
-        """Look at the first answers before more batches are paid for."""
+    def _check_usable(self) -> None:
+        """Stop before more batches are paid for if none of the first answers can be used."""
         if self._account.first.failed:
             raise self._account.first.error()
+
+    def _check_first(self, call: Call) -> None:
+        """Look at the first answers, and of the first one also at what is odd about it."""
+        self._check_usable()
         reply = None if self._checked else self._ledger.reply(call.key)
         if reply is None:
             return

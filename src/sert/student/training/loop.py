@@ -36,6 +36,7 @@ from sert.student.training.checkpoints import Checkpoints, Progress, trained_par
 from sert.student.training.curve import READ_EVERY, LossCurve
 from sert.student.training.loss import cross_entropy_sum
 from sert.student.training.memory import WORTH_TELLING, available_memory, memory_need, sizes_of, tokens_at_a_time
+from sert.student.training.precision import advice_against_bfloat16, times_as_long
 from sert.student.training.processes import Processes
 from sert.student.training.recomputing import activations_recomputed
 from sert.terminal.progress import Reporter, Silent
@@ -130,6 +131,7 @@ def train_student(
         )
     loop = _Loop(student, usable, config, seed=seed, label=label, reporter=reporter or Silent())
     loop.tell_memory()
+    loop.tell_precision()
     with out_of_memory_means(
         f"{label}: the memory of {student.device} does not hold the student and its optimizer, 4 bytes a weight and 12 "
         "more a weight that is trained. training.lora trains few of them."
@@ -203,6 +205,13 @@ class _Loop:
             self._reporter.say(f"warning: {self._label}: {lacking}")
         elif need.total >= WORTH_TELLING:
             self._reporter.say(f"{self._label}: takes {need} of memory")
+
+    def tell_precision(self) -> None:
+        """Say so where mixed precision would cost time here."""
+        if self._config.autocast == "bf16" and self._device.type == "cpu":
+            advice = advice_against_bfloat16(times_as_long())
+            if advice is not None:
+                self._reporter.say(f"warning: {self._label}: {advice}")
 
     def run(self, checkpoints: Checkpoints | None, snapshot: Callable[[int], None]) -> Progress:
         """Make the steps that are left."""
