@@ -178,7 +178,7 @@ def test_the_answers_are_those_of_the_pool(tmp_path: Path) -> None:
             config = CallsConfig(free=True, batch=name == "batch")
             with open_session(tmp_path / name, endpoint_of(server), config, label="test") as session:
                 session.settle(lambda: calls, total=20)
-        assert (server.log.requests, server.log.batches) == (20, 1)
+        assert (server.log.requests, server.log.batches) == (20, 2)
         assert texts(tmp_path / "batch", calls) == texts(tmp_path / "pool", calls) == expected(20)
 
 
@@ -596,8 +596,9 @@ def test_teach_takes_batches_and_goes_on_after_an_interrupt(tmp_path: Path) -> N
         done = commands.sert(*command, cwd=tmp_path, constants={"sert.endpoint.batch.stage:FIRST_LOOK": 0.1})
         assert done.returncode == 0, done.stderr
         assert json.loads(done.stdout)["rationales"] == 6
-        assert (server.log.batches, server.log.requests) == (1, 0)
-    assert "teach: batch batch_1: completed, 6 of 6 done" in done.stderr
+        assert (server.log.batches, server.log.requests) == (2, 0)
+    assert "teach: batch batch_1: completed, 3 of 3 done" in done.stderr
+    assert "teach: batch batch_2: completed, 3 of 3 done" in done.stderr
 
 
 @pytest.mark.parametrize(("usable", "batches"), [((), 1), (("03",), 3)], ids=["none", "one"])
@@ -609,5 +610,34 @@ def test_no_second_batch_is_paid_for_where_nothing_of_the_first_can_be_used(
 
     stops = contextlib.nullcontext() if usable else pytest.raises(EndpointError, match="the answer is empty")
     with batch_server(answer=answer) as server, stops:
-        settle(tmp_path, server, calls_of(server, 12), limits=BatchLimits(calls=4))
+        settle(tmp_path, server, calls_of(server, 12), limits=BatchLimits(calls=4), first_answers=4)
     assert server.log.batches == batches
+
+
+def asked_of(server: FaultServer) -> int:
+    return sum(server.log.per_batched_prompt.values())
+
+
+@pytest.mark.parametrize(("first_answers", "asked"), [(3, 3), (1, 1), (0, 12)])
+def test_a_batch_of_the_first_answers_goes_before_the_others(tmp_path: Path, first_answers: int, asked: int) -> None:
+    stops = pytest.raises(EndpointError, match="the answer is empty") if first_answers else contextlib.nullcontext()
+    with batch_server(answer=lambda body: "") as server, stops:
+        settle(tmp_path, server, calls_of(server, 12), first_answers=first_answers)
+    assert (server.log.batches, asked_of(server)) == (1, asked)
+
+
+def test_all_others_are_one_batch_once_an_answer_was_usable(tmp_path: Path) -> None:
+    with batch_server() as server:
+        settle(tmp_path, server, calls_of(server, 12), first_answers=3)
+        assert (server.log.batches, asked_of(server)) == (2, 12)
+        settle(tmp_path, server, [make_call(f"more of {i}", endpoint_of(server), label="q") for i in range(9)])
+        assert server.log.batches == 3
+
+
+def test_nothing_more_is_handed_in_when_a_killed_process_left_a_batch_of_unusable_answers(tmp_path: Path) -> None:
+    with batch_server(answer=lambda body: "") as server:
+        with pytest.raises(Killed):
+            settle(tmp_path, server, calls_of(server, 12), first_answers=3, transport=KilledWhileWaiting)
+        with pytest.raises(EndpointError, match="the answer is empty"):
+            settle(tmp_path, server, calls_of(server, 12), first_answers=3)
+        assert (server.log.batches, asked_of(server)) == (1, 3)

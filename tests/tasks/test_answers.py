@@ -1,7 +1,7 @@
 import pytest
 
 from sert.records import Question
-from sert.tasks.answers import concludes, extract_loose, extract_strict, is_correct, normalize_gold, reasoning_of
+from sert.tasks.answers import extract_loose, extract_strict, is_correct, normalize_gold, read, reasoning_of
 
 FRUIT = ("bank", "library", "department store", "mall", "new york")
 
@@ -232,9 +232,9 @@ def test_a_concluding_sentence_is_no_reasoning():
 
 
 def test_only_the_trained_phrase_concludes_as_trained():
-    assert concludes("Fish swim. So the answer is no.", YES_NO)
-    assert not concludes("Fish swim. The answer is no.", YES_NO)
-    assert not concludes("Fish swim. So the answer is open.", YES_NO)
+    assert read("Fish swim. So the answer is no.", YES_NO).by_phrase
+    assert not read("Fish swim. The answer is no.", YES_NO).by_phrase
+    assert not read("Fish swim. So the answer is open.", YES_NO).by_phrase
 
 
 @pytest.mark.parametrize(

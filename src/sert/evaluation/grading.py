@@ -9,7 +9,7 @@ from sert.errors import DataError
 from sert.paths.rules import is_reasoned, rep_n, words_of
 from sert.records import TOO_LONG, Prediction, Question
 from sert.stats.shares import majority, wilson_interval
-from sert.tasks.answers import concludes, extract_loose, extract_strict, is_correct, reasoning_of
+from sert.tasks.answers import extract_loose, is_correct, read, reasoning_of
 
 
 def grade(
@@ -26,8 +26,7 @@ def grade(
 
     `rules` say what counts as reasoning, `evaluation` above which rep-2 the reasoning fails the format.
     """
-    strict, loose = extract_strict(completion, question), extract_loose(completion, question)
-    reasoning = reasoning_of(completion, question)
+    found, loose = read(completion, question), extract_loose(completion, question)
     repetitive = rep_n(token_ids[:reasoning_tokens], 2) > evaluation.max_format_rep_2
     return Prediction(
         question_id=question.question_id,
@@ -35,12 +34,12 @@ def grade(
         completion=completion,
         finish=finish,
         num_tokens=len(token_ids),
-        answer_strict=strict,
+        answer_strict=found.answer,
         answer_loose=loose,
-        correct_strict=strict is not None and is_correct(strict, question),
+        correct_strict=found.answer is not None and is_correct(found.answer, question),
         correct_loose=loose is not None and is_correct(loose, question),
-        format_ok=concludes(completion, question) and finish == "eos" and not repetitive,
-        rep_1=rep_n(words_of(reasoning), 1),
+        format_ok=found.by_phrase and finish == "eos" and not repetitive,
+        rep_1=rep_n(words_of(found.reasoning), 1),
         reasoning_tokens=reasoning_tokens,
         reasoned=is_reasoned(completion, len(token_ids), question, rules),
     )

@@ -11,7 +11,7 @@ from sert.errors import DataError
 from sert.lab.corpus import DETERMINERS, KEEPS
 from sert.lab.world import ATTRIBUTES, WELL, World
 from sert.records import Question
-from sert.tasks.answers import extract_strict, reasoning_of
+from sert.tasks.answers import read
 
 _VERB_OF = {attribute.verb_s: verb for verb, attribute in ATTRIBUTES.items()}
 _VERBS = "|".join([*ATTRIBUTES, *_VERB_OF])
@@ -83,7 +83,8 @@ def parse_question(question: Question) -> AskedPair:
 def verify(world: World, question: Question, text: str) -> Verification:
     """Check a path or rationale against the world, claim by claim."""
     asked = parse_question(question)
-    reasoning = reasoning_of(text, question)
+    found = read(text, question)
+    reasoning, conclusion = found.reasoning, found.answer
     keeps = [((m[1] or m[3]), (m[2] or m[4]), m[0]) for m in _KEEPS.finditer(reasoning)]
     claims = [(m[1], _VERB_OF[m[2]], m[3], m[0]) for m in _ATTRIBUTE.finditer(reasoning)]
     steps = [Step(words, world.animal_of.get(person) == animal) for person, animal, words in keeps]
@@ -91,7 +92,6 @@ def verify(world: World, question: Question, text: str) -> Verification:
     steps += [Step(m[0], _answer_of(question, m[1]) == m[2]) for m in _CHOICE.finditer(reasoning)]
     animals = {animal for person, animal, _ in keeps if person == asked.person}
     stated = [value for animal, verb, value, _ in claims if verb == asked.verb and animal in animals]
-    conclusion = extract_strict(text, question)
     follows = None if conclusion is None else bool(stated) and conclusion == _answer_of(question, stated[-1])
     true = bool(stated) and all(step.true for step in steps) and follows is not False
     return Verification(tuple(steps), bool(stated), conclusion, follows, true)

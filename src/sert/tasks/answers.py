@@ -13,18 +13,19 @@ from typing import NamedTuple
 from sert.records import LETTERS, Question
 from sert.tasks.markers import markers_of, own_part
 from sert.tasks.normalize import canonical, is_number
-from sert.tasks.statements import CONCLUDING, TRUTH, closing, ends_there, first_plausible, opening, stated
+from sert.tasks.statements import CONCLUDING, TRUTH, calculated, closing, ends_there, first_plausible, opening, stated
 
 ANSWER_PHRASE = "So the answer is"
 """What students are trained to write before their answer."""
-READING = 2
+READING = 3
 """Version of the rules by which texts are read and cut, a part of the key of whatever was read by them."""
 
 _PHRASE = re.compile(rf"\b{ANSWER_PHRASE}\b".replace(" ", r"\s+"), re.IGNORECASE | re.ASCII)
 _IS = r"(?:is|was|(?:would|must|should|will)\s+be)\b(?:(?:\s*:\s*|\s+)(?:option|choice)\b)?"
 _WHAT = r"""\s(?:[^.!?\n"]{1,120}?|[^.!?\n"]{0,40}"[^"\n]{1,400}")"""
 _ANNOUNCEMENT = re.compile(
-    rf"\b(?:{CONCLUDING})?(?:the|my|our)\s+(?:(?!the\b)\w+\s+){{0,3}}answer(?:\s+(?:to|for){_WHAT})?\s+{_IS}"
+    rf"\b(?<!whether )(?:{CONCLUDING})?(?:the|my|our)\s+(?:(?!the\b)\w+\s+){{0,3}}answer(?:\s+(?:to|for){_WHAT})?"
+    rf"\s+{_IS}"
     rf"|\b(?:{CONCLUDING})?the\s+(?:correct|right|best)\s+(?:option|choice)\s+{_IS}"
     r"|\\boxed\s*\{(?:\\text\w*\s*\{)?"
     r"|^####",
@@ -41,10 +42,11 @@ _UNANNOUNCED = re.compile(
 
 
 class _Announced(NamedTuple):
-    """An announcement: where it begins, and what stands behind it up to the next one."""
+    """An announcement: where it begins, what stands behind it up to the next one, and if it is no more than `A:`."""
 
     start: int
     statement: str
+    by_letter: bool
 
 
 class Reading(NamedTuple):
@@ -54,7 +56,7 @@ class Reading(NamedTuple):
         reasoning: What stands before its conclusion, and nothing of a next question. The conclusion is the last `So the
             answer is` with all behind it, else an answer in other words that ends the text.
         answer: The answer that it states (`extract_strict`).
-        by_phrase: Whether `So the answer is` stands in it.
+        by_phrase: Whether it states its answer as students are trained to, behind `So the answer is`.
         parts: Where a lenient reader looks for an answer, in this order: what stands behind each announcement, the last
             first, then all of the text before a next question.
     """
@@ -72,12 +74,15 @@ def read(text: str, question: Question) -> Reading:
     phrases = _phrases(own)
     announced = phrases or _announced(own, question)
     said = [stated(each.statement, question) for each in announced]
+    unread = [each.by_letter and answer is None for each, answer in zip(announced, said, strict=True)]
     parts = (*(each.statement for each in reversed(announced)), own)
     if phrases:
-        return Reading(own[: phrases[-1].start], said[-1], by_phrase=True, parts=parts)
+        return Reading(own[: phrases[-1].start], said[-1], by_phrase=said[-1] is not None, parts=parts)
     closes = announced and said[-1] is not None and ends_there(announced[-1].statement)
     reasoning = own[: announced[-1].start] if closes else own
-    return Reading(reasoning, _only_answer(own, said, question), by_phrase=False, parts=parts)
+    said = [answer for answer, passed_over in zip(said, unread, strict=True) if not passed_over]
+    before = own[: announced[0].start] if announced else ""
+    return Reading(reasoning, _only_answer(own, before, said, question), by_phrase=False, parts=parts)
 
 
 def extract_strict(text: str, question: Question) -> str | None:
@@ -106,14 +111,20 @@ def extract_strict(text: str, question: Question) -> str | None:
     return read(text, question).answer
 
 
-def _only_answer(own: str, said: Sequence[str | None], question: Question) -> str | None:
-    """Return what all places of a text say that can state its answer, where no phrase does."""
+def _only_answer(own: str, before: str, said: Sequence[str | None], question: Question) -> str | None:
+    """Return what all places of a text say that can state its answer, where no phrase does.
+
+    A number must also be what is calculated `before` the first announcement, unless the text begins and ends with it.
+    """
     if said and said[-1] is None:
         return None
-    places = [*said, opening(own, question), closing(own, question)]
+    first = opening(own, question)
+    places = [*said, first, closing(own, question)]
     if question.answer_type != "text" or is_number(question.answer):
         places += [stated(found[1] or found[2], question) for found in _UNANNOUNCED.finditer(own)]
     answers = {canonical(each): each for each in places if each is not None}
+    if answers and (first is None or first not in said) and (result := calculated(before, question)) is not None:
+        answers[canonical(result)] = result
     return answers.popitem()[1] if len(answers) == 1 else None
 
 
@@ -131,12 +142,6 @@ def extract_loose(text: str, question: Question) -> str | None:
     if found.answer is not None:
         return found.answer
     return next((answer for part in found.parts if (answer := first_plausible(part, question)) is not None), None)
-
-
-def concludes(text: str, question: Question) -> bool:
-    """Tell whether the text states its answer as students are trained to, behind `So the answer is`."""
-    found = read(text, question)
-    return found.by_phrase and found.answer is not None
 
 
 def reasoning_of(text: str, question: Question) -> str:
@@ -193,7 +198,11 @@ def _between(own: str, heads: Sequence[re.Match[str]]) -> list[_Announced]:
     ends = [*(head.start() for head in heads), len(own)][1:]
     behind = [own[head.end() : end] for head, end in zip(heads, ends, strict=True)]
     return [
-        _Announced(head.start(), statement.partition("}")[0] if head[0].endswith("{") else statement)
+        _Announced(
+            head.start(),
+            statement.partition("}")[0] if head[0].endswith("{") else statement,
+            by_letter=sum(map(str.isalpha, head[0])) == 1,
+        )
         for head, statement in zip(heads, behind, strict=True)
     ]
 

@@ -6,6 +6,7 @@ Reading is linear in the length of the text, whatever it holds.
 import functools
 import re
 import unicodedata
+from collections.abc import Sequence
 
 from sert.records import LETTERS, Question
 from sert.tasks.normalize import NUMBER, QUOTES, WRAPPING, canonical, is_number, tidied
@@ -35,13 +36,22 @@ TRUTH = {"yes": "yes", "true": "yes", "no": "no", "false": "no"}
 _YES_NO = re.compile(r"(?<![\w-])(?<!\bnot )(?:yes|no)(?!\w|-\w)", re.IGNORECASE)
 _YES_NO_HERE = re.compile(r"[(\[]?(yes|no|true|false)(?![^\W_])", re.IGNORECASE)
 
+# What numbers or letters an answer as an item of a list: `1) Yes`, `A. No`, `(b) no`.
+_ITEM = re.compile(r"\(?(?:[0-9]{1,2}|[A-Ja-j])[.)]\s+")
+_NEXT_ITEM = re.compile(r"\n\s*\(?(?:2|[Bb])[.)]\s")
+
 # A letter in brackets, or one that may have a bracket behind it.
 _INSIDE = rf"[\s*`_{QUOTES}]*"
 _LETTER_HERE = re.compile(rf"[(\[]{_INSIDE}([A-Ja-j])\.?{_INSIDE}[)\]]|([A-Ja-j])(?![^\W_])[)\]]?")
+_LONE_LETTER = re.compile(r"\s*([A-Ja-j])[ \t]*(?:\n|\Z)")
 _INITIALS = re.compile(r"\.[^\W_]")
 _SIGNED = re.compile(r"(?<=[-+−$€£])[0-9]")  # noqa: RUF001
 _GOES_ON = re.compile(r"\s*(?:[/|&]|(?:and|or|but)\b)", re.IGNORECASE)
 _NO_WORD = re.compile(r"[\W_]*")
+# A few words that name something and say nothing of it, alone on their line.
+_NAME = re.compile(
+    r"(?:[ \t]+(?!(?:is|are|was|were|not|or|and|but|nor)\b)[^\s.,;:!?]+){1,4}[.!]?[ \t]*(?:\n|\Z)", re.IGNORECASE
+)
 _ARTICLE = re.compile(r"(?:(?:the|an?)\s+[\W_]*)?", re.IGNORECASE)
 
 # Composed letter by letter: a whole text takes quadratic time where accents pile up.
@@ -49,10 +59,14 @@ _ACCENTED = re.compile(r"\w[\u0300-\u036f]{1,4}")
 _BLANKS = re.compile(r"\s+")
 _NUMBER = re.compile(rf"(?<![\w.,]){NUMBER}")
 _NUMBER_HERE = re.compile(rf"[$€£]?{NUMBER}(?![\w])")
+_BREAKS_OFF = re.compile(r"[-+−*/x×÷=(]\s*\Z")  # noqa: RUF001
+_ASIDE = re.compile(r"[ \t]*\(")
+_CALCULATION = re.compile(rf"(?:[$€£(]?\s*{NUMBER}[)%]?\s*[-+−*/x×÷]\s*)+[$€£]?{NUMBER}[)%]?\s*=")  # noqa: RUF001
+_LIST = re.compile(r"\s*1[.)]\s+[^\n]*\n\s*2[.)]\s")
 _FEW_WORDS = 5
-_SENTENCE = re.compile(rf"(?:(?!{_SENTENCE_END.pattern}).)+[.!?]?", re.DOTALL)
+_SENTENCE = re.compile(rf"(?:(?!{_SENTENCE_END.pattern}).)+[.!?\n]?", re.DOTALL)
 CONCLUDING = r"(?:so|therefore|thus|hence|finally|overall|in\s+(?:conclusion|total|all))\b,?\s+"
-_CONCLUDES = re.compile(rf"(?:{CONCLUDING})", re.IGNORECASE)
+_CONCLUDES = re.compile(rf"{CONCLUDING}(?!(?:if|since|when)\b)", re.IGNORECASE)
 
 
 def stated(statement: str, question: Question) -> str | None:
@@ -76,7 +90,7 @@ def opening(text: str, question: Question) -> str | None:
     if question.answer_type == "yes_no":
         return answer
     if answer is None:
-        return _only_choice(text.strip(), question)
+        return _only_choice(text.strip(), question) or _lone_letter(text, question)
     return answer if _stands_off(_plain(text), answer, question) else None
 
 
@@ -88,13 +102,27 @@ def _only_choice(text: str, question: Question) -> str | None:
     return letters[0] if len(letters) == 1 else None
 
 
+def _lone_letter(text: str, question: Question) -> str | None:
+    """Read the letter, small or not, that is all of a first line."""
+    found = _LONE_LETTER.match(text)
+    return found[1].upper() if found and found[1].upper() in question.letters else None
+
+
 def _stands_off(text: str, answer: str, question: Question) -> bool:
     """Tell whether the letter that a text begins with, or its own text, has an end or a reason behind it."""
     letter = _LETTER_HERE.match(text, _end_of(_OPENING, text, 0))
     if letter is None:
         return True
     end = _end_of_own_text(text, letter.end(), question.choices[question.letters.index(answer)])
-    return any(_END.match(text, each) for each in (letter.end(), end) if each is not None)
+    if any(_END.match(text, each) for each in (letter.end(), end) if each is not None):
+        return True
+    name = _NAME.match(text, letter.end()) if letter[1] else None
+    return name is not None and not _beginnings([name[0]]) & _beginnings(question.choices)
+
+
+def _beginnings(texts: Sequence[str]) -> set[str]:
+    """Take the first letters of each word, by which `loneliness` and `lonely` are alike."""
+    return {word[:4] for text in texts for word in _bare(text).casefold().split()}
 
 
 def ends_there(statement: str) -> bool:
@@ -115,7 +143,9 @@ def _end_of(pattern: re.Pattern[str], text: str, start: int) -> int:
 
 
 def _yes_no_at(text: str, start: int) -> str | None:
-    found = _YES_NO_HERE.match(text, start)
+    found = _YES_NO_HERE.match(text, start) or _YES_NO_HERE.match(text, _end_of(_ITEM, text, start))
+    if found and found.start() > start and _NEXT_ITEM.search(text, found.end()):
+        return None
     if found is None or not _END.match(text, found.end()):
         return None
     answer = TRUTH[found[1].lower()]
@@ -246,30 +276,49 @@ def _text_in(statement: str, question: Question) -> str | None:
 
 
 def _first_number(text: str) -> str | None:
-    """Read the only number of a first sentence that begins with one and has few words, or the result of a calculation.
+    """Read the number that a text begins with: alone, with few words, with an aside, or as a calculation's result.
 
-    So `7`, `$7.00` and `7 pens.` are answers, `24 hours make a day, and a week has seven` is none.
+    So `7`, `$7.00`, `7 pens.`, `7 (of 9)` and `3 + 4 = 7` are answers; `24 hours make a day, and a week has seven`,
+    `11 figures make 11 x 6 = 66` and a numbered list are none.
     """
+    if _LIST.match(text):
+        return None
     start = _end_of(_OPENING, text, 0)
     sentence = _SENTENCE_END.split(text[start:], maxsplit=1)[0]
-    few = "=" in sentence or len(sentence.split()) <= _FEW_WORDS
-    return _only_number(sentence) if few and _NUMBER_HERE.match(sentence) else None
+    found = _NUMBER_HERE.match(sentence)
+    if found is None:
+        return None
+    if _ASIDE.match(sentence, found.end()):
+        return _only_number(found[0])
+    few = _CALCULATION.match(sentence) or len(sentence.split()) <= _FEW_WORDS
+    return _only_number(sentence) if few else None
 
 
 def closing(text: str, question: Question) -> str | None:
     """Read the number that a text ends with: the only one of its last sentence, or the result of a calculation.
 
-    That sentence begins with `So`, `Therefore` or the like, or is the only one and has at most one `=`. Other answers
-    are not read so.
+    That sentence begins with `So`, `Therefore` or the like, or is the only one and has at most one `=`. It may break
+    off behind the number, but not in a calculation, and is no condition. Other answers are not read so.
     """
     if question.answer_type != "text" or not is_number(question.answer):
         return None
-    sentences = [each for each in _SENTENCE.findall(text) if any(map(str.isalnum, each))]
-    if not sentences:
+    sentences = _sentences(text)
+    if not sentences or _BREAKS_OFF.search(sentences[-1]):
         return None
-    last = sentences[-1].strip()
-    is_all = len(sentences) == 1 and last.count("=") <= 1
-    return _only_number(last) if is_all or _CONCLUDES.match(last) else None
+    is_all = len(sentences) == 1 and sentences[-1].count("=") <= 1
+    return _only_number(sentences[-1]) if is_all or _CONCLUDES.match(sentences[-1]) else None
+
+
+def calculated(text: str, question: Question) -> str | None:
+    """Read the number that the last whole sentence of a text concludes or calculates, whatever it counts."""
+    if question.answer_type != "text" or not is_number(question.answer):
+        return None
+    last = next((each for each in reversed(_sentences(text)) if _SENTENCE_END.search(each) or "=" in each), "")
+    return _only_number(last) if "=" in last or _CONCLUDES.match(last) else None
+
+
+def _sentences(text: str) -> list[str]:
+    return [each.strip(" \t") for each in _SENTENCE.findall(text) if any(map(str.isalnum, each))]
 
 
 def _only_number(sentence: str) -> str | None:
