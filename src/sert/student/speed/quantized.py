@@ -192,7 +192,7 @@ class Lacking(NamedTuple):
 _EXACT = "use float32"
 _INSTEAD = {
     "int16": "is float32 here",
-    "bfloat16": "is torch's own here, which rounds sums and norms too",
+    "bfloat16": "is torch's own here, which rounds sums and norms too and can take many times as long",
     "int8": "is multiplied by torch here, which is slower",
     "float32": "decodes without compiled loops here, which is slower",
 }
