@@ -73,10 +73,9 @@ def test_two_answers_are_none_however_they_are_written_and_joined(key, firsts, s
 _FILE = Path(__file__).with_name("smollm2_outputs.jsonl")
 REAL = [json.loads(line) for line in _FILE.read_text("utf-8").rstrip("\n").split("\n")]
 STATES_NOTHING = ("none", "ambiguous")
-# What the rule reads where a reader takes nothing: an answer behind the trained phrase, in the middle of
-# contradictions, and the number of an intermediate step, in a sentence that begins with "So" and breaks off.
-READ_ALL_THE_SAME = {"strategyqa-1482", "multiarith-536"}
-LEAST_REAL = 0.96
+LEAST_REAL = {"first": 0.96, "second": 0.96, "third": 0.93}
+MOST_READ_ALL_THE_SAME = 12
+"""Outputs that state nothing, or two things, and of which something is read; smollm2_outputs.md says what they are."""
 
 
 def question_of(row: dict) -> Question:
@@ -94,17 +93,27 @@ def agrees(row: dict) -> bool:
     return is_correct(read, replace(question_of(row), answer=row["label"]))
 
 
-@pytest.mark.parametrize("half", ["first", "second"])
-def test_strict_reading_of_real_outputs_agrees_with_the_labels(half):
-    rows = [row for row in REAL if row["half"] == half]
+@pytest.mark.parametrize("part", LEAST_REAL)
+def test_strict_reading_of_real_outputs_agrees_with_the_labels(part):
+    rows = [row for row in REAL if row["part"] == part]
     wrong = [f"{row['id']} ({row['label']}): {row['output']!r}" for row in rows if not agrees(row)]
-    assert len(rows) == 149
-    assert len(wrong) <= (1 - LEAST_REAL) * len(rows), "\n".join(wrong)
+    assert len(rows) >= 149
+    assert len(wrong) <= (1 - LEAST_REAL[part]) * len(rows), "\n".join(wrong)
 
 
-def test_nothing_else_is_read_from_real_outputs_than_what_they_state():
-    read = {
-        row["id"] for row in REAL if not agrees(row) and extract_strict(row["output"], question_of(row)) is not None
-    }
-    assert read == READ_ALL_THE_SAME
-    assert sum(row["label"] == "ambiguous" for row in REAL) >= 40
+def test_hardly_anything_is_read_from_real_outputs_that_state_nothing_or_two_things():
+    silent = [row for row in REAL if row["label"] in STATES_NOTHING]
+    read = [row["id"] for row in silent if extract_strict(row["output"], question_of(row)) is not None]
+    assert len(silent) >= 250
+    assert len(read) <= MOST_READ_ALL_THE_SAME, read
+
+
+def test_another_answer_than_the_stated_one_is_hardly_ever_read():
+    stated = [row for row in REAL if row["label"] not in STATES_NOTHING]
+    other = [
+        row["id"]
+        for row in stated
+        if not agrees(row) and extract_strict(row["output"], question_of(row)) is not None
+    ]
+    assert len(stated) >= 300
+    assert len(other) <= 1, other
