@@ -122,6 +122,8 @@ class Verdict(_OfPath):
         conclusion: The path's own answer, None when it states none.
         agrees: Whether that answer is the gold answer, None when it states none.
         selected: Whether this is the path that its question is trained on.
+        whole_characters: How much of the text its whole sentences have, where the reasoning breaks off within one at
+            the limit of tokens (0 where what is left is no reasoning); None where it does not.
     """
 
     reason: str | None
@@ -134,6 +136,7 @@ class Verdict(_OfPath):
     conclusion: str | None
     agrees: bool | None
     selected: bool
+    whole_characters: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

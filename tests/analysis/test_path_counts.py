@@ -6,7 +6,8 @@ from dataclasses import replace
 from sert.analysis.epochs import SnapshotOutputs
 from sert.analysis.path_counts import SHOWN_PATHS, PathCounts, band_of, count_paths
 from sert.analysis.results import SHOWN_PREDICTIONS, shown_predictions
-from sert.analysis.task_results import MethodResults, TaskResults
+from sert.analysis.task_results import MethodResults, MinedRound, TaskResults
+from sert.analysis.warnings import warnings_of
 from sert.config.tree import Config, RulesConfig
 from sert.records import Path, Question, Verdict
 from sert.tasks.load import TaskData
@@ -26,14 +27,16 @@ def pairs(*, finish: str = "eos") -> list[tuple[Path, Verdict]]:
     return made
 
 
-def counted(paths: list[tuple[Path, Verdict]], *, verified: bool = True) -> PathCounts:
+def counted(
+    paths: list[tuple[Path, Verdict]], *, verified: bool = True, rules: RulesConfig | None = None
+) -> PathCounts:
     """Texts 2 and 3 are true, and score 10; the others score 5."""
 
     def verify(_: Question, text: str) -> tuple[bool, float]:
         return (True, 10.0) if text[-1] in "23" else (False, 5.0)
 
     verdicts = [verdict for _, verdict in paths]
-    rules = RulesConfig()
+    rules = rules or RulesConfig()
     verifier = verify if verified else None
     return count_paths((path for path, _ in paths), verdicts, questions=QUESTIONS, rules=rules, verifier=verifier)
 
@@ -45,6 +48,32 @@ def test_what_is_left_after_each_rule_is_counted_once() -> None:
     assert [rows[rule]["true"] for rule in ("mined", "length", "selected")] == [2, 1, 1]
     bands = {(row["after"], row["band"]): row["hits"] for row in counted(pairs()).filtering_rows()}
     assert (bands["mined", "4-6"], bands["mined", "8-10"], bands["selected", "8-10"]) == (2, 2, 1)
+
+
+def test_rules_that_are_no_part_of_the_paper_are_steps_where_they_are_on() -> None:
+    made = [(path, replace(verdict, reason=verdict.reason and "unfinished")) for path, verdict in pairs()]
+    rows = list(counted(made, rules=RulesConfig(unfinished="drop")).funnel_rows())
+    assert [(row["rule"], row["remaining"]) for row in rows][-3:] == [
+        ("perplexity", 4),
+        ("unfinished", 2),
+        ("selected", 1),
+    ]
+    assert "unfinished" not in {row["rule"] for row in counted(pairs()).funnel_rows()}
+
+
+def test_half_sentences_that_are_trained_on_are_warned_of() -> None:
+    def warnings(**rules: str) -> list[str]:
+        config = Config.model_validate({"name": "n", "tasks": {"t": {"kind": "lab_yes_no"}}, "rules": rules})
+        made = [(path, replace(verdict, whole_characters=4)) for path, verdict in pairs()]
+        rounds = [MinedRound([path for path, _ in made], [verdict for _, verdict in made])]
+        data = TaskData((*QUESTIONS.values(),), {})
+        return [each for each in warnings_of(TaskResults("t", config, data, {}, rounds)) if "break off" in each]
+
+    assert warnings() == [
+        "t: 1 of 1 selected paths break off within a sentence at mining.max_new_tokens and are trained on so; "
+        'rules.unfinished = "trim" cuts them back to their last whole one'
+    ]
+    assert warnings(unfinished="trim") == []
 
 
 def test_selection_and_budget_are_counted_by_question() -> None:

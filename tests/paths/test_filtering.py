@@ -1,4 +1,5 @@
 import json
+import math
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -8,6 +9,7 @@ from path_records import make_path
 from sert.config.tree import PromptTemplates, RulesConfig, SelectionConfig
 from sert.errors import DataError
 from sert.paths.filtering import FunnelRow, ImplausibleRule, Tally, filter_paths, implausible_rules
+from sert.paths.limits import found_limits
 from sert.paths.selection import select
 from sert.records import Example, Path, PathKey, Question, Verdict
 from sert.store import tables
@@ -230,6 +232,7 @@ def test_filter_paths_writes_what_training_needs(tmp_path):
             "perplexity": 0,
         },
         "selected_agree": 1,
+        "selected_unfinished": 0,
     }
     verdicts = read_table(result.file("verdicts.parquet"), Verdict)
     assert [(each.question_id, each.branch, each.sample) for each in verdicts] == [
@@ -379,3 +382,134 @@ def test_another_selection_of_paths_that_were_cut_short_is_warned_of(tmp_path):
     selection = SelectionConfig(order="random")
     filter_paths(mined, rules=RulesConfig(), selection=selection, out=tmp_path / "random", reporter=listener)
     assert any("1 paths were cut short while mining" in line for line in listener.lines)
+
+
+# ---- limits that are percentiles
+
+
+def of_perplexities(*values):
+    """Paths of q1 with these perplexities, the lower the less repetitive."""
+    return [
+        make_path(question_id="q1", sample=number, text=GOOD, logprobs=(-math.log(value),) * 30)
+        for number, value in enumerate(values)
+    ]
+
+
+def test_a_limit_can_be_a_percentile_of_all_paths(tmp_path):
+    # Sorted 2, 4, 6, 8, 20: a quarter of the way is 4, three quarters is 8; the empty path and its rule do not count.
+    paths = [*of_perplexities(20, 2, 8, 4, 6), make_path(question_id="q2", text="", token_ids=())]
+    rules = RulesConfig(min_perplexity="p25", max_perplexity="p75")
+    listener = Listener()
+    mined = make_mined(tmp_path / "mined", paths)
+    found = filter_paths(mined, rules=rules, out=tmp_path / "out", reporter=listener)
+    verdicts = read_table(found.file("verdicts.parquet"), Verdict)
+    assert [each.reason for each in verdicts] == [
+        "high_perplexity",
+        "perplexity",
+        None,
+        None,
+        None,
+        "direct_response",
+    ]
+    assert found.counts["limits"] == {"min_perplexity": pytest.approx(4), "max_perplexity": pytest.approx(8)}
+    assert found.counts["dropped"]["high_perplexity"] == 1
+    assert "unfinished" not in found.counts["dropped"]
+    assert listener.lines[:2] == [
+        "filter: rules.min_perplexity = p25 is 4 here",
+        "filter: rules.max_perplexity = p75 is 8 here",
+    ]
+    assert found.manifest["config"]["rules"]["min_perplexity"] == "p25"
+    funnel = json.loads(found.file("funnel.json").read_text())
+    assert [row["rule"] for row in funnel][-3:] == ["perplexity", "high_perplexity", "selected"]
+
+
+def test_between_two_paths_a_percentile_is_interpolated():
+    paths = of_perplexities(2, 4, 10)
+    # 37.5 % of the way from the first to the third path is three quarters of the way from the first to the second.
+    assert found_limits(paths, RulesConfig(min_perplexity="p37.5")) == {"min_perplexity": pytest.approx(3.5)}
+    assert found_limits(paths, RulesConfig(max_perplexity="p100")) == {"max_perplexity": pytest.approx(10)}
+    assert found_limits(iter(()), RulesConfig()) == {}
+
+
+def test_a_percentile_is_of_what_the_rule_measures():
+    paths = [replace(path, logprobs=(-50.0, *path.logprobs[1:])) for path in of_perplexities(3, 3, 3)]
+    rules = RulesConfig(min_perplexity="p50", perplexity_over="continuation")
+    assert found_limits(paths, rules) == {"min_perplexity": pytest.approx(3)}
+
+
+def test_a_percentile_of_paths_that_were_cut_short_is_refused(tmp_path):
+    cut = replace(make_path(question_id="q1", sample=1, text=GOOD), finish="outrun")
+    mined = make_mined(tmp_path / "mined", [make_path(question_id="q1", text=GOOD), cut])
+    with pytest.raises(DataError, match=r'rules.max_perplexity = "p75".* 1 were cut short .*--keep-all'):
+        filter_paths(mined, rules=RulesConfig(max_perplexity="p75"), out=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_percentile_of_nothing_is_refused():
+    empty = make_path(question_id="q1", text="", token_ids=())
+    with pytest.raises(DataError, match="no path has a finite perplexity"):
+        found_limits([empty], RulesConfig(min_perplexity="p25"))
+
+
+def test_limits_that_leave_nothing_between_them_are_warned_of(tmp_path):
+    listener = Listener()
+    rules = RulesConfig(min_perplexity="p75", max_perplexity=5.5)
+    mined = make_mined(tmp_path / "mined", of_perplexities(2, 4, 6, 8))
+    found = filter_paths(mined, rules=rules, out=tmp_path / "out", reporter=listener)
+    assert found.counts["kept"] == 0
+    assert listener.lines[1] == (
+        "warning: filter: rules.min_perplexity = p75 is above rules.max_perplexity = 5.5 here, so that every path is "
+        "dropped"
+    )
+
+
+# ---- paths that break off
+
+HALF = " A heron has long legs. It stands in wa"
+
+
+def unfinished(tmp_path, how, texts, **selection):
+    listener = Listener()
+    paths = [
+        make_path(question_id="q1", sample=number, text=text, finish="length", token_ids=(*range(25, 25 + 30),))
+        for number, text in enumerate(texts)
+    ]
+    folder = tmp_path / how
+    found = filter_paths(
+        make_mined(tmp_path / "mined", paths),
+        rules=RulesConfig(unfinished=how),
+        selection=SelectionConfig(**selection),
+        out=folder,
+        reporter=listener,
+    )
+    return found, read_table(found.file("examples.parquet"), Example), listener.lines
+
+
+@pytest.mark.parametrize(
+    ("how", "completion"),
+    [
+        ("keep", f"{HALF} So the answer is yes."),
+        ("trim", " A heron has long legs. So the answer is yes."),
+        ("drop", None),
+    ],
+)
+def test_a_path_that_breaks_off_is_kept_trimmed_or_dropped(how, completion, tmp_path):
+    found, examples, lines = unfinished(tmp_path, how, [HALF])
+    assert [each.completion for each in examples] == ([] if completion is None else [completion])
+    assert {each.path_ids for each in examples} <= {tuple(range(25, 55))}
+    assert found.counts["selected_unfinished"] == len(examples)
+    assert found.counts["dropped"].get("unfinished") == {"keep": None, "trim": 0, "drop": 1}[how]
+    warned = [line for line in lines if "1 of the 1 selected paths break off within a sentence" in line]
+    assert len(warned) == (how == "keep")
+
+
+def test_a_path_without_a_whole_sentence_is_dropped_when_trimmed(tmp_path):
+    found, examples, _ = unfinished(tmp_path, "trim", [" A heron that has got long", HALF])
+    assert [each.completion for each in examples] == [" A heron has long legs. So the answer is yes."]
+    assert found.counts["dropped"]["unfinished"] == 1
+
+
+def test_nothing_is_trimmed_where_the_rule_is_not_asked(tmp_path):
+    _, examples, lines = unfinished(tmp_path, "trim", [HALF], rules=("length",))
+    assert [each.completion for each in examples] == [f"{HALF} So the answer is yes."]
+    assert any("break off" in line for line in lines)

@@ -84,8 +84,11 @@ def test_stopping_early_selects_the_same_paths(
         RulesConfig(min_tokens=0, min_perplexity=0, direct_response=False),
         RulesConfig(min_tokens=20, min_perplexity=5, max_rep_2=0.02, direct_response=False),
         RulesConfig(min_tokens=3, min_perplexity=0, unit="words", direct_response=False),
+        RULES.model_copy(update={"max_perplexity": 45.0, "unfinished": "drop"}),
+        RULES.model_copy(update={"unfinished": "trim"}),
+        RULES.model_copy(update={"min_perplexity": "p25", "max_perplexity": "p75"}),
     ],
-    ids=["some", "nearly all are kept", "few are kept", "words"],
+    ids=["some", "nearly all are kept", "few are kept", "words", "ours", "trimmed", "percentiles"],
 )
 @pytest.mark.parametrize("shape", [{"branches": 3, "samples": 4}, {"branches": 0, "samples": 12}], ids=["tree", "raw"])
 def test_what_is_selected_depends_neither_on_stopping_nor_on_the_lanes_together(
@@ -127,6 +130,25 @@ def test_on_the_lab_stopping_early_decodes_a_small_part_of_the_tokens(tmp_path: 
         assert all(path.num_tokens > 0 and path.first_token_logprob is not None for path in stopped)
     assert examples[True].read_bytes() == examples[False].read_bytes()
     assert tokens[False] < tokens[True] / 3
+
+
+def test_with_percentiles_no_path_is_stopped_and_the_same_are_selected(
+    questions: list[Question], folder: StudentConfig, tmp_path: FilePath
+) -> None:
+    rules = RULES.model_copy(update={"min_perplexity": "p25", "max_perplexity": "p75"})
+    examples, told = set(), list[str]()
+    for name, changes in {"all": {"keep_all": True}, "usual": {"keep_all": False}, "apart": {"max_lanes": 1}}.items():
+        config, watch = MINING.model_copy(update=changes), Watch(lambda _: None)
+        watch.say = told.append  # type: ignore[method-assign]
+        mined = mine(questions, folder, out=tmp_path / name, config=config, rules=rules, reporter=watch)
+        assert set(mined.counts["finish"]) <= {"eos", "length"} and mined.counts["stopped_early"] == {}
+        filtered = filter_paths(mined, rules=rules, out=tmp_path / f"{name}-filtered")
+        dropped = filtered.counts["dropped"]
+        assert dropped["perplexity"] > 0 and dropped["high_perplexity"] > 0 and filtered.counts["selected"] > 0
+        examples.add(filtered.file("examples.parquet").read_bytes())
+    assert len(examples) == 1
+    said = 'mine: rules.min_perplexity = "p25" and rules.max_perplexity = "p75": no path is stopped early'
+    assert sum(line.startswith(said) for line in told) == 3
 
 
 def test_raw_sampling_draws_the_first_token_too(

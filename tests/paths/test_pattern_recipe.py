@@ -9,8 +9,8 @@ EDITS = {
         "\n\nclass Pattern(": "\n\ndef shouts(text, question):\n    return text.isupper()\n\n\nclass Pattern(",
         "responds_directly),\n)": 'responds_directly),\n    Pattern("shouting", shouts),\n)',
     },
-    "config/tree.py": {
-        '"direct_response", "length"': '"direct_response", "shouting", "length"',
+    "config/rules.py": {
+        '"direct_response",': '"direct_response",\n    "shouting",',
         "    min_tokens: Annotated": "    shouting: bool = True\n    min_tokens: Annotated",
     },
     "records.py": {"    selected: bool\n": "    selected: bool\n    shouting: bool = False\n"},

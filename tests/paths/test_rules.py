@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 from path_records import CHOICE, REASONING, make_path
 
-from sert.config.tree import RulesConfig
+from sert.config.rules import USUAL, RulesConfig
 from sert.paths.rules import (
     REJECTED,
     RULE_TABLE,
@@ -138,6 +138,49 @@ def test_perplexity_can_leave_out_the_branch_token():
     assert apply_rules(path, CHOICE, RulesConfig(perplexity_over="continuation")).perplexity == pytest.approx(math.e)
 
 
+def test_a_highest_perplexity_can_be_set():
+    measured = apply_rules(make_path(), CHOICE, RulesConfig()).perplexity
+    assert reason_of(make_path(logprobs=(-9.0,) * 30)) is None
+    assert reason_of(make_path(), max_perplexity=measured) is None
+    assert reason_of(make_path(), max_perplexity=math.nextafter(measured, 0)) == "high_perplexity"
+    path = make_path(token_ids=tuple(range(30)), logprobs=(-100.0,) + (-2.0,) * 29)
+    assert reason_of(path, max_perplexity=9) == "high_perplexity"
+    assert reason_of(path, max_perplexity=9, perplexity_over="continuation") is None
+
+
+CUT = " Bats look for quiet places under a roof. Farmers keep hay in a"
+
+
+@pytest.mark.parametrize(
+    ("text", "finish", "whole"),
+    [
+        (CUT, "length", len(" Bats look for quiet places under a roof.")),
+        (CUT, "eos", None),
+        (" Bats look for quiet places under a roof.\n", "length", None),
+        (" Bats look for quiet places under a roof. So the answer is (C) ba", "length", None),
+        (" Bats look for quiet places. Question: Where do ow", "length", None),
+        (" Bats look for quiet places under a ro", "length", 0),
+        (" The answer is (C). Bats like", "length", 0),  # what is left is no reasoning
+    ],
+)
+def test_what_is_left_of_a_path_that_breaks_off(text, finish, whole):
+    path = make_path(text, finish=finish)
+    assert apply_rules(path, CHOICE, RulesConfig()).whole_characters == whole
+    reasons = {how: reason_of(path, unfinished=how, direct_response=False) for how in ("keep", "trim", "drop")}
+    assert reasons == {
+        "keep": None,
+        "trim": "unfinished" if whole == 0 else None,
+        "drop": None if whole is None else "unfinished",
+    }
+
+
+def test_a_path_that_breaks_off_is_measured_as_a_whole():
+    path = make_path(CUT, finish="length")
+    measured = [apply_rules(path, CHOICE, RulesConfig(unfinished=how)) for how in ("keep", "trim")]
+    assert measured[0] == measured[1]
+    assert (measured[1].num_tokens, measured[1].perplexity, measured[1].rep_2) == (30, path.perplexity, path.rep_2)
+
+
 def test_words_as_the_unit():
     text = " One two ONE two three." + " more" * 3
     measures = apply_rules(make_path(text), CHOICE, RulesConfig(unit="words"))
@@ -152,10 +195,14 @@ def test_reasons_come_in_the_order_of_the_rules():
     path = make_path(everything, token_ids=(1, 1, 1, 1), logprobs=(0.0,) * 4)
     off = {}
     switches = {"length": {"min_tokens": 0}, "repetition": {"max_rep_2": 1}, "perplexity": {"min_perplexity": 0}}
-    for rule in RULES:
+    for rule in USUAL:
         assert reason_of(path, **off) == rule
         off |= switches.get(rule, {rule: False})
     assert reason_of(path, **off) is None
+    # Then ours.
+    cut = make_path(CUT, finish="length")
+    assert reason_of(cut, max_perplexity=6, unfinished="drop") == "high_perplexity"
+    assert reason_of(cut, unfinished="drop") == "unfinished"
 
 
 def test_the_table_has_every_rule_in_its_order():

@@ -5,6 +5,7 @@ from sert.report.parts import joined
 from sert.report.rows import Pair, pairs_of
 from sert.report.sections.ablations import ablation_groups, ablation_table
 from sert.report.sections.numbers import near_duplicate_table, number_table
+from sert.report.sections.paths import path_sections
 from sert.report.sections.results import choice_table, comparison_table, overview_table, result_table
 from sert.report.table import Table
 
@@ -196,6 +197,16 @@ def test_what_the_rules_left_and_what_was_selected():
         "25.1",
     )
     assert number_table(metrics, PAIR, "selection").rows[0] == ("main", "1,443", "1,380", "733", "31.0", "8.3")
+
+
+def test_limits_that_are_percentiles_stand_with_the_filter():
+    metrics = make_grid()
+    assert number_table(metrics, PAIR, "limits").is_empty
+    about = {"student": "gpt2", "task": "strategyqa", "variant": "main", "group": None, "seed": 2}
+    metrics["limits"] = [{**about, "setting": "min_perplexity", "percentage": 2.5, "value": 3.456}]
+    assert number_table(metrics, PAIR, "limits").rows == [("main", "2", "rules.min_perplexity", "p2.5", "3.46")]
+    (section,) = (section for section in path_sections(metrics, [PAIR]) if section.anchor == "funnel")
+    assert [table.title for table in section.tables] == [PAIR.title]
 
 
 def test_tables_of_students_are_joined_where_their_columns_are_the_same():

@@ -93,6 +93,8 @@ EFFECTS: dict[str, tuple[str, set[str]]] = {
     "rules.min_tokens": ("7", {"mine", "filter", "evaluate"}),
     "rules.max_rep_2": ("0.5", {"mine", "filter", "evaluate"}),
     "rules.min_perplexity": ("2.0", {"mine", "filter", "evaluate"}),
+    "rules.max_perplexity": ("9.0", {"mine", "filter", "evaluate"}),
+    "rules.unfinished": ('"trim"', {"mine", "filter", "evaluate"}),
     "rules.unit": ('"words"', {"mine", "filter", "evaluate"}),
     "rules.perplexity_over": ('"continuation"', {"mine", "filter", "evaluate"}),
     "rules.max_dropped_share": ("0.5", {"filter"}),
@@ -285,6 +287,36 @@ def test_what_is_off_leaves_the_key_of_earlier_results_alone(folder: Path) -> No
         on = stages_of(config_of(folder, f"{path}={value}"))
         changed = {name for name, stage in on.items() if stage.job.settings() != plain[name]}
         assert changed == {name for name in plain if name.startswith("train-")}, path
+
+
+def test_rules_that_are_off_leave_the_key_of_earlier_results_alone(folder: Path) -> None:
+    before = ["imitation", "option_repetition", "direct_response", "length", "repetition", "perplexity"]
+    for overrides in ((), (f"selection.rules={json.dumps(before)}",)):
+        stages = stages_of(config_of(folder, *overrides))
+        settings = stages["filter"].job.settings()
+        assert settings["rules"].keys() == set(
+            "imitation option_repetition direct_response min_tokens max_rep_2 min_perplexity unit perplexity_over "
+            "max_dropped_share".split()
+        )
+        assert settings["selection"]["rules"] == before
+        assert stages["mine"].result.key == stages_of(config_of(folder))["mine"].result.key
+    asked = [*before, "unfinished"]
+    without, asks = (
+        stages_of(config_of(folder, 'rules.unfinished="drop"', f"selection.rules={json.dumps(names)}"))["filter"]
+        for names in (before, asked)
+    )
+    assert asks.result.key == stages_of(config_of(folder, 'rules.unfinished="drop"'))["filter"].result.key
+    assert asks.result.key != without.result.key
+
+
+def test_a_percentile_is_written_in_one_form_and_mines_everything(folder: Path) -> None:
+    stages = [
+        stages_of(config_of(folder, *each))
+        for each in (["rules.min_perplexity=p25"], ["rules.min_perplexity=p25.0"], ["rules.min_perplexity=p30"])
+    ]
+    assert stages[0]["filter"].result.key == stages[1]["filter"].result.key != stages[2]["filter"].result.key
+    whole = stages_of(config_of(folder, "mining.keep_all=true"))["mine"]
+    assert {each["mine"].result.key for each in stages} == {whole.result.key}  # one mining for all of them
 
 
 def test_what_is_read_knows_the_version_of_its_reading(folder: Path) -> None:

@@ -67,6 +67,25 @@ def test_stopping_early_trains_on_the_same_and_states_no_share_of_paths_that_nob
     assert len(probes[0]) == 4 and probes[0] == probes[1]  # these paths are all decoded to their end
 
 
+def test_limits_that_are_percentiles_are_reported_as_numbers(tmp_path: Path) -> None:
+    rules = ("rules.min_perplexity=p25", "rules.max_perplexity=p75", "rules.unfinished=drop")
+    config = small(*rules, "mining.keep_all=false", "methods=['sert']", "training.max_steps=1")
+    done = run(config, out=tmp_path / "relative")
+    stages = json.loads((done.folder / "manifest.json").read_text())["stages"]
+    for task in ("lab-yes-no", "lab-choice"):
+        filtered = json.loads((done.folder / stages[f"{task} filter"] / "manifest.json").read_text())
+        found = [row for row in done.metrics["limits"] if row["task"] == task]
+        assert [(row["setting"], row["percentage"]) for row in found] == [
+            ("min_perplexity", 25),
+            ("max_perplexity", 75),
+        ]
+        assert {row["setting"]: row["value"] for row in found} == filtered["counts"]["limits"]
+        funnel = {row["rule"]: row["dropped"] for row in done.metrics["funnel"] if row["task"] == task}
+        assert funnel["high_perplexity"] > 0 and "unfinished" in funnel and "outrun" not in funnel
+        assert f"| p25 | {found[0]['value']:.2f} |" in (done.folder / "report" / "table.md").read_text()
+    assert not any("stopped early" in warning for warning in done.metrics["warnings"])
+
+
 def test_every_trained_method_made_the_same_number_of_steps(finished: RunResult) -> None:
     assert {row["train_steps"] for row in finished.metrics["rows"]} == {None, 2}
 

@@ -41,6 +41,7 @@ class GridNumbers:
         self._tasks.setdefault(result.task, run_numbers.task_row(result))
         self._rows += [{**of_variant, "seed": arm.seed, **row} for row in run_numbers.result_rows(result)]
         self._outcomes += run_numbers.outcomes(arm, result)
+        self._count("limits", {**of_variant, "seed": arm.seed}, run_numbers.limit_rows(result))
         if result.trained_on:
             self._count("selection", of_variant, [result.trained_on.selection_row()])
         if arm.group in (None, "budget") and result.mined:
@@ -89,6 +90,7 @@ class GridNumbers:
             "by_length": accuracy_by(main, "lengths"),
             "by_repetition": accuracy_by(main, "repetitions"),
             "steps": average_steps(counted["steps"]),
+            "limits": counted["limits"],
             "amounts": average_amounts(counted["amounts"]),
             "judged": counted["judged"],
         }

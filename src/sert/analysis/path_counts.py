@@ -6,11 +6,11 @@ and all that a path would have become that was stopped early.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from math import exp
 from typing import NamedTuple
 
-from sert.config.tree import RULES, RulesConfig
+from sert.config.rules import USUAL, RulesConfig
 from sert.paths.rules import OUTRUN, REJECTED, is_reasoned
 from sert.records import Path, Question, Verdict
 from sert.stats.counts import Row
@@ -61,23 +61,25 @@ def end_of(verdict: Verdict) -> str:
     return "selected" if verdict.selected else verdict.reason or "kept"
 
 
-def left_after_rules(ends: Mapping[str, Counts]) -> Iterator[tuple[str, Counts]]:
-    """Add up what is left after each step of the filter: `mined`, the rules in order, `selected`.
+def left_after_rules(ends: Mapping[str, Counts], rules: Sequence[str] = USUAL) -> Iterator[tuple[str, Counts]]:
+    """Add up what is left after each step of the filter: `mined`, these rules in order, `selected`.
 
     `ends` are the counts by what became of paths. Where paths were cut short while mining, that is a step as well,
     before the last. Nothing where there are no paths.
     """
     left = dict(ends)
     cuts = [cut for cut in (OUTRUN, REJECTED) if cut in ends]
-    for after in ("mined", *RULES, *cuts, "selected") if left else ():
+    for after in ("mined", *rules, *cuts, "selected") if left else ():
         left = {end: each for end, each in left.items() if end == "selected" or after not in (end, "selected")}
         yield after, sum(left.values(), Counts())
 
 
-def filtering_rows(ends: Mapping[str, Counts], scorer: str, criterion: str | None = None) -> Iterator[Row]:
+def filtering_rows(
+    ends: Mapping[str, Counts], scorer: str, criterion: str | None = None, *, rules: Sequence[str] = USUAL
+) -> Iterator[Row]:
     """Count the paths in each band of scores that are left after each rule (figure 4)."""
     about = {"scorer": scorer, "criterion": criterion}
-    for after, left in left_after_rules({end: each for end, each in ends.items() if each["scored"]}):
+    for after, left in left_after_rules({end: each for end, each in ends.items() if each["scored"]}, rules):
         for band in BANDS:
             counts = {"hits": left[band], "paths": left["scored"], "score": left["score"]}
             yield {**about, "after": after, "band": band, **counts}
@@ -95,8 +97,8 @@ class PathCounts:
         shown: The first few paths of each end, so that nobody picks them.
     """
 
-    def __init__(self, questions: Mapping[str, Question], *, verified: bool) -> None:
-        self.questions, self.verified = questions, verified
+    def __init__(self, questions: Mapping[str, Question], *, verified: bool, rules: Sequence[str] = USUAL) -> None:
+        self.questions, self.verified, self._rules = questions, verified, rules
         self.all = Counts()
         self.ends: dict[str, Counts] = defaultdict(Counts)
         self.by_question: dict[str, Counts] = {name: Counts() for name in questions}
@@ -122,6 +124,7 @@ class PathCounts:
             "selected": chosen,
             "selected_agree": chosen and verdict.agrees is True,
             "selected_true": chosen and is_true,
+            "selected_unfinished": chosen and verdict.whole_characters is not None,
         }
         for group in (self.all, self.by_question[question.question_id]):
             group.update(counts)
@@ -136,7 +139,7 @@ class PathCounts:
     def funnel_rows(self) -> Iterator[Row]:
         """Count what is left after each rule."""
         before = mined = self.all["paths"]
-        for rule, left in left_after_rules(self.ends):
+        for rule, left in left_after_rules(self.ends, self._rules):
             true = left["true"] if self.verified and not left["stopped"] else None
             remaining = left["paths"]
             yield {"rule": rule, "mined": mined, "remaining": remaining, "dropped": before - remaining, "true": true}
@@ -144,7 +147,7 @@ class PathCounts:
 
     def filtering_rows(self) -> Iterator[Row]:
         """Count the paths in each band of the verifier's scores that are left after each rule (figure 4)."""
-        return filtering_rows(self.ends if self.truth_is_known else {}, "verifier")
+        return filtering_rows(self.ends if self.truth_is_known else {}, "verifier", rules=self._rules)
 
     def selection_row(self) -> Row:
         """Count the questions with a selected path, of these paths the true ones and those that agree with gold.
@@ -191,7 +194,7 @@ def count_paths(
 
     The rules say what counts as reasoning, the verifier what is true, where something can.
     """
-    counts = PathCounts(questions, verified=verifier is not None)
+    counts = PathCounts(questions, verified=verifier is not None, rules=rules.names)
     for path, verdict in zip(paths, verdicts, strict=True):
         question = questions[path.question_id]
         true, score = verifier(question, path.text) if verifier and not path.stopped_early else (None, None)

@@ -89,7 +89,11 @@ def read_results(graph: TaskGraph) -> TaskResults:
         data=graph.data,
         methods={method: _method_results(graph, method, training.get(method, {})) for method in graph.evaluated},
         rounds=[
-            MinedRound(_table_of(mined, "paths", Path), _table_of(filtered, "verdicts", Verdict))
+            MinedRound(
+                _table_of(mined, "paths", Path),
+                _table_of(filtered, "verdicts", Verdict),
+                _counts_of(filtered).get("limits", {}),
+            )
             for mined, filtered in graph.rounds[:1] + graph.rounds[1:][-1:]
         ],
         training=training,

@@ -117,6 +117,13 @@ def _samples(result: TaskResults, paths: Iterable[Path]) -> Iterator[tuple[str, 
         yield path.question_id, path.text, is_reasoned(path.text, path.num_tokens, question, result.config.rules)
 
 
+def limit_rows(result: TaskResults) -> Iterator[Row]:
+    """Say what the limits came to that are percentiles of the first round's paths."""
+    for setting, value in result.rounds[0].limits.items() if result.rounds else ():
+        percentage = result.config.rules.percentiles[setting]
+        yield {"setting": setting, "percentage": percentage, "value": value}
+
+
 def step_rows(result: TaskResults) -> Iterator[Row]:
     """Say how right each snapshot of each method is, on dev and on test questions."""
     for method, measured in result.methods.items():

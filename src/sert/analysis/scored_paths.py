@@ -7,6 +7,7 @@ from statistics import fmean
 from sert.analysis.path_counts import BANDS, Counts, band_of, counted_score, end_of, filtering_rows
 from sert.analysis.task_results import TaskResults
 from sert.judge.prompt import CRITERIA
+from sert.paths.limits import with_limits
 from sert.paths.rules import apply_rules
 from sert.paths.selection import select
 from sert.records import Path
@@ -57,17 +58,19 @@ def judged_filtering_rows(result: TaskResults) -> Iterator[Row]:
     """Count the paths in each band of a judge's scores that are left after each rule (figure 4).
 
     A judge scores those paths of the first test questions that it was shown, which the rules are asked about here.
+    Limits that are percentiles are those of the mined paths.
     """
     if not result.judged_paths:
         return
     config = result.config
     paths = list(result.scored[BRANCHING])
     asked = config.selection.rules
-    verdicts = [apply_rules(each, result.test[each.question_id], config.rules, asked=asked) for each in paths]
+    rules = with_limits(config.rules, result.rounds[0].limits)
+    verdicts = [apply_rules(each, result.test[each.question_id], rules, asked=asked) for each in paths]
     by_criterion: list[dict[str, Counts]] = [defaultdict(Counts) for _ in CRITERIA]
     for path, verdict in zip(paths, select(verdicts, config.selection, seed=config.seed), strict=True):
         of_path = result.judged_paths.get(BRANCHING, {}).get(path.key)
         for ends, score in zip(by_criterion, of_path or (), strict=of_path is not None):
             ends[end_of(verdict)].update(counted_score(score))
     for criterion, ends in zip(CRITERIA, by_criterion, strict=True):
-        yield from filtering_rows(ends, "judge", criterion)
+        yield from filtering_rows(ends, "judge", criterion, rules=rules.names)

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from sert.analysis.epochs import Chosen, SnapshotOutputs, choose_epochs
@@ -16,10 +17,15 @@ Paths = Sequence[Path] | StoredTable[Path]
 
 
 class MinedRound(NamedTuple):
-    """The mined paths of a round and their verdicts, in the same order; may be too many to hold at once."""
+    """The mined paths of a round and their verdicts, in the same order; may be too many to hold at once.
+
+    Attributes:
+        limits: The limits of rules that are percentiles of the paths, as numbers.
+    """
 
     paths: Paths
     verdicts: Sequence[Verdict] | StoredTable[Verdict]
+    limits: Mapping[str, float] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -107,5 +113,6 @@ class TaskResults:
     def _count(self, place: int) -> PathCounts | None:
         if not self.rounds:
             return None
-        counts = count_paths(*self.rounds[place], questions=self.train, rules=self.config.rules, verifier=self.verifier)
+        paths, verdicts, _ = self.rounds[place]
+        counts = count_paths(paths, verdicts, questions=self.train, rules=self.config.rules, verifier=self.verifier)
         return counts if counts.all["paths"] else None

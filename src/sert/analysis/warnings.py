@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from sert.analysis.task_results import TaskResults
+from sert.paths.filtering import TOLERATED_UNFINISHED, trims
 from sert.records import TOO_LONG
 from sert.tasks.splits import NEARLY
 from sert.terminal.text import shorten
@@ -44,6 +45,7 @@ def _of_stages(result: TaskResults) -> Iterator[str]:
             )
     if result.trained_on and (without := len(result.train) - result.trained_on.all["selected"]):
         yield f"{without} train questions have no surviving path and train nothing"
+    yield from _of_unfinished(result)
     if result.mined and (stopped := result.mined.all["stopped"]):
         yield (
             f"{stopped} of {result.mined.all['paths']} paths were stopped early, so the filter's counts are not those "
@@ -58,6 +60,17 @@ def _of_stages(result: TaskResults) -> Iterator[str]:
     for method, counts in result.training.items():
         if counts["too_long"]:
             yield f"{counts['too_long']} examples of {method} exceed max_length, left out"
+
+
+def _of_unfinished(result: TaskResults) -> Iterator[str]:
+    """Warn if many selected paths have their conclusion behind half a sentence."""
+    counts = result.trained_on.all if result.trained_on else {}
+    unfinished, selected = counts.get("selected_unfinished", 0), counts.get("selected", 0)
+    if unfinished > TOLERATED_UNFINISHED * selected and not trims(result.config.rules, result.config.selection):
+        yield (
+            f"{unfinished} of {selected} selected paths break off within a sentence at mining.max_new_tokens and are "
+            'trained on so; rules.unfinished = "trim" cuts them back to their last whole one'
+        )
 
 
 def untrained(result: TaskResults) -> Iterator[str]:

@@ -11,13 +11,11 @@ from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 from sert.config.columns import Columns
 from sert.config.endpoints import CallsConfig, EndpointConfig, Thinking
 from sert.config.lora import LoraConfig
+from sert.config.rules import RulesConfig, SelectionConfig
 from sert.config.section import FilePath, PositiveInt, Section, Share
 
 Method = Literal["zero_shot", "finetune", "sert", "rd", "sert+rd"]
 METHODS: tuple[Method, ...] = get_args(Method)
-RuleName = Literal["imitation", "option_repetition", "direct_response", "length", "repetition", "perplexity"]
-RULES: tuple[RuleName, ...] = get_args(RuleName)
-"""The rules in the order in which they are asked: the paper's."""
 TaskKind = Literal["strategyqa", "commonsenseqa", "table", "lab_yes_no", "lab_choice"]
 
 
@@ -135,50 +133,18 @@ class MiningConfig(Section):
         """How many paths are sampled of each question."""
         return (self.branches or 1) * self.samples
 
+    def for_rules(self, rules: RulesConfig, selection: SelectionConfig | None = None) -> "MiningConfig":
+        """Sample every path to its end where nothing is certain of it before.
+
+        That is so where a limit is a percentile of all paths, or where the selection is not the paper's.
+        """
+        chosen = (selection or SelectionConfig()).with_rules(rules)
+        foreseen = not rules.percentiles and chosen == SelectionConfig().with_rules(rules)
+        return self.model_copy(update={"keep_all": self.keep_all or not foreseen})
+
     def shaped(self, **shape: int) -> "MiningConfig":
         """Sample every path to its end, with other `branches` and `samples`."""
         return self.model_copy(update={**shape, "keep_all": True})
-
-
-class RulesConfig(Section):
-    """The filter. A rule is off with `false`, `min_tokens = 0`, `max_rep_2 = 1` or `min_perplexity = 0`."""
-
-    imitation: bool = True
-    """Drop texts that contain the form of the prompt, `Question: ... Answer:` by default. Paper: filter 1."""
-    option_repetition: bool = True
-    """Drop texts that only list the options. Paper: filter 1."""
-    direct_response: bool = True
-    """Drop texts that answer without reasoning. Paper: filter 1."""
-    min_tokens: Annotated[int, Field(ge=0)] = 25
-    """Paper: filter 2, 25 tokens."""
-    max_rep_2: Share = 0.2
-    """Paper: filter 3, 20 %."""
-    min_perplexity: Annotated[float, Field(ge=0)] = 5.0
-    """Paper: filter 4, perplexity below 5 is dropped."""
-    unit: Literal["tokens", "words"] = "tokens"
-    """Unit of length and rep-2: the student's tokens or lower-cased whitespace words."""
-    perplexity_over: Literal["path", "continuation"] = "path"
-    """Whether the branch token counts towards the perplexity."""
-    max_dropped_share: Share = 0.95
-    """Warn when one rule drops more than this share of the paths that reach it."""
-
-
-class SelectionConfig(Section):
-    """Which of the mined paths are trained on. All but the defaults is there for comparison.
-
-    With other values than the defaults every lane is decoded to its end.
-    """
-
-    rules: tuple[RuleName, ...] = RULES
-    """Rules that may drop a path; the others only measure. Paper: all."""
-    order: Literal["rep_2", "random", "mean_logprob"] = "rep_2"
-    """Which surviving path of a question is selected: the one with the lowest rep-2, any one, or the one with the
-    highest mean log-probability. Paper: the lowest rep-2."""
-    only_agreeing: bool = False
-    """Select only paths whose own conclusion is the gold answer. The paper never compares the two."""
-    shuffled: bool = False
-    """Train each question on the path that was selected for another one, which shows what the paths' content is worth.
-    Not in the paper."""
 
 
 class TrainingConfig(Section):
@@ -337,5 +303,4 @@ class Config(Section):
     @property
     def mining_to_select(self) -> MiningConfig:
         """How train questions are mined: early stopping foresees the paper's selection only."""
-        keep_all = self.mining.keep_all or self.selection != SelectionConfig()
-        return self.mining.model_copy(update={"keep_all": keep_all})
+        return self.mining.for_rules(self.rules, self.selection)

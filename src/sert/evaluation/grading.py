@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from statistics import fmean
 from typing import Any
 
-from sert.config.tree import EvaluationConfig, RulesConfig
+from sert.config.rules import RulesConfig
+from sert.config.tree import EvaluationConfig
 from sert.errors import DataError
 from sert.paths.rules import is_reasoned, rep_n, words_of
 from sert.records import TOO_LONG, Prediction, Question

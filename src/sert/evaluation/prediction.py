@@ -10,7 +10,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
-from sert.config.tree import APART, EvaluationConfig, ExecutionConfig, MiningConfig, RulesConfig, StudentConfig
+from sert.config.rules import RulesConfig
+from sert.config.tree import APART, EvaluationConfig, ExecutionConfig, MiningConfig, StudentConfig
 from sert.errors import ConfigError, DataError
 from sert.evaluation.grading import grade, summarize
 from sert.evaluation.voting import Vote, count_votes

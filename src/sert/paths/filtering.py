@@ -3,12 +3,15 @@
 import itertools
 import pathlib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
-from sert.config.tree import RULES, PromptTemplates, RulesConfig, SelectionConfig
+from sert.config.limits import is_above
+from sert.config.rules import USUAL, RulesConfig, SelectionConfig
+from sert.config.tree import PromptTemplates
 from sert.errors import DataError
+from sert.paths.limits import found_limits, with_limits
 from sert.paths.rules import OUTRUN, REJECTED, apply_rules
 from sert.paths.selection import Chosen, select, selected_examples
 from sert.records import Example, Path, PathKey, Question, Verdict
@@ -21,8 +24,8 @@ from sert.terminal.text import counted, cut
 
 SHOWN_EXAMPLES = 3
 SHOWN_CHARACTERS = 100
-PAPERS = SelectionConfig().model_dump(mode="json")
-"""The selection that mining foresees when it stops lanes early."""
+TOLERATED_UNFINISHED = 0.05
+"""Share of the selected paths above which half sentences in front of their conclusions are warned of."""
 
 
 class FunnelRow(NamedTuple):
@@ -44,11 +47,17 @@ class ImplausibleRule(NamedTuple):
 
 
 class Tally:
-    """What is counted of verdicts as they come: the reasons, how many are selected, how many of those agree."""
+    """What is counted of verdicts as they come: the reasons, how many are selected, how many of those agree.
 
-    def __init__(self, verdicts: Iterable[Verdict] = ()) -> None:
+    Attributes:
+        unfinished: How many of the selected paths break off within a sentence.
+    """
+
+    def __init__(self, verdicts: Iterable[Verdict] = (), rules: Sequence[str] = USUAL) -> None:
+        """Count verdicts by these rules, in their order."""
         self.reasons: Counter[str | None] = Counter()
-        self.selected = self.agreeing = 0
+        self.selected = self.agreeing = self.unfinished = 0
+        self._rules = rules
         self.add(verdicts)
 
     def add(self, verdicts: Iterable[Verdict]) -> None:
@@ -57,6 +66,7 @@ class Tally:
             self.reasons[verdict.reason] += 1
             self.selected += verdict.selected
             self.agreeing += verdict.selected and verdict.agrees is True
+            self.unfinished += verdict.selected and verdict.whole_characters is not None
 
     def funnel(self) -> list[FunnelRow]:
         """Count what is left after each rule: first `mined`, then the rules in order, last `selected`.
@@ -66,7 +76,7 @@ class Tally:
         """
         total = remaining = self.reasons.total()
         cut_short = (cut for cut in (OUTRUN, REJECTED) if self.reasons[cut])
-        dropped = {"mined": 0} | {rule: self.reasons[rule] for rule in (*RULES, *cut_short)}
+        dropped = {"mined": 0} | {rule: self.reasons[rule] for rule in (*self._rules, *cut_short)}
         rows = []
         for step, number in (dropped | {"selected": self.reasons[None] - self.selected}).items():
             remaining -= number
@@ -83,6 +93,7 @@ class Tally:
             "questions_without_path": questions - self.selected,
             "dropped": {row.rule: row.dropped for row in self.funnel() if row.rule not in ("mined", "selected")},
             "selected_agree": self.agreeing,
+            "selected_unfinished": self.unfinished,
         }
 
 
@@ -94,7 +105,7 @@ def implausible_rules(verdicts: Iterable[Verdict], config: RulesConfig, *, tally
     """
     found = []
     reached = tally.reasons.total() - tally.reasons[OUTRUN]
-    for rule in RULES:
+    for rule in config.names:
         dropped = tally.reasons[rule]
         if dropped > config.max_dropped_share * reached:
             shown = min(SHOWN_EXAMPLES, dropped)
@@ -130,14 +141,15 @@ class FilterJob(Job):
     @property
     def work(self) -> str:
         """How much there is to do, for people."""
-        return f"{counted(len(self.selection.rules), 'rules')}, then one path of each question"
+        rules = self.selection.with_rules(self.rules).rules
+        return f"{counted(len(rules), 'rules')}, then one path of each question"
 
     def settings(self) -> dict[str, Any]:
         """What the verdicts depend on, and in which form the examples are: earlier ones had no tokens."""
         return self._judging() | {"reading": READING, "examples": "tokens"}
 
     def _judging(self) -> dict[str, Any]:
-        return dumped(rules=self.rules, selection=self.selection)
+        return dumped(rules=self.rules, selection=self.selection.with_rules(self.rules))
 
     def inputs(self) -> Inputs:
         """The mined paths."""
@@ -155,29 +167,40 @@ class FilterJob(Job):
         mined = self.mined.open()
         questions = read_table(mined.file("questions.parquet"), Question)
         paths = StoredTable(mined.file("paths.parquet"), Path)
-        tally, selected = Tally(), list[tuple[Question, Chosen]]()
+        tally, selected = Tally(rules=self.rules.names), list[tuple[Question, Chosen]]()
+        limits = found_limits(paths, self.rules)
+        rules = with_limits(self.rules, limits)
+        _tell_limits(limits, self.rules, label=label, reporter=reporter)
         with (
             reporter.track(label, len(paths), "paths") as advance,
             TableWriter(draft.folder / "verdicts.parquet", Verdict) as verdicts,
         ):
             for question, of_question in _by_question(paths, questions, source=mined.folder):
-                judged = [apply_rules(path, question, self.rules, asked=self.selection.rules) for path in of_question]
+                judged = [apply_rules(path, question, rules, asked=self.selection.rules) for path in of_question]
                 judged = select(judged, self.selection, seed=self.seed)
                 verdicts.add(judged)
                 pairs = zip(of_question, judged, strict=True)
-                selected += [
-                    (question, Chosen(path.text, path.token_ids)) for path, verdict in pairs if verdict.selected
-                ]
+                selected += [(question, self._chosen(path, verdict)) for path, verdict in pairs if verdict.selected]
                 tally.add(judged)
                 advance(len(judged))
         examples = selected_examples(selected, _prompts_of(mined), shuffled=self.selection.shuffled, seed=self.seed)
         write_table(draft.folder / "examples.parquet", examples, Example)
         written = StoredTable(draft.folder / "verdicts.parquet", Verdict)
         _warn(implausible_rules(written, self.rules, tally=tally), paths, reporter)
-        _warn_of_cut_short(tally, mined, self._judging(), label=label, reporter=reporter)
+        _warn_of_cut_short(tally, mined, self, label=label, reporter=reporter)
+        _warn_of_unfinished(tally, self, label=label, reporter=reporter)
         write_table(draft.folder / "questions.parquet", questions, Question)
         write_json(draft.folder / "funnel.json", [row._asdict() for row in tally.funnel()])
-        return tally.counts(questions=len(questions))
+        return tally.counts(questions=len(questions)) | ({"limits": limits} if limits else {})
+
+    def _chosen(self, path: Path, verdict: Verdict) -> Chosen:
+        end = verdict.whole_characters if trims(self.rules, self.selection) else None
+        return Chosen(path.text[:end], path.token_ids)
+
+
+def trims(rules: RulesConfig, selection: SelectionConfig) -> bool:
+    """Tell whether selected paths that break off are cut back to their last whole sentence."""
+    return rules.unfinished == "trim" and "unfinished" in selection.rules
 
 
 def _prompts_of(mined: Artifact) -> PromptTemplates:
@@ -229,16 +252,37 @@ def _by_question(
         yield by_id[question_id], list(of_question)
 
 
-def _warn_of_cut_short(
-    tally: Tally, mined: Artifact, settings: Mapping[str, Any], *, label: str, reporter: Reporter
-) -> None:
+def _tell_limits(limits: Mapping[str, float], rules: RulesConfig, *, label: str, reporter: Reporter) -> None:
+    """Print the limits that are percentiles as numbers, and warn if they leave nothing between them."""
+    for setting, limit in limits.items():
+        reporter.say(f"{label}: rules.{setting} = {getattr(rules, setting)} is {limit:.4g} here")
+    found = with_limits(rules, limits)
+    if is_above(found.min_perplexity, found.max_perplexity):
+        reporter.say(
+            f"warning: {label}: rules.min_perplexity = {rules.min_perplexity} is above rules.max_perplexity = "
+            f"{rules.max_perplexity} here, so that every path is dropped"
+        )
+
+
+def _warn_of_unfinished(tally: Tally, job: FilterJob, *, label: str, reporter: Reporter) -> None:
+    """Warn if many examples have their conclusion behind half a sentence."""
+    if not trims(job.rules, job.selection) and tally.unfinished > TOLERATED_UNFINISHED * tally.selected:
+        reporter.say(
+            f"warning: {label}: {tally.unfinished} of the {tally.selected} selected paths break off within a sentence "
+            'at mining.max_new_tokens, and are trained on so; rules.unfinished = "trim" cuts them back to their last '
+            "whole one"
+        )
+
+
+def _warn_of_cut_short(tally: Tally, mined: Artifact, job: FilterJob, *, label: str, reporter: Reporter) -> None:
     """Warn if nothing is left, and of paths of which nobody knows what these rules would have said."""
     if not tally.selected:
         dropped = ", ".join(f"{row.rule} {row.dropped}" for row in tally.funnel() if row.dropped)
         reporter.say(f"warning: {label}: no path is kept, there is nothing to train on; dropped: {dropped}")
     cut_short = tally.reasons[REJECTED]
-    as_mined = {"rules": mined.manifest["config"].get("rules", settings["rules"]), "selection": PAPERS}
-    if as_mined != settings:
+    rules = dumped(rules=job.rules)["rules"]
+    papers = SelectionConfig().with_rules(job.rules)
+    if mined.manifest["config"].get("rules", rules) != rules or job.selection.with_rules(job.rules) != papers:
         cut_short += tally.reasons[OUTRUN]
     if cut_short:
         reporter.say(

@@ -11,8 +11,10 @@ from functools import partial
 from pathlib import Path as FilePath
 from typing import Any, ClassVar
 
-from sert.config.tree import APART, ExecutionConfig, MiningConfig, PromptTemplates, RulesConfig, StudentConfig
+from sert.config.rules import RulesConfig
+from sert.config.tree import APART, ExecutionConfig, MiningConfig, PromptTemplates, StudentConfig
 from sert.errors import DataError
+from sert.paths.limits import named_limits
 from sert.paths.referee import RuleReferee
 from sert.paths.rules import path_of
 from sert.records import Path, Question
@@ -35,7 +37,8 @@ class MineJob(Job):
 
     What is sampled depends on (seed, question id, branch, sample) alone. Unless `mining.keep_all`, a path is stopped
     early when a rule is certain to drop it (`finish = "rejected"`) or when another path of its question is certain to
-    be preferred (`finish = "outrun"`), often at its first token; which path gets selected does not change.
+    be preferred (`finish = "outrun"`), often at its first token; which path gets selected does not change. Where a
+    limit is a percentile of all paths nothing is certain before, and `mining` keeps all (`MiningConfig.for_rules`).
 
     Attributes:
         questions: What the student is asked.
@@ -103,6 +106,9 @@ class MineJob(Job):
         return dumped(prompts=self.prompts or PromptTemplates())
 
     def _fill(self, draft: Draft, *, label: str, reporter: Reporter) -> Mapping[str, Any]:
+        if self.rules is not None and self.rules.percentiles:
+            said = "no path is stopped early, since a percentile is known when all are there"
+            reporter.say(f"{label}: {named_limits(self.rules)}: {said}")
         executor = make_executor(self.execution)
         decoded = decode_in_units(
             self.decoding(self.student.resolve()), draft, executor=executor, label=label, reporter=reporter
@@ -182,11 +188,12 @@ def mining_job(
     seed: int = 0,
 ) -> MineJob:
     """Describe what `mine` does with a student whose type of numbers is decided."""
+    rules = rules or RulesConfig()
     return MineJob(
         tuple(questions),
         StudentSource(student),
-        mining=config or MiningConfig(),
-        rules=rules or RulesConfig(),
+        mining=(config or MiningConfig()).for_rules(rules),
+        rules=rules,
         prompts=prompts or PromptTemplates(),
         execution=execution,
         seed=seed,

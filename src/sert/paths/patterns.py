@@ -2,7 +2,7 @@
 
 Source: paper, section 2, filter 1, which names imitation, repetition of options and direct response but defines none of
 them; the definitions here are ours. To add a pattern, write its function here and a row in `PATTERNS`, its switch into
-`RulesConfig` and its name into `RuleName` (`config/tree.py`), and its column into `Verdict` (`records.py`).
+`RulesConfig` and its name into `RuleName` (`config/rules.py`), and its column into `Verdict` (`records.py`).
 """
 
 import re
@@ -10,7 +10,7 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import NamedTuple
 
-from sert.config.tree import RuleName
+from sert.config.rules import RuleName
 from sert.records import LETTERS, Question
 from sert.tasks.markers import markers_of
 

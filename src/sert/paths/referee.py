@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from sert.config.tree import RulesConfig
+from sert.config.rules import RulesConfig
 from sert.paths.rules import OUTRUN, REJECTED, Stump, apply_rules, certain_reason, least_rep_2, path_of
 from sert.paths.selection import preference
 from sert.records import Question

@@ -5,12 +5,13 @@ import operator
 from collections.abc import Callable, Collection, Hashable, Sequence
 from typing import Any, NamedTuple
 
-from sert.config.tree import RULES, RuleName, RulesConfig
-from sert.paths.patterns import PATTERNS, Pattern
+from sert.config.rules import RULES, RuleName, RulesConfig
+from sert.paths.patterns import PATTERNS, Pattern, responds_directly
 from sert.records import Path, Question, Verdict
 from sert.student.decoding.lanes import Lane
 from sert.student.texts import Texts
 from sert.tasks.answers import extract_strict, is_correct, reasoning_of
+from sert.tasks.sentences import end_of_sentences
 
 REJECTED = "rejected"
 """Finish of a path that was cut short while mining since a rule was certain to drop it; its reason where no rule drops
@@ -37,7 +38,7 @@ class Rule(NamedTuple):
         name: The reason of what it drops.
         column: Where `verdicts.parquet` holds what it measures.
         measure: Measures a path, also where the rule is switched off.
-        setting: Field of `RulesConfig`: its limit, or its switch.
+        setting: Field of `RulesConfig`: its limit (None is no limit), or its switch.
         compare: Compares what was measured with the setting; where this holds the path is dropped.
         early: Measures an unfinished path; if that drops it, so it does whatever follows. None: the rule stops no path
             early.
@@ -45,14 +46,15 @@ class Rule(NamedTuple):
 
     name: RuleName
     column: str
-    measure: Callable[[Path, Question, RulesConfig], float]
+    measure: Callable[[Path, Question, RulesConfig], float | None]
     setting: str
     compare: Callable[[Any, Any], bool]
     early: Callable[[Stump, RulesConfig], float] | None = None
 
-    def drops(self, measured: float, config: RulesConfig) -> bool:
-        """Tell whether a path that measures so is dropped."""
-        return self.compare(measured, getattr(config, self.setting))
+    def drops(self, measured: float | None, config: RulesConfig) -> bool:
+        """Tell whether a path that measures so is dropped; a limit that is a percentile is a number by now."""
+        limit = getattr(config, self.setting)
+        return limit is not None and self.compare(measured, limit)
 
 
 def words_of(text: str) -> list[str]:
@@ -77,6 +79,11 @@ def perplexity(logprobs: Sequence[float]) -> float:
         return math.exp(-math.fsum(logprobs) / len(logprobs))
     except OverflowError:
         return math.inf
+
+
+def perplexity_of(path: Path, config: RulesConfig) -> float:
+    """Measure what the perplexity rules do: of the whole path, or of what follows its first token."""
+    return path.perplexity if config.perplexity_over == "path" else perplexity(path.logprobs[1:])
 
 
 def least_rep_2(token_ids: Sequence[int], config: RulesConfig, *, max_new_tokens: int) -> float:
@@ -127,7 +134,24 @@ def _rep_2(path: Path, question: Question, config: RulesConfig) -> float:
 
 
 def _perplexity(path: Path, question: Question, config: RulesConfig) -> float:
-    return path.perplexity if config.perplexity_over == "path" else perplexity(path.logprobs[1:])
+    return perplexity_of(path, config)
+
+
+def _whole_characters(path: Path, question: Question, config: RulesConfig) -> int | None:
+    """Measure how much is left of a path if it is cut back to its last whole sentence (`Verdict.whole_characters`)."""
+    reasoning = reasoning_of(path.text, question)
+    if path.finish != "length" or reasoning != path.text:
+        return None
+    end = end_of_sentences(reasoning)
+    if not reasoning[end:].strip():
+        return None
+    return 0 if responds_directly(reasoning_of(reasoning[:end], question), question) else end
+
+
+def _breaks_off(whole_characters: int | None, unfinished: str) -> bool:
+    if whole_characters is None or unfinished == "keep":
+        return False
+    return unfinished == "drop" or whole_characters == 0
 
 
 def _early_rep_2(stump: Stump, config: RulesConfig) -> float:
@@ -156,6 +180,9 @@ RULE_TABLE = (
     Rule("repetition", "rep_2", _rep_2, "max_rep_2", operator.gt, early=_early_rep_2),
     # Filter 4: perplexity below 5; 5 itself is kept.
     Rule("perplexity", "perplexity", _perplexity, "min_perplexity", operator.lt),
+    # Ours.
+    Rule("high_perplexity", "perplexity", _perplexity, "max_perplexity", operator.gt),
+    Rule("unfinished", "whole_characters", _whole_characters, "unfinished", _breaks_off),
 )
 """The rules in the order in which they are asked, that of `RULES`."""
 

@@ -24,6 +24,8 @@ RULES = {
     "length": "too short",
     "repetition": "too repetitive",
     "perplexity": "perplexity too low",
+    "high_perplexity": "perplexity too high",
+    "unfinished": "breaks off within a sentence",
     "outrun": "stopped: another path was better",
     "rejected": "cut short while mining",
     "selected": "selected",
@@ -36,6 +38,7 @@ AFTER = {
     "length": "+ length",
     "repetition": "+ repetition",
     "perplexity": "+ perplexity",
+    "high_perplexity": "+ high perplexity",
     "selected": "selected",
 }
 EPOCHS = {LAST: "last epoch", DEV: "chosen on dev", TEST_BEST: "best on test"}

@@ -8,11 +8,19 @@ import pytest
 import torch
 
 import six_tokenizers
-from sert.config.tree import MiningConfig, RulesConfig, SelectionConfig, StudentConfig, TrainingConfig
+from sert.config.tree import (
+    MiningConfig,
+    PromptTemplates,
+    RulesConfig,
+    SelectionConfig,
+    StudentConfig,
+    TrainingConfig,
+)
 from sert.paths.filtering import filter_paths
 from sert.paths.mining import mine
 from sert.records import Example, Path, Question, Verdict
-from sert.store.tables import read_table
+from sert.store.artifacts import Draft, commit
+from sert.store.tables import read_table, write_table
 from sert.student.load import Student, load_student, make_student
 from sert.student.training.batching import encode_example, sampled_tokens
 from sert.student.training.examples import read_examples
@@ -93,6 +101,33 @@ def test_a_path_is_cut_where_its_own_conclusion_begins() -> None:
     example = Example("q", PROMPT, " Fish have no voice. So the answer is no.", "path", (), " So the answer is no.")
     found, rest = sampled_tokens(student, replace(example, path_ids=tuple(token_ids)))
     assert (found, rest) == (encode(" Fish have no voice."), " So the answer is no.")
+
+
+@pytest.mark.parametrize("name", SIX)
+def test_a_path_is_trimmed_by_its_own_tokens(name: str, tmp_path: FilePath) -> None:
+    student, question = student_of(name, "plain"), QUESTIONS[0]
+    whole = [token for word in (" Fish", " have", " no", " voice", ".") for token in student.encode_completion(word)]
+    token_ids = [*whole, *student.encode_completion(" And they li")]
+    assert whole != student.encode_completion(" Fish have no voice.") or name not in ("gpt2", "gemma")
+
+    def fill(draft: Draft) -> dict[str, int]:
+        logprobs, text = (-2.0,) * len(token_ids), student.decode(token_ids)
+        path = Path(
+            "q0", 0, 0, token_ids[0], -2.0, tuple(token_ids), logprobs, text, "length", len(token_ids), 7.4, 0.0
+        )
+        write_table(draft.folder / "paths.parquet", [path], Path)
+        write_table(draft.folder / "questions.parquet", QUESTIONS, Question)
+        return {}
+
+    prompts = {"prompts": PromptTemplates().model_dump(mode="json")}
+    mined = commit(tmp_path / "mined", fill, stage="mine", config=prompts, inputs={}, seed=0)
+    rules = RulesConfig(min_tokens=0, unfinished="trim")
+    filter_paths(mined, rules=rules, out=tmp_path / "filtered")
+    (example,) = read_examples(tmp_path / "filtered")
+    encoded = encode_example(student, example, loss_on_prompt=False)
+    conclusion = student.encode_completion(" So the answer is no.")
+    prompt = student.encode_prompt(question.prompt)
+    assert encoded.token_ids == [*prompt, *whole, *conclusion, student.end_of_example]
 
 
 def test_a_token_that_reaches_over_the_cut_is_text() -> None:

@@ -70,6 +70,13 @@ _COLUMNS: Mapping[str, tuple[Column, ...]] = {
         Column("Of mined %", lambda row: percent(row["share"])),
         Column("True among them %", lambda row: percent(row["true_share"]), "true_share"),
     ),
+    "limits": (
+        Column("Variant", lambda row: str(row["variant"])),
+        Column("Seed", lambda row: count(row["seed"])),
+        Column("Limit", lambda row: f"rules.{row['setting']}"),
+        Column("Percentile of the mined paths", lambda row: f"p{row['percentage']:g}"),
+        Column("Perplexity", lambda row: decimal(row["value"])),
+    ),
     "filtering": (
         Column("After", lambda row: after_name(row["after"])),
         Column("Band", lambda row: band_name(row["band"])),

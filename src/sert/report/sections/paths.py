@@ -100,7 +100,9 @@ def _funnel(metrics: Metrics, pairs: Sequence[Pair]) -> ReportSection:
     notes = ["What is left of the mined paths of all seeds after each rule, in the order in which the rules are asked."]
     caption = f"Paths that are left: their number, and their share as bars.{_diamonds(metrics, 'funnel')}"
     figures = drawn_section(metrics, pairs, "funnel", caption=caption, draw=funnel_figure)
-    return ReportSection("funnel", "Filter", notes, figures=figures, folded=numbers_behind(metrics, pairs, funnel=""))
+    tables = joined(pairs, lambda pair: number_table(metrics, pair, "limits"))
+    folded = numbers_behind(metrics, pairs, funnel="")
+    return ReportSection("funnel", "Filter", notes, tables=tables, figures=figures, folded=folded)
 
 
 def _filtering(metrics: Metrics, pairs: Sequence[Pair]) -> ReportSection:
