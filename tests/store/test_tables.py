@@ -42,7 +42,8 @@ SCHEMAS = {
     ),
     Verdict: (
         "question_id: string; branch sample: int32; reason: string; num_tokens: int32; rep_2 perplexity: double; "
-        "imitation option_repetition direct_response: bool; conclusion: string; agrees selected: bool"
+        "imitation option_repetition direct_response: bool; conclusion: string; agrees selected: bool; "
+        "whole_characters: int32"
     ),
     Example: "question_id prompt completion source: string; path_ids: list<item: int32>; conclusion: string",
     Rationale: (

@@ -119,9 +119,8 @@ def _samples(result: TaskResults, paths: Iterable[Path]) -> Iterator[tuple[str, 
 
 def limit_rows(result: TaskResults) -> Iterator[Row]:
     """Say what the limits came to that are percentiles of the first round's paths."""
-    for setting, value in result.rounds[0].limits.items() if result.rounds else ():
-        percentage = result.config.rules.percentiles[setting]
-        yield {"setting": setting, "percentage": percentage, "value": value}
+    for setting, percentage in result.config.rules.percentiles.items() if result.rounds else ():
+        yield {"setting": setting, "percentage": percentage, "value": result.rounds[0].limits[setting]}
 
 
 def step_rows(result: TaskResults) -> Iterator[Row]:

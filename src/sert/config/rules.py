@@ -24,7 +24,7 @@ USUAL: tuple[RuleName, ...] = tuple(name for name in RULES if name not in ("high
 
 
 class RulesConfig(Section):
-    """The filter. A rule is off with `false`, `min_tokens = 0`, `max_rep_2 = 1` or `min_perplexity = 0`; ours are off.
+    """The filter. A rule of the paper is off with `false`, `min_tokens = 0`, `max_rep_2 = 1` or `min_perplexity = 0`.
 
     Limits of the perplexity may be percentiles of the mined paths, `"p25"`: of all that were mined together and have a
     finite perplexity, before any rule, with linear interpolation. Then every path is decoded to its end.

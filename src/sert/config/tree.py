@@ -124,7 +124,8 @@ class MiningConfig(Section):
     eos_branch: Literal["skip", "continue"] = "skip"
     """End-of-text among the top first tokens: take the next token instead, or keep it as a branch."""
     keep_all: bool = False
-    """Decode every lane to its end, also when it cannot be selected any more. Otherwise most stop at one token."""
+    """Decode every lane to its end, also when it cannot be selected any more. Otherwise most stop at one token, but
+    where a limit of the rules is a percentile."""
     max_lanes: PositiveInt = 400
     """Lanes that decode together. Bounds memory."""
 

@@ -32,6 +32,8 @@ from sert.terminal.text import counted
 
 _BESIDE = {"probe_samples": 0, "scored_questions": 0, "epoch_choice": "last"}
 """Settings that change no prediction: what is chosen among the results, and what is sampled beside them."""
+_OF_PATHS = {"max_perplexity": None, "unfinished": "keep"}
+"""Rules that say nothing of predictions. So does `min_perplexity`, which is in the keys of earlier results."""
 _SAMPLING = {"top_k", "top_p", "temperature"}
 """Settings of mining by which outputs that vote are sampled."""
 
@@ -85,7 +87,10 @@ class EvaluateJob(Job):
         """What the predictions depend on: all but what is chosen among results, or sampled beside them."""
         evaluation = self.evaluation.model_copy(update=_BESIDE).model_dump(mode="json", exclude={"votes", "harness"})
         asked = evaluation | _unlike_greedy(self.evaluation, self.sampling)
-        return {"evaluation": asked, "reading": READING, **dumped(rules=self.rules)}
+        return {"evaluation": asked, "reading": READING, **self._reasoning()}
+
+    def _reasoning(self) -> dict[str, Any]:
+        return dumped(rules=self.rules.model_copy(update=_OF_PATHS))
 
     def inputs(self) -> Inputs:
         """The questions and the student."""
@@ -98,7 +103,7 @@ class EvaluateJob(Job):
     def earlier_key(self) -> str:
         """The key in version 0.1."""
         plain = self.evaluation.model_dump(include={"max_new_tokens", "max_lanes", "max_format_rep_2"})
-        settings = {"evaluation": plain | _unlike_greedy(self.evaluation, self.sampling), **dumped(rules=self.rules)}
+        settings = {"evaluation": plain | _unlike_greedy(self.evaluation, self.sampling), **self._reasoning()}
         inputs = {"questions": questions_key(self.questions), "student": student_key(self.student.resolve())}
         return artifact_key(self.kind, config=settings, inputs=inputs, seed=self.seed)
 
