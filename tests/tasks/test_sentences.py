@@ -22,6 +22,7 @@ from sert.tasks.sentences import end_of_sentences
         "Fish swim.| It has 3.5 m",
         "Two things:\n1. Cats purr.|\n2. Dogs",
         "Cats purr.|\n2. Dogs bark",
+        "1. Cats purr.| 2. Dogs bark",
         "猫です。|犬",
     ],
 )

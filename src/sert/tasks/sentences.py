@@ -7,7 +7,7 @@ _END = re.compile(
     r"""|[。！？]++[」』”’)]*+"""  # noqa: RUF001
 )
 _WORD = re.compile(r"[^\W_]+(?:\.[^\W_]+)*\Z")
-_LIST_NUMBER = re.compile(r"(?:\A|\n)[ \t*_#>(-]*[\d.]+\Z")
+_LIST_NUMBER = re.compile(r"(?:\A|\n|[.!?]\s)[ \t*_#>(-]*[\d.]+\Z")
 _LOOK_BACK = 80
 _ABBREVIATIONS = frozenset("dr mr mrs ms prof st jr sr vs e.g i.e etc cf fig approx inc ltd u.s u.k a.m p.m".split())
 
@@ -16,8 +16,8 @@ def end_of_sentences(text: str) -> int:
     """Find how many characters of a text its whole sentences have, closing quotes and brackets among them.
 
     A sentence ends with `.`, `!`, `?` or `…` before a blank or the end, not before a small letter, or with their
-    full-width forms. The dot of a number in front of a list's line, of a single letter and of a common abbreviation
-    ends none; at the end of the text neither does that of a number, which may have gone on.
+    full-width forms. The dot of a number that begins a line or a sentence, as in lists, of a single letter and of a
+    common abbreviation ends none; at the end of the text neither does that of a number, which may have gone on.
     """
     ends = [found for found in _END.finditer(text) if not (found["next"] or "").islower()]
     return next((found.end() for found in reversed(ends) if not _is_within(text, found)), 0)
