@@ -1,26 +1,17 @@
 """What a training costs elsewhere: held-out texts of another kind, scored before it and after it.
 
 They are texts, not prompts: they stand as they are, also for students that are asked by a chat template.
-
-Shapes: N supervised tokens.
 """
 
 import math
-from collections.abc import Sequence
 from statistics import fmean
 from typing import Any, NamedTuple
 
-import torch
-from torch.nn.functional import cross_entropy
-
 from sert.records import HeldOutScore
 from sert.student.load import Student
-from sert.student.training.batching import EncodedExample, collate
+from sert.student.training.batching import EncodedExample
 from sert.student.training.held_out import HeldOut
-from sert.student.training.loop import supervised_logits
-
-TOGETHER = 8
-"""Texts that are scored at a time."""
+from sert.student.training.scoring import log_probabilities
 
 
 class Forgetting:
@@ -106,7 +97,7 @@ def score_each(student: Student, held_out: HeldOut, *, max_length: int) -> EachS
     longest = min(max_length, student.max_positions or max_length)
     plain = [_plain(student, text, longest) for text in held_out.texts]
     ends = [_ending(student, choice.context, end, longest) for choice in held_out.choices for end in choice.endings]
-    sums = _log_probabilities(student, [*plain, *ends])
+    sums = log_probabilities(student, [*plain, *ends])
     of_ends = iter(zip(sums[len(plain) :], ends, strict=True))
     of_texts = zip(plain, sums[: len(plain)], strict=True)
     choices = []
@@ -127,20 +118,3 @@ def _ending(student: Student, context: str, ending: str, longest: int) -> Encode
     end_ids = student.encode_completion(ending)[: longest - 1]
     context_ids = student.encode_text(context)[len(end_ids) - longest :]
     return EncodedExample([*context_ids, *end_ids], len(context_ids))
-
-
-@torch.no_grad()
-def _log_probabilities(student: Student, encoded: Sequence[EncodedExample]) -> list[float]:
-    """Sum the log-probabilities of the supervised tokens of each text."""
-    model, sums = student.model.eval(), [0.0] * len(encoded)
-    scored = [number for number, each in enumerate(encoded) if each.num_supervised > 0]
-    scored.sort(key=lambda number: len(encoded[number].token_ids))
-    for start in range(0, len(scored), TOGETHER):
-        numbers = scored[start : start + TOGETHER]
-        batch = collate([encoded[number] for number in numbers], device=student.device)
-        logits_NV = supervised_logits(model, batch, head=model.get_output_embeddings())
-        losses_N = cross_entropy(logits_NV.float(), batch.targets_N, reduction="none")
-        parts = torch.split(losses_N.double(), [encoded[number].num_supervised for number in numbers])
-        for number, part in zip(numbers, parts, strict=True):
-            sums[number] = -float(part.sum())
-    return sums
