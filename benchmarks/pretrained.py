@@ -27,7 +27,8 @@ from benchmarks.contestants import (
 )
 from benchmarks.harness import Contestant
 from sert.config.lora import LoraConfig
-from sert.config.tree import PromptTemplates, StudentConfig, TaskConfig
+from sert.config.prompts import PromptTemplates
+from sert.config.tree import StudentConfig, TaskConfig
 from sert.records import Example
 from sert.student.decoding.proof import Reference, find_drive
 from sert.student.gguf import converted

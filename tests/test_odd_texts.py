@@ -14,7 +14,8 @@ import tomli_w
 
 from hostile_support import is_whole, odd_texts, unprintable
 from sert.config.load import load_config
-from sert.config.tree import EvaluationConfig, PromptTemplates, RulesConfig, TaskConfig
+from sert.config.prompts import PromptTemplates
+from sert.config.tree import EvaluationConfig, RulesConfig, TaskConfig
 from sert.errors import ConfigError, SertError
 from sert.evaluation.grading import grade
 from sert.paths.rules import apply_rules, perplexity, rep_n

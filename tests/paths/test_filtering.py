@@ -6,7 +6,8 @@ from dataclasses import replace
 import pytest
 from path_records import make_path
 
-from sert.config.tree import PromptTemplates, RulesConfig, SelectionConfig
+from sert.config.prompts import PromptTemplates
+from sert.config.tree import RulesConfig, SelectionConfig
 from sert.errors import DataError
 from sert.paths.filtering import FunnelRow, ImplausibleRule, Tally, filter_paths, implausible_rules
 from sert.paths.limits import found_limits

@@ -19,7 +19,8 @@ EDITS = {
 FILTERS = """
 import pathlib
 from sert import filter_paths, open_artifact
-from sert.config.tree import PromptTemplates, RulesConfig
+from sert.config.prompts import PromptTemplates
+from sert.config.tree import RulesConfig
 from sert.records import Path, Question, Verdict
 from sert.store.artifacts import commit
 from sert.store.tables import read_table, write_table

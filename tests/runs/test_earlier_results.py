@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 
 from sert.config.endpoints import EndpointConfig
+from sert.config.prompts import PromptTemplates
 from sert.config.tree import (
     EvaluationConfig,
     JudgeConfig,
     MiningConfig,
-    PromptTemplates,
     RulesConfig,
     SelectionConfig,
     StudentConfig,

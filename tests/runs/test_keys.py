@@ -72,6 +72,7 @@ EFFECTS: dict[str, tuple[str, set[str]]] = {
     "tasks.<name>.methods": ('["sert"]', NOTHING),
     "tasks.<name>.limit": ("1", WITH_QUESTIONS),
     "tasks.<name>.prompts.choices": ('"{question} Options: {choices}"', {"mine", "train", "teach"}),
+    "tasks.<name>.prompts.choices_as": ('"none"', {"mine", "train", "teach"}),
     "tasks.<name>.prompts.student": ('"Q: {question}"', WITH_QUESTIONS),
     "tasks.<name>.prompts.label": ('" Well. So the answer is {answer}."', {"train"}),
     "tasks.<name>.prompts.path": ('" {path} Well. So the answer is {answer}."', {"mine"}),

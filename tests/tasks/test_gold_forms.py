@@ -5,7 +5,7 @@ import string
 import pytest
 from labelled_outputs import CHOICE_QUESTIONS, YES_NO_QUESTIONS
 
-from sert.config.tree import PromptTemplates
+from sert.config.prompts import PromptTemplates
 from sert.records import Question
 from sert.tasks.answers import extract_strict, reasoning_of
 from sert.tasks.prompts import label_example, path_example, rationale_example

@@ -9,7 +9,7 @@ from labelled_choices import ROWS as CHOICES
 from labelled_outputs import Labelled, label, make_question
 from labelled_yes_no import ROWS as YES_NO
 
-from sert.config.tree import PromptTemplates
+from sert.config.prompts import PromptTemplates
 from sert.records import Question
 from sert.tasks.answers import extract_loose, extract_strict, is_correct
 from sert.tasks.prompts import student_prompt

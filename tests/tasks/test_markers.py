@@ -2,7 +2,7 @@
 
 import pytest
 
-from sert.config.tree import PromptTemplates
+from sert.config.prompts import PromptTemplates
 from sert.paths.patterns import imitates_format
 from sert.records import Question
 from sert.tasks.answers import extract_loose, extract_strict

@@ -2,14 +2,16 @@ from dataclasses import replace
 
 import pytest
 
-from sert.config.tree import PromptTemplates
+from sert.config.prompts import PromptTemplates
 from sert.records import Question
+from sert.tasks.answers import extract_strict
 from sert.tasks.prompts import (
     fill,
     label_example,
     path_example,
     rationale_example,
     render_question,
+    shows_letters,
     student_prompt,
     teacher_prompt,
 )
@@ -26,6 +28,45 @@ def test_fill_is_literal_and_single_pass():
 def test_render_question():
     assert render_question(" What cuts? ", ("rope", "saw"), DEFAULT) == "What cuts? Answer choices: (A) rope, (B) saw."
     assert render_question(" Is it? ", (), DEFAULT) == "Is it?"
+
+
+@pytest.mark.parametrize(
+    ("choices_as", "rendered"),
+    [
+        ("lettered", "What cuts? Answer choices: (A) rope, (B) saw."),
+        ("listed", "What cuts? Answer choices: rope, saw."),
+        ("none", "What cuts?"),
+    ],
+)
+def test_choices_have_letters_or_none_or_are_left_out(choices_as, rendered):
+    templates = PromptTemplates(choices_as=choices_as)
+    assert student_prompt("What cuts?", ("rope", "saw"), templates) == f"Question: {rendered}\nAnswer:"
+    assert teacher_prompt(TOOL, templates) == f"Question: {rendered}\nAnswer: Let's think step by step."
+    assert student_prompt("Is it?", (), templates) == "Question: Is it?\nAnswer:"
+
+
+@pytest.mark.parametrize(("choices_as", "shown"), [("lettered", True), ("listed", False), ("none", False)])
+def test_a_prompt_shows_letters_where_its_choices_have_some(choices_as, shown):
+    prompt = student_prompt(TOOL.question, TOOL.choices, PromptTemplates(choices_as=choices_as))
+    assert shows_letters(replace(TOOL, prompt=prompt)) is shown
+    assert not shows_letters(replace(TOOL, prompt=prompt, choices=(), answer="yes"))
+
+
+@pytest.mark.parametrize("choices_as", ["listed", "none"])
+def test_without_letters_the_text_of_the_gold_choice_is_learned(choices_as):
+    templates = PromptTemplates(choices_as=choices_as)
+    learned = " Saws have teeth. So the answer is saw."
+    assert label_example(TOOL, templates).completion == " So the answer is saw."
+    assert path_example(TOOL, " Saws have teeth. So the answer is rope.", templates).completion == learned
+    assert path_example(TOOL, " Saws have teeth.", templates, path_ids=(5,)).conclusion == " So the answer is saw."
+    assert rationale_example(TOOL, "Saws have teeth.", templates).completion == learned
+    assert extract_strict(learned, TOOL) == "B"
+    assert label_example(replace(TOOL, choices=(), answer="no"), templates).completion == " So the answer is no."
+
+
+def test_letters_are_the_default_and_are_written_down_only_where_there_are_none():
+    assert "choices_as" not in PromptTemplates().model_dump()
+    assert PromptTemplates(choices_as="none").model_dump()["choices_as"] == "none"
 
 
 def test_prompts():

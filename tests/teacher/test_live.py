@@ -13,7 +13,8 @@ import pytest
 from fault_kinds import FaultScript
 from fault_server import FaultServer
 from sert.config.endpoints import CallsConfig, EndpointConfig
-from sert.config.tree import PromptTemplates, TaskConfig, TeacherConfig
+from sert.config.prompts import PromptTemplates
+from sert.config.tree import TaskConfig, TeacherConfig
 from sert.errors import ConfigError, TeacherError
 from sert.records import Example, Rationale
 from sert.store.artifacts import Artifact

@@ -5,7 +5,8 @@ from typing import Literal
 
 import pytest
 
-from sert.config.tree import PromptTemplates, TaskConfig, TeacherConfig
+from sert.config.prompts import PromptTemplates
+from sert.config.tree import TaskConfig, TeacherConfig
 from sert.errors import TeacherError
 from sert.lab.verifier import verify
 from sert.lab.world import lab_world

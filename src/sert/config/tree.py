@@ -11,32 +11,13 @@ from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 from sert.config.columns import Columns
 from sert.config.endpoints import CallsConfig, EndpointConfig, Thinking
 from sert.config.lora import LoraConfig
+from sert.config.prompts import PromptTemplates
 from sert.config.rules import RulesConfig, SelectionConfig
 from sert.config.section import FilePath, PositiveInt, Section, Share
 
 Method = Literal["zero_shot", "finetune", "sert", "rd", "sert+rd"]
 METHODS: tuple[Method, ...] = get_args(Method)
 TaskKind = Literal["strategyqa", "commonsenseqa", "table", "lab_yes_no", "lab_choice"]
-
-
-class PromptTemplates(Section):
-    """Prompts as data. `{question}`, `{choices}`, `{path}`, `{rationale}` and `{answer}` are replaced literally.
-
-    In `choices`, `student` and `teacher` so is the name of any other column of the questions, such as `{passage}`.
-    """
-
-    choices: str = "{question} Answer choices: {choices}."
-    """How choices follow the stem. Paper: `{stem} Answer choices: (A) a, (B) b, ...`"""
-    student: str = "Question: {question}\nAnswer:"
-    """What the student is asked. Paper: `Question: {q} Answer:`; its figure shows the newline."""
-    label: str = " So the answer is {answer}."
-    """Completion of label-only training (Finetune). Not stated by the paper."""
-    path: str = "{path} So the answer is {answer}."
-    """Completion of self-training. Paper: `{path} So the answer is {a}.`"""
-    teacher: str = "Question: {question}\nAnswer: Let's think step by step."
-    """What the teacher is asked, and what the distilled student is asked."""
-    rationale: str = " {rationale} So the answer is {answer}."
-    """Completion of distillation. Paper: `{R} So the answer is {a}.`"""
 
 
 class TaskConfig(Section):

@@ -6,7 +6,7 @@ the right answer all the same, and it must not save them.
 
 from typing import Literal, NamedTuple
 
-from sert.config.tree import PromptTemplates
+from sert.config.prompts import PromptTemplates
 from sert.records import Question
 from sert.tasks.prompts import student_prompt
 

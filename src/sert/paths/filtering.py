@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
 from sert.config.limits import is_above
+from sert.config.prompts import PromptTemplates
 from sert.config.rules import USUAL, RulesConfig, SelectionConfig
-from sert.config.tree import PromptTemplates
 from sert.errors import DataError
 from sert.paths.limits import found_limits, with_limits
 from sert.paths.rules import OUTRUN, REJECTED, apply_rules

@@ -11,8 +11,9 @@ from functools import partial
 from pathlib import Path as FilePath
 from typing import Any, ClassVar
 
+from sert.config.prompts import PromptTemplates
 from sert.config.rules import RulesConfig
-from sert.config.tree import APART, ExecutionConfig, MiningConfig, PromptTemplates, StudentConfig
+from sert.config.tree import APART, ExecutionConfig, MiningConfig, StudentConfig
 from sert.errors import DataError
 from sert.paths.limits import named_limits
 from sert.paths.referee import RuleReferee

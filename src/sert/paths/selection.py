@@ -4,8 +4,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
+from sert.config.prompts import PromptTemplates
 from sert.config.rules import SelectionConfig
-from sert.config.tree import PromptTemplates
 from sert.records import Example, Question, Verdict
 from sert.seeds import derive_seed
 from sert.tasks.prompts import path_example

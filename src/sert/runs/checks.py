@@ -2,7 +2,8 @@
 
 from collections.abc import Iterable, Iterator
 
-from sert.config.tree import Config, EvaluationConfig, PromptTemplates
+from sert.config.prompts import PromptTemplates
+from sert.config.tree import Config, EvaluationConfig
 from sert.endpoint.session import check_endpoint
 from sert.errors import ConfigError, DataError, StudentError, TeacherError
 from sert.evaluation.prediction import EvaluateJob

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sert.config.columns import Columns
-from sert.config.tree import PromptTemplates, TaskConfig
+from sert.config.prompts import PromptTemplates
+from sert.config.tree import TaskConfig
 from sert.errors import ConfigError, DataError
 from sert.records import LETTERS, Question
 from sert.tasks.answers import ANSWER_PHRASE, extract_strict, is_correct, normalize_gold

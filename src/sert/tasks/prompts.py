@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
-from sert.config.tree import PromptTemplates
+from sert.config.prompts import PromptTemplates
 from sert.records import LETTERS, Example, Question
 from sert.tasks.answers import reasoning_of
 
@@ -34,12 +34,24 @@ def placeholders(template: str) -> list[str]:
 def render_question(
     question: str, choices: Sequence[str], templates: PromptTemplates, *, context: Mapping[str, str] = NOTHING
 ) -> str:
-    """Put the choices behind the stem: `{stem} Answer choices: (A) a, (B) b.`; the stem alone when there are none."""
+    """Put the choices behind the stem: `{stem} Answer choices: (A) a, (B) b.`; the stem alone when there are none.
+
+    `templates.choices_as` says whether they have letters, and whether they are shown.
+    """
     stem = question.strip()
-    if not choices:
+    if not choices or templates.choices_as == "none":
         return stem
-    listed = ", ".join(f"({letter}) {choice}" for letter, choice in zip(LETTERS, choices, strict=False))
+    listed = _lettered(choices) if templates.choices_as == "lettered" else ", ".join(choices)
     return fill(templates.choices, {**context, "question": stem, "choices": listed})
+
+
+def _lettered(choices: Sequence[str]) -> str:
+    return ", ".join(f"({letter}) {choice}" for letter, choice in zip(LETTERS, choices, strict=False))
+
+
+def shows_letters(question: Question) -> bool:
+    """Tell whether the prompt of a question names its choices by letters."""
+    return bool(question.choices) and _lettered(question.choices) in question.prompt
 
 
 def student_prompt(
@@ -57,10 +69,17 @@ def teacher_prompt(question: Question, templates: PromptTemplates) -> str:
     return fill(templates.teacher, {**context, "question": rendered})
 
 
+def gold_answer(question: Question, templates: PromptTemplates) -> str:
+    """Write the gold answer as it is to be learned: of choices the letter where prompts have letters, else the text."""
+    if not question.choices or templates.choices_as == "lettered":
+        return question.answer
+    return question.choices[question.letters.index(question.answer)]
+
+
 def label_example(question: Question, templates: PromptTemplates) -> Example:
     """Make an example of label-only training: the answer and no reasoning."""
-    completion = fill(templates.label, {"answer": question.answer})
-    return Example(question.question_id, question.prompt, _behind(question.prompt, completion), "label")
+    completion = fill(templates.label, {"answer": gold_answer(question, templates)})
+    return Example(question.question_id, question.prompt, behind(question.prompt, completion), "label")
 
 
 def path_example(
@@ -72,17 +91,17 @@ def path_example(
     the path (`path_ids`) it begins as it was sampled; without them, or where the template has words in front of
     `{path}`, with one blank that stands it off from the prompt.
     """
-    reasoning = reasoning_of(path_text, question).rstrip()
-    front, found, behind = templates.path.partition("{path}")
+    reasoning, answer = reasoning_of(path_text, question).rstrip(), gold_answer(question, templates)
+    front, found, ending = templates.path.partition("{path}")
     if path_ids and found and not front.strip():
-        conclusion = fill(behind, {"path": reasoning, "answer": question.answer})
+        conclusion = fill(ending, {"path": reasoning, "answer": answer})
         if not reasoning.strip():
-            conclusion = _behind(question.prompt, conclusion)
+            conclusion = behind(question.prompt, conclusion)
         completion = reasoning + conclusion
         return Example(question.question_id, question.prompt, completion, "path", tuple(path_ids), conclusion)
     path = f" {reasoning.strip()}" if reasoning.strip() else ""
-    completion = fill(templates.path, {"path": path, "answer": question.answer})
-    return Example(question.question_id, question.prompt, _behind(question.prompt, completion), "path")
+    completion = fill(templates.path, {"path": path, "answer": answer})
+    return Example(question.question_id, question.prompt, behind(question.prompt, completion), "path")
 
 
 def rationale_example(question: Question, rationale_text: str, templates: PromptTemplates) -> Example:
@@ -90,12 +109,12 @@ def rationale_example(question: Question, rationale_text: str, templates: Prompt
 
     The rationale's own conclusion is cut off (`sert.tasks.answers.reasoning_of`).
     """
-    values = {"rationale": reasoning_of(rationale_text, question).strip(), "answer": question.answer}
+    values = {"rationale": reasoning_of(rationale_text, question).strip(), "answer": gold_answer(question, templates)}
     prompt = teacher_prompt(question, templates)
-    completion = _behind(prompt, fill(templates.rationale, values))
+    completion = behind(prompt, fill(templates.rationale, values))
     return Example(question.question_id, prompt, completion, "rationale")
 
 
-def _behind(prompt: str, completion: str) -> str:
+def behind(prompt: str, completion: str) -> str:
     """Leave out the blank that stands a completion off from the prompt where the prompt ends in a blank or a line."""
     return completion.removeprefix(" ") if prompt[-1:].isspace() else completion

@@ -4,7 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from sert.config.tree import PromptTemplates
+from sert.config.prompts import PromptTemplates
 from sert.records import Question
 from sert.tasks.normalize import canonical, whole_number
 from sert.tasks.rows import Row

@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 from typing import Any
 
-from sert.config.tree import PromptTemplates, TaskConfig
+from sert.config.prompts import PromptTemplates
+from sert.config.tree import TaskConfig
 from sert.errors import ConfigError, DataError
 from sert.tasks.normalize import written
 from sert.tasks.prompts import placeholders

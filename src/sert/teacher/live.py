@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from sert.config.endpoints import EndpointConfig
-from sert.config.tree import PromptTemplates
+from sert.config.prompts import PromptTemplates
 from sert.endpoint.answers import DEFAULT_READER, AnswerReader
 from sert.endpoint.calls import Call, Reply, make_call
 from sert.endpoint.ledger import Ledger, Quarantined

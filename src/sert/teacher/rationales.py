@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from sert.config.endpoints import CallsConfig
-from sert.config.tree import PromptTemplates, TeacherConfig
+from sert.config.prompts import PromptTemplates
+from sert.config.tree import TeacherConfig
 from sert.endpoint.answers import AnswerReader
 from sert.endpoint.session import open_session, plan_calls
 from sert.errors import ConfigError, TeacherError

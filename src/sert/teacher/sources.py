@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from sert.config.tree import PromptTemplates
+from sert.config.prompts import PromptTemplates
 from sert.endpoint.answers import DEFAULT_READER, AnswerReader
 from sert.endpoint.calls import Reply
 from sert.endpoint.ledger import Ledger, Quarantined

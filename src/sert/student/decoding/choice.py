@@ -11,7 +11,8 @@ from torch import Tensor
 from torch.nn.functional import linear
 from transformers.pytorch_utils import Conv1D
 
-from sert.config.tree import PromptTemplates, StudentConfig
+from sert.config.prompts import PromptTemplates
+from sert.config.tree import StudentConfig
 from sert.errors import StudentError
 from sert.student.decoding.proof import Distance, Drive, Reference, find_drive
 from sert.student.kernels import LANE, compiled

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from sert.config.tree import PromptTemplates
+from sert.config.prompts import PromptTemplates
 from sert.errors import DataError
 from sert.records import Example, Question
 from sert.seeds import derive_seed
