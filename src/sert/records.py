@@ -240,6 +240,26 @@ class Output:
 
 
 @dataclass(frozen=True, slots=True)
+class Likelihood:
+    """How probable one answer of a question is to a student, written behind the prompt.
+
+    Attributes:
+        form: How the answer is written: `cloze`, as its words, or `letter`.
+        answer: What it answers: `yes`, `no`, or the letter of a choice.
+        logprob: Sum of the log-probabilities of its tokens, in nats.
+        num_tokens: Its tokens.
+        num_characters: Its characters, without the blank in front.
+    """
+
+    question_id: str
+    form: str
+    answer: str
+    logprob: float
+    num_tokens: int
+    num_characters: int
+
+
+@dataclass(frozen=True, slots=True)
 class Judgement:
     """One reply of a judge.
 

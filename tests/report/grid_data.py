@@ -29,7 +29,7 @@ SOURCES = (*(f"branch {rank}" for rank in range(5)), "all branches", "raw sampli
 CHOICES = {"last": -3, "dev": 0, "test-best": 9}  # epoch choice -> questions more than the dev-chosen one
 EXHIBITS = (
     "comparisons means funnel selection bands filtering first_tokens first_token_bins by_length by_repetition "
-    "steps amounts budget judged forgetting"
+    "steps amounts budget judged likelihood forgetting"
 ).split()
 
 
@@ -178,7 +178,29 @@ def _exhibits(task: str, place: int) -> dict[str, list[dict[str, Any]]]:
         "amounts": _amounts(),
         "budget": _budget(),
         "judged": [_judging(task, seed, place) for seed in range(2)],
+        "likelihood": [
+            _likelihood(by, right)
+            for by, right in (("generated", 349), ("cloze", 402), ("cloze_raw", 388), ("letter", 351))
+        ],
         "forgetting": [_forgetting(method, lost) for method, lost in (("finetune", 21), ("sert", 3), ("sert+rd", 9))],
+    }
+
+
+def _likelihood(by: str, right: int) -> dict[str, Any]:
+    share, compared = right / N, by != "generated"
+    return {
+        "variant": "main",
+        "method": "zero_shot",
+        "measure": by,
+        "n": N,
+        "seeds": 1,
+        "correct": [right],
+        "accuracy": measure([share]),
+        "interval": [share - 0.037, share + 0.037],
+        "difference": (right - 349) / N if compared else None,
+        "ci95": [(right - 349) / N - 0.04, (right - 349) / N + 0.04] if compared else None,
+        "p_value": 0.5 / right if compared else None,
+        "p_holm": 1.5 / right if compared else None,
     }
 
 

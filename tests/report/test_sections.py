@@ -29,6 +29,7 @@ ADDED = {
     "amounts": ("curves", [f"amounts-{ONE_PAIR}"], 0, 1),
     "budget": ("budget", [f"budget-{ONE_PAIR}"], 1, 0),
     "judged": ("judged", ["judged-strategyqa-grader"], 0, 2),
+    "likelihood": ("likelihood", [], 1, 0),
     "forgetting": ("forgetting", [], 2, 0),
 }
 
@@ -86,6 +87,7 @@ SHOWN_AS_DASHES = {
     "steps": ("mean",),
     "amounts": ("accuracy",),
     "budget": ("kept_share", "questions_kept_share", "reasoned_share"),
+    "likelihood": ("difference", "ci95", "p_holm", "interval", "accuracy"),
     "forgetting": ("correct_after", "interval_after", "ci95", "p_holm", "nats_p_holm"),
 }
 LEFT_OUT = {

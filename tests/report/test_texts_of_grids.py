@@ -40,7 +40,14 @@ def test_the_terminal_gets_plain_text_of_at_most_100_columns(text):
 def test_markdown_holds_the_verdict_and_the_tables_of_every_section():
     lines = markdown(make_grid()).splitlines()
     assert [line for line in lines if line.startswith("## ")] == [
-        *("## Verdict", "## Results", "## Forgetting", "## Comparisons", "## Choice of the epoch"),
+        *(
+            "## Verdict",
+            "## Results",
+            "## Answers by likelihood",
+            "## Forgetting",
+            "## Comparisons",
+            "## Choice of the epoch",
+        ),
         *(
             "## Beside the paper",
             "## Ablations",

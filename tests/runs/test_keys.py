@@ -137,6 +137,7 @@ EFFECTS: dict[str, tuple[str, set[str]]] = {
     "evaluation.max_lanes": ("99", {"evaluate"}),
     "evaluation.max_format_rep_2": ("0.9", {"evaluate"}),
     "evaluation.votes": ("5", {"evaluate"}),
+    "evaluation.likelihood": ("true", {"evaluate"}),
     "evaluation.harness": ('"compat"', {"evaluate"}),
     "evaluation.epoch_choice": ('"last"', NOTHING),  # what is chosen among the results
     "evaluation.scored_questions": ("0", NOTHING),  # which stages there are

@@ -11,6 +11,7 @@ from sert.analysis import run_numbers
 from sert.analysis.aggregate import POOLED, accuracy_by, average_amounts, average_steps, pool, spread_of
 from sert.analysis.comparisons import Outcome, compare_amounts, compare_main, compare_means, compare_variants
 from sert.analysis.forgetting import HeldOutOutcome, forgetting_rows, held_out_outcomes
+from sert.analysis.likelihood import LikelihoodOutcome, likelihood_outcomes, likelihood_rows
 from sert.analysis.path_comparisons import MinedPaths, compare_paths, mined_paths
 from sert.analysis.scored_paths import band_rows, judged_filtering_rows
 from sert.analysis.task_results import TaskResults
@@ -29,6 +30,7 @@ class GridNumbers:
         self._outcomes: list[Outcome] = []
         self._mined: list[MinedPaths] = []
         self._held_out: list[HeldOutOutcome] = []
+        self._likelihood: list[LikelihoodOutcome] = []
         self._tasks: dict[str, Row] = {}
         self._groups: dict[str, str | None] = {}
         self._counted: dict[str, list[Row]] = defaultdict(list)
@@ -42,6 +44,7 @@ class GridNumbers:
         self._rows += [{**of_variant, "seed": arm.seed, **row} for row in run_numbers.result_rows(result)]
         self._outcomes += run_numbers.outcomes(arm, result)
         self._count("limits", {**of_variant, "seed": arm.seed}, run_numbers.limit_rows(result))
+        self._likelihood += likelihood_outcomes(arm, result)
         if result.trained_on:
             self._count("selection", of_variant, [result.trained_on.selection_row()])
         if arm.group in (None, "budget") and result.mined:
@@ -83,6 +86,7 @@ class GridNumbers:
             "summary": summarize_seeds(self._rows),
             "comparisons": [*compare_main(main), *compare_variants(self._outcomes, self._groups)],
             "means": compare_means(main),
+            "likelihood": likelihood_rows(self._likelihood),
             "forgetting": forgetting_rows(self._held_out),
             "paths": compare_paths(self._mined),
             "amount_comparisons": compare_amounts(self._outcomes, counted["amounts"]),

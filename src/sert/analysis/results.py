@@ -12,9 +12,10 @@ from sert.analysis.task_results import MethodResults, MinedRound, TaskResults
 from sert.analysis.warnings import untrained, warnings_of
 from sert.config.grid import MAIN, Arm
 from sert.config.tree import Method
+from sert.evaluation.prediction import LIKELIHOODS
 from sert.judge.scores import path_scores
 from sert.method import TaskGraph
-from sert.records import HeldOutScore, Judgement, Path, Prediction, Question, Verdict
+from sert.records import HeldOutScore, Judgement, Likelihood, Path, Prediction, Question, Verdict
 from sert.report.examples import ReportData, ShownPath, ShownPrediction
 from sert.store.stage import Stage
 from sert.store.tables import RecordT, StoredTable
@@ -100,7 +101,7 @@ def read_results(graph: TaskGraph) -> TaskResults:
         held_out={
             method: list(_table_of(stage, FORGETTING, HeldOutScore))
             for method, stage in graph.trained.items()
-            if f"{FORGETTING}.parquet" in stage.result.open().manifest["outputs"]
+            if _has_table(stage, FORGETTING)
         },
         rationales=int(_counts_of(graph.taught)["rationales"]) if graph.taught else None,
         probes={decoding: _table_of(stage, "paths", Path) for decoding, stage in graph.probes.items()},
@@ -115,11 +116,11 @@ def _method_results(graph: TaskGraph, method: Method, training: Mapping[str, Any
     if snapshots := graph.snapshots.get(method):
         steps = training.get("snapshot_steps", [0] * len(snapshots))
         outputs = [
-            SnapshotOutputs(step, _predictions_of(dev) if dev else None, _predictions_of(test))
+            SnapshotOutputs(step, _predictions_of(dev) if dev else None, *_tested(test))
             for step, (dev, test) in zip(steps, snapshots, strict=True)
         ]
     else:
-        outputs = [SnapshotOutputs(training.get("steps", 0), None, _predictions_of(graph.evaluated[method]))]
+        outputs = [SnapshotOutputs(training.get("steps", 0), None, *_tested(graph.evaluated[method]))]
     return MethodResults(outputs, training, graph.config.evaluation.epoch_choice)
 
 
@@ -133,6 +134,16 @@ def _table_of(stage: Stage, name: str, record_type: type[RecordT]) -> StoredTabl
 
 def _predictions_of(stage: Stage) -> list[Prediction]:
     return list(_table_of(stage, "predictions", Prediction))
+
+
+def _tested(stage: Stage) -> tuple[list[Prediction], list[Likelihood]]:
+    """Read the predictions of a stage, and the scores of possible answers where it has them."""
+    scored = _has_table(stage, LIKELIHOODS)
+    return _predictions_of(stage), list(_table_of(stage, LIKELIHOODS, Likelihood)) if scored else []
+
+
+def _has_table(stage: Stage, name: str) -> bool:
+    return f"{name}.parquet" in stage.result.open().manifest["outputs"]
 
 
 def _lab_verifier() -> Verifier:

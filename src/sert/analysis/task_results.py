@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from sert.analysis.epochs import Chosen, SnapshotOutputs, choose_epochs
 from sert.analysis.path_counts import PathCounts, Verifier, count_paths
 from sert.config.tree import Config, Method
-from sert.records import HeldOutScore, Path, PathKey, Prediction, Question, Verdict
+from sert.records import HeldOutScore, Likelihood, Path, PathKey, Prediction, Question, Verdict
 from sert.store.tables import StoredTable
 from sert.tasks.load import TaskData
 
@@ -51,8 +51,16 @@ class MethodResults:
     @property
     def primary(self) -> Sequence[Prediction]:
         """The predictions that comparisons are about: of the chosen snapshot, else of the last."""
-        chosen = (each.predictions for each in self.choices if each.choice == self.epoch_choice)
-        return next(chosen, self.choices[0].predictions)
+        return self._reported.predictions
+
+    @property
+    def likelihoods(self) -> Sequence[Likelihood]:
+        """How probable possible answers are to the same snapshot; none where they were not scored."""
+        return self._reported.likelihoods
+
+    @property
+    def _reported(self) -> Chosen:
+        return next((each for each in self.choices if each.choice == self.epoch_choice), self.choices[0])
 
     @property
     def untrained(self) -> bool:

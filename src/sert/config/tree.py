@@ -242,6 +242,9 @@ class EvaluationConfig(Section):
     votes: PositiveInt = 1
     """Outputs a question that vote on its answer (self-consistency); 1 = one greedy output. More are sampled with
     `mining.top_k`, `top_p` and `temperature`, the first token too. Not stated by the paper, which gives one output."""
+    likelihood: bool = False
+    """Whether the possible answers of each question are scored, too: which one the student finds the most probable
+    behind the prompt, by its words and by its letter (`docs/numbers.md`). Not in the paper."""
     harness: Literal["clean", "compat"] = "clean"
     """`compat` tests as the harness does that the paper's settings come from: prompts padded on the left with
     end-of-text that is attended to and counted as positions. Only to measure what that does; one output a question.

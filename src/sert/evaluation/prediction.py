@@ -1,7 +1,8 @@
 """Predictions: one output of a student a question, graded: the greedy one, or the one that several voted for.
 
 An evaluated folder holds `predictions.parquet` and the `questions.parquet` that were asked; where several outputs a
-question vote, `outputs.parquet` holds them all.
+question vote, `outputs.parquet` holds them all, and where `evaluation.likelihood` asks for it, `likelihoods.parquet`
+how probable each possible answer is (see `sert.evaluation.likelihood`).
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -14,8 +15,9 @@ from sert.config.rules import RulesConfig
 from sert.config.tree import APART, EvaluationConfig, ExecutionConfig, MiningConfig, StudentConfig
 from sert.errors import ConfigError, DataError
 from sert.evaluation.grading import grade, summarize
+from sert.evaluation.likelihood import score_answers, summarize_likelihoods
 from sert.evaluation.voting import Vote, count_votes
-from sert.records import TOO_LONG, Output, Prediction, Question
+from sert.records import TOO_LONG, Likelihood, Output, Prediction, Question
 from sert.store.artifacts import Artifact, Draft, artifact_key
 from sert.store.executors import make_executor
 from sert.store.stage import Cost, Inputs, Job, dumped
@@ -34,8 +36,13 @@ _BESIDE = {"probe_samples": 0, "scored_questions": 0, "epoch_choice": "last"}
 """Settings that change no prediction: what is chosen among the results, and what is sampled beside them."""
 _OF_PATHS = {"max_perplexity": None, "unfinished": "keep"}
 """Rules that say nothing of predictions. So does `min_perplexity`, which is in the keys of earlier results."""
+_LATER = {"votes", "harness", "likelihood"}
+"""Settings that are in a key only where they are not at their defaults."""
 _SAMPLING = {"top_k", "top_p", "temperature"}
 """Settings of mining by which outputs that vote are sampled."""
+
+LIKELIHOODS = "likelihoods"
+"""Table of the possible answers, where they are scored."""
 
 Lanes = Callable[[int], Sequence[Lane]]
 """Gives the decoded lanes of a row."""
@@ -85,7 +92,7 @@ class EvaluateJob(Job):
 
     def settings(self) -> dict[str, Any]:
         """What the predictions depend on: all but what is chosen among results, or sampled beside them."""
-        evaluation = self.evaluation.model_copy(update=_BESIDE).model_dump(mode="json", exclude={"votes", "harness"})
+        evaluation = self.evaluation.model_copy(update=_BESIDE).model_dump(mode="json", exclude=_LATER)
         asked = evaluation | _unlike_greedy(self.evaluation, self.sampling)
         return {"evaluation": asked, "reading": READING, **self._reasoning()}
 
@@ -115,7 +122,14 @@ class EvaluateJob(Job):
         write_table(draft.folder / "predictions.parquet", predictions, Prediction)
         if self.evaluation.votes > 1:
             write_table(draft.folder / "outputs.parquet", _outputs(questions, lanes, texts), Output)
-        return summarize(predictions, questions) | driven
+        scored = self._score(draft, label=label, reporter=reporter) if self.evaluation.likelihood else {}
+        return summarize(predictions, questions) | scored | driven
+
+    def _score(self, draft: Draft, *, label: str, reporter: Reporter) -> dict[str, Any]:
+        likelihoods = score_answers(self.questions, self.student.resolve(), label=label, reporter=reporter)
+        write_table(draft.folder / f"{LIKELIHOODS}.parquet", likelihoods, Likelihood)
+        found = summarize_likelihoods(likelihoods, self.questions)
+        return {f"likelihood_{measure}": row for measure, row in found.items()}
 
     def decoding(self, student: StudentConfig) -> DecodingJob:
         """What is decoded, by this student."""
@@ -214,10 +228,12 @@ def evaluation_job(
 
 
 def _unlike_greedy(config: EvaluationConfig, sampling: MiningConfig) -> dict[str, Any]:
-    """Name the settings by which a student is not asked once and greedily, for keys; empty where it is."""
+    """Name the settings by which a student is not asked once and greedily alone, for keys; empty where it is."""
     changed: dict[str, Any] = {}
     if config.harness != "clean":
         changed["harness"] = config.harness
+    if config.likelihood:
+        changed["likelihood"] = True
     if config.votes > 1:
         changed["votes"] = config.votes
         changed["sampling"] = sampling.model_dump(include=_SAMPLING)

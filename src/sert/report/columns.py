@@ -21,7 +21,7 @@ from sert.report.format import (
     spread,
     unsigned_points,
 )
-from sert.report.names import Row, comparison_name, epoch_name, flagged, method_name
+from sert.report.names import Row, answered_by, comparison_name, epoch_name, flagged, method_name
 from sert.report.rows import is_significant
 from sert.report.table import Column
 
@@ -197,6 +197,17 @@ ABLATIONS = (
     *(each.column(with_sd=each.write is percent, on_terminal=False) for each in _OTHERS),
 )
 
+
+LIKELIHOOD = (
+    Column("Answers of", answered_by),
+    _ACCURACY.column(with_sd=True),
+    Column("k/n", lambda row: f"{_by_seed(row['correct'], str)}/{row['n']}"),
+    INTERVAL._replace(cell=lambda row: percent_interval(row["interval"])),
+    Column("To written, points", lambda row: points(row["difference"])),
+    Column("Its 95 % interval", lambda row: points_interval(row["ci95"])),
+    P_HOLM,
+)
+"""Answers by likelihood, beside those that are written."""
 
 _TRAINED = Column("Method", lambda row: method_name(row["method"]))
 ENDINGS = (

@@ -10,6 +10,7 @@ from sert.report.sections.results import (
     comparisons_section,
     epochs_section,
     forgetting_section,
+    likelihood_section,
     results_section,
     seeds_section,
 )
@@ -20,6 +21,7 @@ def all_sections(metrics: Metrics) -> list[ReportSection]:
     pairs = pairs_of(metrics)
     return [
         results_section(metrics, pairs),
+        likelihood_section(metrics, pairs),
         forgetting_section(metrics, pairs),
         comparisons_section(metrics, pairs),
         epochs_section(metrics, pairs),

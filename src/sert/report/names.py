@@ -47,12 +47,23 @@ PATH_MEASURES = {
     "questions_true": "at least one is true",
     "questions_kept": "at least one is kept",
 }
+ANSWERED_BY = {
+    "generated": "as written",
+    "cloze": "most probable words, a character",
+    "cloze_raw": "most probable words, their sum",
+    "letter": "most probable letter",
+}
 SCORERS = {"verifier": "the verifier", "judge": "the judge"}
 
 
 def method_name(method: str) -> str:
     """Name a method for people."""
     return METHODS.get(method, method)
+
+
+def answered_by(row: Row) -> str:
+    """Name a method with the way in which its answers are found."""
+    return f"{method_name(row['method'])}, {ANSWERED_BY.get(row['measure'], row['measure'])}"
 
 
 def comparison_name(row: Row) -> str:

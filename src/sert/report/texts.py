@@ -8,7 +8,7 @@ from sert.report.judging import judging_text
 from sert.report.parts import ReportSection
 from sert.report.rows import Metrics, Pair, about_task, is_single, of_pair, pairs_of
 from sert.report.sections.ablations import ablation_groups, ablation_table
-from sert.report.sections.results import comparison_table, forgetting_table, result_table
+from sert.report.sections.results import comparison_table, forgetting_table, likelihood_table, result_table
 from sert.report.table import markdown_cell, markdown_table, plain_table, wrap
 
 
@@ -62,6 +62,9 @@ def _pair_parts(metrics: Metrics, pair: Pair) -> Iterator[str]:
     of_run = f"{pair.task}: {number}, student {pair.student}, seed {seeds}"
     yield wrap(of_run if single else f"{pair.title}: {number}, seeds {seeds}")
     yield plain_table(result_table(metrics, pair, terminal=True))
+    if not (likelihood := likelihood_table(metrics, pair, terminal=True)).is_empty:
+        yield wrap(f"{pair.title}: what students write, and the most probable of the possible answers")
+        yield plain_table(likelihood)
     comparisons = comparison_table(metrics, pair, terminal=True)
     if not comparisons.is_empty:
         yield plain_table(comparisons)

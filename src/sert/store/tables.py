@@ -21,6 +21,7 @@ from sert.records import (
     Float32,
     HeldOutScore,
     Judgement,
+    Likelihood,
     Output,
     Path,
     Prediction,
@@ -31,7 +32,9 @@ from sert.records import (
 from sert.store.artifacts import content_key
 from sert.store.disk import writing
 
-RecordT = TypeVar("RecordT", Question, Path, Verdict, Example, Rationale, Prediction, Output, Judgement, HeldOutScore)
+RecordT = TypeVar(
+    "RecordT", Question, Path, Verdict, Example, Rationale, Prediction, Output, Likelihood, Judgement, HeldOutScore
+)
 
 ROWS_A_GROUP = 2048
 """Rows that are written together, and held until then."""

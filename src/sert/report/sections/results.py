@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from sert.config.grid import MAIN
-from sert.report.columns import ENDINGS, PERPLEXITIES, comparison_columns, result_columns
+from sert.report.columns import ENDINGS, LIKELIHOOD, PERPLEXITIES, comparison_columns, result_columns
 from sert.report.figures.bars import accuracy_figure, difference_figure
 from sert.report.format import MISSING, percent, points, points_range, spread
 from sert.report.names import EPOCHS, TEST_BEST, Row, epoch_heading, flagged, method_name
@@ -134,6 +134,29 @@ def comparisons_section(metrics: Metrics, pairs: Sequence[Pair]) -> ReportSectio
     ]
     figures = differences(named, name="comparisons")
     return ReportSection("comparisons", "Comparisons", notes, tables=tables, figures=figures)
+
+
+def likelihood_table(metrics: Metrics, pair: Pair, *, terminal: bool = False) -> Table:
+    """Put the answers that a student finds the most probable beside those that it writes."""
+    rows = [row for row in of_pair(metrics, "likelihood", pair) if row["variant"] == MAIN]
+    table = build_table(rows, LIKELIHOOD, terminal=terminal)
+    blanks = ("",) * (len(table.header) - 2)
+    lines = _lines_without_student(about_task(metrics, pair.task)) if rows else []
+    table.rows.extend((*line, *blanks) for line in lines)
+    return table
+
+
+def likelihood_section(metrics: Metrics, pairs: Sequence[Pair]) -> ReportSection:
+    """Lay out how often the most probable of the possible answers is right."""
+    notes = [
+        "A written answer can be wrong because the student cannot do the task, or because it does not write the form "
+        "that is read. The most probable of the possible answers needs no form. Words: yes or no, or the text of a "
+        "choice, behind the prompt; by the log-probability a character, or by its sum, which favours short ones. "
+        "Letters: where the prompt shows them. Differences to what the student writes are paired by question, and "
+        "Holm's correction is for all of them.",
+    ]
+    tables = by_pair(pairs, lambda pair: likelihood_table(metrics, pair))
+    return ReportSection("likelihood", "Answers by likelihood", notes, tables=tables)
 
 
 def forgetting_section(metrics: Metrics, pairs: Sequence[Pair]) -> ReportSection:
