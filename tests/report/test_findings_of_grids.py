@@ -19,6 +19,7 @@ def test_one_pair_is_told_comparison_by_comparison():
         *["Not significant"] * 2,
         "Majority line",
         "Reasoned",
+        "By likelihood",
         *["Forgetting"] * 3,
         *["Significant"] * 2,
         "Not significant",
@@ -173,3 +174,20 @@ def test_what_was_not_compared_is_not_told():
     assert overall_findings(metrics) == []
     assert {finding.label for finding in pair_findings(metrics, PAIR)} == {"Majority line", "Reasoned", "Caution"}
     assert pair_findings(metrics | {"summary": []}, PAIR) == []
+
+
+def test_answers_by_likelihood_stand_beside_the_written_ones():
+    assert sentences(pair_findings(make_grid(), PAIR), "By likelihood") == [
+        "Zero-shot writes 50.8 % right answers; its most probable words are right in 58.5 % (+7.7 points, 95 % "
+        "interval +3.7 to +11.7), its most probable letters 51.1 %. It does better where it has to choose than where "
+        "it has to write."
+    ]
+
+
+def test_nothing_is_said_of_a_difference_within_chance_and_nothing_of_what_was_not_scored():
+    metrics = make_grid()
+    for row in metrics["likelihood"]:
+        row["p_holm"] = None if row["p_holm"] is None else 0.2
+    (found,) = sentences(pair_findings(metrics, PAIR), "By likelihood")
+    assert found.endswith("51.1 %.")
+    assert sentences(pair_findings(metrics | {"likelihood": []}, PAIR), "By likelihood") == []

@@ -11,9 +11,11 @@ from sert.config.load import load_config
 from sert.config.tree import Config
 from sert.errors import ConfigError, DataError, RunLockedError
 from sert.evaluation.grading import summarize
+from sert.evaluation.likelihood import summarize_likelihoods
 from sert.lab import DEMO_CONFIG
 from sert.method import TaskGraph
-from sert.records import Example, Prediction, Question
+from sert.records import Example, Likelihood, Prediction, Question
+from sert.report.texts import terminal_table
 from sert.runs.build import build_arms
 from sert.runs.folder import RunResult
 from sert.runs.request import Request
@@ -279,6 +281,27 @@ def test_the_report_is_written_again_and_only_for_finished_runs(finished: RunRes
     (unfinished.folder / "config.toml").write_text(config.replace('"zero_shot"', '"finetune"'))
     with pytest.raises(DataError, match="lab-yes-no train-finetune"):
         report_run(unfinished.folder)
+
+
+def test_a_run_puts_answers_by_likelihood_beside_the_written_ones(tmp_path: Path) -> None:
+    overrides = ("methods=['zero_shot']", "evaluation.likelihood=true", "evaluation.max_new_tokens=4")
+    result = run(small(*overrides), out=tmp_path / "run")
+    stages = json.loads((result.folder / "manifest.json").read_text())["stages"]
+    for task, measures in (("lab-yes-no", ["cloze", "cloze_raw"]), ("lab-choice", ["cloze", "cloze_raw", "letter"])):
+        folder = result.folder / stages[f"{task} evaluate-zero_shot"]
+        kept = read_table(folder / "likelihoods.parquet", Likelihood)
+        counted = summarize_likelihoods(kept, read_table(folder / "questions.parquet", Question))
+        written, *scored = [row for row in result.metrics["likelihood"] if row["task"] == task]
+        (row,) = [row for row in result.metrics["rows"] if row["task"] == task]
+        assert (written["measure"], written["correct"], written["n"]) == ("generated", [row["correct"]], row["n"])
+        assert [each["measure"] for each in scored] == measures == list(counted)
+        for each in scored:
+            assert (each["correct"], each["n"]) == ([counted[each["measure"]]["correct"]], 6)
+            assert each["interval"] == counted[each["measure"]]["ci95"]
+    report = result.folder / "report"
+    for text in (report / "index.html", report / "table.md"):
+        assert "Zero-shot, most probable letter" in text.read_text(encoding="utf-8")
+    assert "Zero-shot, most probable letter" in terminal_table(result.metrics)
 
 
 def test_without_a_surviving_path_the_run_ends_and_says_so(tmp_path: Path) -> None:

@@ -105,6 +105,7 @@ def pair_findings(metrics: Metrics, pair: Pair) -> list[Statement]:
     found = [_compared(row, a=method_name(row["a"]), b=method_name(row["b"])) for row in comparisons]
     if rows := reported_rows(metrics, pair):
         found += [_against_majority(metrics, pair, rows), _reasoning(rows)]
+    found += likelihood_findings(metrics, pair)
     found += forgetting_findings(metrics, pair)
     return [*found, *_ablation_findings(metrics, pair), *_cautions(metrics, pair)]
 
@@ -177,6 +178,27 @@ def _reasoning(rows: Sequence[Row]) -> Statement:
         return Statement("Reasoned", text + "That says that they have the form of reasoning, not that it is right.")
     text += f"That is the form of reasoning only; outputs whose every step is true: {listed(true)}."
     return Statement("Reasoned", text)
+
+
+def likelihood_findings(metrics: Metrics, pair: Pair) -> Iterator[Statement]:
+    """Put what each student writes beside its most probable answers, and say where these are better beyond chance."""
+    by_method: dict[str, dict[str, Row]] = {}
+    for row in of_pair(metrics, "likelihood", pair):
+        if row["variant"] == MAIN and row["accuracy"] is not None:
+            by_method.setdefault(row["method"], {})[row["measure"]] = row
+    for method, rows in by_method.items():
+        if (words := rows.get("cloze")) is None or "generated" not in rows:
+            continue
+        right = {measure: f"{percent(row['accuracy']['mean'])} %" for measure, row in rows.items()}
+        letters = f", its most probable letters {right['letter']}" if "letter" in right else ""
+        gap = f"{points(words['difference'])} points, 95 % interval {points_interval(words['ci95'])}"
+        said = (
+            f"{method_name(method)} writes {right['generated']} right answers; its most probable words are right in "
+            f"{right['cloze']} ({gap}){letters}."
+        )
+        if (words["difference"] or 0) > 0 and words["p_holm"] is not None and words["p_holm"] < SIGNIFICANCE:
+            said += " It does better where it has to choose than where it has to write."
+        yield Statement("By likelihood", said)
 
 
 def forgetting_findings(metrics: Metrics, pair: Pair) -> Iterator[Statement]:
