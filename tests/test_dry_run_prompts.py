@@ -8,6 +8,7 @@ import pytest
 
 import six_tokenizers
 from sert.cli import cli
+from sert.cli.options import MOST_TOKENS
 from sert.config.tree import StudentConfig
 from sert.errors import StudentError
 from sert.student.load import load_texts
@@ -53,6 +54,29 @@ def test_the_prompt_is_shown_as_text_and_as_tokens(
     assert first["tokens"] == texts.tokenizer.convert_ids_to_tokens(first["token_ids"])
     assert f'As {len(first["tokens"])} tokens: 1 "<|im_start|>"' in shown
     assert first["tokens"].count("<|im_end|>") == 2
+
+
+@pytest.mark.parametrize("command", ["mine", "evaluate"])
+def test_the_prompt_that_is_shown_is_the_first_that_is_not_too_long(
+    command: str, data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = ["Is it so? " * 900, "Is ice cold?", "Is fire cold?"]
+    data.write_text("".join(f"{json.dumps({'question': text, 'answer': 'no'})}\n" for text in asked))
+    cli(stage(command, Path("lab"), data, "--dry-run"), standalone_mode=False)
+    assert 'The first prompt: "Question: Is ice cold?\\nAnswer:"' in capsys.readouterr().out
+
+
+def test_of_many_tokens_people_are_shown_the_first_and_the_last(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    row = {"question": f"Is {'ice ' * 250}cold?", "answer": "no"}
+    data.write_text(json.dumps(row))
+    dry_run = stage("mine", Path("lab"), data, "--dry-run")
+    cli(dry_run, standalone_mode=False)
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("As ")]
+    cli([*dry_run, "--json"], standalone_mode=False)
+    tokens = json.loads(capsys.readouterr().out)["first_prompt"]["tokens"]
+    assert line.startswith(f'As {len(tokens)} tokens: 319 "Question", ')
+    assert line.count('"') == 2 * MOST_TOKENS and f", ... {len(tokens) - MOST_TOKENS} more ..., " in line
+    assert line.endswith('320 "Answer", 26 ":"')
 
 
 def test_a_plain_prompt_of_a_student_with_a_template_is_told(

@@ -71,8 +71,11 @@ def test_answer_key_is_a_letter_whatever_the_texts(tmp_path):
         ({**HUB_COAT, "choices": {"label": ["A"], "text": ["hook", "oven"]}}, "must have a label and a text each"),
         ({**HUB_COAT, "choices": ["hook", "oven"]}, "must have a label and a text each"),
         ({**HUB_COAT, "choices": {"label": ["B", "A"], "text": ["x", "y"]}}, "must be A, B, C, ... in order"),
-        ({**HUB_COAT, "choices": []}, "there are 0 choices"),
-        ({**HUB_COAT, "choices": {"label": list("ABCDEFGHIJK"), "text": list("abcdefghijk")}}, "there are 11 choices"),
+        ({**HUB_COAT, "choices": []}, "the question has 0 choices"),
+        (
+            {**HUB_COAT, "choices": {"label": list("ABCDEFGHIJK"), "text": list("abcdefghijk")}},
+            "the question has 11 choices",
+        ),
         ({**COAT, "question": {"choices": CHOICES}}, "no column 'question.stem'; did you mean"),
     ],
 )

@@ -115,9 +115,10 @@ def test_test_share_that_leaves_nothing(tmp_path):
         ({"question": 3}, "line 2: the question must be a text, not 3"),
         ({"question": None}, "line 2: the question must be a text, not None"),
         ({"question": "Is \ud800 dry?"}, "line 2: the question .* half a character"),
-        ({"answer": {"gold": 1}}, "line 2: the answer must be a text, not {'gold': 1}"),
+        ({"answer": {"gold": 1}}, "line 2: the answer must be a text, a number, true or false, not {'gold': 1}"),
         ({"answer": ""}, "line 2: the answer is empty. Test questions are often published without answers"),
         ({"answer": None}, "line 2: the answer is empty. Test questions are often published without answers"),
+        ({"answer": float("nan")}, "line 2: the answer is empty. Test questions are often published without answers"),
         ({"answer": "..."}, r"line 2: the answer is '...'; it must be yes/no, true/false or a text"),
         ({"answer": "It rains. It pours."}, "line 2: the answer 'It rains. It pours.' is read back as 'It rains'"),
     ],
@@ -130,10 +131,10 @@ def test_bad_row(tmp_path, change, message):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"choices": ["saw"]}, "there are 1 choices; 2 to 10 are allowed"),
-        ({"choices": []}, "there are 0 choices"),
-        ({"choices": None}, "there are 0 choices"),
-        ({"choices": list("abcdefghijk")}, "there are 11 choices"),
+        ({"choices": ["saw"]}, "the question has 1 choice; 2 to 10 are allowed"),
+        ({"choices": []}, "the question has 0 choices"),
+        ({"choices": None}, "the question has 0 choices"),
+        ({"choices": list("abcdefghijk")}, "the question has 11 choices"),
         ({"choices": ["saw", True]}, "the choice B must be a text, not True"),
         ({"choices": ["saw", ""]}, "the choice B is empty"),
         ({"choices": 7}, "the choices must be a list of texts"),
@@ -169,6 +170,19 @@ def test_bad_rows_of_different_kinds_are_told_together(tmp_path):
     lines = str(refused.value).split("\n")[1:]
     said = ["the answer is empty", "no column 'answer'", "the question is empty", "the id 's' was given already"]
     assert [expected in line for expected, line in zip(said, lines, strict=True)] == [True] * 4
+
+
+def test_settings_that_are_named_are_given_in_full(tmp_path):
+    rows = [{**TOOL, "id": str(number), "answer": 1} for number in range(2)]
+    with pytest.raises(DataError) as refused:
+        load_rows(tmp_path, *rows, columns=WITH_CHOICES)
+    *lines, last = str(refused.value).split("\n")
+    assert all('set columns.answer_is = "index"' in line for line in lines[1:])
+    assert last == "  (In full: tasks.mine.columns.answer_is, tasks.mine.columns.labels.)"
+    with pytest.raises(
+        DataError, match=r" \(In full: tasks\.mine\.columns\.answer_after, tasks\.mine\.columns\.answer_is\.\)$"
+    ):
+        load_rows(tmp_path, {**SEA, "answer": "It is. #### 7"})
 
 
 def test_three_rows_are_named_where_none_can_be_used(tmp_path):

@@ -30,23 +30,48 @@ def test_three_of_many_are_named(tmp_path):
 def test_letters_beside_a_column_of_choices_are_told_with_the_setting(tmp_path, name):
     (slip,) = slips_of(tmp_path, ["A", "(B)", "c."], **{name: ["ice", "fire", "sea"]})
     assert slip == (
-        f"3 of 3 answers are letters, and the column '{name}' is not read; if it holds the choices, set "
-        "tasks.own.columns.choices to it"
+        f"the column '{name}' is not read, and 3 of 3 answers are letters; if the choices stand there, set "
+        f"tasks.own.columns.choices = '{name}'"
     )
 
 
 def test_small_numbers_beside_columns_of_choices_are_told_with_the_setting(tmp_path):
     (slip,) = slips_of(tmp_path, [0, 3, 1], opa="ice", opb="fire", opc="sea", opd="tar")
     assert slip == (
-        "3 of 3 answers are numbers below ten, and the column ['opa', 'opb', 'opc', 'opd'] is not read; "
-        "if it holds the choices, set tasks.own.columns.choices to it"
+        "the columns ['opa', 'opb', 'opc', 'opd'] are not read, and 3 of 3 answers are numbers below ten; "
+        "if the choices stand there, set tasks.own.columns.choices = ['opa', 'opb', 'opc', 'opd']"
     )
+
+
+@pytest.mark.parametrize(
+    ("held", "names"),
+    [
+        ({"q_op1": "ice", "q_op2": "fire", "q_op3": "the sea"}, "['q_op1', 'q_op2', 'q_op3']"),
+        ({"options": ["ice", "fire", "the sea"]}, "'options'"),
+        ({"options": {"A": "ice", "B": "fire", "C": "the sea"}}, "'options'"),
+        ({"choices": {"text": ["ice", "fire", "the sea"], "label": ["A", "B", "C"]}}, "'choices'"),
+    ],
+)
+def test_texts_of_choices_that_are_not_read_are_told(tmp_path, held, names):
+    (slip,) = slips_of(tmp_path, ["Fire.", "the sea", "something else"], **held)
+    assert "not read, and 2 of 3 answers are texts from there;" in slip
+    assert slip.endswith(f"set tasks.own.columns.choices = {names}")
 
 
 @pytest.mark.parametrize("answers", [["1", "0", "0"], [1, 0], ["y", "N"], ["T", "f"]])
 def test_truth_values_that_are_written_otherwise_are_told(tmp_path, answers):
     (slip,) = slips_of(tmp_path, answers)
     assert slip.endswith('set tasks.own.columns.answer_is = "yes_no"')
+
+
+def test_zeros_and_ones_that_are_said_to_be_texts_are_no_slip(tmp_path):
+    assert slips_of(tmp_path, [1, 0, 1], columns={"answer_is": "text"}) == ()
+
+
+def test_what_stands_for_no_value_is_told_with_its_place(tmp_path):
+    (slip,) = slips_of(tmp_path, [72, "NaN", "Oslo", "null", "n/a", "none"])
+    assert slip.startswith("3 of 6 answers look like missing ones, and are read as texts: 'NaN' (")
+    assert "line 2); 'null' (" in slip and "'none'" not in slip
 
 
 def test_letters_that_are_taken_off_are_told(tmp_path):
@@ -88,7 +113,8 @@ def test_a_nested_column_of_choices_is_named_as_it_is_set(tmp_path):
         ([72, 3], {"opa": "ice", "opb": "fire"}),
         ([2, 7], {}),
         ([1, 0, 2], {}),
-        (["ice", "B", "fire"], {"options": ["ice", "fire"]}),
+        (["ice", "B", "fire", "sea"], {"options": ["ice", "fire"]}),
+        (["ice", "sea"], {"fact1": "ice is cold", "fact2": "the sea is wet"}),
         (["A", "B"], {"options": ["ice", "fire"], "columns": {"choices": "options"}}),
     ],
 )

@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from sert.tasks.load import TaskData
     from sert.terminal.progress import Reporter
 
+MOST_TOKENS = 400
+"""Tokens of a prompt that people are shown."""
+
 
 def with_options(*options: str | Callable[[Any], Any]) -> Callable[[Any], Any]:
     """Decorate a command with several options, in their order; that of a setting is given by its path."""
@@ -250,8 +253,20 @@ class ShownPrompt(NamedTuple):
             yield f"How it is asked: {self.notice}"
         yield f"The first prompt: {json.dumps(self.text, ensure_ascii=False)}"
         pairs = zip(self.token_ids, self.tokens, strict=True)
-        named = (f"{number} {json.dumps(name, ensure_ascii=False)}" for number, name in pairs)
+        named = [f"{number} {json.dumps(name, ensure_ascii=False)}" for number, name in pairs]
+        if len(named) > MOST_TOKENS:
+            half = MOST_TOKENS // 2
+            named[half:-half] = [f"... {len(named) - MOST_TOKENS} more ..."]
         yield f"As {counted(len(self.token_ids), 'tokens')}: {', '.join(named)}"
+
+
+def first_prompt(questions: Sequence["Question"], config: Config, section: str) -> ShownPrompt | None:
+    """Show how a student is asked the first question that is not too long for it."""
+    from sert.student.lengths import first_that_fits
+
+    most = getattr(config, section).max_new_tokens
+    first = first_that_fits(config.student, questions, max_new_tokens=most)
+    return None if first is None else shown_prompt(config.student, first)
 
 
 def shown_prompt(student: StudentConfig, prompt: str) -> ShownPrompt | None:

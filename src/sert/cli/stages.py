@@ -21,12 +21,12 @@ from sert.cli.options import (
     check_student,
     config_of,
     data_of,
+    first_prompt,
     gold_answers,
     only_task,
     print_artifact,
     print_plan,
     questions_of,
-    shown_prompt,
     tell_too_long,
     terminal,
     with_options,
@@ -75,7 +75,7 @@ def mine_command(out: Path, split: str | None, dry_run: bool, as_json: bool, **s
         paths = len(questions) * config.mining.paths_a_question
         work: dict[str, Any] = {"questions": len(questions), "answers": gold_answers(questions), "paths": paths}
         work["tokens_at_most"] = paths * config.mining.max_new_tokens
-        return print_plan(out, as_json, shown_prompt(config.student, questions[0].prompt), foreseen=foreseen, **work)
+        return print_plan(out, as_json, first_prompt(questions, config, "mining"), foreseen=foreseen, **work)
     print_artifact(mine(questions, config.student, out=out, **given, reporter=terminal()), as_json)
 
 
@@ -210,5 +210,5 @@ def evaluate_command(out: Path, split: str | None, prompt: str, dry_run: bool, a
         foreseen = {} if is_compat else _foreseen(partial(evaluation_job, questions, **given), config, out)
         work: dict[str, Any] = {"questions": len(questions), "answers": gold_answers(questions)}
         work["tokens_at_most"] = tokens
-        return print_plan(out, as_json, shown_prompt(config.student, questions[0].prompt), foreseen=foreseen, **work)
+        return print_plan(out, as_json, first_prompt(questions, config, "evaluation"), foreseen=foreseen, **work)
     print_artifact(evaluate(questions, config.student, out=out, **given, reporter=terminal()), as_json)

@@ -25,6 +25,7 @@ from sert.store.lock import run_lock
 from sert.store.stage import Stage
 from sert.store.units import Run, Unit
 from sert.student.decoding.units import undecided
+from sert.student.lengths import first_that_fits
 from sert.terminal.progress import Advance, Reporter, Silent
 from sert.terminal.text import counted
 
@@ -61,14 +62,16 @@ def plan(asked: Config | Grid, *, out: Path, reporter: Reporter | None = None, t
     students = {stage.folder: arm.config.student for arm, graphs in arms for graph in graphs for stage in graph.stages}
     first: dict[str, tuple[StudentConfig, str]] = {}
     for arm, graphs in arms:
-        first.setdefault(arm.config.student.model_dump_json(), (arm.config.student, _first_prompt(graphs)))
+        if (prompt := _first_prompt(arm.config, graphs[0])) is not None:
+            first.setdefault(arm.config.student.model_dump_json(), (arm.config.student, prompt))
     guess = estimate((stage, students[stage.folder]) for stage in stages)
     foreseen = foresee_students(arms, reporter) if try_students else []
     return Plan(plan_stages(stages, out), guess, [*first.values()], foreseen)
 
 
-def _first_prompt(graphs: Sequence[TaskGraph]) -> str:
-    return graphs[0].data.split("test")[0].prompt
+def _first_prompt(config: Config, graph: TaskGraph) -> str | None:
+    most = config.evaluation.max_new_tokens
+    return first_that_fits(config.student, graph.data.split("test"), max_new_tokens=most)
 
 
 def _chosen_beforehand(student: StudentConfig, reporter: Reporter) -> StudentConfig:

@@ -1,9 +1,11 @@
 """Questions that are too long for a student: their prompt and the longest continuation exceed its positions."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 from sert.config.tree import StudentConfig
+from sert.records import Question
 from sert.student.folder import Place, find_student, read_json
 from sert.student.form import form_of
 from sert.student.gguf import cached
@@ -27,6 +29,33 @@ def foresee_too_long(
     Raises:
         StudentError: If there is no such student, or its tokenizer cannot be loaded.
     """
+    found = find_too_long(student, prompts, max_new_tokens=max_new_tokens)
+    if found is None:
+        return None
+    return too_long_text(
+        found.lengths,
+        len(prompts),
+        name=student.path,
+        positions=found.positions,
+        setting=setting,
+        max_new_tokens=max_new_tokens,
+        places=places,
+    )
+
+
+class TooLong(NamedTuple):
+    """The student's positions, and the tokens of each prompt (by question id) that is too long for them."""
+
+    positions: int
+    lengths: dict[str, int]
+
+
+def find_too_long(student: StudentConfig, prompts: Mapping[str, str], *, max_new_tokens: int) -> TooLong | None:
+    """Find the prompts that are too long; None where there are none, or nothing is known of the student yet.
+
+    Raises:
+        StudentError: If there is no such student, or its tokenizer cannot be loaded.
+    """
     place = find_student(student)
     folder, form = _folder_of(place), form_of(student, place)
     positions = None if folder is None else _positions_in(folder)
@@ -35,19 +64,18 @@ def foresee_too_long(
     most = positions - max_new_tokens
     around = _SPECIAL + len(form.template or "") + len((form.system or "").encode())
     perhaps = {item: prompt for item, prompt in prompts.items() if len(prompt.encode()) + around > most}
-    if not perhaps:
-        return None
-    texts = load_texts(student, at_hand=True)
-    lengths = {item: len(texts.encode_prompt(prompt)) for item, prompt in perhaps.items()}
-    return too_long_text(
-        {item: length for item, length in lengths.items() if length > most},
-        len(prompts),
-        name=student.path,
-        positions=positions,
-        setting=setting,
-        max_new_tokens=max_new_tokens,
-        places=places,
-    )
+    texts = load_texts(student, at_hand=True) if perhaps else None
+    lengths = {item: len(texts.encode_prompt(prompt)) for item, prompt in perhaps.items()} if texts else {}
+    long = {item: length for item, length in lengths.items() if length > most}
+    return TooLong(positions, long) if long else None
+
+
+def first_that_fits(student: StudentConfig, questions: Iterable[Question], *, max_new_tokens: int) -> str | None:
+    """Return the first prompt that is not too long, as far as that is known; None where all are."""
+    prompts = {question.question_id: question.prompt for question in questions}
+    found = find_too_long(student, prompts, max_new_tokens=max_new_tokens)
+    long = {} if found is None else found.lengths
+    return next((prompt for item, prompt in prompts.items() if item not in long), None)
 
 
 def _folder_of(place: Place) -> Path | None:

@@ -10,6 +10,7 @@ first), which `columns.answer_is` says where it does not show:
 Without choices, 72 and 51.0 are numbers (`72`, `51`), and a list of one is that one.
 """
 
+import math
 import re
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -52,8 +53,9 @@ def read_gold(given: Any, choices: Choices | None, *, columns: Columns, where: s
 
 
 def _alone(given: Any) -> Any:
-    """Take the only element of a list."""
-    return written(given[0] if isinstance(given, list) and len(given) == 1 else given)
+    """Take the only element of a list; a number that is none (NaN) stands for no answer."""
+    value = written(given[0] if isinstance(given, list) and len(given) == 1 else given)
+    return None if isinstance(value, float) and math.isnan(value) else value
 
 
 def _behind(value: Any, mark: str | None, where: str) -> Any:

@@ -28,6 +28,7 @@ LONGEST_TEXT = 131_072
 SHOWN_ROWS = 10
 """Rows that cannot be used and are named; where none can, the first three are."""
 BAD_ROW = "row that cannot be used"
+_SETTING = re.compile(r"(?<![\w.])(?:columns\.[a-z_]+|hub_config|hub_revision)\b")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -74,16 +75,30 @@ def load_task(name: str, config: TaskConfig) -> TaskData:
     _check_options(name, config)
     _check_columns(name, config.columns)
     check_placeholders(name, config, has_columns=bool(KINDS[config.kind].options))
-    asked, refused = _read(name, config)
+    try:
+        asked, refused = _read(name, config)
+    except DataError as error:
+        raise DataError(f"{error}{_in_full(name, str(error))}") from None
     splits = make_splits(name, config, [question for _, question in asked])
     left_out = {BAD_ROW: len(refused), **splits.left_out}
     return TaskData(
         (*splits.train[: config.limit], *splits.dev[: config.limit], *splits.test[: config.limit]),
         {reason: count for reason, count in left_out.items() if count},
         tuple(splits.near_duplicates),
-        (*_bad_rows(refused), *find_template_slips(name, config.prompts), *find_slips(name, asked)),
+        (
+            *_bad_rows(refused),
+            *find_template_slips(name, config.prompts),
+            *find_slips(name, asked, columns=config.columns),
+        ),
         {question.question_id: row.where for row, question in asked},
     )
+
+
+def _in_full(name: str, message: str) -> str:
+    """Say where the settings stand that a message names, as `--set` takes them."""
+    settings = dict.fromkeys(_SETTING.findall(message))
+    begin = "\n  " if "\n" in message else " "
+    return f"{begin}(In full: {', '.join(f'tasks.{name}.{each}' for each in settings)}.)" if settings else ""
 
 
 def _bad_rows(refused: Sequence[str]) -> Iterator[str]:
@@ -214,7 +229,8 @@ def _choices(row: Row, question_set: QuestionSet) -> tuple[str, ...]:
     if not isinstance(row.choices, list):
         raise DataError(f"{row.where}: the choices must be a list of texts, not {shorten(row.choices)}.")
     if not 2 <= len(row.choices) <= len(LETTERS):
-        raise DataError(f"{row.where}: there are {len(row.choices)} choices; 2 to {len(LETTERS)} are allowed.")
+        count = counted(len(row.choices), "choices")
+        raise DataError(f"{row.where}: the question has {count}; 2 to {len(LETTERS)} are allowed.")
     choices = [_text(choice, f"choice {letter}", row) for letter, choice in zip(LETTERS, row.choices, strict=False)]
     for letter, choice in zip(LETTERS, choices, strict=False):
         first = LETTERS[choices.index(choice)]
@@ -226,6 +242,9 @@ def _choices(row: Row, question_set: QuestionSet) -> tuple[str, ...]:
 def _answer(row: Row, choices: tuple[str, ...], question_set: QuestionSet) -> str:
     if row.answer is None or (isinstance(row.answer, str) and not row.answer.strip()):
         raise DataError(f"{row.where}: the answer is empty. {UNANSWERED}")
+    if not isinstance(row.answer, bool | str):
+        allowed = "a text" if isinstance(row.answer, int | float) else "a text, a number, true or false"
+        raise DataError(f"{row.where}: the answer must be {allowed}, not {shorten(row.answer)}.")
     raw = row.answer if isinstance(row.answer, bool) else _text(row.answer, "answer", row)
     answer = normalize_gold(raw, choices)
     if choices and answer is None:

@@ -22,13 +22,25 @@ class Record(NamedTuple):
     columns: Mapping[str, Any]
 
 
+class UnreadChoices(NamedTuple):
+    """A column that seems to hold choices, or several that do, where none is read.
+
+    Attributes:
+        names: What they are called.
+        hold_answer: Whether the gold answer is one of their texts.
+    """
+
+    names: str | list[str]
+    hold_answer: bool
+
+
 class Row(NamedTuple):
     """One row, told apart into the parts of a question.
 
     Attributes:
         choices: None for a question that has none.
         record: The row as it was found, whose columns templates can name; None where there are no columns.
-        unread_choices: The setting of a column that seems to hold choices, where none is read.
+        unread_choices: Columns that seem to hold choices, where none is read.
         read_as: How an answer was told from others, where the choices have labels of their own: `label`, `text`, or
             `both` for a label that is another choice's text, too.
         lettered: The first choice as it was written, where the choices' letters were taken off.
@@ -41,7 +53,7 @@ class Row(NamedTuple):
     choices: Any
     answer: Any
     record: Record | None = None
-    unread_choices: str | None = None
+    unread_choices: UnreadChoices | None = None
     read_as: str | None = None
     lettered: str | None = None
 

@@ -4,6 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
+from sert.config.columns import Columns
 from sert.config.prompts import PromptTemplates
 from sert.records import Question
 from sert.tasks.normalize import canonical, whole_number
@@ -15,6 +16,7 @@ SHOWN_ANSWERS = 3
 ENOUGH = 20, 50
 """Questions from which on it is told that all answers are the same, and that one choice is never right."""
 _LETTER = re.compile(r"[(\[]?[A-Ja-j][)\].]*")
+_NO_VALUE = {"nan", "null", "n/a", "#n/a", "<na>"}
 _TRUTH_VALUES = (("1", "0"), ("y", "n"), ("t", "f"))
 
 Asked = Sequence[tuple[Row, Question]]
@@ -32,32 +34,49 @@ def find_template_slips(name: str, templates: PromptTemplates) -> Iterator[str]:
             )
 
 
-def find_slips(name: str, asked: Asked) -> Iterator[str]:
+def find_slips(name: str, asked: Asked, *, columns: Columns) -> Iterator[str]:
     """Say which gold answers of a task are likely slips; where free text is as likely meant, nothing."""
     texts = [(row, question) for row, question in asked if question.answer_type == "text"]
     num_yes_no = sum(question.answer_type == "yes_no" for _, question in asked)
     if num_yes_no > len(texts) > 0:
-        shown = [f"{shorten(question.answer)} ({row.where})" for row, question in texts[:SHOWN_ANSWERS]]
-        yield (
-            f"{num_yes_no} of {len(asked)} answers are yes or no, the others are read as free text: "
-            f"{'; '.join([*shown, '...'] if len(texts) > len(shown) else shown)}"
-        )
+        yield f"{num_yes_no} of {len(asked)} answers are yes or no, the others are read as free text: {_listed(texts)}"
+    else:
+        yield from _missing(texts, len(asked))
     yield from _unread_choices(name, texts, len(asked))
-    yield from _truth_values(name, texts)
+    if columns.answer_is == "auto":
+        yield from _truth_values(name, texts)
     yield from _letters_taken_off(asked)
     yield from _never_right([question for _, question in asked])
 
 
+def _listed(asked: Asked) -> str:
+    shown = [f"{shorten(question.answer)} ({row.where})" for row, question in asked[:SHOWN_ANSWERS]]
+    return "; ".join([*shown, "..."] if len(asked) > len(shown) else shown)
+
+
+def _missing(texts: Asked, count: int) -> Iterator[str]:
+    """What programs write for a value that is not there is a text in CSV."""
+    missing = [(row, question) for row, question in texts if question.answer.casefold() in _NO_VALUE]
+    if missing:
+        yield f"{len(missing)} of {count} answers look like missing ones, and are read as texts: {_listed(missing)}"
+
+
 def _unread_choices(name: str, texts: Asked, count: int) -> Iterator[str]:
-    num_letters = sum(_LETTER.fullmatch(question.answer) is not None for _, question in texts)
-    num_places = sum(whole_number(question.answer) in range(10) for _, question in texts)
-    choices = next((row.unread_choices for row, _ in texts if row.unread_choices), None)
-    for number, what in ((num_letters, "letters"), (num_places, "numbers below ten")):
-        if choices is not None and 2 * number > count:
-            yield (
-                f"{number} of {count} answers are {what}, and the column {choices} is not read; "
-                f"if it holds the choices, set tasks.{name}.columns.choices to it"
-            )
+    unread = next((row.unread_choices for row, _ in texts if row.unread_choices), None)
+    if unread is None:
+        return
+    found = {
+        "letters": sum(_LETTER.fullmatch(question.answer) is not None for _, question in texts),
+        "numbers below ten": sum(whole_number(question.answer) in range(10) for _, question in texts),
+        "texts from there": sum(row.unread_choices is not None and row.unread_choices.hold_answer for row, _ in texts),
+    }
+    what = next((what for what, number in found.items() if 2 * number > count), None)
+    if what is not None:
+        which = "column {} is" if isinstance(unread.names, str) else "columns {} are"
+        yield (
+            f"the {which.format(shorten(unread.names))} not read, and {found[what]} of {count} answers are {what}; "
+            f"if the choices stand there, set tasks.{name}.columns.choices = {shorten(unread.names)}"
+        )
 
 
 def _truth_values(name: str, texts: Asked) -> Iterator[str]:

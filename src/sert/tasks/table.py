@@ -21,9 +21,9 @@ from sert.errors import DataError
 from sert.records import Split
 from sert.tasks.choices import numbered_columns, read_choices
 from sert.tasks.gold import read_gold
+from sert.tasks.normalize import canonical
 from sert.tasks.readers import FILES, HUB, QuestionSet, read_file, read_splits
-from sert.tasks.rows import Record, Row, all_names, column, row_id
-from sert.terminal.text import shorten
+from sert.tasks.rows import Record, Row, UnreadChoices, all_names, column, row_id
 
 # As `choices`, `answer_options`, `answerOptions` or `question.choices`.
 _CHOICES = re.compile(r"(?:.*[._\s-])?(?i:choices|options)|.*[a-z](?:Choices|Options)")
@@ -50,7 +50,7 @@ def _row(columns: Columns, split: Split, record: Record) -> Row:
         None if choices is None else choices.texts,
         gold.answer,
         record,
-        _like_choices(record) if choices is None else None,
+        _like_choices(record, gold.answer) if choices is None else None,
         gold.read_as,
         None if choices is None else choices.lettered,
     )
@@ -65,13 +65,18 @@ def _question(record: Record, columns: Columns) -> Any:
     return wrong[0] if wrong else " ".join(part.strip() for part in parts if part.strip())
 
 
-def _like_choices(record: Record) -> str | None:
-    """Find a column, or several, that by their names hold choices, as they would be set."""
+def _like_choices(record: Record, answer: Any) -> UnreadChoices | None:
+    """Find a column, or several, that by their names hold choices."""
     names = list(all_names(record.columns))
-    found = next((name for name in names if _CHOICES.fullmatch(name)), None)
-    several = next(numbered_columns(names), None)
-    held = several if found is None else found
-    return None if held is None else shorten(held)
+    held = next((name for name in names if _CHOICES.fullmatch(name)), None) or next(numbered_columns(names), None)
+    if held is None:
+        return None
+    try:
+        choices = read_choices(record, Columns(choices=held if isinstance(held, str) else tuple(held)))
+    except DataError:
+        choices = None
+    texts = [text for text in choices.texts if isinstance(text, str)] if choices else []
+    return UnreadChoices(held, isinstance(answer, str) and canonical(answer) in map(canonical, texts))
 
 
 QUESTION_SET = QuestionSet(
