@@ -4,6 +4,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from sert.report.figures.style import Images
+from sert.report.prospect import page as prospect_page
 from sert.report.sections import outputs, paths, results
 
 
@@ -14,7 +15,8 @@ def sketch(figure: Figure, name: str) -> Images:
 
 def leave_blank(patched: pytest.MonkeyPatch) -> None:
     """Have the sections of reports made with blank figures, and none of them written."""
-    for module in (outputs, paths, results):
+    for module in (outputs, paths, results, prospect_page):
         for name in [each for each in vars(module) if each.endswith("_figure")]:
             patched.setattr(module, name, lambda *_, **__: Figure())
     patched.setattr("sert.report.page.images", sketch)
+    patched.setattr("sert.report.prospect.page.images", sketch)

@@ -8,7 +8,7 @@ import click
 
 from sert.cli.endpoints import doctor_command, judge_command, teach_command
 from sert.cli.listings import lab_group, tasks_command
-from sert.cli.runs import demo, report_command, reproduce, run_command
+from sert.cli.runs import demo, prospect_command, report_command, reproduce, run_command
 from sert.cli.stages import evaluate_command, filter_command, mine_command, train_command
 from sert.cli.upkeep import gc_command, verify_command
 from sert.errors import SertError
@@ -76,6 +76,7 @@ for _command in (
     judge_command,
     lab_group,
     mine_command,
+    prospect_command,
     report_command,
     reproduce,
     run_command,

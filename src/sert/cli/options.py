@@ -132,9 +132,8 @@ OUT = click.option("--out", type=OutFolder(), required=True, help="Folder of the
 LIMIT = setting("tasks.<name>.limit", name="limit")
 SEED = setting("seed", default=0, show_default=True)
 STUDENT = with_options(setting("student.path", "--student", default="lab", show_default=True), "student.dtype")
-TASK = with_options(
-    setting("tasks.<name>.kind", "--task", type=str, required=True), "tasks.<name>.data", "tasks.<name>.limit"
-)
+QUESTIONS = with_options(setting("tasks.<name>.kind", "--task", type=str, required=True), "tasks.<name>.data")
+TASK = with_options(QUESTIONS, "tasks.<name>.limit")
 SPLIT = click.option(
     "--split",
     type=click.Choice(["train", "dev", "test"]),

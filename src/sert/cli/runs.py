@@ -1,4 +1,4 @@
-"""The commands of a whole run, or of a whole grid."""
+"""The commands of a whole run, of a whole grid, and of the look before them."""
 
 import math
 from collections.abc import Sequence
@@ -10,10 +10,15 @@ import click
 from sert.cli.options import (
     JSON,
     LIMIT,
+    OUT,
+    QUESTIONS,
+    SEED,
     SET,
+    STUDENT,
     TRYING_DRY_RUN,
     InputPath,
     OutFolder,
+    config_of,
     print_json,
     setting,
     shown_prompt,
@@ -29,7 +34,7 @@ if TYPE_CHECKING:
     from sert.config.tree import StudentConfig
     from sert.runs.estimate import Estimate
     from sert.runs.folder import RunResult
-    from sert.runs.plan import PlannedStage
+    from sert.runs.plan import Plan, PlannedStage
     from sert.runs.students import ForeseenStudent
 
 ON_RUN = with_options(setting("execution.workers", name="workers"), SET, TRYING_DRY_RUN, JSON)
@@ -145,7 +150,11 @@ def reproduce(
 def _print_plan(grid: "Grid", folder: Path, workers: int, as_json: bool) -> None:
     from sert.runs.run import plan
 
-    stages, guess, first, students = plan(grid, out=folder, reporter=terminal(), try_students=True)
+    _print_planned(plan(grid, out=folder, reporter=terminal(), try_students=True), folder, workers, as_json)
+
+
+def _print_planned(planned: "Plan", folder: Path, workers: int, as_json: bool) -> None:
+    stages, guess, first, students = planned
     if as_json:
         rows = {"stages": [stage._asdict() for stage in stages], "estimate": guess._asdict()}
         return print_json({**rows, "students": [student._asdict() for student in students]})
@@ -198,23 +207,51 @@ def _time_and_disk(guess: "Estimate", workers: int) -> str:
     return f"{time} on this machine's processor with {workers} at a time, and about {disk} on the disk."
 
 
+@click.command("prospect")
+@QUESTIONS
+@click.option(
+    "--limit", type=click.IntRange(min=1), default=100, show_default=True, help="Train questions, drawn by the seed."
+)
+@with_options(STUDENT, OUT, SEED, "mining.max_new_tokens", "execution.workers", SET, TRYING_DRY_RUN, JSON)
+def prospect_command(out: Path, limit: int, dry_run: bool, as_json: bool, **settings: Any) -> None:
+    """Look at a student before any training: is there anything to mine on these questions, and do the rules find it?
+
+    Samples train questions by branching, without branches and greedily, and compares what states the right answer. What
+    is finished is skipped, also after a stop. `docs/prospect.md` says what it tells, and by which rules.
+
+    \b
+    sert prospect --task lab_choice --out prospects/lab
+    sert prospect --task commonsenseqa --data train_rand_split.jsonl --student gpt2 --limit 30 --dry-run --out look
+    sert prospect --task lab_yes_no --set rules.min_tokens=12 --set rules.min_perplexity=1.2 --out prospects/lab-rules
+    """
+    from sert.config.prospect import Prospect
+    from sert.runs.prospect import plan_prospect, prospect
+
+    reads = ("tasks", "student", "mining", "rules", "training", "execution", "seed")
+    given = config_of(reads=reads, **settings).model_dump() | {"name": "prospect", "questions": limit}
+    config = Prospect.model_validate(given)
+    if dry_run:
+        plan = plan_prospect(config, out=out, reporter=terminal(), try_students=True)
+        return _print_planned(plan, out, config.execution.workers, as_json)
+    _print_result(prospect(config, out=out, reporter=terminal()), as_json)
+
+
 @click.command("report")
 @click.argument("folder", type=InputPath())
 @JSON
 def report_command(folder: Path, as_json: bool) -> None:
-    """Write the report of a finished run, or of a finished grid, again.
+    """Write the report of a finished run, grid or prospect again.
 
     \b
     sert report runs/demo
     sert report runs/lab
     """
-    from sert.report.texts import terminal_table
     from sert.runs.run import report_run
 
     result = report_run(folder)
     if as_json:
         return print_json(result.metrics)
-    click.echo(terminal_table(result.metrics))
+    click.echo(result.summary)
     click.echo(printable(f"\nReport: {result.report}"))
 
 
@@ -223,10 +260,8 @@ def _print_stage(stage: "PlannedStage") -> None:
 
 
 def _print_result(result: "RunResult", as_json: bool, *more: str) -> None:
-    from sert.report.texts import terminal_table
-
     if as_json:
         return print_json({"folder": str(result.folder), "report": str(result.report), "metrics": result.metrics})
-    click.echo(terminal_table(result.metrics))
+    click.echo(result.summary)
     click.echo("\n".join([f"\nStages made: {result.stages_made}, skipped: {result.stages_skipped}", *more]))
     click.echo(printable(f"Report: {result.report}"))

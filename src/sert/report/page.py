@@ -48,10 +48,11 @@ def write_report(folder: Path, data: ReportData) -> list[Path]:
     page.write_text(rendered, encoding="utf-8")
     tables.write_text(markdown_text(metrics, filled), encoding="utf-8")
     write_json(numbers, metrics)
-    return [page, tables, numbers, *_write_figures(folder / FIGURES, drawn)]
+    return [page, tables, numbers, *write_figures(folder / FIGURES, drawn)]
 
 
-def _write_figures(folder: Path, drawn: Mapping[str, Images]) -> list[Path]:
+def write_figures(folder: Path, drawn: Mapping[str, Images]) -> list[Path]:
+    """Write figures by their names, as SVG and as PNG; there is no folder where there are none."""
     written = []
     for name, image in drawn.items():
         folder.mkdir(exist_ok=True)

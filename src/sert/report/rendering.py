@@ -31,7 +31,7 @@ def page_environment() -> Environment:
         lstrip_blocks=True,
         finalize=_visible,
     )
-    environment.filters |= {"count": count, "decimal": decimal}
+    environment.filters |= {"count": count, "decimal": decimal, "rule_name": rule_name}
     return environment
 
 

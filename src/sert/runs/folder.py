@@ -9,6 +9,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from sert.report.texts import terminal_table
 from sert.runs.plan import PLAN, read_plan, why_again, write_plan
 from sert.runs.request import Request
 from sert.store.artifacts import MANIFEST, WORK_ENDING, file_hash, files_of, json_text, signed, tidy, unfinished_work
@@ -39,6 +40,11 @@ class RunResult(NamedTuple):
     def report(self) -> Path:
         """The report's page."""
         return self.folder / REPORT / "index.html"
+
+    @property
+    def summary(self) -> str:
+        """Its most important tables, as plain text for a terminal."""
+        return terminal_table(self.metrics)
 
 
 def begin(request: Request, stages: Sequence[Stage], out: Path, reporter: Reporter) -> None:

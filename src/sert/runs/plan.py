@@ -5,6 +5,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from sert.config.tree import StudentConfig
+from sert.runs.estimate import Estimate
+from sert.runs.students import ForeseenStudent
 from sert.store.artifacts import content_key, json_text
 from sert.store.disk import check_folder, put
 from sert.store.stage import Stage, input_keys
@@ -21,6 +24,20 @@ class PlannedStage(NamedTuple):
     finished: bool
     folder: str
     because: list[str]
+
+
+class Plan(NamedTuple):
+    """What a run would do, and what that would take.
+
+    Attributes:
+        asked: Each student with the first prompt that it is tested on.
+        students: What was found out of each student that was to be tried.
+    """
+
+    stages: list[PlannedStage]
+    estimate: Estimate
+    asked: list[tuple[StudentConfig, str]]
+    students: list[ForeseenStudent]
 
 
 def plan_stages(stages: Sequence[Stage], out: Path) -> list[PlannedStage]:

@@ -1,4 +1,4 @@
-"""What was asked for, a configuration or a grid, as a run folder keeps it."""
+"""What was asked for, a configuration, a grid or a prospect, as a run folder keeps it."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -9,12 +9,14 @@ import tomli_w
 
 from sert.config.grid import MAIN, Arm, Grid, arms_of
 from sert.config.load import load_config, read_toml, validate
+from sert.config.prospect import Prospect
 from sert.config.tree import Config, ExecutionConfig, StudentConfig
 from sert.errors import DataError, SertError
 from sert.store.artifacts import SETTINGS
 from sert.student.source import called
 
-CONFIG, GRID = SETTINGS
+CONFIG, GRID, PROSPECT = SETTINGS
+_WHAT = {CONFIG: "a run with one configuration", GRID: "a grid", PROSPECT: "a prospect"}
 
 
 @dataclass(frozen=True)
@@ -22,7 +24,7 @@ class Request:
     """What was asked for.
 
     Attributes:
-        asked: The configuration or the grid.
+        asked: The configuration, the grid or the prospect.
         file: Name of the file that a run folder keeps it in.
         about: What the manifest of the run says of it.
         arms: What is run; of a configuration it is one arm without a prefix.
@@ -39,7 +41,8 @@ class Request:
         if isinstance(asked, Grid):
             return Request(asked, GRID, {"name": asked.name, "seeds": list(asked.seeds)}, tuple(arms_of(asked)))
         arm = Arm(called(asked.student), asked.seed, MAIN, None, asked)
-        return Request(asked, CONFIG, {"name": asked.name, "seed": asked.seed}, (arm,))
+        file = PROSPECT if isinstance(asked, Prospect) else CONFIG
+        return Request(asked, file, {"name": asked.name, "seed": asked.seed}, (arm,))
 
     def settled(self, out: Path, choose: Callable[[StudentConfig], StudentConfig]) -> "Request":
         """Choose the types of numbers that students decode with, where that is left to the machine.
@@ -75,10 +78,9 @@ class Request:
         Raises:
             DataError: If it is.
         """
-        if self.file == CONFIG and (out / GRID).exists():
-            raise DataError(f"{out} is the folder of a grid; give this run another with --out.")
-        if self.file == GRID and (out / CONFIG).exists():
-            raise DataError(f"{out} is the folder of a run with one configuration; give the grid another with --out.")
+        for other in SETTINGS:
+            if other != self.file and (out / other).exists():
+                raise DataError(f"{out} is the folder of {_WHAT[other]}; give {_WHAT[self.file]} another with --out.")
 
 
 def _students_in(folder: Path) -> list[StudentConfig]:
@@ -100,6 +102,9 @@ def read_request(folder: Path) -> Request:
     if (folder / GRID).is_file():
         toml = read_toml(folder / GRID)
         return Request.of(validate(Grid, toml.tree, source=str(folder / GRID), places=toml.places))
+    if (folder / PROSPECT).is_file():
+        toml = read_toml(folder / PROSPECT)
+        return Request.of(validate(Prospect, toml.tree, source=str(folder / PROSPECT), places=toml.places))
     if not (folder / CONFIG).is_file():
         raise DataError(f"{folder} is no run folder: it has no {CONFIG}. Give the folder of `sert run` or `sert demo`.")
     return Request.of(load_config(folder / CONFIG))

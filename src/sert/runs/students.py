@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sert.analysis.results import ArmGraphs
 from sert.config.tree import StudentConfig
 from sert.evaluation.prediction import EvaluateJob
 from sert.paths.mining import MineJob
@@ -36,14 +35,14 @@ class ForeseenStudent(NamedTuple):
         return [f"{self.student} ({self.stage}): {line}" for line in self.notes["told"]]
 
 
-def foresee_students(arms: Iterable[ArmGraphs], reporter: Reporter) -> list[ForeseenStudent]:
-    """Find out how the student of each arm will be driven, where something is still to be decoded.
+def foresee_students(stages: Iterable[tuple[StudentConfig, Stage]], reporter: Reporter) -> list[ForeseenStudent]:
+    """Find out how each student will be driven, where something is still to be decoded; of each stage it is named.
 
     Raises:
         StudentError: If a stage would be refused for its student or its prompts.
     """
     hardest: dict[StudentConfig, tuple[Stage, DecodingJob]] = {}
-    for student, stage, job in _decodings(arms):
+    for student, stage, job in _decodings(stages):
         if student not in hardest or job.longest_guess > hardest[student][1].longest_guess:
             hardest[student] = stage, job
     if not hardest:
@@ -56,11 +55,13 @@ def foresee_students(arms: Iterable[ArmGraphs], reporter: Reporter) -> list[Fore
     ]
 
 
-def _decodings(arms: Iterable[ArmGraphs]) -> "Iterator[tuple[StudentConfig, Stage, DecodingJob]]":
+def _decodings(
+    stages: Iterable[tuple[StudentConfig, Stage]],
+) -> "Iterator[tuple[StudentConfig, Stage, DecodingJob]]":
     """List what is to be decoded by the ways of the engine, as the student of the configuration would do it."""
-    for arm, graphs in arms:
-        student = arm.config.student
-        for stage in (stage for graph in graphs for stage in graph.stages if not stage.finished):
-            job = stage.job
-            if isinstance(job, MineJob) or (isinstance(job, EvaluateJob) and job.evaluation.harness == "clean"):
-                yield student, stage, job.decoding(student)
+    for student, stage in stages:
+        job = stage.job
+        if stage.finished:
+            continue
+        if isinstance(job, MineJob) or (isinstance(job, EvaluateJob) and job.evaluation.harness == "clean"):
+            yield student, stage, job.decoding(student)

@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 from sert.errors import DataError
 from sert.runs.folder import REPORT
 from sert.runs.plan import PLAN, read_plan
-from sert.runs.request import CONFIG, GRID
+from sert.runs.request import CONFIG
 from sert.runs.run import report_run, stages_in
-from sert.store.artifacts import MANIFEST, UNITS, WORK_ENDING, is_as_signed
+from sert.store.artifacts import MANIFEST, SETTINGS, UNITS, WORK_ENDING, is_as_signed
 from sert.store.disk import put
 from sert.store.disk import remove as remove_path
 from sert.store.lock import run_lock
@@ -133,7 +133,7 @@ def _was_added(line: str) -> bool:
 
 
 def _is_run(folder: Path) -> bool:
-    return any((folder / name).is_file() for name in (CONFIG, GRID)) or "stages" in _manifest_of(folder)
+    return any((folder / name).is_file() for name in SETTINGS) or "stages" in _manifest_of(folder)
 
 
 def _manifest_of(folder: Path) -> dict[str, Any]:
@@ -159,7 +159,7 @@ def _damage_of_run(run: Path) -> list[str] | None:
     manifest = _intact_manifest(run)
     if manifest is None:
         return [f"{MANIFEST} was changed"]
-    beside = [file for file in (run / CONFIG, run / GRID, run / PLAN) if os.path.lexists(file)]
+    beside = [file for name in (*SETTINGS, PLAN) if os.path.lexists(file := run / name)]
     report = [file for file in (run / REPORT).rglob("*") if not file.is_dir()]
     return list(hash_damage(run, manifest["outputs"], [*beside, *report]))
 
@@ -194,7 +194,8 @@ def _repair(run: Path, broken: list[Verified], reporter: Reporter) -> set[str]:
 def _restore_settings(run: Path) -> None:
     """Write the settings of a run again as its manifest holds them, in case their file is damaged."""
     if manifest := _intact_manifest(run):
-        put(run / (GRID if manifest.get("file") == GRID else CONFIG), manifest["config"].encode())
+        file = manifest.get("file")
+        put(run / (file if file in SETTINGS else CONFIG), manifest["config"].encode())
 
 
 def _make_again(stage: Stage, reporter: Reporter) -> None:

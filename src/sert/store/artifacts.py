@@ -22,8 +22,8 @@ from sert.store.lock import run_lock
 from sert.store.versions import optional_versions, versions
 
 MANIFEST = "manifest.json"
-SETTINGS = ("config.toml", "grid.toml")
-"""What the folder of a run, or of a grid, holds and no artifact does."""
+SETTINGS = ("config.toml", "grid.toml", "prospect.toml")
+"""What the folder of a run, of a grid or of a prospect holds and no artifact does."""
 SCHEMA_VERSION = 2
 WORK_ENDING = ".work"
 """How the name of a hidden folder of finished work ends."""
@@ -82,7 +82,7 @@ def open_artifact(folder: Path) -> Artifact:
     Raises:
         DataError: If the folder is missing, was never finished, or is that of a run.
     """
-    of_run = f"{folder} is the folder of a run or a grid, not of a stage; name the folder of a stage in it."
+    of_run = f"{folder} is the folder of a run, a grid or a prospect, not of a stage; name the folder of a stage in it."
     try:
         manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
     except FileNotFoundError:

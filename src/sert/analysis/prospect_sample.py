@@ -1,0 +1,125 @@
+"""The sampled paths of a prospect as columns, and counts of them by question: what all its numbers are made of."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from sert.analysis.standing import STANDINGS, Standing, standing_of, standing_of_path
+from sert.config.tree import RuleName, RulesConfig
+from sert.paths.patterns import PATTERNS
+from sert.paths.rules import RULE_TABLE
+from sert.records import Path, Question, Verdict
+from sert.stats.clusters import ClusteredShare, clustered_share
+from sert.stats.counts import Row
+
+MEASURES = ("perplexity", "num_tokens", "rep_2")
+"""What the rules measure of a path as a number, as `verdicts.parquet` calls it."""
+PATTERN_NAMES = frozenset(pattern.name for pattern in PATTERNS)
+RIGHT, WRONG, UNREAD, CUT = range(len(STANDINGS))
+
+Array = np.ndarray[Any, Any]
+"""One value a path, or (questions, standings) counts."""
+
+
+class Sample(NamedTuple):
+    """Sampled paths, one value of each column a path.
+
+    Attributes:
+        questions: Number of questions that were asked.
+        question: Whose path it is, by its place among them.
+        standing: Place of its standing in `STANDINGS`.
+        branch: Rank of its first token.
+        passes: Rule -> whether it would keep the path if it were the only one.
+        reason: The first rule that drops it; empty where it is kept.
+        measured: Measure -> its value, in the rules' unit.
+    """
+
+    questions: int
+    question: Array
+    standing: Array
+    branch: Array
+    passes: Mapping[RuleName, Array]
+    reason: Array
+    measured: Mapping[str, Array]
+
+    @property
+    def kept(self) -> Array:
+        """Whether no rule drops it."""
+        return np.asarray(self.reason == "")
+
+    @property
+    def reasoned(self) -> Array:
+        """Whether no pattern of filter 1 drops it: a direct answer, a list of options, an imitated question."""
+        patterns = [passes for rule, passes in self.passes.items() if rule in PATTERN_NAMES]
+        return np.asarray(np.logical_and.reduce([np.ones(len(self.reason), dtype=bool), *patterns]))
+
+    def counts(self, chosen: Array | None = None) -> Array:
+        """Count the chosen paths (all, when not given) of each question by their standings: (questions, 4)."""
+        counts = np.zeros((self.questions, len(STANDINGS)), dtype=int)
+        where = slice(None) if chosen is None else chosen
+        np.add.at(counts, (self.question[where], self.standing[where]), 1)
+        return counts
+
+
+def sample_of(
+    questions: Sequence[Question], pairs: Iterable[tuple[Path, Verdict]], rules: RulesConfig, *, asked: Sequence[str]
+) -> Sample:
+    """Take paths with their verdicts apart; `asked` are the rules that may drop a path."""
+    places = {question.question_id: place for place, question in enumerate(questions)}
+    rows, found = list[tuple[Any, ...]](), [rule for rule in RULE_TABLE if rule.name in asked]
+    for path, verdict in pairs:
+        standing = standing_of(verdict.agrees, path.finish)
+        rows.append(
+            (
+                places[path.question_id],
+                STANDINGS.index(standing),
+                path.branch,
+                verdict.reason or "",
+                *(getattr(verdict, measure) for measure in MEASURES),
+                *(not rule.drops(getattr(verdict, rule.column), rules) for rule in found),
+            )
+        )
+    columns = [np.array(column) for column in zip(*rows, strict=True)]
+    question, standing_column, branch, reason = columns[:4]
+    measured = dict(zip(MEASURES, columns[4:], strict=False))
+    passes = {rule.name: column for rule, column in zip(found, columns[4 + len(MEASURES) :], strict=True)}
+    return Sample(len(questions), question, standing_column, branch, passes, reason, measured)
+
+
+def counts_of(questions: Sequence[Question], standings: Iterable[tuple[str, Standing]]) -> Array:
+    """Count outputs, given as question id and standing, by question: (questions, 4)."""
+    places = {question.question_id: place for place, question in enumerate(questions)}
+    counts = np.zeros((len(questions), len(STANDINGS)), dtype=int)
+    for question_id, standing in standings:
+        counts[places[question_id], STANDINGS.index(standing)] += 1
+    return counts
+
+
+def read_paths(questions: Sequence[Question], paths: Iterable[Path]) -> Array:
+    """Count paths that no rule was asked about."""
+    asked = {question.question_id: question for question in questions}
+    return counts_of(questions, ((path.question_id, standing_of_path(path, asked[path.question_id])) for path in paths))
+
+
+def four_numbers(counts: Array) -> Row:
+    """Share the standings out, and how often those that state an answer are right; the question is the unit."""
+    totals, answered = counts.sum(axis=1).tolist(), (counts[:, RIGHT] + counts[:, WRONG]).tolist()
+    return {
+        "paths": sum(totals),
+        "questions": sum(map(bool, totals)),
+        **{name: share_row(clustered_share(counts[:, place].tolist(), totals)) for place, name in enumerate(STANDINGS)},
+        "answered": share_row(clustered_share(answered, totals)),
+        "right_of_answered": share_row(clustered_share(counts[:, RIGHT].tolist(), answered)),
+    }
+
+
+def share_row(share: ClusteredShare) -> Row:
+    """Write a share as JSON holds it."""
+    return {
+        "hits": int(share.hits),
+        "of": int(share.total),
+        "share": share.share,
+        "ci95": None if share.interval is None else list(share.interval),
+        "questions": share.clusters,
+    }

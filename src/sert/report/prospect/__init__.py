@@ -1,0 +1,1 @@
+"""The page of a prospect, made of its numbers and a few paths alone."""

@@ -1,0 +1,118 @@
+"""The page of a prospect and its verdict in words: of numbers that were worked out by hand elsewhere."""
+
+import json
+import re
+from itertools import count
+
+import pytest
+from page_elements import assert_asks_for_nothing
+from report_data import HOSTILE
+
+from prospect_data import make_path, make_questions, numbers_of, whole_prospect
+from sert.report.prospect.findings import prospect_findings, span
+from sert.report.prospect.page import StandingPaths, prospect_text, write_prospect
+from shown_examples import shown_path
+from sketches import sketch
+
+
+@pytest.fixture(autouse=True)
+def no_images(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sert.report.prospect.page.images", sketch)
+
+
+def prospect(right: int, wrong: int, unread: int = 0, *, questions: int = 40, reason: str | None = None):
+    """As many right, wrong and unread paths of each question; half of each standing is dropped for its length."""
+    numbers, paths = count(), []
+    for place in range(questions):
+        for standing in ["right"] * right + ["wrong"] * wrong + ["unread"] * unread:
+            for dropped in (reason, "length"):
+                tokens = 10 if dropped == "length" else 30
+                path = make_path(f"q{place}", standing, reason=dropped, num_tokens=tokens, sample=next(numbers))
+                paths.append(path)
+    return whole_prospect(numbers_of(make_questions(questions, answers="ABCD"), paths, greedy="wrong"))
+
+
+def verdict(numbers):
+    return prospect_findings(numbers)[0]
+
+
+def test_nothing_to_mine_is_said_with_its_interval_and_chance() -> None:
+    label, text = verdict(prospect(1, 3))
+    assert label == "Nothing to mine"
+    assert text.startswith(
+        "On these 40 questions kept paths that state an answer are right 25.0 % (18.8 to 32.5 %) of the time, "
+    )
+    assert "guessing 25.0 % and the most frequent answer 25.0 %: nothing to mine that the rules, branches or" in text
+
+
+def test_much_and_something_to_mine() -> None:
+    assert verdict(prospect(4, 0)).label == "Much to mine"
+    assert "and the rules find it" in verdict(prospect(4, 0)).text
+    lost = prospect(4, 0, reason="perplexity")
+    assert "no kept path states an answer" in verdict(lost).text
+    assert "not by the rules as they are set" in verdict(lost).text
+    label, text = verdict(prospect(2, 2))
+    assert label == "Something to mine" and "nothing that was looked at tells" in text
+
+
+def test_what_cannot_be_read_is_no_wrong_answer() -> None:
+    label, text = verdict(prospect(0, 0, 4))
+    assert label == "Nothing to mine" and text.startswith("0 of 320 paths state an answer that can be read")
+
+
+def test_too_few_answers_say_what_to_look_at() -> None:
+    label, text = verdict(prospect(1, 3, questions=12))
+    assert label == "Too few to tell" and "12 questions of 12" in text and "--limit" in text
+
+
+def test_questions_without_choices_have_nothing_to_guess_from() -> None:
+    numbers = prospect(1, 3)
+    numbers["chance"] = {"guessing": None, "majority": {"answer": "7", "share": 0.02}, "best": 0.02}
+    said = {each.label: each.text for each in prospect_findings(numbers)}["Chance"]
+    assert said.startswith(
+        "There is nothing to guess from; always answering '7', the most frequent answer, is right 2.0 %"
+    )
+
+
+def test_every_kind_of_row_is_on_the_page_and_the_numbers_beside_it(tmp_path) -> None:
+    numbers = prospect(2, 2, 1)
+    shown = shown_path("t", "q1", question="Which?", text="So it is.")
+    written = write_prospect(tmp_path, numbers, [StandingPaths("unread", [shown]), StandingPaths("cut", [])])
+    page = (tmp_path / "prospect.html").read_text(encoding="utf-8")
+    assert json.loads((tmp_path / "prospect.json").read_text(encoding="utf-8")) == written
+    assert written["findings"][0] == verdict(numbers)._asdict()
+    anchors = ["verdict", "outputs", "pass", "looks", "rules", "thresholds", "examples", "settings"]
+    assert re.findall(r'<h2 id="([\w-]+)"', page) == anchors
+    for name in ("kept by all rules", "kept by direct response alone", "branch 0", "length 10 (quarter 1)"):
+        assert f'<th scope="row">{name}</th>' in page
+    assert "Ends, but states no answer that can be read" in page and "Cut at its longest" not in page
+    assert sorted(file.name for file in (tmp_path / "figures").iterdir()) == [
+        *("pass-at-k.png", "pass-at-k.svg", "standings.png", "standings.svg"),
+    ]
+    assert_asks_for_nothing(page)
+
+
+def test_texts_of_models_and_data_do_nothing(tmp_path) -> None:
+    numbers = prospect(1, 3)
+    numbers |= {"task": HOSTILE, "student": HOSTILE, "warnings": [HOSTILE]}
+    numbers["chance"]["majority"]["answer"] = HOSTILE
+    shown = shown_path(HOSTILE, HOSTILE, question=HOSTILE, text=HOSTILE, reason=HOSTILE)
+    written = write_prospect(tmp_path, numbers, [StandingPaths("wrong", [shown])])
+    page = (tmp_path / "prospect.html").read_text(encoding="utf-8")
+    assert_asks_for_nothing(page)
+    assert HOSTILE not in page
+    assert prospect_text(written).replace("\n", "").isprintable()
+
+
+def test_the_terminal_gets_the_verdict_and_its_numbers(tmp_path) -> None:
+    text = prospect_text(write_prospect(tmp_path, prospect(1, 3), []))
+    assert text.startswith("t: 40 of 40 train questions, student tiny\n") and "\nraw sampling " in text
+    assert "Nothing to mine: On these 40 questions" in text and "The full run: By the rate" in text
+    assert max(map(len, text.splitlines())) <= 100
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"), [(0.2, "1 second"), (89, "89 seconds"), (150, "2 minutes"), (7200, "2.0 hours")]
+)
+def test_spans(seconds: float, said: str) -> None:
+    assert span(seconds) == said

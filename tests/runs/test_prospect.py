@@ -1,0 +1,155 @@
+"""A prospect from beginning to end on the lab: its folder is that of a run, and nothing is trained."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from listening import Listening
+from sert.cli import cli
+from sert.config.prospect import Prospect
+from sert.config.tree import Config
+from sert.errors import ConfigError, DataError
+from sert.runs.folder import RunResult
+from sert.runs.prospect import plan_prospect, prospect
+from sert.runs.run import report_run, run
+from sert.runs.verify import find_removable, verify
+from sert.store.artifacts import MANIFEST, open_artifact
+
+TASK = {"lab-choice": {"kind": "lab_choice"}}
+MINING = {"max_new_tokens": 24, "branches": 2, "samples": 2}
+STAGES = ("mine", "filter", "mine-raw", "greedy")
+
+
+def small(**changes: object) -> Prospect:
+    asked = {"name": "prospect", "questions": 6, "tasks": TASK, "mining": MINING, "student": {"path": "lab"}}
+    return Prospect.model_validate({**asked, "rules": {"min_tokens": 12, "min_perplexity": 1.2}, **changes})
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> RunResult:
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("sert.runs.estimate.MEASURED_SECONDS", 0.001)
+        return prospect(small(), out=tmp_path_factory.mktemp("prospects") / "lab")
+
+
+@pytest.fixture(autouse=True)
+def quick(quick_estimates: None) -> None:
+    """Estimates take a moment only."""
+
+
+def copy_of(finished: RunResult, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(finished.folder, tmp_path / "lab"))
+
+
+def test_it_mines_filters_and_asks_and_trains_nothing(finished: RunResult) -> None:
+    stages = {
+        each.parent.name.rpartition("-")[0]: open_artifact(each.parent)
+        for each in finished.folder.glob(f"*/{MANIFEST}")
+    }
+    assert stages.keys() == {f"lab-choice-{step}" for step in STAGES}
+    assert {name: stages[f"lab-choice-{name}"].counts["paths"] for name in ("mine", "mine-raw")} == {
+        "mine": 24,
+        "mine-raw": 24,
+    }
+    assert stages["lab-choice-mine"].counts["stopped_early"] == {}
+    assert stages["lab-choice-greedy"].manifest["config"]["evaluation"]["max_new_tokens"] == 24
+    numbers = json.loads((finished.folder / "report/prospect.json").read_text(encoding="utf-8"))
+    assert numbers == finished.metrics
+    assert (numbers["questions"]["asked"], numbers["questions"]["drawn_from"]) == (6, 240)
+    assert finished.report.is_file() and numbers["cost"]["train_questions"] == 240
+    assert numbers["verdict"]["level"] == "too few"  # six questions tell nothing
+    assert finished.summary.startswith("lab-choice: 6 of 240 train questions, student lab")
+
+
+def test_the_same_command_finds_everything_and_a_changed_rule_mines_nothing_anew(
+    finished: RunResult, tmp_path: Path
+) -> None:
+    folder = copy_of(finished, tmp_path)
+    assert prospect(small(), out=folder).stages_made == 0
+    listening = Listening()
+    changed = prospect(small(rules={"min_tokens": 11, "min_perplexity": 1.2}), out=folder, reporter=listening)
+    assert changed.stages_made == 2  # the filter, and the greedy outputs, which say whether they reason
+    assert any("rules.min_tokens: 12 -> 11" in line for line in listening.said)
+
+
+def test_it_goes_on_where_it_was_stopped(finished: RunResult, tmp_path: Path) -> None:
+    folder = copy_of(finished, tmp_path)
+    (greedy,) = folder.glob("lab-choice-greedy-*")
+    shutil.rmtree(greedy)
+    with pytest.raises(DataError, match="is not finished: 1 stage to do"):
+        report_run(folder)
+    again = prospect(small(), out=folder)
+    assert again.stages_made == 1
+    assert {key: value for key, value in again.metrics.items() if key not in ("created", "cost", "findings")} == {
+        key: value for key, value in finished.metrics.items() if key not in ("created", "cost", "findings")
+    }
+
+
+def test_its_page_is_written_again(finished: RunResult, tmp_path: Path) -> None:
+    folder = copy_of(finished, tmp_path)
+    shutil.rmtree(folder / "report")
+    again = report_run(folder)
+    assert again.report.is_file() and again.report.name == "prospect.html"
+    assert again.metrics["looks"] == finished.metrics["looks"]
+    assert not [each for each in verify(folder) if each.broken]
+
+
+@pytest.mark.parametrize("name", ["prospect.toml", "report/prospect.json", "mine"])
+def test_what_is_damaged_is_found_and_made_again(finished: RunResult, tmp_path: Path, name: str) -> None:
+    folder = copy_of(finished, tmp_path)
+    assert not [each for each in verify(folder) if each.broken]
+    assert not [each for each in find_removable(folder) if not each.folder.name.startswith(".")]
+    file = next(folder.glob("lab-choice-mine-[0-9a-f]*/paths.parquet")) if name == "mine" else folder / name
+    before = file.read_bytes()
+    file.write_bytes(before[:-1] + b"\0")
+    assert [each for each in verify(folder) if each.broken]
+    assert all(each.mended for each in verify(folder, repair=True) if each.damage)
+    assert not [each for each in verify(folder) if each.broken]
+    if name != "report/prospect.json":  # which says when it was written
+        assert file.read_bytes() == before
+
+
+def test_a_folder_of_another_kind_is_refused(finished: RunResult) -> None:
+    config = Config(name="run", tasks=TASK, student={"path": "lab"}, methods=("sert",))
+    with pytest.raises(DataError, match="is the folder of a prospect; give a run with one configuration another"):
+        run(config, out=finished.folder)
+    with pytest.raises(DataError, match="folder of a run, a grid or a prospect"):
+        open_artifact(finished.folder)
+
+
+def test_a_plan_writes_nothing(finished: RunResult, tmp_path: Path) -> None:
+    planned = plan_prospect(small(), out=tmp_path / "lab", reporter=Listening())
+    assert [stage.stage for stage in planned.stages] == [f"lab-choice {step}" for step in STAGES]
+    assert planned.estimate.tokens_decoded == 6 * 24 * (4 + 4 + 1) and planned.estimate.tokens_trained == 0
+    assert not list(tmp_path.iterdir())
+    done = plan_prospect(small(), out=finished.folder, reporter=Listening())
+    assert all(stage.finished for stage in done.stages)
+
+
+def test_branching_needs_branches_and_one_task(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"mining.branches = 0 is raw sampling"):
+        prospect(small(mining={"branches": 0}), out=tmp_path / "lab")
+    with pytest.raises(ConfigError, match="one task, not lab-choice, lab-yes-no"):
+        prospect(small(tasks=TASK | {"lab-yes-no": {"kind": "lab_yes_no"}}), out=tmp_path / "lab")
+
+
+def test_fewer_questions_are_a_part_of_more_and_no_first_ones(finished: RunResult, tmp_path: Path) -> None:
+    planned = plan_prospect(small(questions=3), out=tmp_path / "lab", reporter=Listening())
+    assert planned.stages[0].work == "12 paths of at most 24 tokens"
+    everything = plan_prospect(small(questions=1000), out=tmp_path / "lab", reporter=Listening())
+    assert everything.stages[0].work == "960 paths of at most 24 tokens"
+
+
+def test_the_command_says_what_it_would_do_and_refuses_what_it_does_not_read(tmp_path: Path) -> None:
+    arguments = ["prospect", "--task", "lab_choice", "--out", str(tmp_path / "lab"), "--limit", "4"]
+    done = CliRunner().invoke(
+        cli, [*arguments, "--max-new-tokens", "24", "--dry-run", "--json"], catch_exceptions=False
+    )
+    planned = json.loads(done.stdout)
+    assert [stage["stage"] for stage in planned["stages"]] == [f"lab_choice {step}" for step in STAGES]
+    assert planned["students"][0]["notes"]["driven_by"] and not list(tmp_path.iterdir())
+    with pytest.raises(ConfigError, match="this command reads only tasks, student, mining, rules, training"):
+        CliRunner().invoke(cli, [*arguments, "--set", "judge.limit=3"], catch_exceptions=False)
