@@ -120,7 +120,9 @@ def test_the_folder_of_a_run_is_not_taken_for_that_of_a_stage(finished: RunResul
         (folder / MANIFEST).unlink()
     options = ["--endpoint", "http://127.0.0.1:9/v1", "--model", "m", "--free", "--out", str(tmp_path / "judged")]
     for command in (["judge", *options], ["filter", "--out", str(tmp_path / "filtered")]):
-        said = f"{folder} is the folder of a run, a grid or a prospect, not of a stage; name the folder of a stage in it."
+        said = (
+            f"{folder} is the folder of a run, a grid or a prospect, not of a stage; name the folder of a stage in it."
+        )
         with pytest.raises(DataError, match=re.escape(said)):
             cli([*command, str(folder)], standalone_mode=False)
 

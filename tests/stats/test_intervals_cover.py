@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from scipy.stats import binom, norm
 
+from sert.stats.clusters import clustered_share
 from sert.stats.means import paired_bootstrap
 from sert.stats.seeds import over_seeds, paired_over_seeds
 from sert.stats.shares import agresti_min, wilson_interval
@@ -203,3 +204,23 @@ def test_the_bootstrap_is_too_narrow_where_few_questions_make_the_mean(full):
         covered += result.low <= 0 <= result.high
     print(f"covered {covered / trials:.4f}")
     assert 0.88 <= covered / trials <= 0.94
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize(
+    ("clusters", "share", "alike", "least"),
+    [(100, 0.5, 2, 0.93), (100, 0.25, 2, 0.93), (100, 0.05, 2, 0.9), (20, 0.5, 0.3, 0.93), (20, 0.05, 0.3, 0.83)],
+)
+def test_shares_over_clusters_are_covered(clusters, share, alike, least, full):
+    """Beta-distributed shares, the more alike within a cluster the smaller `alike` is, of 1 to 25 things each."""
+    trials = 20_000 if full else 300
+    generator = np.random.default_rng([clusters, round(100 * share)])
+    covered = 0
+    for _ in range(trials):
+        of_each = generator.beta(share * alike, (1 - share) * alike, clusters)
+        totals = generator.integers(1, 26, clusters)
+        low, high = clustered_share(generator.binomial(totals, of_each).tolist(), totals.tolist()).interval
+        covered += low <= share <= high
+    print(f"covered {covered / trials:.4f}")
+    margin = 3 * math.sqrt(least * (1 - least) / trials)
+    assert least - margin <= covered / trials <= 0.97 + 3 * math.sqrt(0.97 * 0.03 / trials)

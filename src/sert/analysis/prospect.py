@@ -217,10 +217,10 @@ def _warnings(numbers: Mapping[str, Any]) -> Iterable[str]:
             f"the greedy outputs are right on {100 * greedy['right']['share']:.0f} % of these train questions: the "
             "student may know them by heart, and what it does on others these numbers do not say"
         )
-    for row in numbers["decodings"]:
-        if (row["cut"]["share"] or 0.0) > MOST_CUT:
-            yield (
-                f"{100 * row['cut']['share']:.0f} % of the {row['decoding']} outputs are cut at "
-                f"{numbers['max_new_tokens']} tokens before they state an answer, and count as neither right nor "
-                f"wrong; raise mining.max_new_tokens, to {2 * numbers['max_new_tokens']} for instance"
-            )
+    cut = {row["decoding"]: row["cut"]["share"] or 0.0 for row in numbers["decodings"]}
+    if many := [f"{100 * share:.0f} % of {name}" for name, share in cut.items() if share > MOST_CUT]:
+        tokens = numbers["max_new_tokens"]
+        yield (
+            f"outputs are cut at {tokens} tokens before they state an answer ({', '.join(many)}), and count as neither "
+            f"right nor wrong; raise mining.max_new_tokens, to {2 * tokens} for instance"
+        )

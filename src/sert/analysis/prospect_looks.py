@@ -137,13 +137,15 @@ def _finding(difference: dict[str, Any]) -> str | None:
 def needed_row(sample: Sample) -> Row:
     """Say how many questions would tell whether kept paths that state an answer are right more often than dropped ones.
 
-    `questions` is null where too few have an answer on both sides to say it; `pairs` are those.
+    `pairs` are the questions that have an answer on both sides. `questions` is null where they are too few to say it
+    (`too_few`), or all differ alike.
     """
     sides = zip(
         _shares(sample.counts(sample.kept), BY_ANSWER), _shares(sample.counts(~sample.kept), BY_ANSWER), strict=True
     )
     differences = [a - b for a, b in sides if a is not None and b is not None]
     pairs = len(differences)
-    needed = clusters_needed(differences, difference=DIFFERENCE, power=POWER) if pairs >= FEWEST_PAIRS else None
+    too_few = pairs < FEWEST_PAIRS
+    needed = None if too_few else clusters_needed(differences, difference=DIFFERENCE, power=POWER)
     questions = None if needed is None else -(-needed * sample.questions // pairs)
-    return {"difference": DIFFERENCE, "power": POWER, "pairs": pairs, "questions": questions}
+    return {"difference": DIFFERENCE, "power": POWER, "pairs": pairs, "too_few": too_few, "questions": questions}

@@ -26,23 +26,28 @@ def verdict_row(numbers: Mapping[str, Any]) -> Row:
     - `nothing`: they are not, as far as can be told, or hardly any path states an answer;
     - `too few`: of too few questions a path reasons and states an answer.
 
-    `rules_find_it` says whether what the rules keep is that; `found` are the places of the looks that tell, the one
-    with the largest difference first.
+    `readable` says whether more than hardly any path states an answer, `rules_find_it` whether what the rules keep is
+    what tells. `found` are the places of the looks that tell, the one with the largest difference first, and `direct`
+    those whose answers are right more often, but mostly without reasoning.
     """
     looks, best = numbers["looks"], numbers["chance"]["best"]
     found = [place for place, row in enumerate(looks) if _tells(row, best)]
     found.sort(key=lambda place: -looks[place]["difference"][BY_ANSWER]["difference"])
+    better = [place for place, row in enumerate(looks) if row["finding"] == "better"]
     kept = next(place for place, row in enumerate(looks) if row["kind"] == "kept")
     return {
         "level": _level(numbers, best=best, told_apart=bool(found)),
+        "readable": _is_readable(numbers),
         "rules_find_it": kept in found or _far_above(looks[kept]["inside"], best),
         "found": found,
+        "direct": [place for place in better if not _reasons(looks[place])],
+        "fewest_questions": FEWEST_QUESTIONS,
     }
 
 
 def _level(numbers: Mapping[str, Any], *, best: float, told_apart: bool) -> str:
-    branching, reasoned = numbers["decodings"][0], numbers["reasoned"]
-    if branching["answered"]["hits"] < FEWEST_STATED * branching["paths"]:
+    reasoned = numbers["reasoned"]
+    if not _is_readable(numbers):
         return NOTHING
     if reasoned[BY_ANSWER]["questions"] < FEWEST_QUESTIONS:
         return TOO_FEW
@@ -53,7 +58,16 @@ def _level(numbers: Mapping[str, Any], *, best: float, told_apart: bool) -> str:
 
 def _tells(row: Row, chance: float) -> bool:
     """Tell whether a look finds paths that are right more often than the others and than by chance, and that reason."""
-    return row["finding"] == "better" and above(row["inside"], chance) and row["reasoned"] >= MOSTLY
+    return row["finding"] == "better" and above(row["inside"], chance) and _reasons(row)
+
+
+def _reasons(row: Row) -> bool:
+    return bool(row["reasoned"] >= MOSTLY)
+
+
+def _is_readable(numbers: Mapping[str, Any]) -> bool:
+    branching = numbers["decodings"][0]
+    return bool(branching["answered"]["hits"] >= FEWEST_STATED * branching["paths"])
 
 
 def _far_above(numbers: Mapping[str, Any], chance: float) -> bool:

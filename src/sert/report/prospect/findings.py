@@ -32,7 +32,7 @@ def _verdict(numbers: Numbers) -> Iterator[str]:
     level, branching = numbers["verdict"]["level"], numbers["decodings"][0]
     if level == "too few":
         yield from _too_few(numbers)
-    elif level == "nothing" and branching["answered"]["hits"] < 0.01 * branching["paths"]:
+    elif not numbers["verdict"]["readable"]:
         yield (
             f"{count(branching['answered']['hits'])} of {count(branching['paths'])} paths state an answer that can be "
             "read: there is nothing to mine in what this student writes as it is asked. If the examples below do "
@@ -70,12 +70,12 @@ def _meaning(numbers: Numbers) -> str:
 
 def _too_few(numbers: Numbers) -> Iterator[str]:
     branching, asked = numbers["decodings"][0], numbers["questions"]["asked"]
-    with_answer = numbers["reasoned"]["right_of_answered"]["questions"]
+    with_answer, fewest = numbers["reasoned"]["right_of_answered"]["questions"], numbers["verdict"]["fewest_questions"]
     yield (
         f"Too few paths reason and state an answer to tell: {counted(with_answer, 'questions')} of {count(asked)} have "
-        "such a path, and it takes 20."
+        f"such a path, and it takes {fewest}."
     )
-    if asked < 20:
+    if asked < fewest:
         yield "Ask more questions (--limit)."
     elif branching["cut"]["hits"] > branching["unread"]["hits"]:
         yield "Most others are cut before they state one: raise mining.max_new_tokens, and look at the examples."
@@ -118,6 +118,8 @@ def _rules(numbers: Numbers) -> Iterator[str]:
     if rules["kept"]:
         yield f"Of those that state an answer kept ones are right {_right(kept['inside'])}, dropped ones"
         yield f"{_right(kept['outside'])}."
+    if rules["kept"] and kept["within_chance"]:
+        yield "Neither is above chance."
     if (row := kept["difference"]["right_of_answered"]) is not None:
         yield (
             f"Within questions that is a difference of {points(row['difference'])} points "
@@ -157,7 +159,7 @@ def _looks(numbers: Numbers) -> Iterator[str]:
         )
     if len(found) > _SHOWN_LOOKS:
         yield f"{count(len(found) - _SHOWN_LOOKS)} more such looks stand in the table."
-    direct = [row for row in rows if row["finding"] == "better" and row["reasoned"] < 0.5]
+    direct = [rows[place] for place in numbers["verdict"]["direct"]]
     if direct:
         yield f"Right more often, but mostly without reasoning: {', '.join(map(look_name, direct[:_SHOWN_LOOKS]))}."
     if not found and not direct:
@@ -182,7 +184,7 @@ def _needed(numbers: Numbers) -> str:
     size = f"{100 * needed['difference']:.0f} points between kept and dropped paths"
     if needed["questions"] is None:
         both = f"{counted(needed['pairs'], 'questions')} have an answer on both sides"
-        why = f"only {both}" if needed["pairs"] < 10 else f"all {both} and differ alike"
+        why = f"only {both}" if needed["too_few"] else f"all {both} and differ alike"
         return f"How many questions would tell a difference of {size} cannot be said: {why}."
     there = numbers["questions"]["drawn_from"]
     more = f" There are {count(there)}." if needed["questions"] > there else ""
