@@ -8,12 +8,13 @@ import pytest
 from click.testing import CliRunner
 
 from listening import Listening
+from prospect_data import make_path, make_questions
 from sert.cli import cli
 from sert.config.prospect import Prospect
 from sert.config.tree import Config
 from sert.errors import ConfigError, DataError
 from sert.runs.folder import RunResult
-from sert.runs.prospect import plan_prospect, prospect
+from sert.runs.prospect import plan_prospect, prospect, shown_paths
 from sert.runs.run import report_run, run
 from sert.runs.verify import find_removable, verify
 from sert.store.artifacts import MANIFEST, open_artifact
@@ -141,6 +142,26 @@ def test_fewer_questions_are_a_part_of_more_and_no_first_ones(finished: RunResul
     assert planned.stages[0].work == "12 paths of at most 24 tokens"
     everything = plan_prospect(small(questions=1000), out=tmp_path / "lab", reporter=Listening())
     assert everything.stages[0].work == "960 paths of at most 24 tokens"
+
+
+def test_shown_paths_are_drawn_at_most_one_a_question() -> None:
+    pairs = [
+        make_path(f"q{place}", standing, sample=sample)
+        for place in range(20)
+        for sample, standing in enumerate(("right", "wrong", "right", "cut"))
+    ]
+    drawn = {each.standing: each.shown for each in shown_paths("t", make_questions(20), pairs, seed=1)}
+    assert {standing: len(shown) for standing, shown in drawn.items()} == {
+        "right": 5,
+        "wrong": 5,
+        "unread": 0,
+        "cut": 5,
+    }
+    right = [(each.path.question_id, each.path.sample) for each in drawn["right"]]
+    assert len({name for name, _ in right}) == 5 and {sample for _, sample in right} == {0, 2}
+    again = shown_paths("t", make_questions(20), pairs[::-1], seed=1)[0].shown
+    assert [(each.path.question_id, each.path.sample) for each in again] == right
+    assert shown_paths("t", make_questions(20), pairs, seed=2)[0].shown != drawn["right"]
 
 
 def test_the_command_says_what_it_would_do_and_refuses_what_it_does_not_read(tmp_path: Path) -> None:

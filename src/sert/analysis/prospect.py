@@ -22,7 +22,7 @@ from sert.analysis.prospect_sample import (
 )
 from sert.analysis.prospect_verdict import verdict_row
 from sert.analysis.standing import standing_of_prediction
-from sert.config.tree import RULES, MiningConfig, RulesConfig
+from sert.config.tree import MiningConfig, RulesConfig
 from sert.paths.rules import RULE_TABLE
 from sert.records import TOO_LONG, Path, Prediction, Question, Verdict
 from sert.seeds import derive_seed
@@ -70,7 +70,7 @@ def draw_questions(questions: Sequence[Question], number: int, *, seed: int) -> 
 
 def prospect_numbers(found: Prospected, *, rules: RulesConfig, mining: MiningConfig) -> Row:
     """Make the numbers of `prospect.json`, but for what names the prospect and what the full run takes."""
-    sample = sample_of(found.questions, found.paths, rules, asked=RULES)
+    sample = sample_of(found.questions, found.paths, rules)
     asked = [each for each in found.greedy if each.finish != TOO_LONG]
     counts = {
         BRANCHING: sample.counts(),
@@ -155,7 +155,7 @@ def _guessed(counts: Array, chances: Sequence[float | None], k: int) -> float | 
 def rules_row(sample: Sample, rules: RulesConfig) -> Row:
     """Count what the rules keep, and the part of each: what it drops alone, as the first one, and as the only one."""
     paths, dropping = len(sample.question), [~passes for passes in sample.passes.values()]
-    times = sum(dropped.astype(int) for dropped in dropping) if dropping else np.zeros(paths, dtype=int)
+    times = np.sum(dropping, axis=0)
     settings = {rule.name: (rule.setting, getattr(rules, rule.setting)) for rule in RULE_TABLE}
     kept = sample.counts(sample.kept).sum(axis=1)
     return {

@@ -62,13 +62,11 @@ class Sample(NamedTuple):
         return counts
 
 
-def sample_of(
-    questions: Sequence[Question], pairs: Iterable[tuple[Path, Verdict]], rules: RulesConfig, *, asked: Sequence[str]
-) -> Sample:
-    """Take paths with their verdicts apart; `asked` are the rules that may drop a path."""
+def sample_of(questions: Sequence[Question], judged: Iterable[tuple[Path, Verdict]], rules: RulesConfig) -> Sample:
+    """Take paths with their verdicts apart; each of the rules is asked alone, too."""
     places = {question.question_id: place for place, question in enumerate(questions)}
-    rows, found = list[tuple[Any, ...]](), [rule for rule in RULE_TABLE if rule.name in asked]
-    for path, verdict in pairs:
+    rows = list[tuple[Any, ...]]()
+    for path, verdict in judged:
         standing = standing_of(verdict.agrees, path.finish)
         rows.append(
             (
@@ -77,13 +75,13 @@ def sample_of(
                 path.branch,
                 verdict.reason or "",
                 *(getattr(verdict, measure) for measure in MEASURES),
-                *(not rule.drops(getattr(verdict, rule.column), rules) for rule in found),
+                *(not rule.drops(getattr(verdict, rule.column), rules) for rule in RULE_TABLE),
             )
         )
     columns = [np.array(column) for column in zip(*rows, strict=True)]
     question, standing_column, branch, reason = columns[:4]
     measured = dict(zip(MEASURES, columns[4:], strict=False))
-    passes = {rule.name: column for rule, column in zip(found, columns[4 + len(MEASURES) :], strict=True)}
+    passes = {rule.name: column for rule, column in zip(RULE_TABLE, columns[4 + len(MEASURES) :], strict=True)}
     return Sample(len(questions), question, standing_column, branch, passes, reason, measured)
 
 

@@ -4,9 +4,10 @@ Its folder is that of a run: the same stages by the same keys, the same lock, pl
 """
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from importlib.metadata import version
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -29,6 +30,7 @@ from sert.runs.making import Choose, choose_for_plan, choose_now, make_stages, r
 from sert.runs.plan import Plan, plan_stages
 from sert.runs.request import Request
 from sert.runs.students import foresee_students
+from sert.seeds import derive_seed
 from sert.stats.counts import Row
 from sert.store.artifacts import content_key
 from sert.store.stage import Job, Stage
@@ -228,7 +230,8 @@ def _write(graph: ProspectGraph, out: Path, reporter: Reporter) -> dict[str, Any
     written: dict[str, Any] = {}
 
     def write(folder: Path) -> None:
-        written.update(write_prospect(folder, numbers, shown_paths(graph.task, graph.questions, _judged(graph))))
+        shown = shown_paths(graph.task, graph.questions, _judged(graph), seed=graph.config.seed)
+        written.update(write_prospect(folder, numbers, shown))
 
     publish(out, write)
     return written
@@ -244,17 +247,20 @@ def _judged(graph: ProspectGraph) -> Iterator[tuple[MinedPath, Verdict]]:
 
 
 def shown_paths(
-    task: str, questions: Sequence[Question], judged: Iterator[tuple[MinedPath, Verdict]]
+    task: str, questions: Sequence[Question], judged: Iterable[tuple[MinedPath, Verdict]], *, seed: int
 ) -> list[StandingPaths]:
-    """Take the first path of each standing of the first questions that have one, so that nobody picks them."""
+    """Draw a few paths of each standing, at most one a question, so that nobody picks them."""
     asked = {question.question_id: question for question in questions}
-    first: dict[str, dict[str, ShownPath]] = {standing: {} for standing in STANDINGS}
+    drawn: dict[str, dict[str, tuple[int, ShownPath]]] = {standing: {} for standing in STANDINGS}
     for path, verdict in judged:
-        of_standing = first[standing_of(verdict.agrees, path.finish)]
-        if len(of_standing) < SHOWN:
-            question = asked[path.question_id]
-            of_standing.setdefault(path.question_id, ShownPath(task, question, path, verdict, None))
-    return [StandingPaths(standing, [*shown.values()]) for standing, shown in first.items()]
+        of_standing, question = drawn[standing_of(verdict.agrees, path.finish)], asked[path.question_id]
+        lot = derive_seed(seed, "shown", *path.key)
+        if path.question_id not in of_standing or lot < of_standing[path.question_id][0]:
+            of_standing[path.question_id] = lot, ShownPath(task, question, path, verdict, None)
+    return [
+        StandingPaths(standing, [shown for _, shown in sorted(found.values(), key=itemgetter(0))[:SHOWN]])
+        for standing, found in drawn.items()
+    ]
 
 
 def cost_row(graph: ProspectGraph, rules: Row) -> Row:

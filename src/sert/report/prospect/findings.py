@@ -11,19 +11,25 @@ from sert.terminal.text import counted, shorten
 
 Numbers = Mapping[str, Any]
 
+WITH_NEED = ("some", "nothing")
+"""Verdicts that say themselves how many questions would tell more."""
 _SHOWN_LOOKS = 3
 
 
 def prospect_findings(numbers: Numbers) -> list[Statement]:
     """Say what a prospect's numbers say, the verdict first."""
-    verdict = numbers["verdict"]
+    level = numbers["verdict"]["level"]
     return [
-        Statement(LEVELS[verdict["level"]], " ".join(_verdict(numbers))),
+        Statement(LEVELS[level], " ".join(_verdict(numbers))),
         Statement("Chance", _chance(numbers)),
         Statement("The rules", " ".join(_rules(numbers))),
         Statement("What tells", " ".join(_looks(numbers))),
         Statement("At equal budget", _passes(numbers)),
-        Statement("More questions", _needed(numbers)),
+        *(
+            []
+            if level in WITH_NEED and numbers["verdict"]["readable"]
+            else [Statement("More questions", _needed(numbers))]
+        ),
         *([Statement("The full run", _cost(numbers["cost"]))] if "cost" in numbers else []),
     ]
 
@@ -42,7 +48,7 @@ def _verdict(numbers: Numbers) -> Iterator[str]:
     else:
         asked = count(numbers["questions"]["asked"])
         yield f"On these {asked} questions {_group(numbers)}, {_by_chance(numbers)}: {_meaning(numbers)}."
-        if level in ("nothing", "some"):
+        if level in WITH_NEED:
             yield _needed(numbers)
 
 

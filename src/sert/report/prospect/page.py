@@ -31,7 +31,7 @@ PAGE, NUMBERS = "prospect.html", "prospect.json"
 
 
 class StandingPaths(NamedTuple):
-    """A few paths that stand alike: the first of the first questions that have one."""
+    """A few paths that stand alike."""
 
     standing: str
     shown: Sequence[ShownPath]

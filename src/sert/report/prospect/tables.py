@@ -11,12 +11,7 @@ from sert.report.table import Table
 Numbers = Mapping[str, Any]
 
 _FOUR = ("right", "wrong", "unread", "cut")
-_FINDINGS = {
-    "better": "right more often",
-    "worse": "right less often",
-    "stated": "other share of answers",
-    None: "cannot be told",
-}
+_FINDINGS = {"better": "right more often", "worse": "right less often", None: "cannot be told"}
 
 
 def decoding_table(numbers: Numbers) -> Table:
@@ -106,7 +101,7 @@ def _look(row: Row) -> tuple[str, ...]:
     inside, answered, over_all = row["inside"], row["difference"]["right_of_answered"], row["difference"]["right"]
     return (
         look_name(row),
-        _FINDINGS[row["finding"]] + (", within chance" if row["within_chance"] else ""),
+        _told(row) + (", within chance" if row["within_chance"] else ""),
         count(inside["paths"]),
         *(percent(inside[each]["share"]) for each in _FOUR),
         *_answered(inside),
@@ -116,6 +111,12 @@ def _look(row: Row) -> tuple[str, ...]:
         points(None if over_all is None else over_all["difference"]),
         MISSING if over_all is None else p_value(over_all["p_holm"]),
     )
+
+
+def _told(row: Row) -> str:
+    if row["finding"] == "stated":
+        return "more answers" if row["difference"]["right"]["difference"] > 0 else "fewer answers"
+    return _FINDINGS[row["finding"]]
 
 
 def _difference(row: Row | None) -> tuple[str, str]:
