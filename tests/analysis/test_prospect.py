@@ -148,6 +148,8 @@ def test_equal_sides_above_chance_are_something_and_at_chance_nothing() -> None:
     at_chance = numbers_of(*many((1, 3), (1, 3)))
     assert at_chance["verdict"]["level"] == "nothing"
     assert at_chance["looks"][0]["within_chance"]
+    unknown = numbers_of(*many((1, 3), (1, 3), kept="perplexity"))["looks"][0]
+    assert unknown["inside"]["paths"] == 0 and not unknown["within_chance"]
 
 
 def test_what_is_nearly_always_right_needs_no_rule_to_tell() -> None:

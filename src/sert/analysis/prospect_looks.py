@@ -71,7 +71,8 @@ def look_rows(sample: Sample, *, chance: float) -> list[Row]:
     difference between them: the mean over questions that have both, null where none has. `finding` is `better` or
     `worse` if the paths inside that state an answer are right more or less often, `stated` if all paths inside are
     right more or less often, but nothing can be told of those that state an answer; null if nothing can be told at all.
-    `within_chance` says that neither side is right more often than by this chance, as far as its interval tells.
+    `within_chance` says that both sides state answers, and neither is right more often than by this chance as far as
+    its interval tells.
     """
     rows, tests = list[Row](), list[Row]()
     for place, look in enumerate(looks_at(sample)):
@@ -95,7 +96,7 @@ def look_rows(sample: Sample, *, chance: float) -> list[Row]:
     for place, row in enumerate(rows):
         row["difference"] = {measure: compared.get((place, measure)) for measure in (BY_ANSWER, OVER_ALL)}
         row["finding"] = _finding(row["difference"])
-        row["within_chance"] = not any(above(row[side], chance) for side in ("inside", "outside"))
+        row["within_chance"] = all(_not_above(row[side], chance) for side in ("inside", "outside"))
     return rows
 
 
@@ -103,6 +104,10 @@ def above(numbers: Mapping[str, Any], chance: float) -> bool:
     """Tell whether paths that state an answer are right more often than by chance: their whole interval is above it."""
     interval = numbers[BY_ANSWER]["ci95"]
     return interval is not None and bool(interval[0] > chance)
+
+
+def _not_above(numbers: Mapping[str, Any], chance: float) -> bool:
+    return numbers[BY_ANSWER]["ci95"] is not None and not above(numbers, chance)
 
 
 def _or_null(value: float) -> float | None:
