@@ -111,9 +111,7 @@ def test_hardly_anything_is_read_from_real_outputs_that_state_nothing_or_two_thi
 def test_another_answer_than_the_stated_one_is_hardly_ever_read():
     stated = [row for row in REAL if row["label"] not in STATES_NOTHING]
     other = [
-        row["id"]
-        for row in stated
-        if not agrees(row) and extract_strict(row["output"], question_of(row)) is not None
+        row["id"] for row in stated if not agrees(row) and extract_strict(row["output"], question_of(row)) is not None
     ]
     assert len(stated) >= 300
     assert len(other) <= 1, other

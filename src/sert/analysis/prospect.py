@@ -22,7 +22,8 @@ from sert.analysis.prospect_sample import (
 )
 from sert.analysis.prospect_verdict import verdict_row
 from sert.analysis.standing import standing_of_prediction
-from sert.config.tree import MiningConfig, RulesConfig
+from sert.config.rules import RulesConfig
+from sert.config.tree import MiningConfig
 from sert.paths.rules import RULE_TABLE
 from sert.records import TOO_LONG, Path, Prediction, Question, Verdict
 from sert.seeds import derive_seed
@@ -184,11 +185,11 @@ def threshold_rows(sample: Sample, rules: RulesConfig) -> list[Row]:
     `below` is the share of paths below the threshold, `above` that above it. Paths without a token have no perplexity
     and are not among its percentiles.
     """
-    limits = {rule.column: (rule.setting, getattr(rules, rule.setting)) for rule in RULE_TABLE}
+    first_of = {rule.column: (rule.setting, getattr(rules, rule.setting)) for rule in reversed(RULE_TABLE)}
     rows = []
     for measure in MEASURES:
         values = sample.measured[measure][np.isfinite(sample.measured[measure])]
-        setting, limit = limits[measure]
+        setting, limit = first_of[measure]
         found = np.percentile(values, PERCENTILES).tolist() if values.size else [None] * len(PERCENTILES)
         percentiles = dict(zip(map(str, PERCENTILES), found, strict=True))
         rows.append(

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from sert.analysis.standing import STANDINGS, Standing, standing_of, standing_of_path
-from sert.config.tree import RuleName, RulesConfig
+from sert.config.rules import RuleName, RulesConfig
 from sert.paths.patterns import PATTERNS
 from sert.paths.rules import RULE_TABLE
 from sert.records import Path, Question, Verdict

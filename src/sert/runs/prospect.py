@@ -14,10 +14,12 @@ from typing import Any, NamedTuple
 from sert.analysis.prospect import Prospected, draw_questions, prospect_numbers
 from sert.analysis.standing import STANDINGS, standing_of
 from sert.config.prospect import Prospect
-from sert.config.tree import EvaluationConfig, SelectionConfig
+from sert.config.rules import SelectionConfig
+from sert.config.tree import EvaluationConfig
 from sert.errors import ConfigError, DataError
 from sert.evaluation.prediction import EvaluateJob
 from sert.paths.filtering import FilterJob
+from sert.paths.limits import with_limits
 from sert.paths.mining import MineJob
 from sert.records import Path as MinedPath
 from sert.records import Prediction, Question, Verdict
@@ -215,7 +217,8 @@ def _write(graph: ProspectGraph, out: Path, reporter: Reporter) -> dict[str, Any
         _paths_of(graph.raw),
         read_table(graph.greedy.result.open().file("predictions.parquet"), Prediction),
     )
-    numbers = prospect_numbers(found, rules=graph.config.rules, mining=graph.config.mining)
+    rules = with_limits(graph.config.rules, graph.filtered.result.open().counts.get("limits", {}))
+    numbers = prospect_numbers(found, rules=rules, mining=graph.config.mining)
     numbers = {
         "name": graph.config.name,
         "task": graph.task,

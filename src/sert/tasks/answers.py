@@ -13,7 +13,8 @@ from typing import NamedTuple
 from sert.records import LETTERS, Question
 from sert.tasks.markers import markers_of, own_part
 from sert.tasks.normalize import canonical, is_number
-from sert.tasks.statements import CONCLUDING, TRUTH, calculated, closing, ends_there, first_plausible, opening, stated
+from sert.tasks.numbers import CONCLUDING, calculated_number, concluding_number
+from sert.tasks.statements import TRUTH, ends_there, first_plausible, opening, stated
 
 ANSWER_PHRASE = "So the answer is"
 """What students are trained to write before their answer."""
@@ -118,13 +119,16 @@ def _only_answer(own: str, before: str, said: Sequence[str | None], question: Qu
     """
     if said and said[-1] is None:
         return None
-    first = opening(own, question)
-    places = [*said, first, closing(own, question)]
-    if question.answer_type != "text" or is_number(question.answer):
+    first, is_counted = opening(own, question), question.answer_type == "text" and is_number(question.answer)
+    places = [*said, first]
+    if is_counted:
+        places.append(concluding_number(own))
+    if is_counted or question.answer_type != "text":
         places += [stated(found[1] or found[2], question) for found in _UNANNOUNCED.finditer(own)]
     answers = {canonical(each): each for each in places if each is not None}
-    if answers and (first is None or first not in said) and (result := calculated(before, question)) is not None:
-        answers[canonical(result)] = result
+    if is_counted and answers and (first is None or first not in said):
+        result = calculated_number(before)
+        answers |= {} if result is None else {canonical(result): result}
     return answers.popitem()[1] if len(answers) == 1 else None
 
 

@@ -9,10 +9,9 @@ import unicodedata
 from collections.abc import Sequence
 
 from sert.records import LETTERS, Question
-from sert.tasks.normalize import NUMBER, QUOTES, WRAPPING, canonical, is_number, tidied
+from sert.tasks.normalize import QUOTES, WRAPPING, canonical, is_number, tidied
+from sert.tasks.numbers import OPENING, SENTENCE_END, first_number, last_number, only_number
 
-# What may stand between the phrase and the answer: blanks, colons, dashes, opening quotes, emphasis; no sign.
-_OPENING = re.compile(rf"(?:[\s:*`_{QUOTES}–—]|-(?![0-9]))*")  # noqa: RUF001
 # Emoji and the like. Units, currencies and signs of mathematics change what they stand behind.
 _SYMBOL = r"[^\w\s\x00-\u2027\u2030-\u2037\u20a0-\u20cf\u2100-\u22ff]"
 # What must stand behind an answer: punctuation, a dash, an aside, a symbol, the end of the line, or a reason.
@@ -21,7 +20,6 @@ _END = re.compile(
     r"|[ \t]+(?:because|since|as)\b",
     re.IGNORECASE,
 )
-_SENTENCE_END = re.compile(r"[.!?](?=\s|\Z)|\n")
 # What stands between two answers: signs only ("yes, no", "B. C."), or such words too ("B and C", "yes. Or maybe no").
 _JOINER = re.compile(
     r"[\W_]*(?:(?:and|or(?: not)?|but|also|maybe|perhaps|possibly|rather|else|even|then|plus|vs|versus|option|choice"
@@ -30,7 +28,7 @@ _JOINER = re.compile(
 )
 _REASON = re.compile(r"\b(?:because|since|as)\b", re.IGNORECASE)
 # Behind a reason or a comparison, other choices are mentioned, not answered.
-_BREATH_END = re.compile(rf"{_SENTENCE_END.pattern}|\b(?:because|since|as|so|not|than|instead)\b", re.IGNORECASE)
+_BREATH_END = re.compile(rf"{SENTENCE_END.pattern}|\b(?:because|since|as|so|not|than|instead)\b", re.IGNORECASE)
 
 TRUTH = {"yes": "yes", "true": "yes", "no": "no", "false": "no"}
 _YES_NO = re.compile(r"(?<![\w-])(?<!\bnot )(?:yes|no)(?!\w|-\w)", re.IGNORECASE)
@@ -57,16 +55,6 @@ _ARTICLE = re.compile(r"(?:(?:the|an?)\s+[\W_]*)?", re.IGNORECASE)
 # Composed letter by letter: a whole text takes quadratic time where accents pile up.
 _ACCENTED = re.compile(r"\w[\u0300-\u036f]{1,4}")
 _BLANKS = re.compile(r"\s+")
-_NUMBER = re.compile(rf"(?<![\w.,]){NUMBER}")
-_NUMBER_HERE = re.compile(rf"[$€£]?{NUMBER}(?![\w])")
-_BREAKS_OFF = re.compile(r"[-+−*/x×÷=(]\s*\Z")  # noqa: RUF001
-_ASIDE = re.compile(r"[ \t]*\(")
-_CALCULATION = re.compile(rf"(?:[$€£(]?\s*{NUMBER}[)%]?\s*[-+−*/x×÷]\s*)+[$€£]?{NUMBER}[)%]?\s*=")  # noqa: RUF001
-_LIST = re.compile(r"\s*1[.)]\s+[^\n]*\n\s*2[.)]\s")
-_FEW_WORDS = 5
-_SENTENCE = re.compile(rf"(?:(?!{_SENTENCE_END.pattern}).)+[.!?\n]?", re.DOTALL)
-CONCLUDING = r"(?:so|therefore|thus|hence|finally|overall|in\s+(?:conclusion|total|all))\b,?\s+"
-_CONCLUDES = re.compile(rf"{CONCLUDING}(?!(?:if|since|when)\b)", re.IGNORECASE)
 
 
 def stated(statement: str, question: Question) -> str | None:
@@ -74,7 +62,7 @@ def stated(statement: str, question: Question) -> str | None:
     if question.answer_type == "text":
         return _text_in(statement, question)
     plain = _plain(statement)
-    start = _end_of(_OPENING, plain, 0)
+    start = _end_of(OPENING, plain, 0)
     return _yes_no_at(plain, start) if question.answer_type == "yes_no" else _choice_at(plain, start, question)
 
 
@@ -85,7 +73,7 @@ def opening(text: str, question: Question) -> str | None:
     stand before a choice that is all of the text (`A hook.`).
     """
     if question.answer_type == "text":
-        return _first_number(text) if is_number(question.answer) else None
+        return first_number(text) if is_number(question.answer) else None
     answer = stated(text, question)
     if question.answer_type == "yes_no":
         return answer
@@ -110,7 +98,7 @@ def _lone_letter(text: str, question: Question) -> str | None:
 
 def _stands_off(text: str, answer: str, question: Question) -> bool:
     """Tell whether the letter that a text begins with, or its own text, has an end or a reason behind it."""
-    letter = _LETTER_HERE.match(text, _end_of(_OPENING, text, 0))
+    letter = _LETTER_HERE.match(text, _end_of(OPENING, text, 0))
     if letter is None:
         return True
     end = _end_of_own_text(text, letter.end(), question.choices[question.letters.index(answer)])
@@ -127,7 +115,7 @@ def _beginnings(texts: Sequence[str]) -> set[str]:
 
 def ends_there(statement: str) -> bool:
     """Tell whether a statement is one sentence and gives no reason, so that nothing behind its answer is lost."""
-    sentence = _SENTENCE_END.split(statement.strip(), maxsplit=1)
+    sentence = SENTENCE_END.split(statement.strip(), maxsplit=1)
     return _REASON.search(sentence[0]) is None and not any(map(str.isalnum, "".join(sentence[1:])))
 
 
@@ -153,7 +141,7 @@ def _yes_no_at(text: str, start: int) -> str | None:
     other = _YES_NO_HERE.match(text, start)
     if other and TRUTH[other[1].lower()] != answer and (worded or _END.match(text, other.end())):
         return None
-    sentence_end = _SENTENCE_END.search(text, found.end())
+    sentence_end = SENTENCE_END.search(text, found.end())
     others = _YES_NO.finditer(text, found.end(), sentence_end.start() if sentence_end else len(text))
     closes = any(each[0].lower() != answer and _END.match(text, each.end()) for each in others)
     return None if closes else answer
@@ -267,64 +255,12 @@ def _bare(choice: str) -> str:
 
 
 def _text_in(statement: str, question: Question) -> str | None:
-    start = _end_of(_OPENING, statement, 0)
-    end = _SENTENCE_END.search(statement, start)
+    start = _end_of(OPENING, statement, 0)
+    end = SENTENCE_END.search(statement, start)
     sentence = statement[start : end.start() if end else len(statement)]
     if is_number(question.answer):
-        return _only_number(sentence)
+        return only_number(sentence)
     return tidied(sentence) or None
-
-
-def _first_number(text: str) -> str | None:
-    """Read the number that a text begins with: alone, with few words, with an aside, or as a calculation's result.
-
-    So `7`, `$7.00`, `7 pens.`, `7 (of 9)` and `3 + 4 = 7` are answers; `24 hours make a day, and a week has seven`,
-    `11 figures make 11 x 6 = 66` and a numbered list are none.
-    """
-    if _LIST.match(text):
-        return None
-    start = _end_of(_OPENING, text, 0)
-    sentence = _SENTENCE_END.split(text[start:], maxsplit=1)[0]
-    found = _NUMBER_HERE.match(sentence)
-    if found is None:
-        return None
-    if _ASIDE.match(sentence, found.end()):
-        return _only_number(found[0])
-    few = _CALCULATION.match(sentence) or len(sentence.split()) <= _FEW_WORDS
-    return _only_number(sentence) if few else None
-
-
-def closing(text: str, question: Question) -> str | None:
-    """Read the number that a text ends with: the only one of its last sentence, or the result of a calculation.
-
-    That sentence begins with `So`, `Therefore` or the like, or is the only one and has at most one `=`. It may break
-    off behind the number, but not in a calculation, and is no condition. Other answers are not read so.
-    """
-    if question.answer_type != "text" or not is_number(question.answer):
-        return None
-    sentences = _sentences(text)
-    if not sentences or _BREAKS_OFF.search(sentences[-1]):
-        return None
-    is_all = len(sentences) == 1 and sentences[-1].count("=") <= 1
-    return _only_number(sentences[-1]) if is_all or _CONCLUDES.match(sentences[-1]) else None
-
-
-def calculated(text: str, question: Question) -> str | None:
-    """Read the number that the last whole sentence of a text concludes or calculates, whatever it counts."""
-    if question.answer_type != "text" or not is_number(question.answer):
-        return None
-    last = next((each for each in reversed(_sentences(text)) if _SENTENCE_END.search(each) or "=" in each), "")
-    return _only_number(last) if "=" in last or _CONCLUDES.match(last) else None
-
-
-def _sentences(text: str) -> list[str]:
-    return [each.strip(" \t") for each in _SENTENCE.findall(text) if any(map(str.isalnum, each))]
-
-
-def _only_number(sentence: str) -> str | None:
-    """Read the sentence's only number, or the only one behind its last `=`."""
-    numbers = _NUMBER.findall(sentence.rpartition("=")[2])
-    return numbers[0] if len(numbers) == 1 else None
 
 
 def first_plausible(text: str, question: Question) -> str | None:
@@ -338,8 +274,7 @@ def first_plausible(text: str, question: Question) -> str | None:
         mention = None if marker else _mention(question.choices).search(plain)
         return _letter_of(marker) if marker else mention and mention.lastgroup
     if is_number(question.answer):
-        numbers = _NUMBER.findall(text)
-        return numbers[-1] if numbers else None
+        return last_number(text)
     return next((tidy for line in text.split("\n") if (tidy := tidied(line))), None)
 
 
