@@ -62,6 +62,9 @@ def test_a_dry_run_says_what_it_would_cost_and_writes_nothing(tmp_path: Path) ->
 def test_what_is_wrong_is_said_with_its_exit_code(tmp_path: Path, more: list[str], code: int, message: str) -> None:
     done = sert(tmp_path, *TEACH, *more)
     assert (done.returncode, message in done.stderr) == (code, True), done.stderr
+    if code != 7:
+        planned = sert(tmp_path, *TEACH, *more, "--dry-run")
+        assert (planned.returncode, message in planned.stderr) == (code, True), planned.stderr
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "taught").exists()
 
@@ -174,6 +177,9 @@ def test_judge_prints_scores_and_how_far_to_trust_them(tmp_path: Path) -> None:
         command += ["--endpoint", server.base_url]
         planned = sert(tmp_path, *command, "--dry-run")
         assert (planned.returncode, "calls: 15" in planned.stdout, server.log.requests) == (0, True, 0)
+        for more, message in ((["--max-cost", "1"], "exclude each other"), (["--api-key-env", "NOT_SET"], "not set")):
+            refused = sert(tmp_path, *command, *more, "--dry-run")
+            assert (refused.returncode, message in refused.stderr) == (3, True), refused.stderr
         done = sert(tmp_path, *command)
     assert done.returncode == 0, done.stderr
     assert "Planted: good" in done.stdout and "evaluated" in done.stdout

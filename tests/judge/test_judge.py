@@ -190,7 +190,10 @@ def test_what_cannot_be_judged_is_refused(evaluated: Path, tmp_path: Path) -> No
 
 def test_a_plan_counts_planted_texts_and_repeats(evaluated: Path, tmp_path: Path) -> None:
     nobody = JudgeConfig(endpoint=EndpointConfig(url="http://127.0.0.1:9/v1", model="m"), repeats=3, limit=1)
-    plan = plan_judging({"sert": evaluated}, config=nobody, calls=tmp_path / "none")
+    with pytest.raises(ConfigError, match="Calls cost money"):
+        plan_judging({"sert": evaluated}, config=nobody, calls=tmp_path / "none")
+    free = nobody.model_copy(update={"calls": CallsConfig(free=True)})
+    plan = plan_judging({"sert": evaluated}, config=free, calls=tmp_path / "none")
     assert plan.calls == 3 * 13
 
 

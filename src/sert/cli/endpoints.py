@@ -105,9 +105,10 @@ def teach_command(
         work: dict[str, Any] = {"questions": len(questions), "teacher": config.teacher.kind}
         if config.teacher.kind == "endpoint":
             assert config.teacher.endpoint is not None
-            from sert.endpoint.session import plan_calls
+            from sert.endpoint.session import check_endpoint, plan_calls
             from sert.teacher.live import Asked
 
+            check_endpoint(config.teacher.endpoint, config.teacher.calls)
             asked = Asked(questions, config.teacher.endpoint, task.prompts).calls()
             calls = out.with_name(f"{out.name}.calls")
             work = plan_calls(asked, folder=calls, config=config.teacher.calls).describe()

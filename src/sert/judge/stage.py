@@ -15,7 +15,7 @@ from sert.config.tree import JudgeConfig
 from sert.endpoint.answers import AnswerReader
 from sert.endpoint.calls import Call, make_call
 from sert.endpoint.replay import replay_journal
-from sert.endpoint.session import CallPlan, Session, open_session, plan_calls
+from sert.endpoint.session import CallPlan, Session, check_endpoint, open_session, plan_calls
 from sert.errors import ConfigError, DataError, EndpointError
 from sert.judge.planted import CALIBRATION
 from sert.judge.prompt import CRITERIA, JudgeOutput, judge_prompt, reply_form
@@ -150,8 +150,12 @@ def judge(
 
 
 def plan_judging(folders: Mapping[str, Path], *, config: JudgeConfig, calls: Path) -> CallPlan:
-    """Count what would be asked and what it may cost. Opens no connection and writes nothing."""
-    _endpoint_of(config)
+    """Count what would be asked and what it may cost. Opens no connection and writes nothing.
+
+    Raises:
+        ConfigError: If it is not said who pays, or the address or the key cannot be used.
+    """
+    check_endpoint(_endpoint_of(config), config.calls)
     texts = _texts(_open(folders), config.limit)
     notes = replay_journal(calls).notes
     known = notes.get(_OUTPUT, "lines") if config.output == "auto" else config.output
