@@ -73,8 +73,8 @@ def test_two_answers_are_none_however_they_are_written_and_joined(key, firsts, s
 _FILE = Path(__file__).with_name("smollm2_outputs.jsonl")
 REAL = [json.loads(line) for line in _FILE.read_text("utf-8").rstrip("\n").split("\n")]
 STATES_NOTHING = ("none", "ambiguous")
-LEAST_REAL = {"first": 0.96, "second": 0.96, "third": 0.93}
-MOST_READ_ALL_THE_SAME = 12
+LEAST_REAL = {"first": 0.96, "second": 0.96, "third": 0.93, "fourth": 0.905}
+MOST_READ_ALL_THE_SAME = 27
 """Outputs that state nothing, or two things, and of which something is read; smollm2_outputs.md says what they are."""
 
 
@@ -104,7 +104,7 @@ def test_strict_reading_of_real_outputs_agrees_with_the_labels(part):
 def test_hardly_anything_is_read_from_real_outputs_that_state_nothing_or_two_things():
     silent = [row for row in REAL if row["label"] in STATES_NOTHING]
     read = [row["id"] for row in silent if extract_strict(row["output"], question_of(row)) is not None]
-    assert len(silent) >= 250
+    assert len(silent) >= 400
     assert len(read) <= MOST_READ_ALL_THE_SAME, read
 
 
@@ -113,5 +113,5 @@ def test_another_answer_than_the_stated_one_is_hardly_ever_read():
     other = [
         row["id"] for row in stated if not agrees(row) and extract_strict(row["output"], question_of(row)) is not None
     ]
-    assert len(stated) >= 300
+    assert len(stated) >= 450
     assert len(other) <= 1, other

@@ -23,7 +23,7 @@ READING = 3
 
 _PHRASE = re.compile(rf"\b{ANSWER_PHRASE}\b".replace(" ", r"\s+"), re.IGNORECASE | re.ASCII)
 _IS = r"(?:is|was|(?:would|must|should|will)\s+be)\b(?:(?:\s*:\s*|\s+)(?:option|choice)\b)?"
-_WHAT = r"""\s(?:[^.!?\n"]{1,120}?|[^.!?\n"]{0,40}"[^"\n]{1,400}")"""
+_WHAT = r"""\s(?:[^.!?:\n"]{1,120}?|[^.!?:\n"]{0,40}"[^"\n]{1,400}")"""
 _ANNOUNCEMENT = re.compile(
     rf"\b(?<!whether )(?:{CONCLUDING})?(?:the|my|our)\s+(?:(?!the\b)\w+\s+){{0,3}}answer(?:\s+(?:to|for){_WHAT})?"
     rf"\s+{_IS}"
@@ -117,7 +117,7 @@ def _only_answer(own: str, before: str, said: Sequence[str | None], question: Qu
 
     A number must also be what is calculated `before` the first announcement, unless the text begins and ends with it.
     """
-    if said and said[-1] is None:
+    if said and said[-1] is None and question.answer_type != "yes_no":
         return None
     first, is_counted = opening(own, question), question.answer_type == "text" and is_number(question.answer)
     places = [*said, first]
