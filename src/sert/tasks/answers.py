@@ -117,9 +117,10 @@ def _only_answer(own: str, before: str, said: Sequence[str | None], question: Qu
 
     A number must also be what is calculated `before` the first announcement, unless the text begins and ends with it.
     """
-    if said and said[-1] is None and question.answer_type != "yes_no":
-        return None
     first, is_counted = opening(own, question), question.answer_type == "text" and is_number(question.answer)
+    begins_with_it = question.answer_type == "yes_no" and first is not None  # `No. The answer is open to many.`
+    if said and said[-1] is None and not begins_with_it:
+        return None
     places = [*said, first]
     if is_counted:
         places.append(concluding_number(own))
