@@ -278,6 +278,25 @@ def test_text_from_files_never_drives_the_terminal(tmp_path: Path) -> None:
     assert "\x1b" not in result.stdout + result.stderr and "\x07" not in result.stdout + result.stderr
 
 
+@pytest.mark.parametrize("encoding", ["cp1252", "ascii", "utf-8"])
+def test_a_terminal_that_lacks_a_character_gets_it_escaped(tmp_path: Path, encoding: str) -> None:
+    command = [
+        sys.executable,
+        "-m",
+        "sert",
+        *"teach --task lab_choice --limit 1 --dry-run --out".split(),
+        "\u0436 \U0001f600",
+    ]
+    variables = ENVIRONMENT | {"PYTHONIOENCODING": encoding}
+    said = [
+        subprocess.run(each, cwd=tmp_path, env=variables, capture_output=True, check=True).stdout
+        for each in (command, [*command, "--json"])
+    ]
+    shown = r"\u0436 \U0001f600" if encoding == "cp1252" else "\u0436 \U0001f600"
+    assert f"Would be written to {shown}" in said[0].decode("utf-8")
+    assert json.loads(said[1])["out"] == "\u0436 \U0001f600"
+
+
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_signals_end_the_run_with_their_code_and_leave_nothing_half_written(
     number: signal.Signals, code: int, tmp_path: Path

@@ -27,12 +27,19 @@ def main() -> NoReturn:
     """Run the command line and exit with the documented code."""
     signals.watch()
     forget_precision()
+    _escape_what_cannot_be_shown()
     try:
         code = _run()
         signals.ignore()
     except KeyboardInterrupt:
         signals.exit_interrupted()
     sys.exit(code)
+
+
+def _escape_what_cannot_be_shown() -> None:
+    r"""Write characters that the terminal's encoding lacks as `\u0436`, as Python does on standard error."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def _run() -> int:

@@ -1,8 +1,10 @@
 """What the commands share: their options, and how they are read and answered."""
 
+import codecs
 import json
 import os
 import re
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from decimal import Decimal, InvalidOperation
@@ -320,6 +322,7 @@ def print_artifact(artifact: "Artifact", as_json: bool, **extra: Any) -> None:
 
 
 def print_json(value: Any) -> None:
-    """Print a value as JSON on standard output; what could drive a terminal is escaped."""
-    text = json.dumps(value, indent=2, ensure_ascii=False, default=str)
+    """Print a value as JSON on standard output; what could drive a terminal, or its encoding lacks, is escaped."""
+    has_all = codecs.lookup(sys.stdout.encoding or "utf-8").name == "utf-8"
+    text = json.dumps(value, indent=2, ensure_ascii=not has_all, default=str)
     click.echo("".join(each if each.isprintable() or each == "\n" else json.dumps(each)[1:-1] for each in text))
