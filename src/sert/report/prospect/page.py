@@ -8,6 +8,7 @@ from markupsafe import Markup
 
 from sert.report.examples import ShownPath
 from sert.report.figures.style import images
+from sert.report.format import MINUS
 from sert.report.page import FIGURES, write_figures
 from sert.report.parts import CaptionedFigure, ReportSection, TitledTable
 from sert.report.prospect.figures import pass_figure, standing_figure
@@ -76,7 +77,8 @@ def prospect_text(numbers: Mapping[str, Any]) -> str:
     first = {numbers["findings"][0]["label"], *ON_TERMINAL}
     findings = [wrap(f"{each['label']}: {each['text']}") for each in numbers["findings"] if each["label"] in first]
     warnings = [wrap(f"Warning: {warning}") for warning in numbers["warnings"]]
-    return "\n\n".join([wrap(title), plain_table(brief_table(numbers)), "\n".join([*findings, *warnings])])
+    said = "\n".join([*findings, *warnings]).replace(MINUS, "-")
+    return "\n\n".join([wrap(title), plain_table(brief_table(numbers)), said])
 
 
 def prospect_sections(numbers: Mapping[str, Any]) -> list[ReportSection]:
