@@ -36,7 +36,7 @@ class ForeseenStudent(NamedTuple):
 
 
 def foresee_students(stages: Iterable[tuple[StudentConfig, Stage]], reporter: Reporter) -> list[ForeseenStudent]:
-    """Find out how each student will be driven, where something is still to be decoded; of each stage it is named.
+    """Find out how each student will be driven, where something is still to be decoded.
 
     Raises:
         StudentError: If a stage would be refused for its student or its prompts.
