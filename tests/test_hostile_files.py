@@ -174,7 +174,7 @@ ROWS = [
     (line() + line(question=["a"]), "line 2: the question must be a text, not ['a']"),
     (line() + line(question=" \t\u2003"), "line 2: the question is empty"),
     (line() + line(answer=float("inf")), "line 2: the answer must be a text, not inf"),
-    (line() + line(answer={"a": 1}), "line 2: the answer must be a text, not {'a': 1}"),
+    (line() + line(answer={"a": 1}), "line 2: the answer must be a text, a number, true or false, not {'a': 1}"),
     (line() + line(answer=None), "line 2: the answer is empty"),
     (line() + line(question="x" * (LONGEST_TEXT + 1)), "has 131,073 characters; 131,072 are allowed"),
     (line() + b'{"x": "' + LONGEST_LINE * b"x" + b'"}', "line 2 has more than 4,194,304 bytes"),
