@@ -1,5 +1,6 @@
 """Answers by likelihood: which are possible, how they are scored, and which one is taken."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -143,6 +144,17 @@ def test_behind_a_line_an_answer_begins_without_a_blank(student: Student, studen
     assert [each.logprob for each in found] == pytest.approx(
         [plain_sum(student, question.prompt, text)[0] for text in ("yes", "no")], rel=1e-4
     )
+
+
+def test_by_a_chat_template_an_answer_begins_the_turn(student: Student, student_folder: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(student_folder, tmp_path / "chatty")
+    turns = "{% for each in messages %}<{{ each.role }}>{{ each.content }}{% endfor %}"
+    opened = "{% if add_generation_prompt %}<assistant>{% endif %}"
+    (folder / "chat_template.jinja").write_text(turns + opened)
+    found = score_answers([asked("b", "no")], at(folder), label="x", reporter=Silent())
+    context = f"<user>{asked('b', 'no').prompt}<assistant>"
+    expected = [plain_sum(student, context, text)[0] for text in ("yes", "no")]
+    assert [each.logprob for each in found] == pytest.approx(expected, rel=1e-4)
 
 
 def test_what_is_too_long_is_told_and_not_scored(student_folder: Path) -> None:
