@@ -53,6 +53,7 @@ def numbers_of(
     *,
     raw: Iterable[Path] | None = None,
     greedy: str = "right",
+    rules: RulesConfig | None = None,
 ) -> dict[str, Any]:
     """The numbers of a prospect; raw sampling found what branching did, and all greedy outputs stand alike."""
     paths = list(paths)
@@ -63,7 +64,7 @@ def numbers_of(
         [path for path, _ in paths] if raw is None else raw,
         [make_prediction(question.question_id, greedy) for question in questions],
     )
-    return prospect_numbers(found, rules=RulesConfig(), mining=MiningConfig())
+    return prospect_numbers(found, rules=rules or RulesConfig(), mining=MiningConfig())
 
 
 def whole_prospect(numbers: dict[str, Any]) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from page_elements import assert_asks_for_nothing
 from report_data import HOSTILE
 
 from prospect_data import make_path, make_questions, numbers_of, whole_prospect
+from sert.config.rules import USUAL, RulesConfig
 from sert.report.prospect.findings import prospect_findings, span
 from sert.report.prospect.page import StandingPaths, prospect_text, write_prospect
 from shown_examples import shown_path
@@ -116,3 +117,17 @@ def test_the_terminal_gets_the_verdict_and_its_numbers(tmp_path) -> None:
 )
 def test_spans(seconds: float, said: str) -> None:
     assert span(seconds) == said
+
+
+def test_rules_are_told_of_where_they_are_on() -> None:
+    paths = [
+        make_path(f"q{place}", "right", sample=sample, whole_characters=9 if sample else None)
+        for place in range(20)
+        for sample in range(2)
+    ]
+    usual = numbers_of(make_questions(20), paths)
+    assert [row["rule"] for row in usual["rules"]["by_rule"]] == list(USUAL)
+    numbers = whole_prospect(numbers_of(make_questions(20), paths, rules=RulesConfig(unfinished="drop")))
+    assert numbers["rules"]["by_rule"][-1] | {"dropped_only": 20, "value": "drop"} == numbers["rules"]["by_rule"][-1]
+    said = {each.label: each.text for each in prospect_findings(numbers)}
+    assert "is unfinished (rules.unfinished = drop): 20 paths." in said["The rules"]

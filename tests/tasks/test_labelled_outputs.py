@@ -1,6 +1,7 @@
 """The reading of answers against what a careful reader reads."""
 
 import json
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -115,3 +116,13 @@ def test_another_answer_than_the_stated_one_is_hardly_ever_read():
     ]
     assert len(stated) >= 450
     assert len(other) <= 1, other
+
+
+@pytest.mark.parametrize("start", ["1.", "1. ", "1) yes", "1) yes\n", "7"])
+@pytest.mark.parametrize("blank", ["\n", " ", " \n"])
+@pytest.mark.parametrize("kind", ["strategyqa", "multiarith"])
+def test_blanks_without_end_take_no_longer_than_their_number(start, blank, kind):
+    question = question_of({"set": kind, "id": "1"})
+    started = time.process_time()
+    extract_strict(f"{start}{blank * 100_000}x", question)
+    assert time.process_time() - started < 10  # a quadratic reading takes minutes

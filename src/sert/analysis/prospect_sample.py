@@ -63,8 +63,9 @@ class Sample(NamedTuple):
 
 
 def sample_of(questions: Sequence[Question], judged: Iterable[tuple[Path, Verdict]], rules: RulesConfig) -> Sample:
-    """Take paths with their verdicts apart; each of the rules is asked alone, too."""
+    """Take paths with their verdicts apart; each rule that is on is asked alone, too."""
     places = {question.question_id: place for place, question in enumerate(questions)}
+    asked = [rule for rule in RULE_TABLE if rule.name in rules.names]
     rows = list[tuple[Any, ...]]()
     for path, verdict in judged:
         standing = standing_of(verdict.agrees, path.finish)
@@ -75,13 +76,13 @@ def sample_of(questions: Sequence[Question], judged: Iterable[tuple[Path, Verdic
                 path.branch,
                 verdict.reason or "",
                 *(getattr(verdict, measure) for measure in MEASURES),
-                *(not rule.drops(getattr(verdict, rule.column), rules) for rule in RULE_TABLE),
+                *(not rule.drops(getattr(verdict, rule.column), rules) for rule in asked),
             )
         )
     columns = [np.array(column) for column in zip(*rows, strict=True)]
     question, standing_column, branch, reason = columns[:4]
     measured = dict(zip(MEASURES, columns[4:], strict=False))
-    passes = {rule.name: column for rule, column in zip(RULE_TABLE, columns[4 + len(MEASURES) :], strict=True)}
+    passes = {rule.name: column for rule, column in zip(asked, columns[4 + len(MEASURES) :], strict=True)}
     return Sample(len(questions), question, standing_column, branch, passes, reason, measured)
 
 

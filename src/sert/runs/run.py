@@ -45,8 +45,9 @@ def plan(asked: Config | Grid, *, out: Path, reporter: Reporter | None = None, t
     students = {stage.folder: arm.config.student for arm, graphs in arms for graph in graphs for stage in graph.stages}
     first: dict[str, tuple[StudentConfig, str]] = {}
     for arm, graphs in arms:
-        if (prompt := _first_prompt(arm.config, graphs[0])) is not None:
-            first.setdefault(arm.config.student.model_dump_json(), (arm.config.student, prompt))
+        student = arm.config.student.model_dump_json()
+        if student not in first and (prompt := _first_prompt(arm.config, graphs[0])) is not None:
+            first[student] = arm.config.student, prompt
     guess = estimate((stage, students[stage.folder]) for stage in stages)
     foreseen = foresee_students(_students_of(arms), reporter) if try_students else []
     return Plan(plan_stages(stages, out), guess, [*first.values()], foreseen)

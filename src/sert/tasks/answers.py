@@ -75,13 +75,12 @@ def read(text: str, question: Question) -> Reading:
     phrases = _phrases(own)
     announced = phrases or _announced(own, question)
     said = [stated(each.statement, question) for each in announced]
-    unread = [each.by_letter and answer is None for each, answer in zip(announced, said, strict=True)]
     parts = (*(each.statement for each in reversed(announced)), own)
     if phrases:
         return Reading(own[: phrases[-1].start], said[-1], by_phrase=said[-1] is not None, parts=parts)
     closes = announced and said[-1] is not None and ends_there(announced[-1].statement)
     reasoning = own[: announced[-1].start] if closes else own
-    said = [answer for answer, passed_over in zip(said, unread, strict=True) if not passed_over]
+    said = [answer for each, answer in zip(announced, said, strict=True) if answer is not None or not each.by_letter]
     before = own[: announced[0].start] if announced else ""
     return Reading(reasoning, _only_answer(own, before, said, question), by_phrase=False, parts=parts)
 

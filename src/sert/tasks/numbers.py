@@ -19,7 +19,8 @@ _NUMBER_HERE = re.compile(rf"[$€£]?{NUMBER}(?![\w])")
 _BREAKS_OFF = re.compile(r"[-+−*/x×÷=(]\s*\Z")  # noqa: RUF001
 _ASIDE = re.compile(r" ?\(")
 _CALCULATION = re.compile(rf"(?:[$€£(]?{NUMBER}[)%]? ?[-+−*/x×÷] ?)+[$€£]?{NUMBER}[)%]? ?=")  # noqa: RUF001
-_LIST = re.compile(r"\s*1[.)]\s+[^\n]*\n\s*2[.)]\s")
+# Possessive, since blank lines without end would be gone through again and again.
+_LIST = re.compile(r"\s*+1[.)](?:\s[^\S\n]*+\n|\s++[^\n]*+\n)\s*+2[.)]\s")
 _FEW_WORDS = 5
 
 

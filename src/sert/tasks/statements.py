@@ -36,7 +36,7 @@ _YES_NO_HERE = re.compile(r"[(\[]?(yes|no|true|false)(?![^\W_])", re.IGNORECASE)
 
 # What numbers or letters an answer as an item of a list: `1) Yes`, `A. No`, `(b) no`.
 _ITEM = re.compile(r"\(?(?:[0-9]{1,2}|[A-Ja-j])[.)]\s+")
-_NEXT_ITEM = re.compile(r"\n\s*\(?(?:2|[Bb])[.)]\s")
+_NEXT_ITEM = re.compile(r"\n[^\S\n]*+\(?(?:2|[Bb])[.)]\s")
 
 # A letter in brackets, or one that may have a bracket behind it.
 _INSIDE = rf"[\s*`_{QUOTES}]*"

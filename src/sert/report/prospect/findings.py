@@ -140,7 +140,7 @@ def _rules(numbers: Numbers) -> Iterator[str]:
 
 
 def _setting(value: Any) -> str:
-    return str(value).lower() if isinstance(value, bool) else f"{value:g}"
+    return str(value).lower() if isinstance(value, bool | str) else f"{value:g}"
 
 
 def _told(row: Row) -> str:
