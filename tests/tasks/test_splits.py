@@ -57,6 +57,14 @@ def test_dev_depends_on_the_question_only(tmp_path):
     assert set(dev) <= set(ids(load(write(tmp_path, rows), dev_share=0.4), "dev"))
 
 
+def test_train_limit_leaves_what_is_tested_on(tmp_path):
+    file = write(tmp_path, odd(*range(400)))
+    whole, fewer = (load(file, test_share=0.3, dev_share=0.3, train_limit=limit) for limit in (None, 5))
+    assert ids(fewer, "train") == ids(whole, "train")[:5]
+    assert (ids(fewer, "dev"), ids(fewer, "test")) == (ids(whole, "dev"), ids(whole, "test"))
+    assert len(ids(load(file, test_share=0.3, train_limit=5, limit=3), "train")) == 3
+
+
 def test_limit_applies_to_each_split(tmp_path):
     data = load(write(tmp_path, odd(*range(400))), test_share=0.3, dev_share=0.3, limit=5)
     assert [len(data.split(split)) for split in ("train", "dev", "test")] == [5, 5, 5]

@@ -55,6 +55,8 @@ class TaskConfig(Section):
     """Of the run's methods only these, for a task without rationales for instance; empty = all."""
     limit: PositiveInt | None = None
     """Use only the first questions of each split."""
+    train_limit: PositiveInt | None = None
+    """Use only the first train questions, and all others."""
     prompts: PromptTemplates = PromptTemplates()
     rationales: FilePath | None = None
     """Recorded teacher answers of this task, where `teacher.kind = "recorded"`."""

@@ -65,7 +65,8 @@ def load_task(name: str, config: TaskConfig) -> TaskData:
 
     A train question that is also in the test split (the same words and choices, whatever their case, punctuation and
     order of the choices) is left out and counted; so is one that is nearly the same as one of the test or dev split,
-    where `near_duplicates` says from which similarity on. `limit` applies to each split after that.
+    where `near_duplicates` says from which similarity on. `limit` applies to each split after that, `train_limit` to
+    what is trained on.
 
     Raises:
         ConfigError: If an option does not fit the kind, two options exclude each other, or a template lacks a part or
@@ -82,7 +83,7 @@ def load_task(name: str, config: TaskConfig) -> TaskData:
     splits = make_splits(name, config, [question for _, question in asked])
     left_out = {BAD_ROW: len(refused), **splits.left_out}
     return TaskData(
-        (*splits.train[: config.limit], *splits.dev[: config.limit], *splits.test[: config.limit]),
+        (*splits.train[: config.train_limit][: config.limit], *splits.dev[: config.limit], *splits.test[: config.limit]),
         {reason: count for reason, count in left_out.items() if count},
         tuple(splits.near_duplicates),
         (
