@@ -55,6 +55,12 @@ def test_a_loading_script_is_refused_with_its_remedy(tmp_path):
         load(folder)
 
 
+def test_without_a_network_files_are_the_remedy(monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    with pytest.raises(DataError, match=r"the hub cannot be reached from here\. .* give files .*: data = 'FILE'\. \("):
+        load_task("mine", TaskConfig(kind="strategyqa", hub="nobody/no-questions"))
+
+
 def test_rows_that_cannot_be_decoded_are_told(tmp_path):
     folder = tmp_path / "broken"
     folder.mkdir()

@@ -11,7 +11,7 @@ from sert.tasks.features import class_names, with_class_names
 from sert.tasks.rows import Record, bounded
 from sert.terminal.text import cut, shorten
 
-_SCRIPT = "scripts are no longer supported"  # as `datasets` puts it
+_SCRIPT, _NO_NETWORK = "scripts are no longer supported", "Couldn't reach "  # as `datasets` puts it
 
 
 def read_hub(config: TaskConfig, split: str) -> Iterator[Record]:
@@ -50,6 +50,8 @@ def _remedy(datasets: Any, hub: str, config: TaskConfig, said: str) -> str:
             "'refs/convert/parquet', where the hub keeps copies of sets as Parquet, or download such a copy and give "
             "its files as data and test_data."
         )
+    if _NO_NETWORK in said:
+        return ": the hub cannot be reached from here. Without a network give files of the same questions: data = 'FILE'."
     names = list[str]()
     with suppress(Exception):  # whatever keeps the set from being loaded may keep its configurations from being listed
         names = datasets.get_dataset_config_names(hub, revision=config.hub_revision)
