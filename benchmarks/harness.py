@@ -6,9 +6,11 @@ import statistics
 import time
 import traceback
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from multiprocessing.connection import Connection
 from typing import Any, NamedTuple
+
+import torch
 
 
 class Run(NamedTuple):
@@ -31,6 +33,16 @@ Make = Callable[[], Contestant]
 """Builds a contestant and warms it up; runs in the contestant's process."""
 
 
+class SideBySide(NamedTuple):
+    """The same contestant in several processes at once, each with its share of the threads."""
+
+    make: Make
+    processes: int
+
+
+Entry = Make | SideBySide
+
+
 class ContestantError(Exception):
     """A contestant could not be made or did not come to an end."""
 
@@ -38,19 +50,27 @@ class ContestantError(Exception):
 class Worker:
     """A contestant in a process of its own, so that none inherits threads, memory or settings of another."""
 
-    def __init__(self, make: Make) -> None:
+    def __init__(self, make: Make, beside: int = 1) -> None:
         context = multiprocessing.get_context("spawn")
         self._pipe, theirs = context.Pipe()
-        self._process = context.Process(target=_serve, args=(make, theirs), daemon=True)
+        self._process = context.Process(target=_serve, args=(make, theirs, beside), daemon=True)
         self._process.start()
         theirs.close()
         self._receive()
 
-    def run(self) -> Run:
-        """Run once."""
+    def start(self) -> None:
+        """Begin a run."""
         self._pipe.send(True)
+
+    def result(self) -> Run:
+        """Wait for the end of the run that was begun."""
         run: Run = self._receive()
         return run
+
+    def run(self) -> Run:
+        """Run once."""
+        self.start()
+        return self.result()
 
     def close(self) -> None:
         """End the process."""
@@ -71,8 +91,36 @@ class Worker:
         return found
 
 
-def _serve(make: Make, pipe: Connection) -> None:
+class Team:
+    """Contestants side by side; a run ends when the last one of them does."""
+
+    def __init__(self, asked: SideBySide) -> None:
+        self._workers = [Worker(asked.make, asked.processes) for _ in range(asked.processes)]
+
+    def run(self) -> Run:
+        """Run all of them once, at the same time."""
+        started = time.perf_counter()
+        for worker in self._workers:
+            worker.start()
+        runs = [worker.result() for worker in self._workers]
+        seconds = time.perf_counter() - started
+        return Run(seconds, sum(run.units for run in runs), sum(run.peak_mib for run in runs))
+
+    def close(self) -> None:
+        """End their processes."""
+        for worker in self._workers:
+            worker.close()
+
+
+def get_ready(asked: Entry) -> Worker | Team:
+    """Build a contestant, or several side by side."""
+    return Team(asked) if isinstance(asked, SideBySide) else Worker(asked)
+
+
+def _serve(make: Make, pipe: Connection, beside: int) -> None:
     warnings.simplefilter("ignore")
+    if beside > 1:
+        torch.set_num_threads(max(1, torch.get_num_threads() // beside))
     try:
         contestant = make()
         pipe.send(True)
@@ -90,7 +138,7 @@ def _serve(make: Make, pipe: Connection) -> None:
         pipe.send(f"{type(error).__name__}: {error}"[:300])
 
 
-def paired(makes: dict[str, Make], *, rounds: int, limit_s: float, ours: str, unit: str) -> dict[str, Any]:
+def paired(makes: Mapping[str, Entry], *, rounds: int, limit_s: float, ours: str, unit: str) -> dict[str, Any]:
     """Let all contestants run in turn, `rounds` times, and compare each with `ours` within the rounds.
 
     No round is begun that would probably end after `limit_s` seconds, except the first two.
@@ -98,7 +146,7 @@ def paired(makes: dict[str, Make], *, rounds: int, limit_s: float, ours: str, un
     workers, failed = {}, {}
     for name, make in makes.items():
         try:
-            workers[name] = Worker(make)
+            workers[name] = get_ready(make)
         except ContestantError as error:
             failed[name] = str(error)
     runs: dict[str, list[Run]] = {name: [] for name in workers}
@@ -119,12 +167,12 @@ def paired(makes: dict[str, Make], *, rounds: int, limit_s: float, ours: str, un
     return summary(runs, ours=ours, unit=unit) | ({"failed": failed} if failed else {})
 
 
-def best_of(makes: dict[str, Make], *, what: str) -> tuple[str, dict[str, float]]:
+def best_of(makes: Mapping[str, Entry], *, what: str) -> tuple[str, dict[str, float]]:
     """Let each setting run once; return the fastest and all rates. A setting that fails is left out."""
     rates = {}
     for name, make in makes.items():
         try:
-            worker = Worker(make)
+            worker = get_ready(make)
             run = worker.run()
         except ContestantError as error:
             print(f"  {what}, {name}: {error}", flush=True)

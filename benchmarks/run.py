@@ -13,7 +13,7 @@ import shlex
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from importlib import metadata
@@ -24,7 +24,7 @@ from typing import Any
 import torch
 
 from benchmarks import contestants, pretrained
-from benchmarks.harness import ContestantError, Make, best_of, paired, spread
+from benchmarks.harness import ContestantError, Entry, Make, SideBySide, best_of, paired, spread
 from benchmarks.render import render
 from sert.student.decoding.stepping import CacheStepper, PlainStepper
 
@@ -61,7 +61,7 @@ def mining(rounds: int, limit_s: float) -> dict[str, Any]:
     """Sample 25 paths of 128 tokens; nothing stops early (random weights all but never end a text)."""
     products = in_a_process(contestants.product_rates)
     searches: dict[str, Any] = {}
-    makes: dict[str, Make] = {
+    makes: dict[str, Entry] = {
         "sert int8": partial(contestants.sert_mining, "124M", "int8", 8, 128),
         "sert bfloat16": partial(contestants.sert_mining, "124M", "bfloat16", 8, 128),
         "sert float32": partial(contestants.sert_mining, "124M", "float32", 2, 128),
@@ -100,21 +100,30 @@ def mining(rounds: int, limit_s: float) -> dict[str, Any]:
 
 def _search(
     what: str,
-    tried: dict[str, Callable[..., Any]],
-    makes: dict[str, Make],
+    tried: Mapping[str, Callable[..., Any] | SideBySide],
+    makes: dict[str, Entry],
     searches: dict[str, Any],
     *,
     new_tokens: int = 128,
 ) -> None:
     """Add the contestant with the fastest setting, found with shorter texts, to `makes`."""
-    short = {name: partial(make, new_tokens=SEARCH_TOKENS) for name, make in tried.items()}
+    short = {name: _of_length(make, SEARCH_TOKENS) for name, make in tried.items()}
     try:
         best, rates = best_of(short, what=what)
     except ContestantError as error:
         searches[what] = {"error": str(error)}
         return
     searches[what] = {"best": best, "rates": rates}
-    makes[what] = partial(tried[best], new_tokens=new_tokens)
+    makes[what] = _of_length(tried[best], new_tokens)
+
+
+def _of_length(make: Callable[..., Any] | SideBySide, new_tokens: int) -> Entry:
+    if isinstance(make, SideBySide):
+        return make._replace(make=partial(make.make, new_tokens=new_tokens))
+    return partial(make, new_tokens=new_tokens)
+
+
+SIDE_BY_SIDE = "sert int16, a process a core"
 
 
 def real_student(rounds: int, limit_s: float) -> dict[str, Any]:
@@ -122,8 +131,10 @@ def real_student(rounds: int, limit_s: float) -> dict[str, Any]:
     check_real_student()
     products = in_a_process(pretrained.products)
     searches: dict[str, Any] = {}
-    makes: dict[str, Make] = {
-        "sert int16": partial(pretrained.sert_mining, "int16", 64, 128),
+    ours, cores = partial(pretrained.sert_mining, "int16", 64, 128), os.cpu_count() or 1
+    makes: dict[str, Entry] = {
+        SIDE_BY_SIDE: SideBySide(ours, cores),
+        "sert int16": ours,
         "sert bfloat16": partial(pretrained.sert_mining, "bfloat16", 16, 128),
         "sert float32": partial(pretrained.sert_mining, "float32", 8, 128),
         "generate float32 + perplexity": partial(pretrained.generate_mining, "float32", 1, 2, 128, True),
@@ -133,6 +144,7 @@ def real_student(rounds: int, limit_s: float) -> dict[str, Any]:
         for dtype in ("bfloat16", "float32")
         for n in (1, 8)
     }
+    tried |= {f"{name}, {cores} processes": SideBySide(make, cores) for name, make in tried.items()}
     _search("generate, best type and batch", tried, makes, searches)
     tried = {
         f"{n} questions at once": partial(pretrained.rival_mining, "llama.cpp", 8, questions_at_once=n)
@@ -144,7 +156,7 @@ def real_student(rounds: int, limit_s: float) -> dict[str, Any]:
         for dtype, n in (("bfloat16", 8), ("float32", 8))
     }
     _search("vLLM, best type and batch", tried, makes, searches)
-    found = paired(makes, rounds=rounds, limit_s=limit_s, ours="sert int16", unit="tokens")
+    found = paired(makes, rounds=rounds, limit_s=limit_s, ours=SIDE_BY_SIDE, unit="tokens")
     distances = in_a_process(partial(pretrained.distances, 8, 128))
     return found | products | {"searches": searches, "distances": distances}
 
@@ -234,7 +246,7 @@ def _fast_training() -> str:
 def evaluation(rounds: int, limit_s: float) -> dict[str, Any]:
     """Greedy answers of 64 tokens: ours in waves against generate in batches."""
     count, searches = 192, {}
-    makes: dict[str, Make] = {
+    makes: dict[str, Entry] = {
         f"sert {dtype}": partial(contestants.sert_evaluation, dtype, count, 64) for dtype in ("int8", "bfloat16")
     }
     tried = {

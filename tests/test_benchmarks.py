@@ -1,4 +1,5 @@
 import sys
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -12,6 +13,12 @@ def from_root():
     sys.path.insert(0, str(ROOT))
     yield
     sys.path.remove(str(ROOT))
+
+
+def counted_threads() -> Callable[[], int]:
+    import torch
+
+    return torch.get_num_threads
 
 
 def counter(units: int = 1):
@@ -76,6 +83,18 @@ def test_paired_runs_alternate_and_a_rival_that_cannot_run_is_named(capsys: pyte
     assert found["rounds"] == 3 and found["peak_mib"]["a"] > 1
     assert paired({"a": partial(counter, 2)}, rounds=9, limit_s=0, ours="a", unit="runs")["rounds"] == 2
     assert set(best_of({"a": counter, "c": broken}, what="x")[1]) == {"a"}
+
+
+def test_contestants_side_by_side_share_the_threads_and_are_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    from benchmarks.harness import SideBySide, get_ready
+
+    monkeypatch.setenv("OMP_NUM_THREADS", "4")
+    found = []
+    for asked in (counted_threads, SideBySide(counted_threads, 2)):
+        ready = get_ready(asked)
+        found.append(ready.run().units)
+        ready.close()
+    assert found[1] == 2 * max(1, found[0] // 2)
 
 
 def test_the_published_tables_are_those_of_the_published_numbers() -> None:

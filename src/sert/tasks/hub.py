@@ -51,7 +51,9 @@ def _remedy(datasets: Any, hub: str, config: TaskConfig, said: str) -> str:
             "its files as data and test_data."
         )
     if _NO_NETWORK in said:
-        return ": the hub cannot be reached from here. Without a network give files of the same questions: data = 'FILE'."
+        return (
+            ": the hub cannot be reached from here. Without a network give files of the same questions: data = 'FILE'."
+        )
     names = list[str]()
     with suppress(Exception):  # whatever keeps the set from being loaded may keep its configurations from being listed
         names = datasets.get_dataset_config_names(hub, revision=config.hub_revision)

@@ -80,10 +80,10 @@ def load_task(name: str, config: TaskConfig) -> TaskData:
         asked, refused = _read(name, config)
     except DataError as error:
         raise DataError(f"{error}{_in_full(name, str(error))}") from None
-    splits = make_splits(name, config, [question for _, question in asked])
+    splits, limit = make_splits(name, config, [question for _, question in asked]), config.limit
     left_out = {BAD_ROW: len(refused), **splits.left_out}
     return TaskData(
-        (*splits.train[: config.train_limit][: config.limit], *splits.dev[: config.limit], *splits.test[: config.limit]),
+        (*splits.train[: config.train_limit][:limit], *splits.dev[:limit], *splits.test[:limit]),
         {reason: count for reason, count in left_out.items() if count},
         tuple(splits.near_duplicates),
         (
