@@ -13,7 +13,7 @@ import pytest
 from recorded_log import log_of, make_block
 from sert.config.grid import Grid, load_grid, shipped_grids
 from sert.config.load import load_config
-from sert.config.tree import Config
+from sert.config.tree import Config, StudentConfig
 from sert.lab import DEMO_CONFIG
 from sert.runs.build import build_arms, distinct_stages
 from sert.runs.request import Request
@@ -36,22 +36,36 @@ SMALL = [
 def data(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Small files of the forms and names that the shipped configurations read, in the current folder."""
     folder = tmp_path_factory.mktemp("run")
-    for name in ("strategyqa", "commonsenseqa", "teacher"):
+    for name in ("strategyqa", "commonsenseqa", "teacher", "questions", "raw"):
         (folder / "data" / name).mkdir(parents=True)
-    asked = [f"Could {content_key(number)} be {content_key(-number)}?" for number in range(1, 41)]
+    asked = [f"Could {content_key(number)} be {content_key(-number)}?" for number in range(1, 301)]
     scores = [{"Yes": 1 - place % 2, "No": place % 2} for place in range(len(asked))]
     examples = [{"input": text, "target_scores": score} for text, score in zip(asked, scores, strict=True)]
     (folder / "data/strategyqa/task.json").write_text(json.dumps({"examples": examples}))
-    (folder / "data/strategyqa/split.json").write_text(json.dumps({"train": [*range(36)], "test": [*range(36, 40)]}))
-    log = log_of(*(make_block(question, " It has legs.") for question in asked[:36]))
+    (folder / "data/strategyqa/split.json").write_text(json.dumps({"train": [*range(296)], "test": [*range(296, 300)]}))
+    log = log_of(*(make_block(question, " It has legs.") for question in asked[:296]))
     (folder / "data/teacher/strategyqa_zero_shot_cot.log").write_text(log)
-    for split, places in (("train", range(36)), ("dev", range(36, 40))):
+    for split, places in (("train", range(296)), ("dev", range(296, 300))):
         choices = [{"label": letter, "text": f"{letter.lower()} thing"} for letter in "ABCDE"]
         rows = [
             {"id": f"{split}{place}", "question": {"stem": asked[place], "choices": choices}, "answerKey": "B"}
             for place in places
         ]
         (folder / f"data/commonsenseqa/{split}_rand_split.jsonl").write_text("\n".join(map(json.dumps, rows)) + "\n")
+        hub_rows = [
+            {
+                "id": row["id"],
+                "question": row["question"]["stem"],
+                "choices": {"text": [choice["text"] for choice in choices], "label": [*"ABCDE"]},
+                "answerKey": "B",
+            }
+            for row in rows
+        ]
+        file = folder / f"data/questions/arc_easy_{'train' if split == 'train' else 'test'}.jsonl"
+        file.write_text("\n".join(map(json.dumps, hub_rows)) + "\n")
+    sums = [{"iIndex": number, "sQuestion": text, "lSolutions": [number]} for number, text in enumerate(asked)]
+    (folder / "data/raw/MultiArith_MultiArith.json").write_text(json.dumps(sums))
+    (folder / "data/teacher/multiarith_zero_shot_cot.log").write_text(log)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         yield folder
@@ -59,9 +73,17 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 def shipped(*overrides: str, limit: int | None = None) -> Iterator[Config | Grid]:
     for file in CONFIGS:
-        yield load_config(file, overrides=overrides, limit=limit)
+        config = load_config(file, overrides=overrides, limit=limit)
+        yield config.model_copy(update={"student": without_file(config.student)})
     for name in shipped_grids():
-        yield load_grid(name, overrides=overrides, limit=limit)
+        grid = load_grid(name, overrides=overrides, limit=limit)
+        students = {label: without_file(student) for label, student in grid.students.items()}
+        yield grid.model_copy(update={"students": students})
+
+
+def without_file(student: StudentConfig) -> StudentConfig:
+    """Name a student on the hub instead of a file that is fetched first."""
+    return student.model_copy(update={"path": "gpt2"}) if student.path.endswith(".gguf") else student
 
 
 def stages_of(asked: Config | Grid, out: Path) -> list[Stage]:
