@@ -36,7 +36,7 @@ Row = dict[str, Any]
 
 def published(metrics: Metrics) -> Metrics:
     """Keep what is published: all but the rows of single seeds, rounded."""
-    return {name: _rounded(content) for name, content in metrics.items() if name not in LEFT_OUT}
+    return {name: rounded(content) for name, content in metrics.items() if name not in LEFT_OUT}
 
 
 def differences(ours: Any, theirs: Any, place: str = "") -> Iterator[str]:
@@ -177,11 +177,11 @@ def _line(*texts: object) -> str:
     return f"| {' | '.join(map(str, texts))} |"
 
 
-def _rounded(content: Any) -> Any:
+def rounded(content: Any) -> Any:
     if isinstance(content, dict):
-        return {key: _rounded(value) for key, value in content.items()}
+        return {key: rounded(value) for key, value in content.items()}
     if isinstance(content, Sequence) and not isinstance(content, str):
-        return [_rounded(value) for value in content]
+        return [rounded(value) for value in content]
     return float(f"{content:.{DIGITS}g}") if isinstance(content, float) else content
 
 
