@@ -1,6 +1,6 @@
 """The settings of the filter, and of the selection among what it keeps."""
 
-from typing import Annotated, Any, Literal, Self, get_args
+from typing import Annotated, Any, Literal, NamedTuple, Self, get_args
 
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
@@ -19,7 +19,17 @@ RuleName = Literal[
 ]
 RULES: tuple[RuleName, ...] = get_args(RuleName)
 """The rules in the order in which they are asked: the paper's, then ours."""
-USUAL: tuple[RuleName, ...] = tuple(name for name in RULES if name not in ("high_perplexity", "unfinished"))
+
+
+class Added(NamedTuple):
+    """A setting that came after the paper's: the rule that it switches on, and its value when it is off."""
+
+    rule: RuleName
+    off: Any
+
+
+ADDED = {"max_perplexity": Added("high_perplexity", None), "unfinished": Added("unfinished", "keep")}
+USUAL: tuple[RuleName, ...] = tuple(name for name in RULES if name not in {added.rule for added in ADDED.values()})
 """The rules that drop paths unless a setting adds others."""
 
 
@@ -67,14 +77,18 @@ class RulesConfig(Section):
     @model_serializer(mode="wrap")
     def _leave_out_what_is_off(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Write what came later only where it is on, so that results that were made before it keep their keys."""
-        off = {"max_perplexity": None, "unfinished": "keep"}
-        return {name: value for name, value in write(self).items() if name not in off or value != off[name]}
+        return {name: value for name, value in write(self).items() if name not in ADDED or value != ADDED[name].off}
 
     @property
     def names(self) -> tuple[RuleName, ...]:
         """The rules that tables show: the paper's, and of ours those that are on."""
-        on = {"high_perplexity": self.max_perplexity is not None, "unfinished": self.unfinished != "keep"}
-        return tuple(name for name in RULES if name in USUAL or on[name])
+        on = {added.rule for setting, added in ADDED.items() if getattr(self, setting) != added.off}
+        return tuple(name for name in RULES if name in USUAL or name in on)
+
+    @property
+    def usual(self) -> Self:
+        """The same with all off that came after the paper's rules."""
+        return self.model_copy(update={setting: added.off for setting, added in ADDED.items()})
 
     @property
     def percentiles(self) -> dict[str, float]:

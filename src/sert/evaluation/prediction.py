@@ -34,8 +34,6 @@ from sert.terminal.text import counted
 
 _BESIDE = {"probe_samples": 0, "scored_questions": 0, "epoch_choice": "last"}
 """Settings that change no prediction: what is chosen among the results, and what is sampled beside them."""
-_OF_PATHS = {"max_perplexity": None, "unfinished": "keep"}
-"""Rules that say nothing of predictions. So does `min_perplexity`, which is in the keys of earlier results."""
 _LATER = {"votes", "harness", "likelihood"}
 """Settings that are in a key only where they are not at their defaults."""
 _SAMPLING = {"top_k", "top_p", "temperature"}
@@ -97,7 +95,8 @@ class EvaluateJob(Job):
         return {"evaluation": asked, "reading": READING, **self._reasoning()}
 
     def _reasoning(self) -> dict[str, Any]:
-        return dumped(rules=self.rules.model_copy(update=_OF_PATHS))
+        """What says which outputs reason: no rule that was added later does."""
+        return dumped(rules=self.rules.usual)
 
     def inputs(self) -> Inputs:
         """The questions and the student."""
