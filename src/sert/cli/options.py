@@ -265,8 +265,8 @@ def first_prompt(questions: Sequence["Question"], config: Config, section: str) 
     """Show how a student is asked the first question that is not too long for it."""
     from sert.student.lengths import first_that_fits
 
-    most = getattr(config, section).max_new_tokens
-    first = first_that_fits(config.student, questions, max_new_tokens=most)
+    prompts, most = (question.prompt for question in questions), getattr(config, section).max_new_tokens
+    first = first_that_fits(config.student, prompts, max_new_tokens=most)
     return None if first is None else shown_prompt(config.student, first)
 
 

@@ -54,8 +54,8 @@ def plan(asked: Config | Grid, *, out: Path, reporter: Reporter | None = None, t
 
 
 def _first_prompt(config: Config, graph: TaskGraph) -> str | None:
-    most = config.evaluation.max_new_tokens
-    return first_that_fits(config.student, graph.data.split("test"), max_new_tokens=most)
+    prompts = (question.prompt for question in graph.data.split("test"))
+    return first_that_fits(config.student, prompts, max_new_tokens=config.evaluation.max_new_tokens)
 
 
 def _students_of(arms: Sequence[ArmGraphs]) -> Iterator[tuple[StudentConfig, Stage]]:
@@ -78,7 +78,7 @@ def run(
     out = out or Path("runs") / request.asked.name
     request.check_folder(out)
     request = _settled(request, out, choose_now(reporter))
-    arms = _build(request, out, reporter if workers == 1 else Silent())
+    arms = _build(request, out, reporter if workers == 1 else None)
     if workers > 1 and any(arm.config.execution.workers > 1 for arm, _ in arms):
         raise ConfigError(
             f"{workers} stages side by side cannot decode with execution.workers above 1 each; "
@@ -93,7 +93,7 @@ def run(
 
 
 def _settled(request: Request, out: Path, choose: Choose) -> Request:
-    return settled(request, out, choose, check=lambda in_float32: _build(in_float32, out, Silent()))
+    return settled(request, out, choose, check=lambda in_float32: _build(in_float32, out, None))
 
 
 def report_run(folder: Path) -> RunResult:
@@ -105,7 +105,7 @@ def report_run(folder: Path) -> RunResult:
     request = read_request(folder)
     if isinstance(request.asked, Prospect):
         return report_prospect(request, folder)
-    arms = build_arms(request.arms, out=folder, reporter=Silent())
+    arms = build_arms(request.arms, out=folder)
     write = partial(_write_report, request, arms, folder, Silent())
     return report_again(request, distinct_stages(arms), folder, write_report=write)
 
@@ -118,7 +118,7 @@ def stages_in(folder: Path, reporter: Reporter) -> list[Stage]:
     return distinct_stages(build_arms(request.arms, out=folder, reporter=reporter))
 
 
-def _build(request: Request, out: Path, reporter: Reporter) -> list[ArmGraphs]:
+def _build(request: Request, out: Path, reporter: Reporter | None) -> list[ArmGraphs]:
     arms = build_arms(request.arms, out=out, reporter=reporter)
     for arm, graphs in arms:
         check_calls(arm.config, (stage for graph in graphs for stage in graph.stages))

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 from sert.config.tree import StudentConfig
-from sert.records import Question
 from sert.student.folder import Place, find_student, read_json
 from sert.student.form import form_of
 from sert.student.gguf import cached
@@ -56,26 +55,52 @@ def find_too_long(student: StudentConfig, prompts: Mapping[str, str], *, max_new
     Raises:
         StudentError: If there is no such student, or its tokenizer cannot be loaded.
     """
+    if (room := _room_of(student, max_new_tokens=max_new_tokens)) is None:
+        return None
+    perhaps = {item: prompt for item, prompt in prompts.items() if not room.surely_holds(prompt)}
+    texts = load_texts(student, at_hand=True) if perhaps else None
+    lengths = {item: len(texts.encode_prompt(prompt)) for item, prompt in perhaps.items()} if texts else {}
+    long = {item: length for item, length in lengths.items() if length > room.tokens}
+    return TooLong(room.positions, long) if long else None
+
+
+def first_that_fits(student: StudentConfig, prompts: Iterable[str], *, max_new_tokens: int) -> str | None:
+    """Return the first prompt that is not too long, as far as that is known; None where all are. Looks no further.
+
+    Raises:
+        StudentError: If there is no such student, or its tokenizer cannot be loaded.
+    """
+    room, texts = _room_of(student, max_new_tokens=max_new_tokens), None
+    for prompt in prompts:
+        if room is None or room.surely_holds(prompt):
+            return prompt
+        texts = texts or load_texts(student, at_hand=True)
+        if len(texts.encode_prompt(prompt)) <= room.tokens:
+            return prompt
+    return None
+
+
+class _Room(NamedTuple):
+    """A student's positions, the tokens of a prompt that they hold, and what else a prompt gets at most, in tokens."""
+
+    positions: int
+    tokens: int
+    around: int
+
+    def surely_holds(self, prompt: str) -> bool:
+        """Tell whether a prompt fits however it is tokenized."""
+        return len(prompt.encode()) + self.around <= self.tokens
+
+
+def _room_of(student: StudentConfig, *, max_new_tokens: int) -> _Room | None:
+    """Say what a student has room for; None where it is not here yet."""
     place = find_student(student)
     folder, form = _folder_of(place), form_of(student, place)
     positions = None if folder is None else _positions_in(folder)
     if positions is None:
         return None
-    most = positions - max_new_tokens
     around = _SPECIAL + len(form.template or "") + len((form.system or "").encode())
-    perhaps = {item: prompt for item, prompt in prompts.items() if len(prompt.encode()) + around > most}
-    texts = load_texts(student, at_hand=True) if perhaps else None
-    lengths = {item: len(texts.encode_prompt(prompt)) for item, prompt in perhaps.items()} if texts else {}
-    long = {item: length for item, length in lengths.items() if length > most}
-    return TooLong(positions, long) if long else None
-
-
-def first_that_fits(student: StudentConfig, questions: Iterable[Question], *, max_new_tokens: int) -> str | None:
-    """Return the first prompt that is not too long, as far as that is known; None where all are."""
-    prompts = {question.question_id: question.prompt for question in questions}
-    found = find_too_long(student, prompts, max_new_tokens=max_new_tokens)
-    long = {} if found is None else found.lengths
-    return next((prompt for item, prompt in prompts.items() if item not in long), None)
+    return _Room(positions, positions - max_new_tokens, around)
 
 
 def _folder_of(place: Place) -> Path | None:
