@@ -57,6 +57,7 @@ def score_answers(
         reporter.say(f"{label}: these questions have no closed set of answers, so that none is scored by likelihood.")
         return []
     from sert.student.load import load_student
+    from sert.student.surroundings import plain_numbers
     from sert.student.training.scoring import encode_answer, log_probabilities
 
     loaded = load_student(student.model_copy(update={"dtype": "float32"}))
@@ -73,7 +74,7 @@ def score_answers(
     if too_long:
         reporter.say(f"{label}: too long for their answers to be scored: {counted(len(too_long), 'questions')}.")
     fitting = [place for place, (question, _) in enumerate(asked) if question.question_id not in too_long]
-    with reporter.track(f"{label}, likelihood", len(fitting), "answers") as advance:
+    with plain_numbers(), reporter.track(f"{label}, likelihood", len(fitting), "answers") as advance:
         sums = log_probabilities(loaded, [encoded[place] for place in fitting], progress=advance)
     return [
         Likelihood(question.question_id, form, answer, total, encoded[place].num_supervised, len(text))
