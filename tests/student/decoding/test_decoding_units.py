@@ -17,7 +17,8 @@ from sert.records import Question
 from sert.store.artifacts import Artifact, Draft
 from sert.store.executors import ThisProcess
 from sert.student.decoding.schedule import Decoding
-from sert.student.decoding.units import DecodingJob, decode_in_units
+from sert.student.decoding.units import DecodingJob, decode_in_units, prepared_once
+from sert.student.load import Student, load_student
 from sert.terminal.progress import Advance, Silent
 
 QUESTIONS = [
@@ -150,6 +151,30 @@ def test_if_all_prompts_are_too_long_nothing_is_done(student_folder: Path, tmp_p
     with pytest.raises(StudentError, match=r"2 of 2 questions, .* 'b' \(300 tokens\). Shorten them, or"):
         decode_in_units(job, Draft(tmp_path, tmp_path / "work"), executor=ThisProcess(), label="x", reporter=Silent())
     assert list((tmp_path / "work").iterdir()) == []
+
+
+def test_decodings_of_the_same_prompts_share_a_student_and_others_do_not(
+    student_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded: list[Path] = []
+
+    def counting(config: StudentConfig, *, worker: int = 0) -> Student:
+        loaded.append(Path(config.path))
+        return load_student(config, worker=worker)
+
+    monkeypatch.setattr("sert.student.decoding.units.load_student", counting)
+    apart = [mined(student_folder, tmp_path / "apart"), evaluated(student_folder, tmp_path / "apart-once")]
+    assert len(loaded) == 2
+    with prepared_once():
+        together = [mined(student_folder, tmp_path / "together", keep_all=True)]
+        sampled = mined(student_folder, tmp_path / "sampled")
+        assert len(loaded) == 3
+        together += [evaluated(student_folder, tmp_path / "once")]  # whose outputs are shorter
+        assert len(loaded) == 4
+    assert sampled.manifest["outputs"] == apart[0].manifest["outputs"]
+    assert together[1].manifest["outputs"] == apart[1].manifest["outputs"]
+    mined(student_folder, tmp_path / "afterwards")
+    assert len(loaded) == 5
 
 
 def test_units_are_whole_waves(student_folder: Path) -> None:

@@ -3,7 +3,9 @@
 import math
 import shlex
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -38,6 +40,26 @@ _UNIT_LANES = 0.25
 """Lanes a unit has at least, as a share of those that decode together: a unit is lost when the work is stopped."""
 _DRIVEN = ("driven_by", "refused", "fallback", "distance")
 """What of a unit's notes says how the student was driven."""
+
+Prepared = tuple[Student, "dict[int, DecodingPrompt]", "Drive", dict[str, Any]]
+"""What `DecodingJob.prepare` gives."""
+
+_PREPARED: ContextVar[dict[Any, Prepared]] = ContextVar("prepared")
+"""The last student that was prepared, by what it was prepared for, where several decodings share it."""
+
+
+@contextmanager
+def prepared_once() -> Iterator[None]:
+    """Let decodings that follow each other share a student, where they are of the same prompts and lengths.
+
+    It is loaded, tried and measured once, and stays in memory between them until this ends.
+    """
+    before = _PREPARED.set({})
+    try:
+        yield
+    finally:
+        _PREPARED.reset(before)
+
 
 RefereeMaker = Callable[[Sequence[Question], Student], Referee]
 """Makes the referee of a unit, which knows these questions' prompts as 0, 1 and so on; it pickles."""
@@ -87,7 +109,7 @@ class DecodingJob:
         check_lengths(student, [*fitting.values()] or prompts, self.decoding)
         return Encoded(fitting, tell_too_long(student, prompts, self.decoding))
 
-    def prepare(self, worker: int) -> "tuple[Student, dict[int, DecodingPrompt], Drive, dict[str, Any]]":
+    def prepare(self, worker: int) -> "Prepared":
         """Load the student, tokenize all prompts, find out how to drive it, and how far it lies from float32.
 
         Returns:
@@ -99,6 +121,18 @@ class DecodingJob:
         Raises:
             StudentError: If the student cannot be loaded or used, or is too far from what it is in float32.
         """
+        kept, key = _PREPARED.get({}), (self.student, self.questions, self.decoding.max_new_tokens, worker)
+        if key not in kept:
+            kept.clear()
+            kept[key] = self._prepare(worker)
+        student, prompts, drive, notes = kept[key]
+        check_lengths(student, [*prompts.values()], self.decoding)
+        if self.say is not None:
+            for line in notes["told"]:
+                self.say(line)
+        return student, prompts, drive, notes
+
+    def _prepare(self, worker: int) -> "Prepared":
         from sert.student.decoding.proof import Reference, check_distance, find_drive
         from sert.student.decoding.stepping import kernels_for
         from sert.student.speed.quantized import fallback
@@ -123,9 +157,6 @@ class DecodingJob:
         if (instead := fallback(student.model, self.student.dtype)) is not None:
             notes["fallback"] = instead.removeprefix("warning: ")
             told.insert(len(encoded.told) + 1, instead)
-        if self.say is not None:
-            for line in told:
-                self.say(line)
         notes["surroundings"] = surroundings_of(student) | {"compiled_loops": kernels_for(student) is not None}
         return student, encoded.fitting, drive, notes
 
