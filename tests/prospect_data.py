@@ -5,8 +5,9 @@ from dataclasses import replace
 from typing import Any
 
 from sert.analysis.prospect import Prospected, prospect_numbers
-from sert.config.tree import MiningConfig, RulesConfig
-from sert.records import Path, Prediction, Question, Verdict
+from sert.config.rules import RULES, RuleName, RulesConfig
+from sert.config.tree import MiningConfig
+from sert.records import Likelihood, Path, Prediction, Question, Verdict
 from shown_examples import shown_path, shown_prediction
 
 AGREES = {"right": True, "wrong": False, "unread": None, "cut": None}
@@ -54,6 +55,8 @@ def numbers_of(
     raw: Iterable[Path] | None = None,
     greedy: str = "right",
     rules: RulesConfig | None = None,
+    asked: Sequence[RuleName] = RULES,
+    likelihoods: Sequence[Likelihood] | None = None,
 ) -> dict[str, Any]:
     """The numbers of a prospect; raw sampling found what branching did, and all greedy outputs stand alike."""
     paths = list(paths)
@@ -63,8 +66,9 @@ def numbers_of(
         paths,
         [path for path, _ in paths] if raw is None else raw,
         [make_prediction(question.question_id, greedy) for question in questions],
+        likelihoods,
     )
-    return prospect_numbers(found, rules=rules or RulesConfig(), mining=MiningConfig())
+    return prospect_numbers(found, rules=rules or RulesConfig(), asked=asked, mining=MiningConfig())
 
 
 def whole_prospect(numbers: dict[str, Any]) -> dict[str, Any]:

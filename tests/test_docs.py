@@ -32,8 +32,10 @@ WORDS = "ice sea bird stone river fire moon wolf tree lamp road hand snow gold w
 STEMS = [f"Does {one} ever like {WORDS[place - 3]} near {WORDS[place - 7]}?" for place, one in enumerate(WORDS)]
 
 
-def commands_of(document: str) -> list[str]:
-    blocks = re.findall(r"^```sh\n(.*?)^```", (ROOT / document).read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+def commands_of(document: str, *, fence: str = "sh") -> list[str]:
+    """List the commands of a page that are run; in a fence of `bash` stand those that need a network."""
+    text = (ROOT / document).read_text(encoding="utf-8")
+    blocks = re.findall(rf"^```{fence}\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
     return [line for block in blocks for line in block.replace("\\\n", " ").splitlines() if line.startswith("sert ")]
 
 
@@ -49,6 +51,12 @@ def make_data(folder: Path) -> None:
     for name, numbers in (("train", train), ("dev", test)):
         rows = (json.dumps(_choice_row(number)) + "\n" for number in numbers)
         (folder / f"data/commonsenseqa/{name}_rand_split.jsonl").write_text("".join(rows))
+    (folder / "data/arc-easy").mkdir()
+    arc = [json.dumps({**_choice_row(number), **_arc_columns(number)}) for number in train]
+    (folder / "data/arc-easy/train.jsonl").write_text("".join(f"{row}\n" for row in arc))
+    (folder / "data/multiarith").mkdir()
+    sums = [{"iIndex": number, "sQuestion": STEMS[number], "lSolutions": [float(number)]} for number in (*train, *test)]
+    (folder / "data/multiarith/MultiArith.json").write_text(json.dumps(sums))
     (folder / "data/teacher").mkdir()
     blocks = (make_block(stem, " They may. They do.") for stem in STEMS)
     (folder / "data/teacher/strategyqa_zero_shot_cot.log").write_text(log_of(*blocks))
@@ -60,6 +68,11 @@ def _choice_row(number: int) -> dict[str, Any]:
     choices = [{"label": letter, "text": f"{letter.lower()} thing"} for letter in "ABCDE"]
     question = {"stem": STEMS[number], "question_concept": "thing", "choices": choices}
     return {"id": f"c{number}", "answerKey": "ABCDE"[number % 5], "question": question}
+
+
+def _arc_columns(number: int) -> dict[str, Any]:
+    choices = _choice_row(number)["question"]["choices"]
+    return {"question": STEMS[number], "choices": {key: [each[key] for each in choices] for key in ("text", "label")}}
 
 
 def _write_own_questions(folder: Path) -> None:
@@ -92,7 +105,7 @@ TAKE_LONG = {f"docs/{name}.md" for name in ("grids", "lab", "reliability", "stag
 
 @pytest.mark.parametrize("document", WITH_COMMANDS)
 def test_commands_and_their_options_are_known(document: str) -> None:
-    for line in commands_of(document):
+    for line in (*commands_of(document), *commands_of(document, fence="bash")):
         _, *arguments = shlex.split(line)
         command: click.Command = cli
         while isinstance(command, click.Group):

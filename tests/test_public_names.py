@@ -27,6 +27,7 @@ NAMES = [
     "load_task",
     "mine",
     "open_artifact",
+    "prospect",
     "read_examples",
     "report_run",
     "run",

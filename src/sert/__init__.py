@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from sert.evaluation.prediction import evaluate as evaluate
     from sert.paths.filtering import filter_paths as filter_paths
     from sert.paths.mining import mine as mine
+    from sert.runs.prospect import prospect as prospect
     from sert.runs.run import report_run as report_run
     from sert.runs.run import run as run
     from sert.store.artifacts import Artifact as Artifact
@@ -48,6 +49,7 @@ _HOMES = {
     "load_task": "sert.tasks.load",
     "mine": "sert.paths.mining",
     "open_artifact": "sert.store.artifacts",
+    "prospect": "sert.runs.prospect",
     "read_examples": "sert.student.training.examples",
     "report_run": "sert.runs.run",
     "run": "sert.runs.run",

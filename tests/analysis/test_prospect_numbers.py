@@ -6,7 +6,8 @@ from itertools import count
 import pytest
 
 from prospect_data import make_path, make_questions, numbers_of
-from sert.analysis.prospect import chance_of, draw_questions
+from sert.analysis.prospect import draw_questions
+from sert.analysis.prospect_chance import chance_of
 from sert.records import Question
 from sert.stats.clusters import clustered_share
 
@@ -213,6 +214,24 @@ def test_chance() -> None:
     assert [chance_of(each) for each in (make_questions(1)[0], yes_no, text)] == [0.25, 0.5, None]
     chance = numbers_of(*small())["chance"]
     assert chance == {"guessing": 0.25, "majority": {"answer": "A", "share": 1.0}, "best": 1.0}
+
+
+@pytest.mark.parametrize(
+    ("prompt", "shown"),
+    [("Which? (A) w, (B) x, (C) y, (D) z", "lettered"), ("Which? w, x, y, z", "listed"), ("Which?", "none")],
+)
+def test_how_choices_are_shown_is_read_from_the_prompts(prompt: str, shown: str) -> None:
+    questions, paths = small()
+    asked = [replace(question, prompt=prompt) for question in questions]
+    assert numbers_of(asked, paths)["questions"]["choices_as"] == shown
+    plain = [replace(question, choices=(), answer="yes") for question in questions]
+    assert numbers_of(plain, paths)["questions"]["choices_as"] is None
+
+
+def test_a_rule_that_is_not_asked_drops_nothing() -> None:
+    questions, paths = small()
+    rules = numbers_of(questions, paths, asked=("length", "repetition"))["rules"]
+    assert [row["rule"] for row in rules["by_rule"]] == ["length", "repetition"]
 
 
 def test_many_cut_outputs_and_known_questions_are_warned_of() -> None:

@@ -10,6 +10,7 @@ from report_data import HOSTILE
 
 from prospect_data import make_path, make_questions, numbers_of, whole_prospect
 from sert.config.rules import USUAL, RulesConfig
+from sert.records import Likelihood
 from sert.report.prospect.findings import prospect_findings, span
 from sert.report.prospect.page import StandingPaths, prospect_text, write_prospect
 from shown_examples import shown_path
@@ -21,7 +22,9 @@ def no_images(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sert.report.prospect.page.images", sketch)
 
 
-def prospect(right: int, wrong: int, unread: int = 0, *, questions: int = 40, reason: str | None = None):
+def prospect(
+    right: int, wrong: int, unread: int = 0, *, questions: int = 40, reason: str | None = None, likelihoods=None
+):
     """As many right, wrong and unread paths of each question; half of each standing is dropped for its length."""
     numbers, paths = count(), []
     for place in range(questions):
@@ -30,7 +33,8 @@ def prospect(right: int, wrong: int, unread: int = 0, *, questions: int = 40, re
                 tokens = 10 if dropped == "length" else 30
                 path = make_path(f"q{place}", standing, reason=dropped, num_tokens=tokens, sample=next(numbers))
                 paths.append(path)
-    return whole_prospect(numbers_of(make_questions(questions, answers="ABCD"), paths, greedy="wrong"))
+    asked = make_questions(questions, answers="ABCD")
+    return whole_prospect(numbers_of(asked, paths, greedy="wrong", likelihoods=likelihoods))
 
 
 def verdict(numbers):
@@ -73,6 +77,88 @@ def test_questions_without_choices_have_nothing_to_guess_from() -> None:
     assert said.startswith(
         "There is nothing to guess from; always answering '7', the most frequent answer, is right 2.0 %"
     )
+
+
+def by_likelihood(right: int, *, of: int = 40) -> list[Likelihood]:
+    """So many questions whose gold choice is the most probable one, by its words."""
+    taken = ["ABCD"[(place + (place >= right)) % 4] for place in range(of)]
+    return [
+        Likelihood(f"q{place}", "cloze", letter, 0.0 if letter == taken[place] else -9.0, 1, 1)
+        for place in range(of)
+        for letter in "ABCD"
+    ]
+
+
+def likely(numbers) -> str:
+    return {each.label: each.text for each in prospect_findings(numbers)}["By likelihood"]
+
+
+def test_who_knows_more_than_it_writes_is_told_so_with_what_may_help() -> None:
+    numbers = prospect(1, 3, likelihoods=by_likelihood(20))
+    said = likely(numbers)
+    # Wilson's interval of 20 of 40 with Student's quantile, 39 of 40 being the size that the spread leaves.
+    assert said.startswith(
+        "Right: most probable words, a character 50.0 % (34.6 to 65.4 %); most probable words, their sum 50.0 % "
+        "(34.6 to 65.4 %); as written 0.0 % (0.0 to 9.3 %); chance 25.0 %. It knows more than it writes, by "
+        "+50.0 points"
+    )
+    assert "it is shown no options, and so can hardly write one as it stands; show them (tasks.<name>.prompts." in said
+    assert verdict(numbers).text.endswith(
+        "But by likelihood 50.0 % are right, written 0.0 %: it knows more than it writes, see below."
+    )
+    assert "it knows more" not in verdict(prospect(4, 0, likelihoods=by_likelihood(20))).text  # there is much to mine
+
+
+@pytest.mark.parametrize(
+    ("shown", "cut", "answered", "advice"),
+    [
+        ("lettered", 0.0, 1.0, 'ask without letters or options (tasks.<name>.prompts.choices_as = "listed", "none")'),
+        ("listed", 0.6, 0.3, "most outputs are cut before they state an answer; raise mining.max_new_tokens"),
+        ("listed", 0.1, 0.5, "most outputs state no answer that can be read; look at the examples"),
+        (None, 0.0, 0.9, "what it writes leads it astray; look at the examples"),
+    ],
+)
+def test_what_may_help_goes_by_how_it_was_asked_and_by_what_outputs_lack(
+    shown: str | None, cut: float, answered: float, advice: str
+) -> None:
+    numbers = prospect(1, 3, likelihoods=by_likelihood(40))
+    numbers["questions"]["choices_as"] = shown
+    numbers["decodings"][-1]["cut"]["share"], numbers["decodings"][-1]["answered"]["share"] = cut, answered
+    assert advice in likely(numbers)
+
+
+def test_who_knows_no_more_is_told_that_or_why_it_is_not_known() -> None:
+    said = likely(prospect(1, 3, likelihoods=by_likelihood(10)))
+    assert said.endswith(
+        "Neither is above chance: as it is asked, nothing shows that it can do this task; before you give it up, ask "
+        'with tasks.<name>.prompts.choices_as = "listed".'
+    )
+    numbers = prospect(1, 3, likelihoods=by_likelihood(10))
+    numbers["likelihood"][0]["above_chance"] = True
+    assert likely(numbers).endswith("By likelihood it is not above chance, but what it writes is: writing helps it.")
+    for level, words in (("alike", "nothing tells that from what it writes."), ("written", "writing helps it.")):
+        numbers["verdict"]["knows"]["level"] = level
+        assert likely(numbers).endswith(words)
+    numbers["likelihood"], numbers["verdict"]["knows"] = [], None
+    assert likely(numbers).startswith("Not scored: answers that are numbers")
+    assert "By likelihood" not in [each.label for each in prospect_findings(prospect(1, 3))]
+
+
+def test_of_some_questions_with_a_closed_set_it_is_told_how_many() -> None:
+    numbers = prospect(1, 3, likelihoods=by_likelihood(20))
+    numbers["questions"]["asked"] = 50
+    assert likely(numbers).startswith("Right (of 40 with a closed set of answers): most probable words, a character")
+
+
+def test_what_it_knows_by_likelihood_has_a_section(tmp_path) -> None:
+    write_prospect(tmp_path, prospect(1, 3, likelihoods=by_likelihood(20)), [])
+    page = (tmp_path / "prospect.html").read_text(encoding="utf-8")
+    anchors = re.findall(r'<h2 id="([\w-]+)"', page)
+    assert anchors[:4] == ["verdict", "outputs", "likelihood", "pass"] and '<a href="#likelihood">' in page
+    row = re.search(r'<tr><th scope="row">most probable words, a character</th>(.*?)</tr>', page)
+    assert row is not None
+    cells = re.findall(r"<td>(.*?)</td>", row[1])
+    assert cells[:5] == ["50.0", "20/40", "34.6 to 65.4", "25.0", "+50.0"]
 
 
 def test_every_kind_of_row_is_on_the_page_and_the_numbers_beside_it(tmp_path) -> None:

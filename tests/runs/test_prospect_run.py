@@ -1,27 +1,35 @@
 """A prospect from beginning to end on the lab: its folder is that of a run, and nothing is trained."""
 
+import inspect
 import json
+import re
 import shutil
+import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
+import tomli_w
 from click.testing import CliRunner
 
+import sert
 from listening import Listening
 from prospect_data import make_path, make_questions
 from sert.cli import cli
 from sert.config.prospect import Prospect
-from sert.config.tree import Config
+from sert.config.tree import Config, EvaluationConfig, StudentConfig
 from sert.errors import ConfigError, DataError
+from sert.evaluation.prediction import evaluate
 from sert.runs.folder import RunResult
 from sert.runs.prospect import plan_prospect, prospect, shown_paths
+from sert.runs.prospect_graph import build_prospect
 from sert.runs.run import report_run, run
 from sert.runs.verify import find_removable, verify
 from sert.store.artifacts import MANIFEST, open_artifact
 
 TASK = {"lab-choice": {"kind": "lab_choice"}}
 MINING = {"max_new_tokens": 24, "branches": 2, "samples": 2}
-STAGES = ("mine", "filter", "mine-raw", "greedy")
+STAGES = ("likelihood", "mine", "filter", "mine-raw", "greedy")
 
 
 def small(**changes: object) -> Prospect:
@@ -133,15 +141,15 @@ def test_a_plan_writes_nothing(finished: RunResult, tmp_path: Path) -> None:
 def test_branching_needs_branches_and_one_task(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"mining.branches = 0 is raw sampling"):
         prospect(small(mining={"branches": 0}), out=tmp_path / "lab")
-    with pytest.raises(ConfigError, match="one task, not lab-choice, lab-yes-no"):
+    with pytest.raises(ConfigError, match="one task at a time; choose one of lab-choice, lab-yes-no by --task"):
         prospect(small(tasks=TASK | {"lab-yes-no": {"kind": "lab_yes_no"}}), out=tmp_path / "lab")
 
 
 def test_fewer_questions_are_a_part_of_more_and_no_first_ones(finished: RunResult, tmp_path: Path) -> None:
     planned = plan_prospect(small(questions=3), out=tmp_path / "lab", reporter=Listening())
-    assert planned.stages[0].work == "12 paths of at most 24 tokens"
+    assert planned.stages[1].work == "12 paths of at most 24 tokens"
     everything = plan_prospect(small(questions=1000), out=tmp_path / "lab", reporter=Listening())
-    assert everything.stages[0].work == "960 paths of at most 24 tokens"
+    assert everything.stages[1].work == "960 paths of at most 24 tokens"
 
 
 def test_shown_paths_are_drawn_at_most_one_a_question() -> None:
@@ -162,6 +170,70 @@ def test_shown_paths_are_drawn_at_most_one_a_question() -> None:
     again = shown_paths("t", make_questions(20), pairs[::-1], seed=1)[0].shown
     assert [(each.path.question_id, each.path.sample) for each in again] == right
     assert shown_paths("t", make_questions(20), pairs, seed=2)[0].shown != drawn["right"]
+
+
+def test_what_it_knows_by_likelihood_is_what_an_evaluation_finds(finished: RunResult, tmp_path: Path) -> None:
+    asked = build_prospect(small(), out=tmp_path / "lab").questions
+    config = EvaluationConfig(max_new_tokens=24, likelihood=True)
+    evaluated = evaluate(asked, StudentConfig(path="lab"), out=tmp_path / "evaluated", config=config)
+    rows = {row["measure"]: row["right"]["hits"] for row in finished.metrics["likelihood"]}
+    measures = ("cloze", "cloze_raw", "letter")
+    expected = {measure: evaluated.counts[f"likelihood_{measure}"]["correct"] for measure in measures}
+    assert rows == {"generated": evaluated.counts["correct_strict"], **expected}
+    assert "By likelihood: Right: most probable words" in finished.summary
+
+
+def test_without_likelihood_nothing_is_scored_and_all_else_stays(finished: RunResult, tmp_path: Path) -> None:
+    folder = copy_of(finished, tmp_path)
+    without = prospect(small(evaluation={"likelihood": False}), out=folder)
+    assert (without.stages_made, without.stages_skipped) == (0, 4)
+    assert without.metrics["likelihood"] is None and "By likelihood" not in without.summary
+
+
+def test_answers_that_are_numbers_are_left_out_with_a_word(tmp_path: Path) -> None:
+    rows = [{"question": f"What is {number} and 1?", "answer": str(number + 1)} for number in range(3)]
+    (tmp_path / "sums.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    config = small(tasks={"sums": {"kind": "table", "data": tmp_path / "sums.jsonl"}})
+    planned = plan_prospect(config, out=tmp_path / "sums", reporter=Listening())
+    assert [stage.stage for stage in planned.stages] == [f"sums {step}" for step in STAGES[1:]]
+    found = prospect(config, out=tmp_path / "sums")
+    assert found.metrics["likelihood"] == []
+    assert "By likelihood: Not scored: answers that are numbers" in found.summary.replace("\n", " ")
+
+
+def test_choices_are_shown_as_the_setting_says(tmp_path: Path) -> None:
+    task = {"lab-choice": {**TASK["lab-choice"], "prompts": {"choices_as": "none"}}}
+    found = prospect(small(questions=2, tasks=task), out=tmp_path / "lab").metrics
+    assert found["questions"]["choices_as"] == "none"
+    assert [row["measure"] for row in found["likelihood"]] == ["generated", "cloze", "cloze_raw"]
+
+
+def test_a_folder_of_an_earlier_version_has_no_likelihoods_and_is_finished(finished: RunResult, tmp_path: Path) -> None:
+    folder = copy_of(finished, tmp_path)
+    settings = tomllib.loads((folder / "prospect.toml").read_text(encoding="utf-8"))
+    settings["evaluation"]["likelihood"] = False  # as its file says
+    (folder / "prospect.toml").write_text(tomli_w.dumps(settings), encoding="utf-8")
+    assert report_run(folder).metrics["likelihood"] is None
+
+
+def test_the_first_prompt_that_is_shown_is_not_too_long(tmp_path: Path) -> None:
+    long = " ".join(f"Does stone {number} float?" for number in range(300))
+    rows = [{"question": text, "answer": "yes"} for text in (long, "Is ice cold?", "Is fire cold?")]
+    (tmp_path / "q.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    config, told = small(tasks={"own": {"kind": "table", "data": tmp_path / "q.jsonl"}}), Listening()
+    planned = plan_prospect(config, out=tmp_path / "out", reporter=told)
+    assert [prompt for _, prompt in planned.asked] == ["Question: Is ice cold?\nAnswer:"]
+    assert len([line for line in told.said if "Too long for 'lab': 1 of 3 questions" in line]) == 1
+
+
+def test_the_example_of_the_public_function_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    example = re.findall(r"^    (.*)$", inspect.getdoc(sert.prospect) or "", re.MULTILINE)
+    code = "\n".join(line for line in example if line.startswith(("config =", "found =", "print(")))
+    names: dict[str, Any] = {"sert": sert}
+    exec(code, names)
+    assert names["found"].report == Path("prospects/look/report/prospect.html") and names["found"].report.is_file()
+    assert names["found"].metrics["questions"]["asked"] == 8
 
 
 def test_the_command_says_what_it_would_do_and_refuses_what_it_does_not_read(tmp_path: Path) -> None:

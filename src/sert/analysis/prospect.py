@@ -3,11 +3,13 @@
 A pure function of questions, paths, verdicts and predictions. The question is the unit of every interval.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from sert.analysis.prospect_chance import chance_of, chance_row
+from sert.analysis.prospect_likelihood import knowing_row, likelihood_rows
 from sert.analysis.prospect_looks import look_rows, needed_row
 from sert.analysis.prospect_sample import (
     MEASURES,
@@ -22,15 +24,15 @@ from sert.analysis.prospect_sample import (
 )
 from sert.analysis.prospect_verdict import verdict_row
 from sert.analysis.standing import standing_of_prediction
-from sert.config.rules import RulesConfig
+from sert.config.rules import RULES, RuleName, RulesConfig
 from sert.config.tree import MiningConfig
 from sert.paths.rules import RULE_TABLE
-from sert.records import TOO_LONG, Path, Prediction, Question, Verdict
+from sert.records import TOO_LONG, Likelihood, Path, Prediction, Question, Verdict
 from sert.seeds import derive_seed
 from sert.stats.clusters import clustered_share
 from sert.stats.counts import Row
 from sert.stats.pass_at_k import guessed_pass_at_k, pass_at_k
-from sert.stats.shares import majority
+from sert.tasks.prompts import shows_letters
 
 BRANCHING, RAW, GREEDY = "branching", "raw sampling", "greedy"
 PERCENTILES = (5, 10, 25, 50, 75, 90, 95)
@@ -53,6 +55,7 @@ class Prospected(NamedTuple):
         paths: Paths by branching, each with its verdict.
         raw: As many paths a question by raw sampling.
         greedy: One output a question.
+        likelihoods: The scores of the possible answers; None where they were not asked for.
     """
 
     drawn_from: Sequence[Question]
@@ -60,6 +63,7 @@ class Prospected(NamedTuple):
     paths: Iterable[tuple[Path, Verdict]]
     raw: Iterable[Path]
     greedy: Sequence[Prediction]
+    likelihoods: Sequence[Likelihood] | None = None
 
 
 def draw_questions(questions: Sequence[Question], number: int, *, seed: int) -> tuple[Question, ...]:
@@ -69,58 +73,63 @@ def draw_questions(questions: Sequence[Question], number: int, *, seed: int) -> 
     return tuple(question for question in questions if question.question_id in drawn)
 
 
-def prospect_numbers(found: Prospected, *, rules: RulesConfig, mining: MiningConfig) -> Row:
-    """Make the numbers of `prospect.json`, but for what names the prospect and what the full run takes."""
+def prospect_numbers(
+    found: Prospected, *, rules: RulesConfig, mining: MiningConfig, asked: Collection[RuleName] = RULES
+) -> Row:
+    """Make the numbers of `prospect.json`, but for what names the prospect and what the full run takes.
+
+    `asked` are the rules that may drop a path, of those that are on.
+    """
     sample = sample_of(found.questions, found.paths, rules)
-    asked = [each for each in found.greedy if each.finish != TOO_LONG]
+    answered = [each for each in found.greedy if each.finish != TOO_LONG]
     counts = {
         BRANCHING: sample.counts(),
         RAW: read_paths(found.questions, found.raw),
-        GREEDY: counts_of(found.questions, ((each.question_id, standing_of_prediction(each)) for each in asked)),
+        GREEDY: counts_of(found.questions, ((each.question_id, standing_of_prediction(each)) for each in answered)),
     }
-    chance = chance_row(found)
+    chance = chance_row(found.questions, found.drawn_from)
     chances = [chance_of(question) for question in found.questions]
+    likely = None
+    if found.likelihoods is not None:
+        likely = likelihood_rows(found.questions, found.greedy, found.likelihoods, drawn_from=found.drawn_from)
     numbers: Row = {
-        "questions": questions_row(found, too_long=len(found.greedy) - len(asked)),
+        "questions": questions_row(found, too_long=len(found.greedy) - len(answered)),
         "chance": chance,
         "max_new_tokens": mining.max_new_tokens,
         "decodings": [{"decoding": name, **four_numbers(each)} for name, each in counts.items()],
         "pass_at_k": [row for name, each in counts.items() for row in pass_rows(name, each, chances)],
+        "likelihood": likely,
         "reasoned": four_numbers(sample.counts(sample.reasoned)),
         "looks": look_rows(sample, chance=chance["best"]),
         "needed": needed_row(sample),
-        "rules": rules_row(sample, rules),
+        "rules": rules_row(sample, rules, asked),
         "thresholds": threshold_rows(sample, rules),
     }
-    return {**numbers, "verdict": verdict_row(numbers), "warnings": list(_warnings(numbers))}
-
-
-def chance_of(question: Question) -> float | None:
-    """Say how often guessing is right; None where there is nothing to guess from."""
-    if question.answer_type == "text":
-        return None
-    return 1 / len(question.choices) if question.choices else 0.5
+    verdict = verdict_row(numbers) | {"knows": knowing_row(likely or [])}
+    return {**numbers, "verdict": verdict, "warnings": list(_warnings(numbers))}
 
 
 def questions_row(found: Prospected, *, too_long: int) -> Row:
-    """Count the questions: asked, of how many, and those of them that were too long for the student."""
-    return {"asked": len(found.questions), "drawn_from": len(found.drawn_from), "too_long": too_long}
+    """Count the questions: asked, of how many, and those of them that were too long for the student.
 
-
-def chance_row(found: Prospected) -> Row:
-    """Say what needs no student: guessing, and always the most frequent answer of all train questions.
-
-    `best` is the better one of the two, over the questions that were asked.
+    `choices_as` says how prompts show choices, as the setting calls it; null where no question has any.
     """
-    known = [chance for question in found.questions if (chance := chance_of(question)) is not None]
-    guessing = sum(known) / len(found.questions) if known else None
-    answer = majority(question.answer for question in found.drawn_from).answer
-    share = sum(question.answer == answer for question in found.questions) / len(found.questions)
     return {
-        "guessing": guessing,
-        "majority": {"answer": answer, "share": share},
-        "best": max(share, guessing or 0.0),
+        "asked": len(found.questions),
+        "drawn_from": len(found.drawn_from),
+        "too_long": too_long,
+        "choices_as": _choices_as(found.questions),
     }
+
+
+def _choices_as(questions: Sequence[Question]) -> str | None:
+    with_choices = [question for question in questions if question.choices]
+    if not with_choices:
+        return None
+    if any(map(shows_letters, with_choices)):
+        return "lettered"
+    shown = (all(choice in question.prompt for choice in question.choices) for question in with_choices)
+    return "listed" if any(shown) else "none"
 
 
 def pass_rows(decoding: str, counts: Array, chances: Sequence[float | None]) -> list[Row]:
@@ -153,10 +162,10 @@ def _guessed(counts: Array, chances: Sequence[float | None], k: int) -> float | 
     return sum(guessed) / len(guessed)
 
 
-def rules_row(sample: Sample, rules: RulesConfig) -> Row:
+def rules_row(sample: Sample, rules: RulesConfig, asked: Collection[RuleName] = RULES) -> Row:
     """Count what the rules keep, and the part of each: what it drops alone, as the first one, and as the only one."""
-    paths, dropping = len(sample.question), [~passes for passes in sample.passes.values()]
-    times = np.sum(dropping, axis=0)
+    dropping = {rule: ~passes for rule, passes in sample.passes.items() if rule in asked}
+    paths, times = len(sample.question), np.sum([*dropping.values()], axis=0)
     settings = {rule.name: (rule.setting, getattr(rules, rule.setting)) for rule in RULE_TABLE}
     kept = sample.counts(sample.kept).sum(axis=1)
     return {
@@ -174,7 +183,7 @@ def rules_row(sample: Sample, rules: RulesConfig) -> Row:
                 "dropped_first": int((sample.reason == rule).sum()),
                 "dropped_only": int((dropped & (times == 1)).sum()),
             }
-            for rule, dropped in zip(sample.passes, dropping, strict=True)
+            for rule, dropped in dropping.items()
         ],
     }
 

@@ -10,10 +10,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from sert.analysis.comparisons import corrected
-from sert.analysis.prospect_sample import MEASURES, RIGHT, WRONG, Array, Sample, four_numbers
+from sert.analysis.prospect_sample import MEASURES, RIGHT, WRONG, Array, Sample, difference_row, four_numbers
 from sert.stats.clusters import clusters_needed
 from sert.stats.counts import Row
-from sert.stats.means import paired_bootstrap
 
 QUARTERS = (0.25, 0.5, 0.75)
 BY_ANSWER, OVER_ALL = "right_of_answered", "right"
@@ -115,12 +114,7 @@ def _or_null(value: float) -> float | None:
 
 
 def _difference(inside: Array, outside: Array, measure: str) -> Row | None:
-    a, b = (_shares(counts, measure) for counts in (inside, outside))
-    found = paired_bootstrap(a, b, seed=0)
-    if found.p_value is None or found.n < 2:
-        return None
-    ends = [found.low, found.high]
-    return {"difference": found.difference, "ci95": ends, "p_value": found.p_value, "questions": found.n}
+    return difference_row(*(_shares(counts, measure) for counts in (inside, outside)))
 
 
 def _shares(counts: Array, measure: str) -> list[float | None]:

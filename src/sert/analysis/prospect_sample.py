@@ -12,6 +12,7 @@ from sert.paths.rules import RULE_TABLE
 from sert.records import Path, Question, Verdict
 from sert.stats.clusters import ClusteredShare, clustered_share
 from sert.stats.counts import Row
+from sert.stats.means import paired_bootstrap
 
 MEASURES = ("perplexity", "num_tokens", "rep_2")
 """What the rules measure of a path as a number, as `verdicts.parquet` calls it."""
@@ -122,3 +123,12 @@ def share_row(share: ClusteredShare) -> Row:
         "ci95": None if share.interval is None else list(share.interval),
         "questions": share.clusters,
     }
+
+
+def difference_row(a: Sequence[float | None], b: Sequence[float | None]) -> Row | None:
+    """Compare two numbers of each question, where it has both; None with fewer than two such questions."""
+    found = paired_bootstrap(a, b, seed=0)
+    if found.p_value is None or found.n < 2:
+        return None
+    ends = [found.low, found.high]
+    return {"difference": found.difference, "ci95": ends, "p_value": found.p_value, "questions": found.n}

@@ -12,7 +12,7 @@ from sert.analysis.task_results import MethodResults, MinedRound, TaskResults
 from sert.analysis.warnings import untrained, warnings_of
 from sert.config.grid import MAIN, Arm
 from sert.config.tree import Method
-from sert.evaluation.prediction import LIKELIHOODS
+from sert.evaluation.likelihood import LIKELIHOODS
 from sert.judge.scores import path_scores
 from sert.method import TaskGraph
 from sert.records import HeldOutScore, Judgement, Likelihood, Path, Prediction, Question, Verdict

@@ -8,7 +8,8 @@ import click
 
 from sert.cli.endpoints import doctor_command, judge_command, teach_command
 from sert.cli.listings import lab_group, tasks_command
-from sert.cli.runs import demo, prospect_command, report_command, reproduce, run_command
+from sert.cli.prospect import prospect_command
+from sert.cli.runs import demo, report_command, reproduce, run_command
 from sert.cli.stages import evaluate_command, filter_command, mine_command, train_command
 from sert.cli.upkeep import gc_command, verify_command
 from sert.errors import SertError
@@ -69,6 +70,7 @@ def cli() -> None:
 
     \b
     sert demo                          the whole method on the embedded lab, about two minutes
+    sert prospect configs/strategyqa-gpt2.toml --dry-run
     sert run configs/strategyqa-gpt2.toml --dry-run
     sert mine --task commonsenseqa --data FILE --student gpt2 --limit 8 --out DIR
     """

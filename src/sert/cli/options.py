@@ -134,8 +134,8 @@ OUT = click.option("--out", type=OutFolder(), required=True, help="Folder of the
 LIMIT = setting("tasks.<name>.limit", name="limit")
 SEED = setting("seed", default=0, show_default=True)
 STUDENT = with_options(setting("student.path", "--student", default="lab", show_default=True), "student.dtype")
-QUESTIONS = with_options(setting("tasks.<name>.kind", "--task", type=str, required=True), "tasks.<name>.data")
-TASK = with_options(QUESTIONS, "tasks.<name>.limit")
+SOURCE = with_options("tasks.<name>.data", "tasks.<name>.hub")
+TASK = with_options(setting("tasks.<name>.kind", "--task", type=str, required=True), SOURCE, "tasks.<name>.limit")
 SPLIT = click.option(
     "--split",
     type=click.Choice(["train", "dev", "test"]),
@@ -152,14 +152,19 @@ def config_of(*, reads: tuple[str, ...], overrides: tuple[str, ...], **settings:
         settings: What its options gave, and what no option gives, as `mining__branches` for `mining.branches`.
     """
     tree: dict[str, Any] = {"tasks": {"kind": "lab_yes_no"}}
+    put_settings(tree, settings)
+    tree["tasks"] = {tree["tasks"]["kind"]: tree["tasks"]}
+    return stage_config(tree, overrides=overrides, reads=reads)
+
+
+def put_settings(tree: dict[str, Any], settings: Mapping[str, Any]) -> None:
+    """Put what options gave into a tree of settings: under `mining__branches` what is `mining.branches` there."""
     for name in [name for name, value in settings.items() if value is not None]:
         *parents, key = name.split("__")
         section = tree
         for parent in parents:
             section = section.setdefault(parent, {})
         section[key] = settings[name]
-    tree["tasks"] = {tree["tasks"]["kind"]: tree["tasks"]}
-    return stage_config(tree, overrides=overrides, reads=reads)
 
 
 def only_task(config: Config) -> Any:

@@ -1,4 +1,4 @@
-"""The commands of a whole run, of a whole grid, and of the look before them."""
+"""The commands of a whole run and of a whole grid, and what they print of their plans and results."""
 
 import math
 from collections.abc import Sequence
@@ -10,15 +10,10 @@ import click
 from sert.cli.options import (
     JSON,
     LIMIT,
-    OUT,
-    QUESTIONS,
-    SEED,
     SET,
-    STUDENT,
     TRYING_DRY_RUN,
     InputPath,
     OutFolder,
-    config_of,
     print_json,
     setting,
     shown_prompt,
@@ -100,7 +95,7 @@ def _run(file: Path, *, out: Path | None, workers: int | None, dry_run: bool, as
         f"Spent over all attempts: {spent['wall_seconds']:,.0f} s, {spent['tokens_mined']:,} tokens mined, "
         f"{spent['tokens_trained']:,} tokens trained on{asked}"
     )
-    _print_result(result, as_json, took)
+    print_result(result, as_json, took)
 
 
 @click.command()
@@ -144,16 +139,17 @@ def reproduce(
     folder = out or Path("runs") / loaded.name
     if dry_run:
         return _print_plan(loaded, folder, workers, as_json)
-    _print_result(run(loaded, out=folder, workers=workers, reporter=terminal()), as_json)
+    print_result(run(loaded, out=folder, workers=workers, reporter=terminal()), as_json)
 
 
 def _print_plan(grid: "Grid", folder: Path, workers: int, as_json: bool) -> None:
     from sert.runs.run import plan
 
-    _print_planned(plan(grid, out=folder, reporter=terminal(), try_students=True), folder, workers, as_json)
+    print_planned(plan(grid, out=folder, reporter=terminal(), try_students=True), folder, workers, as_json)
 
 
-def _print_planned(planned: "Plan", folder: Path, workers: int, as_json: bool) -> None:
+def print_planned(planned: "Plan", folder: Path, workers: int, as_json: bool) -> None:
+    """Print what a dry run of many stages found."""
     stages, guess, first, students = planned
     if as_json:
         rows = {"stages": [stage._asdict() for stage in stages], "estimate": guess._asdict()}
@@ -207,35 +203,6 @@ def _time_and_disk(guess: "Estimate", workers: int) -> str:
     return f"{time} on this machine's processor with {workers} at a time, and about {disk} on the disk."
 
 
-@click.command("prospect")
-@QUESTIONS
-@click.option(
-    "--limit", type=click.IntRange(min=1), default=100, show_default=True, help="Train questions, drawn by the seed."
-)
-@with_options(STUDENT, OUT, SEED, "mining.max_new_tokens", "execution.workers", SET, TRYING_DRY_RUN, JSON)
-def prospect_command(out: Path, limit: int, dry_run: bool, as_json: bool, **settings: Any) -> None:
-    """Look at a student before any training: is there anything to mine on these questions, and do the rules find it?
-
-    Samples train questions by branching, without branches and greedily, and compares what states the right answer. What
-    is finished is skipped, also after a stop. `docs/prospect.md` says what it tells, and by which rules.
-
-    \b
-    sert prospect --task lab_choice --out prospects/lab
-    sert prospect --task commonsenseqa --data train_rand_split.jsonl --student gpt2 --limit 30 --dry-run --out look
-    sert prospect --task lab_yes_no --set rules.min_tokens=12 --set rules.min_perplexity=1.2 --out prospects/lab-rules
-    """
-    from sert.config.prospect import Prospect
-    from sert.runs.prospect import plan_prospect, prospect
-
-    reads = ("tasks", "student", "mining", "rules", "training", "execution", "seed")
-    given = config_of(reads=reads, **settings).model_dump() | {"name": "prospect", "questions": limit}
-    config = Prospect.model_validate(given)
-    if dry_run:
-        plan = plan_prospect(config, out=out, reporter=terminal(), try_students=True)
-        return _print_planned(plan, out, config.execution.workers, as_json)
-    _print_result(prospect(config, out=out, reporter=terminal()), as_json)
-
-
 @click.command("report")
 @click.argument("folder", type=InputPath())
 @JSON
@@ -259,7 +226,8 @@ def _print_stage(stage: "PlannedStage") -> None:
     click.echo(f"{'finished' if stage.finished else 'to do':8}  {printable(f'{stage.stage}: {stage.work}')}")
 
 
-def _print_result(result: "RunResult", as_json: bool, *more: str) -> None:
+def print_result(result: "RunResult", as_json: bool, *more: str) -> None:
+    """Print what a run found, and where its page is."""
     if as_json:
         return print_json({"folder": str(result.folder), "report": str(result.report), "metrics": result.metrics})
     click.echo(result.summary)

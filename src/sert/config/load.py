@@ -63,16 +63,14 @@ def read_toml(path: Path) -> Toml:
 def stage_config(tree: Mapping[str, Any], *, overrides: Iterable[str], reads: Iterable[str]) -> Config:
     """Build the configuration of a single stage; overrides come last and win.
 
-    Only the sections that the stage reads can be overridden, so that no setting is given in vain.
+    Only what the stage reads can be overridden (`check_overrides`).
     The sections in `tree` are as the command's options give them, with one task.
 
     Raises:
         ConfigError: If a setting is not allowed, or an override names a section that is not read or another task.
     """
-    overrides, reads = list(overrides), list(reads)
-    for override in overrides:
-        if override.partition("=")[0].split(".")[0].strip() not in reads:
-            raise ConfigError(f"--set {shown(override)}: this command reads only {', '.join(reads)}.")
+    overrides = list(overrides)
+    check_overrides(overrides, reads=reads)
     merged = apply_overrides({"name": "stage", **tree}, overrides)
     places = Places(overrides=map(override_key, overrides))
     config = validate(Config, merged, source="The command line", places=places)
@@ -80,6 +78,19 @@ def stage_config(tree: Mapping[str, Any], *, overrides: Iterable[str], reads: It
     if others:
         raise ConfigError(f"--set names the task {others.pop()!r}, but --task is {', '.join(tree['tasks'])!r}.")
     return config
+
+
+def check_overrides(overrides: Iterable[str], *, reads: Iterable[str]) -> None:
+    """Refuse overrides of what a command does not read (sections, or single settings by their paths).
+
+    Raises:
+        ConfigError: If a setting would be given in vain.
+    """
+    reads = list(reads)
+    for override in overrides:
+        path = override.partition("=")[0].strip()
+        if not any(path == read or path.startswith(f"{read}.") for read in reads):
+            raise ConfigError(f"--set {shown(override)}: this command reads only {', '.join(reads)}.")
 
 
 def apply_overrides(tree: Mapping[str, Any], overrides: Iterable[str]) -> dict[str, Any]:

@@ -10,6 +10,8 @@ from typing import Any, NamedTuple
 from sert.config.tree import StudentConfig
 from sert.records import Example, Likelihood, Question
 from sert.stats.shares import wilson_interval
+from sert.store.artifacts import Draft
+from sert.store.tables import write_table
 from sert.tasks.prompts import behind, shows_letters
 from sert.terminal.progress import Reporter
 from sert.terminal.text import counted
@@ -18,6 +20,8 @@ CLOZE, CLOZE_RAW, LETTER = "cloze", "cloze_raw", "letter"
 MEASURES = (CLOZE, CLOZE_RAW, LETTER)
 """How the most probable answer is found: by its words, the log-probability a character; the same, their sum; by its
 letter. The first two are `acc_norm` and `acc` of lm-evaluation-harness."""
+LIKELIHOODS = "likelihoods"
+"""Table of the possible answers, where they are scored."""
 
 
 class Candidate(NamedTuple):
@@ -81,6 +85,16 @@ def score_answers(
         for place, total in zip(fitting, sums, strict=True)
         for question, (form, answer, text) in (asked[place],)
     ]
+
+
+def write_likelihoods(
+    draft: Draft, questions: Sequence[Question], student: StudentConfig, *, label: str, reporter: Reporter
+) -> dict[str, Any]:
+    """Score every possible answer and keep the scores; return what is counted of them, by measure."""
+    likelihoods = score_answers(questions, student, label=label, reporter=reporter)
+    write_table(draft.folder / f"{LIKELIHOODS}.parquet", likelihoods, Likelihood)
+    found = summarize_likelihoods(likelihoods, questions)
+    return {f"likelihood_{measure}": row for measure, row in found.items()}
 
 
 def most_probable(likelihoods: Iterable[Likelihood]) -> dict[str, dict[str, str]]:

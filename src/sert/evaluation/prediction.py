@@ -15,9 +15,9 @@ from sert.config.rules import RulesConfig
 from sert.config.tree import APART, EvaluationConfig, ExecutionConfig, MiningConfig, StudentConfig
 from sert.errors import ConfigError, DataError
 from sert.evaluation.grading import grade, summarize
-from sert.evaluation.likelihood import score_answers, summarize_likelihoods
+from sert.evaluation.likelihood import write_likelihoods
 from sert.evaluation.voting import Vote, count_votes
-from sert.records import TOO_LONG, Likelihood, Output, Prediction, Question
+from sert.records import TOO_LONG, Output, Prediction, Question
 from sert.store.artifacts import Artifact, Draft, artifact_key
 from sert.store.executors import make_executor
 from sert.store.stage import Cost, Inputs, Job, dumped
@@ -38,9 +38,6 @@ _LATER = {"votes", "harness", "likelihood"}
 """Settings that are in a key only where they are not at their defaults."""
 _SAMPLING = {"top_k", "top_p", "temperature"}
 """Settings of mining by which outputs that vote are sampled."""
-
-LIKELIHOODS = "likelihoods"
-"""Table of the possible answers, where they are scored."""
 
 Lanes = Callable[[int], Sequence[Lane]]
 """Gives the decoded lanes of a row."""
@@ -121,14 +118,10 @@ class EvaluateJob(Job):
         write_table(draft.folder / "predictions.parquet", predictions, Prediction)
         if self.evaluation.votes > 1:
             write_table(draft.folder / "outputs.parquet", _outputs(questions, lanes, texts), Output)
-        scored = self._score(draft, label=label, reporter=reporter) if self.evaluation.likelihood else {}
+        scored: dict[str, Any] = {}
+        if self.evaluation.likelihood:
+            scored = write_likelihoods(draft, questions, self.student.resolve(), label=label, reporter=reporter)
         return summarize(predictions, questions) | scored | driven
-
-    def _score(self, draft: Draft, *, label: str, reporter: Reporter) -> dict[str, Any]:
-        likelihoods = score_answers(self.questions, self.student.resolve(), label=label, reporter=reporter)
-        write_table(draft.folder / f"{LIKELIHOODS}.parquet", likelihoods, Likelihood)
-        found = summarize_likelihoods(likelihoods, self.questions)
-        return {f"likelihood_{measure}": row for measure, row in found.items()}
 
     def decoding(self, student: StudentConfig) -> DecodingJob:
         """What is decoded, by this student."""

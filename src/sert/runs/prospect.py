@@ -9,20 +9,16 @@ from functools import partial
 from importlib.metadata import version
 from operator import itemgetter
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-from sert.analysis.prospect import Prospected, draw_questions, prospect_numbers
+from sert.analysis.prospect import Prospected, prospect_numbers
 from sert.analysis.standing import STANDINGS, standing_of
-from sert.config.prospect import Prospect
-from sert.config.rules import SelectionConfig
-from sert.config.tree import EvaluationConfig
-from sert.errors import ConfigError, DataError
-from sert.evaluation.prediction import EvaluateJob
-from sert.paths.filtering import FilterJob
+from sert.config.prospect import Prospect, prospect_of
+from sert.config.tree import Config
+from sert.evaluation.likelihood import LIKELIHOODS
 from sert.paths.limits import with_limits
-from sert.paths.mining import MineJob
+from sert.records import Likelihood, Prediction, Question, Verdict
 from sert.records import Path as MinedPath
-from sert.records import Prediction, Question, Verdict
 from sert.report.examples import ShownPath
 from sert.report.prospect.page import PAGE, StandingPaths, prospect_text, write_prospect
 from sert.runs.checks import check_templates
@@ -30,18 +26,19 @@ from sert.runs.estimate import estimate
 from sert.runs.folder import REPORT, RunResult, publish
 from sert.runs.making import Choose, choose_for_plan, choose_now, make_stages, report_again, settled
 from sert.runs.plan import Plan, plan_stages
+from sert.runs.prospect_graph import ProspectGraph, build_prospect
 from sert.runs.request import Request
 from sert.runs.students import foresee_students
 from sert.seeds import derive_seed
 from sert.stats.counts import Row
 from sert.store.artifacts import content_key
-from sert.store.stage import Job, Stage
+from sert.store.stage import Stage
 from sert.store.tables import StoredTable, read_table
-from sert.student.lengths import foresee_too_long
+from sert.student.decoding.units import prepared_once
+from sert.student.lengths import first_that_fits
 from sert.student.source import StudentSource, called
 from sert.student.training.examples import LabelExamples
 from sert.student.training.stage import TrainJob, training_cost
-from sert.tasks.load import Questions, TaskData, load_task
 from sert.terminal.progress import Reporter, Silent
 
 SHOWN = 5
@@ -62,127 +59,71 @@ class ProspectResult(RunResult):
         return prospect_text(self.metrics)
 
 
-class ProspectGraph(NamedTuple):
-    """The stages of a prospect.
-
-    Attributes:
-        questions: Those that are asked.
-        mined, filtered: Paths by branching, all decoded to their ends, and the verdicts on them.
-        raw: As many paths a question without branches.
-        greedy: One greedy output a question, as long as a path may be.
-    """
-
-    task: str
-    config: Prospect
-    data: TaskData
-    questions: Questions
-    mined: Stage
-    filtered: Stage
-    raw: Stage
-    greedy: Stage
-
-    @property
-    def stages(self) -> list[Stage]:
-        """All of them, each behind those that it needs."""
-        return [self.mined, self.filtered, self.raw, self.greedy]
-
-
-def build_prospect(config: Prospect, *, out: Path, reporter: Reporter) -> ProspectGraph:
-    """Load and check the question set, draw the questions and lay out the stages. Nothing is written.
-
-    The reporter is told what is likely a slip in the question set.
-
-    Raises:
-        SertError: If a setting, the question set or the student cannot be used.
-    """
-    task, settings = _only_task(config)
-    data = load_task(task, settings)
-    for slip in data.slips:
-        reporter.say(f"Warning: {task}: {slip}")
-    train, mining, seed, execution = data.split("train"), config.mining, config.seed, config.execution
-    if not train:
-        raise DataError(f"{task} has no train questions, which a prospect draws from.")
-    questions = draw_questions(train, config.questions, seed=seed)
-    student = StudentSource(config.student)
-
-    def add(job: Job) -> Stage:
-        return Stage.of(job, task=task, out=out)
-
-    prompts, raw = config.tasks[task].prompts, mining.shaped(branches=0, samples=mining.paths_a_question)
-    mined = add(MineJob(questions, student, mining.shaped(), None, prompts, execution, seed, "mine"))
-    once = EvaluationConfig(max_new_tokens=mining.max_new_tokens, max_lanes=mining.max_lanes)
-    graph = ProspectGraph(
-        task,
-        config,
-        data,
-        questions,
-        mined,
-        add(FilterJob(mined.result, config.rules, SelectionConfig(), seed, "filter")),
-        add(MineJob(questions, student, raw, execution=execution, seed=seed, step="mine-raw")),
-        add(EvaluateJob(questions, student, once, config.rules, mining, execution, seed, "greedy")),
-    )
-    for line in _too_long(graph):
-        reporter.say(f"Warning: {task}: {line}")
-    return graph
-
-
-def _only_task(config: Prospect) -> tuple[str, Any]:
-    if len(config.tasks) != 1:
-        raise ConfigError(
-            f"A prospect looks at one task, not {', '.join(config.tasks)}; give each a prospect of its own."
-        )
-    if config.mining.branches == 0:
-        raise ConfigError(
-            "mining.branches = 0 is raw sampling, with which a prospect compares branching; give 1 or more."
-        )
-    return next(iter(config.tasks.items()))
-
-
-def _too_long(graph: ProspectGraph) -> Iterator[str]:
-    if not graph.mined.finished:
-        told = foresee_too_long(
-            graph.config.student,
-            {question.question_id: question.prompt for question in graph.questions},
-            setting="mining.max_new_tokens",
-            max_new_tokens=graph.config.mining.max_new_tokens,
-            places=graph.data.places,
-        )
-        if told is not None:
-            yield told
-
-
-def plan_prospect(config: Prospect, *, out: Path, reporter: Reporter, try_students: bool = False) -> Plan:
+def plan_prospect(
+    config: Config, *, out: Path | None = None, reporter: Reporter | None = None, try_students: bool = False
+) -> Plan:
     """List what a prospect would do, and guess what it takes, as `sert.runs.run.plan` does of a run.
 
     Raises:
         SertError: If something cannot be used that the prospect would refuse at its beginning.
     """
-    request = _settled(Request.of(config), out, choose_for_plan(reporter, try_students=try_students))
+    request, reporter = Request.of(prospect_of(config)), reporter or Silent()
+    out = out or place_of(_asked(request))
+    request = _settled(request, out, choose_for_plan(reporter, try_students=try_students))
     graph = build_prospect(_asked(request), out=out, reporter=reporter)
     check_templates(graph.config, at_hand=True)
-    student = graph.config.student
+    student, prompts = graph.config.student, (question.prompt for question in graph.questions)
     with_student = [(stage, student) for stage in graph.stages]
     foreseen = foresee_students(((student, stage) for stage in graph.stages), reporter) if try_students else []
-    first = [(student, graph.questions[0].prompt)]
-    return Plan(plan_stages(graph.stages, out), estimate(with_student), first, foreseen)
+    first = first_that_fits(student, prompts, max_new_tokens=graph.config.mining.max_new_tokens)
+    shown = [] if first is None else [(student, first)]
+    return Plan(plan_stages(graph.stages, out), estimate(with_student), shown, foreseen)
 
 
-def prospect(config: Prospect, *, out: Path, reporter: Reporter | None = None) -> RunResult:
-    """Mine a sample of the train questions by branching, raw sampling and greedily, and write what it says.
+def prospect(
+    config: Config,
+    *,
+    task: str | None = None,
+    questions: int | None = None,
+    out: Path | None = None,
+    reporter: Reporter | None = None,
+) -> RunResult:
+    """Look at a student before any training: is there anything to mine on these questions, and do the rules find it?
 
-    The same configuration and folder continue where an earlier call stopped.
+    Samples train questions of one task by branching, raw sampling and greedily, scores their possible answers, trains
+    nothing, and writes what that says (`docs/prospect.md`): `summary` of the result is for people, `metrics` holds the
+    numbers of `prospect.json`, `report` is the page. Task, prompts, student, mining and rules are those of the
+    configuration, as for `sert.run`. The same call continues where an earlier one stopped.
+
+        config = sert.Config(name="look", student={"path": "lab"}, tasks={"lab": {"kind": "lab_choice"}})
+        found = sert.prospect(config, questions=8)
+        print(found.summary, found.metrics["verdict"]["level"])
+
+    Args:
+        config: The configuration of a run. `evaluation.likelihood` is on unless it says otherwise.
+        task: Name of the task; may be left out where there is one.
+        questions: Train questions that are looked at, 100 when not given; drawn by the seed where there are more.
+        out: Its folder, `prospects/<name>` when not given.
+        reporter: Told of the progress.
 
     Raises:
         SertError: If something cannot be used; inputs are checked before anything is written.
     """
-    request, reporter = Request.of(config), reporter or Silent()
+    request, reporter = Request.of(prospect_of(config, task=task, questions=questions)), reporter or Silent()
+    out = out or place_of(_asked(request))
     request.check_folder(out)
     request = _settled(request, out, choose_now(reporter))
     graph = build_prospect(_asked(request), out=out, reporter=reporter)
     if not all(stage.finished for stage in graph.stages):
         check_templates(graph.config, at_hand=False)
     write = partial(_write, graph, out, reporter)
-    return make_stages(request, graph.stages, out, reporter=reporter, write_report=write, result=ProspectResult)
+    with prepared_once():
+        return make_stages(request, graph.stages, out, reporter=reporter, write_report=write, result=ProspectResult)
+
+
+def place_of(asked: Prospect) -> Path:
+    """Name the folder of a prospect for which none is given."""
+    return Path("prospects") / asked.name
 
 
 def report_prospect(request: Request, folder: Path) -> RunResult:
@@ -191,7 +132,7 @@ def report_prospect(request: Request, folder: Path) -> RunResult:
     Raises:
         DataError: If a stage is not finished.
     """
-    graph = build_prospect(_asked(request), out=folder, reporter=Silent())
+    graph = build_prospect(_asked(request), out=folder)
     write = partial(_write, graph, folder, Silent())
     return report_again(request, graph.stages, folder, write_report=write, result=ProspectResult)
 
@@ -203,7 +144,7 @@ def _asked(request: Request) -> Prospect:
 
 def _settled(request: Request, out: Path, choose: Choose) -> Request:
     def check(in_float32: Request) -> None:
-        build_prospect(_asked(in_float32), out=out, reporter=Silent())
+        build_prospect(_asked(in_float32), out=out)
 
     return settled(request, out, choose, check=check)
 
@@ -216,9 +157,11 @@ def _write(graph: ProspectGraph, out: Path, reporter: Reporter) -> dict[str, Any
         _judged(graph),
         _paths_of(graph.raw),
         read_table(graph.greedy.result.open().file("predictions.parquet"), Prediction),
+        _likelihoods_of(graph),
     )
     rules = with_limits(graph.config.rules, graph.filtered.result.open().counts.get("limits", {}))
-    numbers = prospect_numbers(found, rules=rules, mining=graph.config.mining)
+    asked = graph.config.selection.with_rules(rules).rules
+    numbers = prospect_numbers(found, rules=rules, asked=asked, mining=graph.config.mining)
     numbers = {
         "name": graph.config.name,
         "task": graph.task,
@@ -238,6 +181,12 @@ def _write(graph: ProspectGraph, out: Path, reporter: Reporter) -> dict[str, Any
 
     publish(out, write)
     return written
+
+
+def _likelihoods_of(graph: ProspectGraph) -> list[Likelihood] | None:
+    if graph.scored is None:
+        return [] if graph.config.evaluation.likelihood else None
+    return read_table(graph.scored.result.open().file(f"{LIKELIHOODS}.parquet"), Likelihood)
 
 
 def _paths_of(stage: Stage) -> StoredTable[MinedPath]:

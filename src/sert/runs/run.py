@@ -18,7 +18,8 @@ from sert.runs.estimate import estimate
 from sert.runs.folder import RunResult, publish
 from sert.runs.making import Choose, choose_for_plan, choose_now, make_stages, report_again, settled
 from sert.runs.plan import Plan, plan_stages
-from sert.runs.prospect import build_prospect, report_prospect
+from sert.runs.prospect import report_prospect
+from sert.runs.prospect_graph import build_prospect
 from sert.runs.request import Request, read_request
 from sert.runs.students import foresee_students
 from sert.store.artifacts import content_key

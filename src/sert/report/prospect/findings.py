@@ -6,6 +6,7 @@ from typing import Any
 from sert.report.findings import Statement
 from sert.report.format import MISSING, count, percent, percent_interval, points, points_interval
 from sert.report.names import Row
+from sert.report.prospect.knowledge import knowledge_statement, more_than_written
 from sert.report.prospect.names import LEVELS, look_name
 from sert.terminal.text import counted, shorten
 
@@ -13,6 +14,8 @@ Numbers = Mapping[str, Any]
 
 WITH_NEED = ("some", "nothing")
 """Verdicts that say themselves how many questions would tell more."""
+NOT_MINED = ("nothing", "too few")
+"""Verdicts that name what stands in the way if the student knows more than it writes."""
 _SHOWN_LOOKS = 3
 
 
@@ -21,6 +24,7 @@ def prospect_findings(numbers: Numbers) -> list[Statement]:
     level = numbers["verdict"]["level"]
     return [
         Statement(LEVELS[level], " ".join(_verdict(numbers))),
+        *knowledge_statement(numbers),
         Statement("Chance", _chance(numbers)),
         Statement("The rules", " ".join(_rules(numbers))),
         Statement("What tells", " ".join(_looks(numbers))),
@@ -50,6 +54,8 @@ def _verdict(numbers: Numbers) -> Iterator[str]:
         yield f"On these {asked} questions {_group(numbers)}, {_by_chance(numbers)}: {_meaning(numbers)}."
         if level in WITH_NEED:
             yield _needed(numbers)
+    if level in NOT_MINED:
+        yield from more_than_written(numbers)
 
 
 def _group(numbers: Numbers) -> str:

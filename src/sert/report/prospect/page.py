@@ -9,10 +9,12 @@ from markupsafe import Markup
 from sert.report.examples import ShownPath
 from sert.report.figures.style import images
 from sert.report.format import MINUS
+from sert.report.names import Row
 from sert.report.page import FIGURES, write_figures
 from sert.report.parts import CaptionedFigure, ReportSection, TitledTable
 from sert.report.prospect.figures import pass_figure, standing_figure
 from sert.report.prospect.findings import prospect_findings
+from sert.report.prospect.knowledge import knowledge_table
 from sert.report.prospect.names import STANDINGS, look_name
 from sert.report.prospect.tables import (
     brief_table,
@@ -26,7 +28,7 @@ from sert.report.rendering import finite, page_environment
 from sert.report.table import plain_table, wrap
 from sert.store.artifacts import write_json
 
-ON_TERMINAL = ("The rules", "What tells", "The full run")
+ON_TERMINAL = ("By likelihood", "The rules", "What tells", "The full run")
 """Findings that a terminal shows beside the verdict."""
 PAGE, NUMBERS = "prospect.html", "prospect.json"
 
@@ -56,7 +58,7 @@ def write_prospect(folder: Path, numbers: Mapping[str, Any], shown: Sequence[Sta
         page_environment()
         .get_template(PAGE)
         .render(
-            numbers=written,
+            metrics=written,
             sections=sections,
             svgs={name: Markup(image.svg) for name, image in drawn.items()},
             shown=[each for each in shown if each.shown],
@@ -83,7 +85,8 @@ def prospect_text(numbers: Mapping[str, Any]) -> str:
 
 def prospect_sections(numbers: Mapping[str, Any]) -> list[ReportSection]:
     """Lay out what follows the verdict."""
-    return [_outputs(numbers), _passes(numbers), _looks(numbers), _kept(numbers), _thresholds(numbers)]
+    known = [_knowledge(numbers["likelihood"])] if numbers["likelihood"] else []
+    return [_outputs(numbers), *known, _passes(numbers), _looks(numbers), _kept(numbers), _thresholds(numbers)]
 
 
 def _outputs(numbers: Mapping[str, Any]) -> ReportSection:
@@ -100,6 +103,18 @@ def _outputs(numbers: Mapping[str, Any]) -> ReportSection:
     figure = CaptionedFigure("standings", "How outputs stand.", caption, standing_figure(filled))
     tables = [TitledTable("By decoding", decoding_table(numbers))]
     return ReportSection("outputs", "Right, wrong, unread, cut", notes, tables=tables, figures=[figure])
+
+
+def _knowledge(rows: Sequence[Row]) -> ReportSection:
+    notes = [
+        "A written answer can be wrong because the student cannot do the task, or because it does not write the form "
+        "that is read; the most probable of the possible answers needs no form. Words: yes or no, or the text of a "
+        "choice, behind the prompt, by their log-probability a character or in sum; letters where the prompt shows "
+        "them. As written: what the greedy output states. Differences are paired by question, and are one family for "
+        "Holm's correction. Each question counts once."
+    ]
+    tables = [TitledTable("Right answers", knowledge_table(rows))]
+    return ReportSection("likelihood", "What it knows by likelihood", notes, tables=tables)
 
 
 def _passes(numbers: Mapping[str, Any]) -> ReportSection:
