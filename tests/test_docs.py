@@ -52,8 +52,9 @@ def make_data(folder: Path) -> None:
         rows = (json.dumps(_choice_row(number)) + "\n" for number in numbers)
         (folder / f"data/commonsenseqa/{name}_rand_split.jsonl").write_text("".join(rows))
     (folder / "data/arc-easy").mkdir()
-    arc = [json.dumps({**_choice_row(number), **_arc_columns(number)}) for number in train]
-    (folder / "data/arc-easy/train.jsonl").write_text("".join(f"{row}\n" for row in arc))
+    for name, numbers in (("train", train), ("test", test)):
+        arc = (json.dumps({**_choice_row(number), **_arc_columns(number)}) + "\n" for number in numbers)
+        (folder / f"data/arc-easy/{name}.jsonl").write_text("".join(arc))
     (folder / "data/multiarith").mkdir()
     sums = [{"iIndex": number, "sQuestion": STEMS[number], "lSolutions": [float(number)]} for number in (*train, *test)]
     (folder / "data/multiarith/MultiArith.json").write_text(json.dumps(sums))

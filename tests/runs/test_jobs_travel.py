@@ -36,7 +36,7 @@ SMALL = [
 def data(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Small files of the forms and names that the shipped configurations read, in the current folder."""
     folder = tmp_path_factory.mktemp("run")
-    for name in ("strategyqa", "commonsenseqa", "teacher", "questions", "raw"):
+    for name in ("strategyqa", "commonsenseqa", "teacher", "arc-easy", "multiarith"):
         (folder / "data" / name).mkdir(parents=True)
     asked = [f"Could {content_key(number)} be {content_key(-number)}?" for number in range(1, 301)]
     scores = [{"Yes": 1 - place % 2, "No": place % 2} for place in range(len(asked))]
@@ -61,10 +61,10 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
             }
             for row in rows
         ]
-        file = folder / f"data/questions/arc_easy_{'train' if split == 'train' else 'test'}.jsonl"
+        file = folder / f"data/arc-easy/{'train' if split == 'train' else 'test'}.jsonl"
         file.write_text("\n".join(map(json.dumps, hub_rows)) + "\n")
     sums = [{"iIndex": number, "sQuestion": text, "lSolutions": [number]} for number, text in enumerate(asked)]
-    (folder / "data/raw/MultiArith_MultiArith.json").write_text(json.dumps(sums))
+    (folder / "data/multiarith/MultiArith.json").write_text(json.dumps(sums))
     (folder / "data/teacher/multiarith_zero_shot_cot.log").write_text(log)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
