@@ -158,6 +158,18 @@ def test_the_python_example_runs(tmp_path: Path) -> None:
     assert re.search(r"^sert: \d+/40 right, \d+ % reason$", done.stdout, re.MULTILINE)
 
 
+def test_the_python_of_the_prospect_page_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, quick_estimates: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "configs").symlink_to(ROOT / "configs")
+    monkeypatch.chdir(tmp_path)
+    page = (ROOT / "docs/prospect.md").read_text(encoding="utf-8")
+    (example,) = re.findall(r"^```python\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    exec(example.replace("questions=24", "questions=3"), {})
+    said = capsys.readouterr().out
+    assert said.startswith("lab-choice: 3 of 240 train questions") and said.endswith(" too few\n")
+
+
 def test_links_between_documents_lead_somewhere() -> None:
     for document in [*DOCUMENTS, "CONTRIBUTING.md", "CHANGELOG.md"]:
         text = (ROOT / document).read_text(encoding="utf-8")

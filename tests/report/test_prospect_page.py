@@ -133,6 +133,8 @@ def test_who_knows_no_more_is_told_that_or_why_it_is_not_known() -> None:
         "Neither is above chance: as it is asked, nothing shows that it can do this task; before you give it up, ask "
         'with tasks.<name>.prompts.choices_as = "listed".'
     )
+    few = likely(prospect(1, 3, questions=12, likelihoods=by_likelihood(3, of=12)))
+    assert few.endswith("chance 25.0 %. These are too few questions to tell more.")
     numbers = prospect(1, 3, likelihoods=by_likelihood(10))
     numbers["likelihood"][0]["above_chance"] = True
     assert likely(numbers).endswith("By likelihood it is not above chance, but what it writes is: writing helps it.")

@@ -78,7 +78,7 @@ def score_answers(
     if too_long:
         reporter.say(f"{label}: too long for their answers to be scored: {counted(len(too_long), 'questions')}.")
     fitting = [place for place, (question, _) in enumerate(asked) if question.question_id not in too_long]
-    with plain_numbers(), reporter.track(f"{label}, likelihood", len(fitting), "answers") as advance:
+    with plain_numbers(), reporter.track(f"{label}, scores", len(fitting), "answers") as advance:
         sums = log_probabilities(loaded, [encoded[place] for place in fitting], progress=advance)
     return [
         Likelihood(question.question_id, form, answer, total, encoded[place].num_supervised, len(text))

@@ -218,10 +218,15 @@ def shown_paths(
 def cost_row(graph: ProspectGraph, rules: Row) -> Row:
     """Guess the seconds of a full run: at the rate of this mining and this test, and as `estimate` has it for training.
 
-    Mining is an upper bound: a run stops most paths early. None where no path is kept or the size is not known.
+    Mining is an upper bound: a run stops most paths early. Its rate is the better one of branching and raw sampling,
+    one of which loaded the student. None where no path is kept or the size is not known.
     """
     train, test = graph.data.split("train"), graph.data.split("test")
-    mining, greedy = (_seconds_a_question(stage, len(graph.questions)) for stage in (graph.mined, graph.greedy))
+    mined, raw, greedy = (
+        float(stage.result.open().manifest["wall_seconds"]) / len(graph.questions)
+        for stage in (graph.mined, graph.raw, graph.greedy)
+    )
+    mining = min(mined, raw)
     examples = round(len(train) * rules["questions_kept"] / rules["questions"])
     return {
         "mining_seconds_a_question": mining,
@@ -232,10 +237,6 @@ def cost_row(graph: ProspectGraph, rules: Row) -> Row:
         "test_questions": len(test),
         "testing_seconds": greedy * len(test) if test else None,
     }
-
-
-def _seconds_a_question(stage: Stage, questions: int) -> float:
-    return float(stage.result.open().manifest["wall_seconds"]) / questions
 
 
 def _training_seconds(graph: ProspectGraph, examples: int, tokens: float) -> float | None:

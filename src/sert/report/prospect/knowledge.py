@@ -51,6 +51,8 @@ def _meaning(numbers: Numbers) -> str:
         return "What it writes is right more often than what it finds the most probable: writing helps it."
     if knows["level"] == "alike":
         return "By likelihood it is above chance, and nothing tells that from what it writes."
+    if rows[0]["right"]["of"] < numbers["verdict"]["fewest_questions"]:
+        return "These are too few questions to tell more."
     if rows[0]["above_chance"]:
         return "By likelihood it is not above chance, but what it writes is: writing helps it."
     shown = numbers["questions"]["choices_as"]
