@@ -112,7 +112,8 @@ def test_who_knows_more_than_it_writes_is_told_so_with_what_may_help() -> None:
 @pytest.mark.parametrize(
     ("shown", "cut", "answered", "advice"),
     [
-        ("lettered", 0.0, 1.0, 'ask without letters or options (tasks.<name>.prompts.choices_as = "listed", "none")'),
+        ("none", 0.0, 1.0, 'show them (tasks.<name>.prompts.choices_as = "listed")'),
+        ("lettered", 0.0, 1.0, "what it writes leads it astray; look at the examples"),
         ("listed", 0.6, 0.3, "most outputs are cut before they state an answer; raise mining.max_new_tokens"),
         ("listed", 0.1, 0.5, "most outputs state no answer that can be read; look at the examples"),
         (None, 0.0, 0.9, "what it writes leads it astray; look at the examples"),
@@ -127,6 +128,15 @@ def test_what_may_help_goes_by_how_it_was_asked_and_by_what_outputs_lack(
     assert advice in likely(numbers)
 
 
+def test_who_does_not_go_by_the_letters_is_to_be_asked_without_them() -> None:
+    numbers = prospect(1, 3, likelihoods=by_likelihood(40))
+    letters = {**numbers["likelihood"][1], "measure": "letter", "above_chance": False}
+    numbers["likelihood"].append(letters)
+    assert 'ask without letters or options (tasks.<name>.prompts.choices_as = "listed", "none")' in likely(numbers)
+    letters["above_chance"] = True
+    assert "without letters" not in likely(numbers)
+
+
 def test_who_knows_no_more_is_told_that_or_why_it_is_not_known() -> None:
     said = likely(prospect(1, 3, likelihoods=by_likelihood(10)))
     assert said.endswith(
@@ -138,9 +148,12 @@ def test_who_knows_no_more_is_told_that_or_why_it_is_not_known() -> None:
     numbers = prospect(1, 3, likelihoods=by_likelihood(10))
     numbers["likelihood"][0]["above_chance"] = True
     assert likely(numbers).endswith("By likelihood it is not above chance, but what it writes is: writing helps it.")
-    for level, words in (("alike", "nothing tells that from what it writes."), ("written", "writing helps it.")):
+    for level, words in (
+        ("alike", "not above what it writes, as far as can be told."),
+        ("written", "writing helps it."),
+    ):
         numbers["verdict"]["knows"]["level"] = level
-        assert likely(numbers).endswith(words)
+        assert words in likely(numbers)
     numbers["likelihood"], numbers["verdict"]["knows"] = [], None
     assert likely(numbers).startswith("Not scored: answers that are numbers")
     assert "By likelihood" not in [each.label for each in prospect_findings(prospect(1, 3))]

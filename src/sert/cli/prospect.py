@@ -47,7 +47,9 @@ _OTHER_SOURCE = {
 @click.option(
     "--limit", type=click.IntRange(min=1), default=100, show_default=True, help="Train questions, drawn by the seed."
 )
-@setting("student.path", "--student", default=None, help="Hub id, folder, `.gguf` file, or `lab`.  [default: lab, or CONFIG's]")
+@setting(
+    "student.path", "--student", default=None, help="Hub id, folder, GGUF file or `lab`.  [default: CONFIG's, else lab]"
+)
 @with_options("student.dtype", "seed", "mining.max_new_tokens", "execution.workers")
 @click.option("--out", type=OutFolder(), help="Folder of the prospect.  [default: prospects/<name of config or task>]")
 @with_options(SET, TRYING_DRY_RUN, JSON)

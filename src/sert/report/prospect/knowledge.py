@@ -10,6 +10,9 @@ from sert.report.table import Table
 
 Numbers = Mapping[str, Any]
 
+LETTER = "letter"
+"""The measure that goes by the letters of the choices."""
+
 _MOSTLY = 0.5
 """Share of greedy outputs that are cut, or state no answer, from which on that is what stands in the way."""
 _SHOWING = "tasks.<name>.prompts.choices_as"
@@ -46,11 +49,11 @@ def _meaning(numbers: Numbers) -> str:
     if knows["level"] == "more":
         best = rows[knows["place"]]
         gap = f"{points(best['difference']['difference'])} points ({points_interval(best['difference']['ci95'])})"
-        return f"It knows more than it writes, by {gap}: {_advice(numbers, best)}."
+        return f"It knows more than it writes, by {gap}: {_advice(numbers)}."
     if knows["level"] == "written":
         return "What it writes is right more often than what it finds the most probable: writing helps it."
     if knows["level"] == "alike":
-        return "By likelihood it is above chance, and nothing tells that from what it writes."
+        return "By likelihood it is above chance, but not above what it writes, as far as can be told."
     if rows[0]["right"]["of"] < numbers["verdict"]["fewest_questions"]:
         return "These are too few questions to tell more."
     if rows[0]["above_chance"]:
@@ -60,14 +63,14 @@ def _meaning(numbers: Numbers) -> str:
     return f"Neither is above chance: as it is asked, nothing shows that it can do this task{otherwise}."
 
 
-def _advice(numbers: Numbers, best: Row) -> str:
+def _advice(numbers: Numbers) -> str:
     """Say what may bring out what it knows, by how its prompts show the choices and what its outputs lack."""
-    shown, greedy = numbers["questions"]["choices_as"], numbers["decodings"][-1]
-    if shown == "lettered" and best["measure"] != "letter":
+    greedy, rows = numbers["decodings"][-1], {row["measure"]: row for row in numbers["likelihood"]}
+    if LETTER in rows and not rows[LETTER]["above_chance"]:
         return (
             f'it goes by the words, not by the letters; ask without letters or options ({_SHOWING} = "listed", "none")'
         )
-    if shown == "none":
+    if numbers["questions"]["choices_as"] == "none":
         return f'it is shown no options, and so can hardly write one as it stands; show them ({_SHOWING} = "listed")'
     if (greedy["cut"]["share"] or 0.0) >= _MOSTLY:
         return "most outputs are cut before they state an answer; raise mining.max_new_tokens"
