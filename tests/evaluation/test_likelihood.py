@@ -9,11 +9,12 @@ import torch
 
 from sert.config.prompts import PromptTemplates
 from sert.config.tree import EvaluationConfig, StudentConfig
-from sert.evaluation.likelihood import most_probable, possible_answers, score_answers, summarize_likelihoods
+from sert.evaluation.likelihood import most_probable, score_answers, summarize_likelihoods
 from sert.evaluation.prediction import evaluate
 from sert.records import Likelihood, Question
 from sert.store.tables import read_table
 from sert.student.load import Student
+from sert.tasks.possible import possible_answers
 from sert.tasks.prompts import student_prompt
 from sert.terminal.progress import Silent
 

@@ -7,9 +7,10 @@ import pytest
 
 from sert.config.prompts import PromptTemplates
 from sert.config.tree import StudentConfig
-from sert.evaluation.likelihood import most_probable, possible_answers, score_answers
+from sert.evaluation.likelihood import most_probable, score_answers
 from sert.records import Question
 from sert.student.load import Student
+from sert.tasks.possible import possible_answers
 from sert.tasks.prompts import student_prompt
 from sert.terminal.progress import Silent
 

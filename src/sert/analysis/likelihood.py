@@ -10,11 +10,12 @@ from sert.analysis.aggregate import spread_of
 from sert.analysis.task_results import TaskResults
 from sert.config.grid import Arm
 from sert.config.tree import Method
-from sert.evaluation.likelihood import CLOZE, MEASURES, grade_likelihoods
+from sert.evaluation.likelihood import MEASURES, grade_likelihoods
 from sert.stats.counts import Row
 from sert.stats.holm import holm
 from sert.stats.seeds import paired_over_seeds
 from sert.stats.shares import wilson_interval
+from sert.tasks.possible import CLOZE
 
 GENERATED = "generated"
 

@@ -4,45 +4,25 @@ A generated answer can be wrong because the student cannot do the task, or becau
 read. Scoring the possible answers themselves needs no form, so that these are two numbers.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 from sert.config.tree import StudentConfig
 from sert.records import Example, Likelihood, Question
 from sert.stats.shares import wilson_interval
 from sert.store.artifacts import Draft
 from sert.store.tables import write_table
-from sert.tasks.prompts import behind, shows_letters
+from sert.tasks.possible import CLOZE, LETTER, possible_answers
+from sert.tasks.prompts import behind
 from sert.terminal.progress import Reporter
 from sert.terminal.text import counted
 
-CLOZE, CLOZE_RAW, LETTER = "cloze", "cloze_raw", "letter"
+CLOZE_RAW = "cloze_raw"
 MEASURES = (CLOZE, CLOZE_RAW, LETTER)
 """How the most probable answer is found: by its words, the log-probability a character; the same, their sum; by its
 letter. The first two are `acc_norm` and `acc` of lm-evaluation-harness."""
 LIKELIHOODS = "likelihoods"
 """Table of the possible answers, where they are scored."""
-
-
-class Candidate(NamedTuple):
-    """A possible answer: `cloze` or `letter`, what it answers, and how it is written."""
-
-    form: str
-    answer: str
-    text: str
-
-
-def possible_answers(question: Question) -> Iterator[Candidate]:
-    """List what a question can be answered: yes or no, or its choices; letters only where the prompt shows them.
-
-    The answers of other questions, numbers for instance, are no closed set: then there are none.
-    """
-    if question.answer_type == "yes_no":
-        yield from (Candidate(CLOZE, answer, answer) for answer in ("yes", "no"))
-    for letter, choice in zip(question.letters, question.choices, strict=True):
-        yield Candidate(CLOZE, letter, choice)
-    if shows_letters(question):
-        yield from (Candidate(LETTER, letter, letter) for letter in question.letters)
 
 
 def score_answers(
@@ -79,7 +59,12 @@ def score_answers(
         reporter.say(f"{label}: too long for their answers to be scored: {counted(len(too_long), 'questions')}.")
     fitting = [place for place, (question, _) in enumerate(asked) if question.question_id not in too_long]
     with plain_numbers(), reporter.track(f"{label}, scores", len(fitting), "answers") as advance:
-        sums = log_probabilities(loaded, [encoded[place] for place in fitting], progress=advance)
+        sums = log_probabilities(
+            loaded,
+            [encoded[place] for place in fitting],
+            progress=advance,
+            say=lambda line: reporter.say(f"{label}: {line}"),
+        )
     return [
         Likelihood(question.question_id, form, answer, total, encoded[place].num_supervised, len(text))
         for place, total in zip(fitting, sums, strict=True)
