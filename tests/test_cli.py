@@ -37,6 +37,7 @@ COMMANDS = [
     ["run"],
     ["mine"],
     ["filter"],
+    ["gain"],
     ["train"],
     ["teach"],
     ["judge"],

@@ -5,15 +5,16 @@ questions --> mine --> filter --> train (sert) ----+--> train (sert+rd)
     |          +---- further rounds ----+          |
     +--> teach (rationales) --> train (rd) <-------+ same rationales
     +--> labels --> train (finetune)
-each student --> evaluate on the test questions --> judge (where one is named) --> report
+each student --> evaluate on the test questions --> judge, gain (where they are asked for) --> report
 """
 
 from dataclasses import dataclass
 from pathlib import Path
 
 from sert.config.tree import Config, Method
-from sert.evaluation.prediction import EvaluateJob, with_prompt
-from sert.judge.stage import JudgeJob
+from sert.evaluation.gains import gain_job
+from sert.evaluation.prediction import EvaluateJob, evaluation_step
+from sert.judge.stage import judge_job
 from sert.paths.filtering import FilterJob
 from sert.paths.mining import MineJob
 from sert.store.stage import CALLS, Job, Stage
@@ -21,7 +22,7 @@ from sert.student.source import StudentSource
 from sert.student.training.examples import ExampleSource, LabelExamples, StageExamples
 from sert.student.training.stage import TrainJob, training_cost
 from sert.tasks.load import Questions, TaskData
-from sert.tasks.prompts import teacher_prompt
+from sert.tasks.prompts import asked_as_teacher
 from sert.teacher.rationales import TeachJob
 
 
@@ -31,8 +32,7 @@ class TaskGraph:
 
     Attributes:
         rounds: Mining and filter of each round; SERT is trained on the last one.
-        taught, trained: The rationales of the train questions; method -> its training.
-        evaluated: Method -> the evaluation of its last state on the test questions.
+        taught, trained, evaluated: The rationales; method -> its training, and the test of its last state.
         snapshots: Method -> those of each snapshot on the dev questions (None without any) and on the test questions.
         probes, scored: Decoding -> a few paths of every test question, and all paths of the first ones, to be scored.
         judged: `judge`, a judge's scores of the outputs, and `judge-paths`, those of the paths in `scored`.
@@ -55,9 +55,9 @@ class TaskGraph:
 def build_graph(task: str, config: Config, data: TaskData, *, out: Path, prefix: str = "") -> TaskGraph:
     """Lay out the stages of one task in a run's folder; their names begin with `prefix`. Nothing is made."""
     methods, prompts, recorded = config.methods_of(task), config.tasks[task].prompts, config.tasks[task].rationales
-    train, dev, test, paths = data.split("train"), data.split("dev"), data.split("test"), config.mining.paths_a_question
+    train, dev, test, trained = data.split("train"), data.split("dev"), data.split("test"), dict[Method, Stage]()
     mining, training, execution, seed = config.mining, config.training, config.execution, config.seed
-    student, stages, trained = StudentSource(config.student), list[Stage](), dict[Method, Stage]()
+    student, stages, rounds = StudentSource(config.student), list[Stage](), list[tuple[Stage, Stage]]()
 
     def add(job: Job) -> Stage:
         stages.append(Stage.of(job, task=task, out=out, prefix=prefix))
@@ -74,25 +74,24 @@ def build_graph(task: str, config: Config, data: TaskData, *, out: Path, prefix:
         return add(MineJob(questions, asked, mining.shaped(**shape), execution=execution, seed=seed, step=step))
 
     def evaluate(method: Method, questions: Questions, number: int, count: int) -> Stage:
-        which = f"-{number}-of-{count}" if number < count or questions is dev else ""
-        step = f"evaluate-{method}{which}{'-dev' if questions is dev else ''}"
+        step = evaluation_step(method, number, count, dev=questions is dev)
         asked = after(method, number if number < count else None)
-        if method in ("rd", "sert+rd"):  # what learned from the teacher is asked as the teacher was
-            questions = with_prompt(questions, tuple(teacher_prompt(each, prompts) for each in questions))
+        questions = asked_as_teacher(questions, prompts) if method in ("rd", "sert+rd") else questions
         return add(EvaluateJob(questions, asked, config.evaluation, config.rules, mining, execution, seed, step))
 
     # Mine, filter and self-train; a further round mines the student before and trains the first one anew.
-    rounds: list[tuple[Stage, Stage]] = []
     for number in range(1, 1 + config.rounds if {"sert", "sert+rd"} & {*methods} else 1):
         ending, asked, shape = f"-{number}" if number > 1 else "", after("sert"), config.mining_to_select
         mined = add(MineJob(train, asked, shape, config.rules, prompts, execution, seed, f"mine{ending}"))
-        filtered = add(FilterJob(mined.result, config.rules, config.selection, seed, f"filter{ending}"))
+        gains = add(gain_job(mined, asked, prompts, execution)).result if config.scores_paths else None
+        filtered = add(FilterJob(mined.result, config.rules, config.selection, seed, f"filter{ending}", gains))
         trained["sert"] = learn(f"sert{ending}", StageExamples(filtered.result, prompts))
         rounds.append((mined, filtered))
 
     # Sample the test questions: does branching find more than raw sampling, and what did self-training change?
     probes, scored, few = dict[str, Stage](), dict[str, Stage](), test[: config.evaluation.scored_questions]
     if rounds and few:
+        paths = mining.paths_a_question
         scored["branching"] = draw("score-branching", few, student)
         scored["raw sampling"] = draw("score-raw", few, student, branches=0, samples=paths)
         scored["raw sampling, SERT student"] = draw("score-raw-sert", few, after("sert"), branches=0, samples=paths)
@@ -119,12 +118,11 @@ def build_graph(task: str, config: Config, data: TaskData, *, out: Path, prefix:
             chosen = [evaluate(method, dev, number, count) if dev else None for number in range(1, count + 1)]
             snapshots[method] = list(zip(chosen, tested, strict=True))
 
-    # Let a judge read the outputs and the sampled paths.
-    judged, limit = dict[str, Stage](), config.judge.limit
-    texts = ("judge", evaluated, limit, len(test[: limit or None])), ("judge-paths", scored, 0, len(few) * paths)
-    for step, sources, most, each in texts if config.judge.endpoint else ():
-        if sources:
-            results = tuple((str(source), stage.result) for source, stage in sources.items())
-            settings, calls = config.judge.model_copy(update={"limit": most}), out / CALLS / "judge"
-            judged[step] = add(JudgeJob(results, settings, calls, each, seed=seed, step=step))
+    # Ask how likely texts make the gold answer (who wrote them; of rationales the first student), and ask a judge.
+    written = {stage: after(method) for method, stage in evaluated.items()} | ({taught: student} if taught else {})
+    for stage, writer in written.items() if config.evaluation.gain else ():
+        add(gain_job(stage, writer, prompts, execution))
+    read = [("judge", dict[str, Stage](evaluated.items())), ("judge-paths", scored)] if config.judge.endpoint else []
+    jobs = [judge_job(each, config.judge, out / CALLS / "judge", seed=seed, step=step) for step, each in read if each]
+    judged = {job.step: add(job) for job in jobs}
     return TaskGraph(task, config, data, stages, rounds, taught, trained, evaluated, snapshots, probes, scored, judged)

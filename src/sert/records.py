@@ -260,6 +260,26 @@ class Likelihood:
 
 
 @dataclass(frozen=True, slots=True)
+class Gain:
+    """How much one text raises the likelihood of the gold answer of its question, to a student (`docs/numbers.md`).
+
+    Attributes:
+        branch, sample: Which path of the question it is; None for an output and for a rationale.
+        nats: The gain; None where the text exceeds the student's positions, was stopped early, or is not there.
+        right: Whether the gold answer is the most probable of the possible ones behind the text, a character; None
+            where there is no gain, or the answers are no closed set.
+        right_without: The same without the text.
+    """
+
+    question_id: str
+    branch: int | None
+    sample: int | None
+    nats: float | None
+    right: bool | None
+    right_without: bool | None
+
+
+@dataclass(frozen=True, slots=True)
 class Judgement:
     """One reply of a judge.
 

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -5,7 +6,7 @@ import pytest
 
 from sert.config.tree import EvaluationConfig, MiningConfig, StudentConfig, TaskConfig, TrainingConfig
 from sert.errors import ConfigError, DataError
-from sert.evaluation.prediction import evaluate, with_prompt
+from sert.evaluation.prediction import evaluate
 from sert.records import Example, Output, Prediction, Question
 from sert.store.artifacts import Artifact
 from sert.store.tables import read_table
@@ -43,11 +44,6 @@ def test_outputs_are_greedy_graded_and_measured(
     assert (prediction.answer_strict, prediction.correct_strict, prediction.format_ok) == ("yes", True, True)
     assert prediction.reasoning_tokens == len(" It is.")
     assert (evaluated.counts["accuracy"], evaluated.counts["mean_length"]) == (1.0, 7)
-
-
-def test_the_prompt_can_be_replaced(questions: list[Question], student: Student) -> None:
-    (asked,) = with_prompt(questions[:1], ["Why?"])
-    assert (asked.prompt, asked.answer) == ("Why?", questions[0].answer)
 
 
 def test_no_questions_are_refused(taught: StudentConfig, tmp_path: Path) -> None:
@@ -181,7 +177,7 @@ def test_the_compat_harness_has_no_votes(student_folder: Path, tmp_path: Path) -
 def test_a_question_that_is_too_long_counts_as_not_answered(
     settings: dict[str, Any], questions: list[Question], taught: StudentConfig, tmp_path: Path
 ) -> None:
-    (long,) = with_prompt(questions[1:2], ["x" * 160])
+    long = replace(questions[1], prompt="x" * 160)
     config = EvaluationConfig(max_new_tokens=40, **settings)
     evaluated = evaluate([questions[0], long, questions[2]], taught, out=tmp_path / "e", config=config)
     first, unasked, last = read_table(evaluated.file("predictions.parquet"), Prediction)

@@ -11,6 +11,7 @@ import pytest
 from sert.config.load import apply_overrides
 from sert.config.section import settings_of
 from sert.config.tree import Config
+from sert.evaluation.gains import GainJob, score_gains
 from sert.evaluation.prediction import EvaluateJob, evaluate
 from sert.judge.stage import JudgeJob, judge
 from sert.method import build_graph
@@ -28,8 +29,9 @@ from sert.teacher.rationales import TeachJob, teach
 NOTHING: set[str] = set()
 SAMPLES = {"mine", "probe", "score"}
 DECODING = {*SAMPLES, "evaluate"}
-STUDENT = {*DECODING, "train"}
-EVERYTHING = {*STUDENT, "filter", "teach", "judge"}
+WEIGHTS = {"train", "gain"}
+STUDENT = {*DECODING, *WEIGHTS}
+EVERYTHING = {*DECODING, "train", "filter", "teach", "judge"}  # gains are of what these left
 WITH_QUESTIONS = EVERYTHING - {"filter", "judge"}
 
 # Setting -> another value, and the first words of the steps whose output it changes by itself; what is made of these
@@ -72,10 +74,10 @@ EFFECTS: dict[str, tuple[str, set[str]]] = {
     "tasks.<name>.methods": ('["sert"]', NOTHING),
     "tasks.<name>.limit": ("1", WITH_QUESTIONS),
     "tasks.<name>.prompts.choices": ('"{question} Options: {choices}"', {"mine", "train", "teach"}),
-    "tasks.<name>.prompts.choices_as": ('"none"', {"mine", "train", "teach"}),
+    "tasks.<name>.prompts.choices_as": ('"none"', {"mine", "train", "teach", "gain"}),
     "tasks.<name>.prompts.student": ('"Q: {question}"', WITH_QUESTIONS),
     "tasks.<name>.prompts.label": ('" Well. So the answer is {answer}."', {"train"}),
-    "tasks.<name>.prompts.path": ('" {path} Well. So the answer is {answer}."', {"mine"}),
+    "tasks.<name>.prompts.path": ('" {path} Well. So the answer is {answer}."', {"mine", "gain"}),
     "tasks.<name>.prompts.teacher": ('"Q: {question} Let us think."', {"teach", "evaluate-rd", "evaluate-sert+rd"}),
     "tasks.<name>.prompts.rationale": ('" {rationale} Well. So the answer is {answer}."', {"teach"}),
     "tasks.<name>.rationales": ('"{folder}/more.jsonl"', {"teach"}),
@@ -138,6 +140,7 @@ EFFECTS: dict[str, tuple[str, set[str]]] = {
     "evaluation.max_format_rep_2": ("0.9", {"evaluate"}),
     "evaluation.votes": ("5", {"evaluate"}),
     "evaluation.likelihood": ("true", {"evaluate"}),
+    "evaluation.gain": ("false", NOTHING),  # which stages there are
     "evaluation.harness": ('"compat"', {"evaluate"}),
     "evaluation.epoch_choice": ('"last"', NOTHING),  # what is chosen among the results
     "evaluation.scored_questions": ("0", NOTHING),  # which stages there are
@@ -246,7 +249,7 @@ def config_of(folder: Path, *overrides: str) -> Config:
         "training": {"snapshots": 2},
         "teacher": {"kind": "endpoint", "endpoint": endpoint, "calls": {"free": True}},
         "judge": {"endpoint": endpoint, "calls": {"free": True}},
-        "evaluation": {"votes": 3, "scored_questions": 2, "probe_samples": 2, "epoch_choice": "dev"},
+        "evaluation": {"votes": 3, "scored_questions": 2, "probe_samples": 2, "epoch_choice": "dev", "gain": True},
     }
     tree["tasks"]["t"]["dev_share"] = 0.4
     return Config.model_validate(apply_overrides(tree, overrides))
@@ -323,9 +326,30 @@ def test_a_percentile_is_written_in_one_form_and_mines_everything(folder: Path) 
 
 def test_what_is_read_knows_the_version_of_its_reading(folder: Path) -> None:
     read = {name for name, stage in stages_of(config_of(folder)).items() if "reading" in stage.job.settings()}
-    assert {name.partition("-")[0] for name in read} == {"mine", "filter", "teach", "evaluate"}
+    assert {name.partition("-")[0] for name in read} == {"mine", "filter", "teach", "evaluate", "gain"}
     whole = stages_of(config_of(folder, "mining.keep_all=true"))
     assert not any("reading" in stage.job.settings() for name, stage in whole.items() if name.startswith("mine"))
+
+
+def test_where_gains_are_on_no_other_stage_has_another_key_and_all_that_is_written_is_scored(folder: Path) -> None:
+    off, on = (stages_of(config_of(folder, f"evaluation.gain={each}")) for each in ("false", "true"))
+    assert {step: stage.result.key for step, stage in off.items()} == {
+        step: on[step].result.key for step in on if not step.startswith("gain-")
+    }
+    of_students = {f"evaluate-{method}": f"train-{method}" for method in ("finetune", "rd", "sert+rd")}
+    scored = {"mine": None, "mine-2": "train-sert", "teach": None, "evaluate-zero_shot": None} | of_students
+    assert {step for step in on if step.startswith("gain-")} == {f"gain-{step}" for step in (*scored, "evaluate-sert")}
+    for step, writer in scored.items():
+        assert [each.step for each in on[f"gain-{step}"].needs] == [step, *([writer] if writer else [])]
+    assert [each.step for each in on["gain-evaluate-sert"].needs] == ["evaluate-sert", "train-sert-2"]
+
+
+def test_a_selection_by_gain_waits_for_the_gains_of_each_round(folder: Path) -> None:
+    stages = stages_of(config_of(folder, "selection.order=gain", "evaluation.gain=false"))
+    assert {step for step in stages if step.startswith("gain-")} == {"gain-mine", "gain-mine-2"}
+    for ending in ("", "-2"):
+        needs = [each.step for each in stages[f"filter{ending}"].needs]
+        assert needs == [f"mine{ending}", f"gain-mine{ending}"]
 
 
 LEAVES = {setting.path for setting in settings_of(Config) if setting.section is None}
@@ -379,6 +403,7 @@ def commands(config: Config, folder: Path, mined: Artifact) -> Mapping[str, tupl
             ),
         ),
         "filter": (FilterJob, lambda: filter_paths(mined, rules=config.rules, selection=config.selection, out=out)),
+        "gain": (GainJob, lambda: score_gains(mined, config.student, out=out, prompts=prompts)),
         "train": (
             TrainJob,
             lambda: train(

@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from sert.errors import DataError
-from sert.records import Example, Judgement, Output, Path, Prediction, Question, Rationale, Verdict
+from sert.records import Example, Gain, Judgement, Output, Path, Prediction, Question, Rationale, Verdict
 from sert.store import tables
 from sert.store.artifacts import content_key
 from sert.store.tables import StoredTable, TableWriter, read_table, records_key, schema_of, write_table
@@ -56,6 +56,7 @@ SCHEMAS = {
         "num_outputs votes: int32"
     ),
     Output: "question_id: string; sample: int32; completion finish: string; num_tokens: int32; answer: string",
+    Gain: "question_id: string; branch sample: int32; nats: double; right right_without: bool",
     Judgement: (
         "source question_id: string; repeat: int32; coherence relevance logical_consistency completeness: double; "
         "failure reply: string; branch sample: int32"
@@ -165,6 +166,19 @@ def test_rows_keep_their_order_whatever_is_written_and_read_at_a_time(
     assert read_table(file, Path) == paths(rows)
     stored = StoredTable(file, Path)
     assert (len(stored), list(stored), list(stored)) == (rows, paths(rows), paths(rows))
+
+
+def test_a_part_of_the_rows_is_read_wherever_row_groups_end(
+    tmp_path: FilePath, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tables, "ROWS_A_GROUP", 3)
+    monkeypatch.setattr(tables, "ROWS_A_READ", 2)
+    paths = [replace(PATH, sample=number) for number in range(8)]
+    write_table(tmp_path / "paths.parquet", paths, Path)
+    table = StoredTable(tmp_path / "paths.parquet", Path)
+    for first in range(9):
+        for end in range(first, 10):
+            assert list(table.between(first, end)) == paths[first:end], (first, end)
 
 
 def test_records_that_are_added_bit_by_bit_are_one_table(tmp_path: FilePath, monkeypatch: pytest.MonkeyPatch) -> None:

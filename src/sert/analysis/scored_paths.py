@@ -58,7 +58,8 @@ def judged_filtering_rows(result: TaskResults) -> Iterator[Row]:
     """Count the paths in each band of a judge's scores that are left after each rule (figure 4).
 
     A judge scores those paths of the first test questions that it was shown, which the rules are asked about here.
-    Limits that are percentiles are those of the mined paths.
+    Limits that are percentiles are those of the mined paths. Where the selection goes by gains, which nobody has of
+    these paths, there is no last step.
     """
     if not result.judged_paths:
         return
@@ -67,10 +68,13 @@ def judged_filtering_rows(result: TaskResults) -> Iterator[Row]:
     asked = config.selection.rules
     rules = with_limits(config.rules, result.rounds[0].limits)
     verdicts = [apply_rules(each, result.test[each.question_id], rules, asked=asked) for each in paths]
+    can_select = config.selection.order != "gain"
+    judged = select(verdicts, config.selection, seed=config.seed) if can_select else verdicts
     by_criterion: list[dict[str, Counts]] = [defaultdict(Counts) for _ in CRITERIA]
-    for path, verdict in zip(paths, select(verdicts, config.selection, seed=config.seed), strict=True):
+    for path, verdict in zip(paths, judged, strict=True):
         of_path = result.judged_paths.get(BRANCHING, {}).get(path.key)
         for ends, score in zip(by_criterion, of_path or (), strict=of_path is not None):
             ends[end_of(verdict)].update(counted_score(score))
     for criterion, ends in zip(CRITERIA, by_criterion, strict=True):
-        yield from filtering_rows(ends, "judge", criterion, rules=rules.names)
+        rows = filtering_rows(ends, "judge", criterion, rules=rules.names)
+        yield from (row for row in rows if can_select or row["after"] != "selected")

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from sert.analysis.task_results import TaskResults
 from sert.paths.filtering import TOLERATED_UNFINISHED, trims
+from sert.paths.gains import LOOKS_AT_GOLD
 from sert.records import TOO_LONG
 from sert.tasks.splits import NEARLY
 from sert.terminal.text import shorten
@@ -46,6 +47,8 @@ def _of_stages(result: TaskResults) -> Iterator[str]:
     if result.trained_on and (without := len(result.train) - result.trained_on.all["selected"]):
         yield f"{without} train questions have no surviving path and train nothing"
     yield from _of_unfinished(result)
+    if result.rounds and result.config.selection.order == "gain":
+        yield LOOKS_AT_GOLD
     if result.mined and (stopped := result.mined.all["stopped"]):
         yield (
             f"{stopped} of {result.mined.all['paths']} paths were stopped early, so the filter's counts are not those "

@@ -10,7 +10,7 @@ from sert.cli.endpoints import doctor_command, judge_command, teach_command
 from sert.cli.listings import lab_group, tasks_command
 from sert.cli.prospect import prospect_command
 from sert.cli.runs import demo, report_command, reproduce, run_command
-from sert.cli.stages import evaluate_command, filter_command, mine_command, train_command
+from sert.cli.stages import evaluate_command, filter_command, gain_command, mine_command, train_command
 from sert.cli.upkeep import gc_command, verify_command
 from sert.errors import SertError
 from sert.student.surroundings import forget_precision
@@ -81,6 +81,7 @@ for _command in (
     doctor_command,
     evaluate_command,
     filter_command,
+    gain_command,
     gc_command,
     judge_command,
     lab_group,

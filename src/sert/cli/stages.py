@@ -27,16 +27,19 @@ from sert.cli.options import (
     print_artifact,
     print_plan,
     questions_of,
+    setting,
     tell_too_long,
     terminal,
     with_options,
 )
 from sert.config.tree import Config, StudentConfig
+from sert.errors import ConfigError
 from sert.records import Example
 
 if TYPE_CHECKING:
     from sert.evaluation.prediction import EvaluateJob
     from sert.paths.mining import MineJob
+    from sert.store.artifacts import Artifact
 
 
 @click.command("mine")
@@ -92,23 +95,59 @@ def _foreseen(job_of: "Callable[[StudentConfig], MineJob | EvaluateJob]", config
 
 @click.command("filter")
 @click.argument("mined", type=InputPath())
+@setting("student.path", "--student", help="The student that mined them, where the selection goes by gain.")
 @with_options(OUT, SET, JSON)
 def filter_command(mined: Path, out: Path, as_json: bool, **settings: Any) -> None:
-    """Apply the rules to mined paths and select one path a question. Loads no model.
+    """Apply the rules to mined paths and select one path a question. Loads no model unless it selects by gain.
+
+    With --set selection.order=gain it is the path that raises the likelihood of the gold answer the most: this looks at
+    the gold answer. The student scores all paths first, into a folder beside the result, named after it with -gains.
 
     \b
     sert filter mined --set rules.min_tokens=12 --set rules.min_perplexity=1.2 --out filtered
     sert filter mined --set rules.min_tokens=10 --set rules.max_rep_2=0.3 --out filtered-10
     sert filter mined --set 'selection.rules=["length"]' --set selection.order=random --out filtered-random
+    sert filter mined --set selection.order=gain --student lab --out filtered-gain
     """
     from sert.paths.filtering import filter_paths
     from sert.store.artifacts import open_artifact
 
-    config = config_of(reads=("rules", "selection"), **settings)
+    reads = ("rules", "selection", "student", "execution")
+    config = config_of(reads=reads, execution__keep_units=False, **settings)
+    found, gains = open_artifact(mined), None
+    named = settings["student__path"] or any(each.startswith("student.path=") for each in settings["overrides"])
+    if config.selection.order == "gain" and named:
+        gains = _gains_of(found, config, out.with_name(f"{out.name}-gains"))
     filtered = filter_paths(
-        open_artifact(mined), rules=config.rules, selection=config.selection, out=out, reporter=terminal()
+        found, rules=config.rules, selection=config.selection, gains=gains, out=out, reporter=terminal()
     )
     print_artifact(filtered, as_json)
+
+
+@click.command("gain")
+@click.argument("folder", type=InputPath())
+@with_options(setting("student.path", "--student", default="lab", show_default=True), "execution.workers")
+@with_options(OUT, SET, JSON)
+def gain_command(folder: Path, out: Path, as_json: bool, **settings: Any) -> None:
+    """Say of each text of mine, evaluate or teach how much it raises the likelihood of the gold answer, in nats.
+
+    By the student that wrote them; rationales by any. It needs no form that is read, and no judge; `docs/numbers.md`
+    says what it is.
+
+    \b
+    sert gain mined --student lab --out gains
+    sert gain taught --student lab --out gains-of-rationales
+    """
+    from sert.store.artifacts import open_artifact
+
+    config = config_of(reads=("student", "execution"), execution__keep_units=False, **settings)
+    print_artifact(_gains_of(open_artifact(folder), config, out), as_json)
+
+
+def _gains_of(source: "Artifact", config: Config, out: Path) -> "Artifact":
+    from sert.evaluation.gains import score_gains
+
+    return score_gains(source, config.student, out=out, execution=config.execution, reporter=terminal())
 
 
 @click.command("train")
@@ -183,14 +222,14 @@ def evaluate_command(out: Path, split: str | None, prompt: str, dry_run: bool, a
     reads = ("tasks", "student", "evaluation", "mining", "rules", "execution", "seed")
     config = config_of(reads=reads, execution__keep_units=False, **settings)
     check_votes(config.evaluation)
+    if config.evaluation.gain:
+        raise ConfigError("evaluation.gain = true is for runs; score what this command leaves by `sert gain`.")
     data = data_of(config)
     questions = questions_of(data, config, split or "test")
     if prompt == "teacher":
-        from sert.evaluation.prediction import with_prompt
-        from sert.tasks.prompts import teacher_prompt
+        from sert.tasks.prompts import asked_as_teacher
 
-        templates = only_task(config).prompts
-        questions = [*with_prompt(questions, [teacher_prompt(question, templates) for question in questions])]
+        questions = [*asked_as_teacher(questions, only_task(config).prompts)]
     tell_too_long(data, questions, config, "evaluation")
     if dry_run:
         check_student(config.student)

@@ -106,9 +106,10 @@ class SelectionConfig(Section):
 
     rules: tuple[RuleName, ...] = RULES
     """Rules that may drop a path; the others only measure. Paper: all that it has."""
-    order: Literal["rep_2", "random", "mean_logprob"] = "rep_2"
-    """Which surviving path of a question is selected: the one with the lowest rep-2, any one, or the one with the
-    highest mean log-probability. Paper: the lowest rep-2."""
+    order: Literal["rep_2", "random", "mean_logprob", "gain"] = "rep_2"
+    """Which surviving path of a question is selected: the one with the lowest rep-2, any one, the one with the highest
+    mean log-probability, or the one that raises the likelihood of the gold answer the most (`docs/numbers.md`): `gain`
+    looks at the gold answer, and has the student score every path. Paper: the lowest rep-2."""
     only_agreeing: bool = False
     """Select only paths whose own conclusion is the gold answer. The paper never compares the two."""
     shuffled: bool = False

@@ -247,6 +247,9 @@ class EvaluationConfig(Section):
     likelihood: bool = False
     """Whether the possible answers of each question are scored, too: which one the student finds the most probable
     behind the prompt, by its words and by its letter (`docs/numbers.md`). Not in the paper."""
+    gain: bool = False
+    """Whether mined paths, outputs and rationales are scored by how much each raises the likelihood of the gold answer
+    (`docs/numbers.md`). Changes no other result. Not in the paper."""
     harness: Literal["clean", "compat"] = "clean"
     """`compat` tests as the harness does that the paper's settings come from: prompts padded on the left with
     end-of-text that is attended to and counted as positions. Only to measure what that does; one output a question.
@@ -286,6 +289,11 @@ class Config(Section):
         """List the methods that are for this task, in the order of the tables."""
         only = self.tasks[task].methods or METHODS
         return tuple(method for method in METHODS if method in self.methods and method in only)
+
+    @property
+    def scores_paths(self) -> bool:
+        """Whether mined paths are scored by how much they raise the likelihood of the gold answer."""
+        return self.evaluation.gain or self.selection.order == "gain"
 
     @property
     def mining_to_select(self) -> MiningConfig:

@@ -34,8 +34,8 @@ from sert.terminal.text import counted
 
 _BESIDE = {"probe_samples": 0, "scored_questions": 0, "epoch_choice": "last"}
 """Settings that change no prediction: what is chosen among the results, and what is sampled beside them."""
-_LATER = {"votes", "harness", "likelihood"}
-"""Settings that are in a key only where they are not at their defaults."""
+_LATER = {"votes", "harness", "likelihood", "gain"}
+"""Settings that are in a key only where they are not at their defaults; `gain` never is: other stages score."""
 _SAMPLING = {"top_k", "top_p", "temperature"}
 """Settings of mining by which outputs that vote are sampled."""
 
@@ -84,6 +84,11 @@ class EvaluateJob(Job):
     def cost(self) -> Cost:
         """How much there is to do, in tokens."""
         return Cost(decoded=len(self.questions) * self.evaluation.votes * self.evaluation.max_new_tokens)
+
+    @property
+    def num_texts(self) -> int:
+        """Questions that get an output."""
+        return len(self.questions)
 
     def settings(self) -> dict[str, Any]:
         """What the predictions depend on: all but what is chosen among results, or sampled beside them."""
@@ -219,6 +224,12 @@ def evaluation_job(
     )
 
 
+def evaluation_step(method: str, number: int, count: int, *, dev: bool) -> str:
+    """Name the test of a snapshot of a training, one of so many, in its run; the last one's on test has no number."""
+    which = f"-{number}-of-{count}" if number < count or dev else ""
+    return f"evaluate-{method}{which}{'-dev' if dev else ''}"
+
+
 def _unlike_greedy(config: EvaluationConfig, sampling: MiningConfig) -> dict[str, Any]:
     """Name the settings by which a student is not asked once and greedily alone, for keys; empty where it is."""
     changed: dict[str, Any] = {}
@@ -230,11 +241,6 @@ def _unlike_greedy(config: EvaluationConfig, sampling: MiningConfig) -> dict[str
         changed["votes"] = config.votes
         changed["sampling"] = sampling.model_dump(include=_SAMPLING)
     return changed
-
-
-def with_prompt(questions: Sequence[Question], prompts: Sequence[str]) -> tuple[Question, ...]:
-    """Ask the same questions with other prompts."""
-    return tuple(replace(question, prompt=prompt) for question, prompt in zip(questions, prompts, strict=True))
 
 
 def _outputs(questions: Sequence[Question], lanes: Lanes, texts: Texts) -> Iterator[Output]:

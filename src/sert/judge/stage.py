@@ -24,7 +24,7 @@ from sert.judge.scores import PLANTED, summarize_judgements
 from sert.records import Judgement, Prediction, Question
 from sert.records import Path as MinedPath
 from sert.store.artifacts import Artifact, Draft, artifact_key, open_artifact, write_json
-from sert.store.stage import Inputs, Job, Result, discard, dumped, input_keys
+from sert.store.stage import Inputs, Job, Result, Stage, discard, dumped, input_keys
 from sert.store.tables import StoredTable, read_table, write_table
 from sert.terminal.progress import Reporter, Silent
 from sert.terminal.text import counted
@@ -126,6 +126,17 @@ class JudgeJob(Job):
             summary = summarize_judgements(rows, judge=endpoint.model, output=asking.output)
             write_json(draft.folder / "scores.json", summary)
             return summary | {"requests": totals.requests, "dollars_spent": str(totals.spent)}
+
+
+def judge_job(
+    stages: Mapping[Any, Stage], judge: JudgeConfig, calls: Path, *, seed: int, step: str = "judge"
+) -> JudgeJob:
+    """Describe how texts of stages of a run are judged: outputs as many as the settings say, of sampled paths all."""
+    if any(stage.result.kind == "mine" for stage in stages.values()):
+        judge = judge.model_copy(update={"limit": 0})
+    most = max(stage.job.num_texts for stage in stages.values())
+    results = tuple((str(name), stage.result) for name, stage in stages.items())
+    return JudgeJob(results, judge, calls, min(judge.limit or most, most), seed=seed, step=step)
 
 
 def judge(

@@ -11,6 +11,7 @@ from sert.config.limits import is_above
 from sert.config.prompts import PromptTemplates
 from sert.config.rules import USUAL, RulesConfig, SelectionConfig
 from sert.errors import DataError
+from sert.paths.gains import LOOKS_AT_GOLD, PathGains
 from sert.paths.limits import found_limits, with_limits
 from sert.paths.rules import OUTRUN, REJECTED, apply_rules
 from sert.paths.selection import Chosen, select, selected_examples
@@ -129,6 +130,7 @@ class FilterJob(Job):
         rules: Thresholds and switches.
         selection: Which rules are asked, and which of the kept paths is taken; the paper's choice by default.
         seed: That of mining.
+        gains: How much each path raises the likelihood of the gold answer; looked at where `selection.order = "gain"`.
     """
 
     kind: ClassVar[str] = "filter"
@@ -137,6 +139,7 @@ class FilterJob(Job):
     selection: SelectionConfig
     seed: int = 0
     step: str = "filter"
+    gains: Result | None = None
 
     @property
     def work(self) -> str:
@@ -152,8 +155,11 @@ class FilterJob(Job):
         return dumped(rules=self.rules, selection=self.selection.with_rules(self.rules))
 
     def inputs(self) -> Inputs:
-        """The mined paths."""
-        return {self.mined.step: self.mined}
+        """The mined paths, and their gains where the selection goes by them."""
+        mined: Inputs = {self.mined.step: self.mined}
+        if self.gains is None or self.selection.order != "gain":
+            return mined
+        return mined | {self.gains.step: self.gains}
 
     def earlier_key(self) -> str:
         """The key in version 0.1."""
@@ -171,13 +177,17 @@ class FilterJob(Job):
         limits = found_limits(paths, self.rules)
         rules = with_limits(self.rules, limits)
         _tell_limits(limits, self.rules, label=label, reporter=reporter)
+        gains = PathGains(self.gains, mined) if self.selection.order == "gain" else None
+        if gains is not None:
+            reporter.say(f"{label}: {LOOKS_AT_GOLD}")
         with (
             reporter.track(label, len(paths), "paths") as advance,
             TableWriter(draft.folder / "verdicts.parquet", Verdict) as verdicts,
         ):
             for question, of_question in _by_question(paths, questions, source=mined.folder):
                 judged = [apply_rules(path, question, rules, asked=self.selection.rules) for path in of_question]
-                judged = select(judged, self.selection, seed=self.seed)
+                known = gains.of(of_question) if gains else None
+                judged = select(judged, self.selection, seed=self.seed, gains=known)
                 verdicts.add(judged)
                 pairs = zip(of_question, judged, strict=True)
                 selected += [(question, self._chosen(path, verdict)) for path, verdict in pairs if verdict.selected]
@@ -221,6 +231,7 @@ def filter_paths(
     *,
     rules: RulesConfig,
     selection: SelectionConfig | None = None,
+    gains: Artifact | None = None,
     out: pathlib.Path,
     label: str = "filter",
     reporter: Reporter | None = None,
@@ -228,9 +239,11 @@ def filter_paths(
     """Apply the rules to what `mine` left and select the paths to train on, into the folder `out` (see `FilterJob`).
 
     Raises:
+        ConfigError: If the selection goes by gains and there are none.
         DataError: If `mined` comes from another stage, or its tables do not belong together.
     """
-    job = FilterJob(Result.of(mined), rules, selection or SelectionConfig(), seed=int(mined.manifest["seed"]))
+    selection, seed = selection or SelectionConfig(), int(mined.manifest["seed"])
+    job = FilterJob(Result.of(mined), rules, selection, seed, gains=None if gains is None else Result.of(gains))
     return job.make(out, label=label, reporter=reporter or Silent())
 
 

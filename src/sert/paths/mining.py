@@ -61,7 +61,7 @@ class MineJob(Job):
     step: str = "mine"
 
     @property
-    def num_paths(self) -> int:
+    def num_texts(self) -> int:
         """Paths that are sampled."""
         return len(self.questions) * self.mining.paths_a_question
 
@@ -69,12 +69,12 @@ class MineJob(Job):
     def work(self) -> str:
         """How much there is to do, for people."""
         longest = counted(self.mining.max_new_tokens, "tokens")
-        return f"{counted(self.num_paths, 'paths')} of at most {longest}"
+        return f"{counted(self.num_texts, 'paths')} of at most {longest}"
 
     @property
     def cost(self) -> Cost:
         """How much there is to do, in tokens."""
-        return Cost(decoded=self.num_paths * self.mining.max_new_tokens)
+        return Cost(decoded=self.num_texts * self.mining.max_new_tokens)
 
     def settings(self) -> dict[str, Any]:
         """What the paths depend on, and what the examples that are made of them do."""

@@ -1,38 +1,51 @@
 """Which of the kept paths of a question it is trained on, and the examples that they become."""
 
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
 from sert.config.prompts import PromptTemplates
 from sert.config.rules import SelectionConfig
-from sert.records import Example, Question, Verdict
+from sert.records import Example, PathKey, Question, Verdict
 from sert.seeds import derive_seed
 from sert.tasks.prompts import path_example
 
+Gains = Mapping[PathKey, float | None]
+"""How much each path raises the likelihood of the gold answer, in nats; None where nobody knows."""
 
-def select(verdicts: Iterable[Verdict], config: SelectionConfig | None = None, *, seed: int = 0) -> list[Verdict]:
+
+def select(
+    verdicts: Iterable[Verdict], config: SelectionConfig | None = None, *, seed: int = 0, gains: Gains | None = None
+) -> list[Verdict]:
     """Mark one kept path a question: by default the lowest rep-2, then the lower branch, then the lower sample.
 
     All verdicts come back in their order; a question without a path to select gets no mark. The seed decides where the
-    order of the configuration is random.
+    order of the configuration is random, the gains where it goes by them; then a path without one comes last.
     """
     verdicts, config = list(verdicts), config or SelectionConfig()
     best: dict[str, Verdict] = {}
     for verdict in verdicts:
         if verdict.reason is None and (verdict.agrees is True or not config.only_agreeing):
             rival = best.setdefault(verdict.question_id, verdict)
-            best[verdict.question_id] = min(rival, verdict, key=lambda each: preference(each, config.order, seed=seed))
+            best[verdict.question_id] = min(
+                rival, verdict, key=lambda each: preference(each, config.order, seed=seed, gains=gains)
+            )
     return [
         replace(verdict, selected=True) if best.get(verdict.question_id) is verdict else verdict for verdict in verdicts
     ]
 
 
-def preference(verdict: Verdict, order: str = "rep_2", *, seed: int = 0) -> tuple[float, int, int]:
+def preference(
+    verdict: Verdict, order: str = "rep_2", *, seed: int = 0, gains: Gains | None = None
+) -> tuple[float, int, int]:
     """Order the kept paths of a question, as the paper does by default: rep-2, branch, sample; the least is taken."""
     first = verdict.perplexity if order == "mean_logprob" else verdict.rep_2
     if order == "random":
         first = derive_seed(seed, "selection", verdict.question_id, verdict.branch, verdict.sample)
+    if order == "gain":
+        gain = (gains or {}).get(verdict.key)
+        first = math.inf if gain is None else -gain
     return (first, verdict.branch, verdict.sample)
 
 

@@ -59,10 +59,11 @@ def estimate(stages: Iterable[tuple[Stage, StudentConfig]]) -> Estimate:
         size = weights[student.path]
         if size is None:
             return Estimate(len(to_do), decoded, trained, None, None, *memory)
-        products = (2 * stage.job.cost.decoded + 6 * stage.job.cost.trained) * size
-        tokens = stage.job.cost.decoded + stage.job.cost.trained
+        cost = stage.job.cost
+        products = (2 * (cost.decoded + cost.scored) + 6 * cost.trained) * size
+        tokens = cost.decoded + cost.scored + cost.trained
         seconds += products / rate / SHARE_OF_RATE + tokens * SECONDS_A_TOKEN + SECONDS_A_STAGE
-        kept += stage.job.cost.saved * size * BYTES_A_WEIGHT + stage.job.cost.decoded * BYTES_A_TOKEN
+        kept += cost.saved * size * BYTES_A_WEIGHT + cost.decoded * BYTES_A_TOKEN
     return Estimate(len(to_do), decoded, trained, seconds, kept, *memory)
 
 

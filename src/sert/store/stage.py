@@ -22,13 +22,15 @@ from sert.terminal.progress import Reporter
 class Cost(NamedTuple):
     """What a stage takes: tokens decoded at most, tokens trained on (roughly), and students that it saves.
 
-    `together` are the tokens (roughly, too) that are trained on at a time, which decide the memory.
+    `together` are the tokens (roughly, too) that are trained on at a time, which decide the memory; `scored` those that
+    are only read, at most.
     """
 
     decoded: int = 0
     trained: int = 0
     saved: int = 0
     together: int = 0
+    scored: int = 0
 
 
 NOTHING = Cost()
@@ -95,6 +97,11 @@ class Job(ABC):
     def cost(self) -> Cost:
         """How much there is to do, in tokens."""
         return NOTHING
+
+    @property
+    def num_texts(self) -> int:
+        """How many texts it leaves that others can read, at most; 0 where it leaves others, or none."""
+        return 0
 
     @abstractmethod
     def settings(self) -> dict[str, Any]:

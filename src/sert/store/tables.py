@@ -19,6 +19,7 @@ from sert.errors import DataError
 from sert.records import (
     Example,
     Float32,
+    Gain,
     HeldOutScore,
     Judgement,
     Likelihood,
@@ -33,7 +34,18 @@ from sert.store.artifacts import content_key
 from sert.store.disk import writing
 
 RecordT = TypeVar(
-    "RecordT", Question, Path, Verdict, Example, Rationale, Prediction, Output, Likelihood, Judgement, HeldOutScore
+    "RecordT",
+    Question,
+    Path,
+    Verdict,
+    Example,
+    Rationale,
+    Prediction,
+    Output,
+    Likelihood,
+    Gain,
+    Judgement,
+    HeldOutScore,
 )
 
 ROWS_A_GROUP = 2048
@@ -132,11 +144,25 @@ class StoredTable(Generic[RecordT]):
 
     def __iter__(self) -> Iterator[RecordT]:
         with self._open() as table, self._reading():
-            for batch in table.iter_batches(batch_size=ROWS_A_READ, columns=self._names):
-                columns = {name: _values(batch.column(name)) for name in self._names}
-                columns |= {name: [default] * batch.num_rows for name, default in self._defaults.items()}
-                ordered = (columns[field.name] for field in fields(self._record_type))
-                yield from (self._record_type(*row) for row in zip(*ordered, strict=True))
+            yield from self._records(table.iter_batches(batch_size=ROWS_A_READ, columns=self._names))
+
+    def between(self, first: int, end: int) -> Iterator[RecordT]:
+        """Read the records from number `first` to before number `end`, and little of the file besides."""
+        start = 0
+        with self._open() as table, self._reading():
+            for group in range(table.num_row_groups):
+                rows = table.metadata.row_group(group).num_rows
+                if start < end and first < start + rows:
+                    batches = table.iter_batches(batch_size=ROWS_A_READ, row_groups=[group], columns=self._names)
+                    yield from itertools.islice(self._records(batches), max(0, first - start), end - start)
+                start += rows
+
+    def _records(self, batches: Iterable[Any]) -> Iterator[RecordT]:
+        for batch in batches:
+            columns = {name: _values(batch.column(name)) for name in self._names}
+            columns |= {name: [default] * batch.num_rows for name, default in self._defaults.items()}
+            ordered = (columns[field.name] for field in fields(self._record_type))
+            yield from (self._record_type(*row) for row in zip(*ordered, strict=True))
 
     def _open(self) -> Any:
         if self._file.exists() and not self._file.is_file():

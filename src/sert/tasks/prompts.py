@@ -8,6 +8,7 @@ With the default templates, a question of two choices and what is made of it:
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from types import MappingProxyType
 
 from sert.config.prompts import PromptTemplates
@@ -67,6 +68,11 @@ def teacher_prompt(question: Question, templates: PromptTemplates) -> str:
     context = dict(question.context)
     rendered = render_question(question.question, question.choices, templates, context=context)
     return fill(templates.teacher, {**context, "question": rendered})
+
+
+def asked_as_teacher(questions: Sequence[Question], templates: PromptTemplates) -> tuple[Question, ...]:
+    """Ask the same questions with the teacher's prompt, as who learned from it is asked."""
+    return tuple(replace(question, prompt=teacher_prompt(question, templates)) for question in questions)
 
 
 def gold_answer(question: Question, templates: PromptTemplates) -> str:

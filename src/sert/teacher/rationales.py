@@ -67,6 +67,11 @@ class TeachJob(Job):
         wanted = counted(plan.calls, "rationales")
         return f"{wanted}, {plan.answered} answered earlier; low / likely / most: {plan.price_tag()}"
 
+    @property
+    def num_texts(self) -> int:
+        """Questions that get a rationale, at most."""
+        return len(self.questions)
+
     def settings(self) -> dict[str, Any]:
         """What the rationales depend on. How an endpoint is called and paid for does not change what it answers."""
         asked = self.teacher.model_copy(update={"calls": CallsConfig(), "num_rationales": None})

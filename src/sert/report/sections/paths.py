@@ -116,8 +116,8 @@ def _filtering(metrics: Metrics, pairs: Sequence[Pair]) -> ReportSection:
 
 def _selection(metrics: Metrics, pairs: Sequence[Pair]) -> ReportSection:
     notes = [
-        "Of each question's surviving paths the least repetitive is trained on, followed by the gold answer, whatever "
-        "the path itself concludes. Counted over all seeds.",
+        "One of each question's surviving paths is trained on, the least repetitive unless selection.order says "
+        "otherwise, followed by the gold answer, whatever the path itself concludes. Counted over all seeds.",
     ]
     tables = joined(pairs, lambda pair: number_table(metrics, pair, "selection"))
     tables += joined(pairs, lambda pair: number_table(metrics, pair, "paths", a="selected"))

@@ -9,37 +9,34 @@ letter where prompts have letters, else the words; nothing behind it.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from typing import NamedTuple
 
 from sert.config.prompts import PromptTemplates
-from sert.records import Question
+from sert.records import Gain, Question
 from sert.student.load import Student
 from sert.student.training.batching import EncodedExample
 from sert.student.training.scoring import encode_answer, log_probabilities
-from sert.tasks.prompts import gold_answer, path_example
+from sert.tasks.possible import learned_answers
+from sert.tasks.prompts import path_example
 
 
 class Reasoned(NamedTuple):
-    """A text that reasons behind the prompt of a question; `path_ids` are its tokens where it was sampled."""
+    """A text that reasons behind the prompt of a question.
+
+    Attributes:
+        path_ids: Its tokens, where it was sampled.
+        branch, sample: Which path of the question it is, if it is one.
+    """
 
     question: Question
     text: str
     path_ids: Sequence[int] = ()
+    branch: int | None = None
+    sample: int | None = None
 
-
-class Gain(NamedTuple):
-    """What a text does to the gold answer of its question.
-
-    Attributes:
-        nats: How much more probable it makes it.
-        right, right_without: Whether the gold answer is the most probable of the possible ones, a character, behind the
-            text and without it; None where the answers are no closed set.
-    """
-
-    nats: float
-    right: bool | None
-    right_without: bool | None
+    def gain(self, nats: float | None, right: bool | None = None, right_without: bool | None = None) -> Gain:
+        """Say what it gains."""
+        return Gain(self.question.question_id, self.branch, self.sample, nats, right, right_without)
 
 
 def gains(
@@ -47,11 +44,12 @@ def gains(
     reasoned: Sequence[Reasoned],
     templates: PromptTemplates,
     *,
-    progress: Callable[[int], None] | None = None,
-) -> list[Gain | None]:
-    """Measure the gain of each text, by plain forward passes; None where it exceeds the student's positions.
+    progress: Callable[[float], None] | None = None,
+    say: Callable[[str], None] | None = None,
+) -> list[Gain]:
+    """Measure the gain of each text, as plain forward passes give it; there is none where it exceeds the positions.
 
-    `progress` is told how many more answers are scored, at most one for each possible answer with and without a text.
+    `progress` is told how many more texts are scored, in parts; what is told by `say`, see `log_probabilities`.
     """
     encoded = [[*_answered(student, each, templates)] for each in reasoned]
     longest = student.max_positions or max((len(one.token_ids) for each in encoded for one in each), default=0)
@@ -62,42 +60,39 @@ def gains(
         if fits
         for one in each
     }
-    sums = dict(zip(distinct, log_probabilities(student, [*distinct.values()], progress=progress), strict=True))
+    told = None if progress is None else _in_parts(progress, sum(fitting) / max(1, len(distinct)))
+    scored = log_probabilities(student, [*distinct.values()], progress=told, say=say)
+    sums = dict(zip(distinct, scored, strict=True))
+    if progress is not None:
+        progress(len(fitting) - sum(fitting))
     return [
-        _gain(each.question, [sums[(one.num_masked, *one.token_ids)] for one in scored], templates) if fits else None
+        _gain(each, [sums[(one.num_masked, *one.token_ids)] for one in scored], templates) if fits else each.gain(None)
         for each, scored, fits in zip(reasoned, encoded, fitting, strict=True)
     ]
 
 
-def _possible(question: Question) -> tuple[str, ...]:
-    """List the possible answers, of a question without a closed set the gold one."""
-    if question.answer_type == "text":
-        return (question.answer,)
-    return tuple(question.letters) or ("yes", "no")
-
-
-def _written(question: Question, templates: PromptTemplates) -> list[str]:
-    return [gold_answer(replace(question, answer=each), templates) for each in _possible(question)]
+def _in_parts(progress: Callable[[float], None], size: float) -> Callable[[int], None]:
+    return lambda number: progress(number * size)
 
 
 def _answered(student: Student, reasoned: Reasoned, templates: PromptTemplates) -> Iterator[EncodedExample]:
     """Put each possible answer behind the text, then each where there is none."""
-    question, text, path_ids = reasoned
+    question, text, path_ids = reasoned[:3]
     ahead = templates.model_copy(update={"path": templates.path.partition("{answer}")[0].rstrip()})
-    answers = [student.encode_completion(f" {answer}") for answer in _written(question, templates)]
+    answers = [student.encode_completion(f" {answer}") for answer in learned_answers(question, templates).values()]
     for example in (path_example(question, text, ahead, path_ids=path_ids), path_example(question, "", ahead)):
         token_ids = encode_answer(student, example).token_ids
         yield from (EncodedExample([*token_ids, *answer], len(token_ids)) for answer in answers)
 
 
-def _gain(question: Question, sums: Sequence[float], templates: PromptTemplates) -> Gain:
-    possible, written = _possible(question), _written(question, templates)
-    gold = possible.index(question.answer)
-    behind, without = sums[: len(possible)], sums[len(possible) :]
+def _gain(reasoned: Reasoned, sums: Sequence[float], templates: PromptTemplates) -> Gain:
+    question, written = reasoned.question, learned_answers(reasoned.question, templates)
+    gold, texts = [*written].index(question.answer), [*written.values()]
+    behind, without = sums[: len(written)], sums[len(written) :]
     nats = behind[gold] - without[gold]
     if question.answer_type == "text":
-        return Gain(nats, None, None)
-    return Gain(nats, *(_most_probable(of, written) == gold for of in (behind, without)))
+        return reasoned.gain(nats)
+    return reasoned.gain(nats, *(_most_probable(of, texts) == gold for of in (behind, without)))
 
 
 def _most_probable(sums: Sequence[float], written: Sequence[str]) -> int:
