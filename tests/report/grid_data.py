@@ -29,7 +29,7 @@ SOURCES = (*(f"branch {rank}" for rank in range(5)), "all branches", "raw sampli
 CHOICES = {"last": -3, "dev": 0, "test-best": 9}  # epoch choice -> questions more than the dev-chosen one
 EXHIBITS = (
     "comparisons means funnel selection bands filtering first_tokens first_token_bins by_length by_repetition "
-    "steps amounts budget judged likelihood forgetting"
+    "steps amounts budget judged likelihood gain gain_looks forgetting"
 ).split()
 
 
@@ -182,6 +182,21 @@ def _exhibits(task: str, place: int) -> dict[str, list[dict[str, Any]]]:
             _likelihood(by, right)
             for by, right in (("generated", 349), ("cloze", 402), ("cloze_raw", 388), ("letter", 351))
         ],
+        "gain": [
+            _gain(*each)
+            for each in (
+                ("paths", "all", -0.031),
+                ("paths", "selected", 0.214),
+                ("sert", "all", 0.4),
+                ("rationales", "all", 1),
+            )
+        ],
+        "gain_looks": [
+            _gain_look("selected", "selected", None, 0.25),
+            _gain_look("rule", "length", None, 0.125),
+            _gain_look("branch", "2", None, -0.5),
+            _gain_look("perplexity", "4", [9.5, None], 0.0),
+        ],
         "forgetting": [_forgetting(method, lost) for method, lost in (("finetune", 21), ("sert", 3), ("sert+rd", 9))],
     }
 
@@ -201,6 +216,39 @@ def _likelihood(by: str, right: int) -> dict[str, Any]:
         "ci95": [(right - 349) / N - 0.04, (right - 349) / N + 0.04] if compared else None,
         "p_value": 0.5 / right if compared else None,
         "p_holm": 1.5 / right if compared else None,
+    }
+
+
+def _share(hits: int, of: int) -> dict[str, Any]:
+    return {"hits": hits, "of": of, "share": hits / of, "ci95": [hits / of - 0.02, hits / of + 0.02], "questions": 90}
+
+
+def _gain_numbers(nats: float) -> dict[str, Any]:
+    return {
+        "texts": 1800,
+        "questions": 90,
+        "nats": nats,
+        "ci95": [nats - 0.05, nats + 0.05],
+        "right": _share(774, 1800),
+        "right_without": _share(720, 1800),
+        "agree": _share(405, 900),
+    }
+
+
+def _gain(source: str, part: str, nats: float) -> dict[str, Any]:
+    tested = {"p_value": 0.02, "p_holm": 0.08, "right_p_value": 0.001, "right_p_holm": 0.008}
+    return {"source": source, "part": part, **_gain_numbers(nats), **tested}
+
+
+def _gain_look(kind: str, name: str, ends: list[float | None] | None, difference: float) -> dict[str, Any]:
+    tested = {"ci95": [difference - 0.1, difference + 0.1], "p_value": 0.01, "p_holm": 0.04, "questions": 80}
+    return {
+        "kind": kind,
+        "name": name,
+        "ends": ends,
+        "inside": _gain_numbers(0.1 + difference),
+        "outside": _gain_numbers(0.1),
+        "difference": {"nats": {"difference": difference, **tested}, "agree": None},
     }
 
 

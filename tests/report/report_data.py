@@ -11,7 +11,8 @@ from shown_examples import shown_path, shown_prediction
 HOSTILE = "<script>alert(1)</script></style>|`x`|\x1b[31m\u202etxt.exe\n# head $a_b$ [l](javascript:x) &amp; {{ 7*7 }}"
 UNBROKEN = "W" * 4000
 BANDS = ("0-2", "2-4", "4-6", "6-8", "8-10")
-WORDS = {"main", "clean", "compat", "last", "dev", "test-best", "verifier", "judge", "test", *BANDS}
+LOOKS = ("selected", "rule", "branch")
+WORDS = {"main", "clean", "compat", "last", "dev", "test-best", "verifier", "judge", "test", *BANDS, *LOOKS}
 """What metrics define themselves; every other text comes from a user, a file or a model."""
 
 _METHODS = {

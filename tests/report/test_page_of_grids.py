@@ -52,8 +52,8 @@ def test_every_file_that_is_written_is_returned(written):
 
 def test_the_verdict_comes_first_then_the_numbers_then_the_examples(page):
     assert re.findall(r'<h2 id="([\w-]+)"', page) == [
-        *("verdict", "results", "likelihood", "forgetting", "comparisons", "epochs", "paper", "ablations", "latent"),
-        *("first-tokens", "budget"),
+        *("verdict", "results", "likelihood", "gain", "forgetting", "comparisons", "epochs", "paper", "ablations"),
+        *("latent", "first-tokens", "budget"),
         *("funnel", "filtering", "selection", "outputs", "curves", "judged", "seeds", "paths", "predictions"),
         "settings",
     ]

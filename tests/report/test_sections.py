@@ -30,6 +30,8 @@ ADDED = {
     "budget": ("budget", [f"budget-{ONE_PAIR}"], 1, 0),
     "judged": ("judged", ["judged-strategyqa-grader"], 0, 2),
     "likelihood": ("likelihood", [], 1, 0),
+    "gain": ("gain", [], 1, 0),
+    "gain_looks": ("gain", [], 0, 1),
     "forgetting": ("forgetting", [], 2, 0),
 }
 
@@ -88,6 +90,7 @@ SHOWN_AS_DASHES = {
     "amounts": ("accuracy",),
     "budget": ("kept_share", "questions_kept_share", "reasoned_share"),
     "likelihood": ("difference", "ci95", "p_holm", "interval", "accuracy"),
+    "gain": ("nats", "ci95", "p_holm", "right_p_holm"),
     "forgetting": ("correct_after", "interval_after", "ci95", "p_holm", "nats_p_holm"),
 }
 LEFT_OUT = {

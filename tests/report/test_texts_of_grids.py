@@ -44,6 +44,7 @@ def test_markdown_holds_the_verdict_and_the_tables_of_every_section():
             "## Verdict",
             "## Results",
             "## Answers by likelihood",
+            "## Gain",
             "## Forgetting",
             "## Comparisons",
             "## Choice of the epoch",

@@ -1,4 +1,4 @@
-"""Shares over clusters: by hand, at their limits, and against scipy."""
+"""Shares and means over clusters: by hand, at their limits, and against scipy."""
 
 import math
 
@@ -7,7 +7,7 @@ import pytest
 from scipy.stats import binomtest
 from scipy.stats import t as student_t
 
-from sert.stats.clusters import clustered_share, clusters_needed
+from sert.stats.clusters import clustered_mean, clustered_share, clusters_needed
 
 
 def test_a_share_by_hand() -> None:
@@ -51,6 +51,26 @@ def test_where_nothing_or_all_hits_each_cluster_counts_once() -> None:
 def test_equal_shares_are_worth_no_more_than_all_observations() -> None:
     low, high = binomtest(5000, 10000).proportion_ci(0.95, method="wilson")
     assert clustered_share([5.0] * 1000, [10.0] * 1000).interval == pytest.approx((low, high), abs=1e-4)
+
+
+def test_a_mean_by_hand() -> None:
+    """Sums 3, -1 and 4 of 2, 1 and 3 things: 6 / 6 = 1; residues 1, -2, 1; v = 3/2 * 6 / 36 = 1/4."""
+    found = clustered_mean([3, -1, 4], [2, 1, 3])
+    assert (found.mean, found.total, found.clusters) == (1.0, 6.0, 3)
+    half = 4.302652729911275 / 2  # Student's quantile for two degrees of freedom
+    assert found.interval == pytest.approx((1 - half, 1 + half))
+
+
+def test_one_thing_a_cluster_is_students_interval() -> None:
+    values = np.random.default_rng(1).normal(2.0, 3.0, 40)
+    found = clustered_mean(values.tolist(), [1.0] * 40)
+    ends = student_t.interval(0.95, 39, loc=values.mean(), scale=values.std(ddof=1) / math.sqrt(40))
+    assert found.mean == pytest.approx(values.mean()) and found.interval == pytest.approx(ends)
+
+
+def test_means_of_too_few_clusters() -> None:
+    assert clustered_mean([0, 5.0], [0, 2]) == (2.5, None, 2.0, 1)
+    assert clustered_mean([0.0], [0]) == (None, None, 0.0, 0)
 
 
 def test_questions_that_are_needed_by_hand() -> None:

@@ -11,6 +11,7 @@ from sert.analysis import run_numbers
 from sert.analysis.aggregate import POOLED, accuracy_by, average_amounts, average_steps, pool, spread_of
 from sert.analysis.comparisons import Outcome, compare_amounts, compare_main, compare_means, compare_variants
 from sert.analysis.forgetting import HeldOutOutcome, forgetting_rows, held_out_outcomes
+from sert.analysis.gains import GainNumbers
 from sert.analysis.likelihood import LikelihoodOutcome, likelihood_outcomes, likelihood_rows
 from sert.analysis.path_comparisons import MinedPaths, compare_paths, mined_paths
 from sert.analysis.scored_paths import band_rows, judged_filtering_rows
@@ -31,6 +32,7 @@ class GridNumbers:
         self._mined: list[MinedPaths] = []
         self._held_out: list[HeldOutOutcome] = []
         self._likelihood: list[LikelihoodOutcome] = []
+        self._gains = GainNumbers()
         self._tasks: dict[str, Row] = {}
         self._groups: dict[str, str | None] = {}
         self._counted: dict[str, list[Row]] = defaultdict(list)
@@ -58,6 +60,7 @@ class GridNumbers:
 
     def _add_main(self, about: Row, arm: Arm, result: TaskResults) -> None:
         self._held_out += held_out_outcomes(arm, result)
+        self._gains.add(arm, result)
         self._count("latent", about, run_numbers.latent_rows(result))
         self._count("bands", about, band_rows(result))
         self._count("steps", {**about, "seed": arm.seed}, run_numbers.step_rows(result))
@@ -88,6 +91,7 @@ class GridNumbers:
             "means": compare_means(main),
             "likelihood": likelihood_rows(self._likelihood),
             "forgetting": forgetting_rows(self._held_out),
+            **self._gains.tables(),
             "paths": compare_paths(self._mined),
             "amount_comparisons": compare_amounts(self._outcomes, counted["amounts"]),
             **{section: pool(section, counted[section]) for section in POOLED},

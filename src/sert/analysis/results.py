@@ -12,10 +12,21 @@ from sert.analysis.task_results import MethodResults, MinedRound, TaskResults
 from sert.analysis.warnings import untrained, warnings_of
 from sert.config.grid import MAIN, Arm
 from sert.config.tree import Method
+from sert.evaluation.gains import GAINS, GainJob
 from sert.evaluation.likelihood import LIKELIHOODS
 from sert.judge.scores import path_scores
 from sert.method import TaskGraph
-from sert.records import HeldOutScore, Judgement, Likelihood, Path, Prediction, Question, Verdict
+from sert.records import (
+    Gain,
+    HeldOutScore,
+    Judgement,
+    Likelihood,
+    Path,
+    Prediction,
+    Question,
+    Rationale,
+    Verdict,
+)
 from sert.report.examples import ReportData, ShownPath, ShownPrediction
 from sert.store.stage import Stage
 from sert.store.tables import RecordT, StoredTable
@@ -84,6 +95,7 @@ def read_results(graph: TaskGraph) -> TaskResults:
     """Read what the stages of a task left. Every stage must be finished."""
     training = {method: _counts_of(stage) for method, stage in graph.trained.items()}
     judged, judged_paths = graph.judged.get("judge"), graph.judged.get("judge-paths")
+    scored = {stage.job.source.step: stage for stage in graph.stages if isinstance(stage.job, GainJob)}
     return TaskResults(
         task=graph.task,
         config=graph.config,
@@ -104,6 +116,8 @@ def read_results(graph: TaskGraph) -> TaskResults:
             if _has_table(stage, FORGETTING)
         },
         rationales=int(_counts_of(graph.taught)["rationales"]) if graph.taught else None,
+        taught=_table_of(graph.taught, "rationales", Rationale) if graph.taught and "teach" in scored else (),
+        gains={step: _table_of(stage, GAINS, Gain) for step, stage in scored.items()},
         probes={decoding: _table_of(stage, "paths", Path) for decoding, stage in graph.probes.items()},
         scored={decoding: _table_of(stage, "paths", Path) for decoding, stage in graph.scored.items()},
         judged=_counts_of(judged) if judged else None,

@@ -9,11 +9,22 @@ from typing import Any, NamedTuple
 from sert.analysis.epochs import Chosen, SnapshotOutputs, choose_epochs
 from sert.analysis.path_counts import PathCounts, Verifier, count_paths
 from sert.config.tree import Config, Method
-from sert.records import HeldOutScore, Likelihood, Path, PathKey, Prediction, Question, Verdict
+from sert.records import (
+    Gain,
+    HeldOutScore,
+    Likelihood,
+    Path,
+    PathKey,
+    Prediction,
+    Question,
+    Rationale,
+    Verdict,
+)
 from sert.store.tables import StoredTable
 from sert.tasks.load import TaskData
 
 Paths = Sequence[Path] | StoredTable[Path]
+Gains = Sequence[Gain] | StoredTable[Gain]
 
 
 class MinedRound(NamedTuple):
@@ -77,6 +88,8 @@ class TaskResults:
         training: Method -> counts of its training, also of one that others start from and that is not tested.
         held_out: Method -> what its training made of held-out texts, where `training.forgetting` asks for it.
         rationales: Train questions that the teacher answered, None when it was not asked.
+        taught: Its rationales, where they were scored.
+        gains: What was scored (`mine`, `evaluate-sert`, `teach`) -> the gains, in the order of what they are of.
         probes: Decoding -> paths of the test questions, `probe_samples` a question.
         scored: Decoding -> all paths of the first test questions.
         judged: What a judge said of the outputs (`scores.json`), None when none was asked.
@@ -92,6 +105,8 @@ class TaskResults:
     training: Mapping[Method, Mapping[str, Any]] = field(default_factory=dict)
     held_out: Mapping[Method, Sequence[HeldOutScore]] = field(default_factory=dict)
     rationales: int | None = None
+    taught: Sequence[Rationale] | StoredTable[Rationale] = ()
+    gains: Mapping[str, Gains] = field(default_factory=dict)
     probes: Mapping[str, Paths] = field(default_factory=dict)
     scored: Mapping[str, Paths] = field(default_factory=dict)
     judged: Mapping[str, Any] | None = None

@@ -3,6 +3,7 @@
 from sert.report.parts import ReportSection
 from sert.report.rows import Metrics, pairs_of
 from sert.report.sections.ablations import ablations_section
+from sert.report.sections.gains import gain_section
 from sert.report.sections.outputs import curves_section, judged_section, outputs_section
 from sert.report.sections.paper import paper_section
 from sert.report.sections.paths import path_sections
@@ -22,6 +23,7 @@ def all_sections(metrics: Metrics) -> list[ReportSection]:
     return [
         results_section(metrics, pairs),
         likelihood_section(metrics, pairs),
+        gain_section(metrics, pairs),
         forgetting_section(metrics, pairs),
         comparisons_section(metrics, pairs),
         epochs_section(metrics, pairs),

@@ -8,6 +8,7 @@ from sert.report.judging import judging_text
 from sert.report.parts import ReportSection
 from sert.report.rows import Metrics, Pair, about_task, is_single, of_pair, pairs_of
 from sert.report.sections.ablations import ablation_groups, ablation_table
+from sert.report.sections.gains import gain_table
 from sert.report.sections.results import comparison_table, forgetting_table, likelihood_table, result_table
 from sert.report.table import markdown_cell, markdown_table, plain_table, wrap
 
@@ -65,6 +66,9 @@ def _pair_parts(metrics: Metrics, pair: Pair) -> Iterator[str]:
     if not (likelihood := likelihood_table(metrics, pair, terminal=True)).is_empty:
         yield wrap(f"{pair.title}: what students write, and the most probable of the possible answers")
         yield plain_table(likelihood)
+    if not (gains := gain_table(metrics, pair, terminal=True)).is_empty:
+        yield wrap(f"{pair.title}: how much texts raise the log-probability of the gold answer behind them")
+        yield plain_table(gains)
     comparisons = comparison_table(metrics, pair, terminal=True)
     if not comparisons.is_empty:
         yield plain_table(comparisons)

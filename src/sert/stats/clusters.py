@@ -1,4 +1,4 @@
-"""Shares of things that come in clusters, as paths of a question do: the cluster is the unit of every interval."""
+"""Shares and means of things that come in clusters, as paths of a question do: the cluster is the unit of intervals."""
 
 import math
 from collections.abc import Sequence
@@ -52,7 +52,7 @@ def clustered_share(hits: Sequence[float], totals: Sequence[float]) -> Clustered
 
 def _interval(share: float, hits: np.ndarray, totals: np.ndarray) -> Interval:
     m, total = len(totals), float(totals.sum())
-    variance = m / (m - 1) * float(((hits - share * totals) ** 2).sum()) / total**2
+    variance = _variance(share, hits, totals)
     size = total if variance == 0 else min(share * (1 - share) / variance, total)
     if share in (0.0, 1.0):
         size = float(m)
@@ -60,6 +60,47 @@ def _interval(share: float, hits: np.ndarray, totals: np.ndarray) -> Interval:
     centre = (share + squared / (2 * size)) / (1 + squared / size)
     half = math.sqrt(squared * share * (1 - share) / size + squared**2 / (4 * size**2)) / (1 + squared / size)
     return Interval(max(0.0, centre - half), min(1.0, centre + half))
+
+
+class ClusteredMean(NamedTuple):
+    """A mean over the things of all clusters; None where there are none.
+
+    Attributes:
+        interval: Its 95 % interval; None with fewer than two clusters.
+        total, clusters: The things, and the clusters that hold any.
+    """
+
+    mean: float | None
+    interval: Interval | None
+    total: float
+    clusters: int
+
+
+def clustered_mean(sums: Sequence[float], totals: Sequence[float]) -> ClusteredMean:
+    """Average what clusters add up to over all that they hold, one pair of numbers a cluster.
+
+    The interval is mean +- t * sqrt(v), with Student's quantile for clusters - 1 degrees of freedom and the linearised
+    variance v of the quotient, as in `clustered_share`.
+
+    Raises:
+        ValueError: If the two differ in length.
+    """
+    pairs = [(each, total) for each, total in zip(sums, totals, strict=True) if total]
+    s, t = (np.array(each, dtype=float) for each in (zip(*pairs, strict=True) if pairs else ((), ())))
+    m, total = len(pairs), float(t.sum())
+    if not m:
+        return ClusteredMean(None, None, 0.0, 0)
+    mean = float(s.sum()) / total
+    if m == 1:
+        return ClusteredMean(mean, None, total, m)
+    half = float(student_t.ppf((1 + CONFIDENCE) / 2, m - 1)) * math.sqrt(_variance(mean, s, t))
+    return ClusteredMean(mean, Interval(mean - half, mean + half), total, m)
+
+
+def _variance(quotient: float, sums: np.ndarray, totals: np.ndarray) -> float:
+    """Estimate the variance of sums over totals by its linear part, over clusters."""
+    m = len(totals)
+    return m / (m - 1) * float(((sums - quotient * totals) ** 2).sum()) / float(totals.sum()) ** 2
 
 
 def clusters_needed(differences: Sequence[float], *, difference: float, power: float = 0.8) -> int | None:
