@@ -73,6 +73,7 @@ EFFECTS: dict[str, tuple[str, set[str]]] = {
     "tasks.<name>.bad_rows": ('"leave_out"', NOTHING),  # which questions there are; their content is in the keys
     "tasks.<name>.methods": ('["sert"]', NOTHING),
     "tasks.<name>.limit": ("1", WITH_QUESTIONS),
+    "tasks.<name>.train_limit": ("1", {"mine", "train", "teach"}),
     "tasks.<name>.prompts.choices": ('"{question} Options: {choices}"', {"mine", "train", "teach"}),
     "tasks.<name>.prompts.choices_as": ('"none"', {"mine", "train", "teach", "gain"}),
     "tasks.<name>.prompts.student": ('"Q: {question}"', WITH_QUESTIONS),

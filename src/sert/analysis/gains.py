@@ -12,8 +12,7 @@ import numpy as np
 
 from sert.analysis.comparisons import corrected
 from sert.analysis.prospect_looks import Look, looks_at
-from sert.analysis.prospect_sample import difference_row
-from sert.analysis.prospect_sample import Array, sample_of, share_row
+from sert.analysis.prospect_sample import Array, difference_row, sample_of, share_row
 from sert.analysis.standing import Standing, standing_of, standing_of_prediction
 from sert.analysis.task_results import TaskResults
 from sert.config.grid import Arm

@@ -9,10 +9,11 @@ from sert.analysis.comparisons import corrected
 from sert.analysis.likelihood import GENERATED
 from sert.analysis.prospect_chance import chance_row
 from sert.analysis.prospect_sample import difference_row, share_row
-from sert.evaluation.likelihood import CLOZE, grade_likelihoods
+from sert.evaluation.likelihood import grade_likelihoods
 from sert.records import Likelihood, Prediction, Question
 from sert.stats.clusters import clustered_share
 from sert.stats.counts import Row
+from sert.tasks.possible import CLOZE
 
 
 def likelihood_rows(

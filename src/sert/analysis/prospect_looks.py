@@ -4,7 +4,7 @@ Every look parts the paths in two. Sides are compared within questions, and all 
 for Holm's correction. A further look is one more of the kind that `looks_at` yields.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np

@@ -9,7 +9,6 @@ from sert.config.prospect import Prospect
 from sert.config.rules import SelectionConfig
 from sert.config.tree import EvaluationConfig
 from sert.errors import ConfigError, DataError
-from sert.evaluation.likelihood import possible_answers
 from sert.evaluation.likelihood_stage import LikelihoodJob
 from sert.evaluation.prediction import EvaluateJob
 from sert.paths.filtering import FilterJob
@@ -19,6 +18,7 @@ from sert.store.stage import Job, Stage
 from sert.student.lengths import foresee_too_long
 from sert.student.source import StudentSource
 from sert.tasks.load import Questions, TaskData, load_task
+from sert.tasks.possible import possible_answers
 from sert.terminal.progress import Reporter
 
 

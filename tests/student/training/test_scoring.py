@@ -66,4 +66,3 @@ def test_the_same_last_tokens_behind_longer_and_shorter_prompts_are_kept_apart(s
 
 def test_what_has_nothing_to_score_is_0(student: Student) -> None:
     assert log_probabilities(student, [EncodedExample([5], 0), EncodedExample([5, 6], 2)]) == [0.0, 0.0]
-
