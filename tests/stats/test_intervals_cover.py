@@ -12,7 +12,7 @@ from scipy.stats import binom, norm
 
 from sert.stats.clusters import clustered_share
 from sert.stats.means import paired_bootstrap
-from sert.stats.seeds import over_seeds, paired_over_seeds
+from sert.stats.seeds import over_seeds, paired_over_seeds, paired_where
 from sert.stats.shares import agresti_min, wilson_interval
 
 
@@ -136,6 +136,24 @@ def test_comparisons_over_seeds_are_calibrated(n, seeds, accuracies, shared, own
         rejected += result.p_value <= 0.05
     print(f"covered {covered / trials:.4f}, rejected {rejected / trials:.4f}")
     assert_calibrated(covered, 0 if truth else rejected, trials=trials)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize(("n", "seeds"), [(120, 1), (229, 3), (687, 5)])
+def test_comparisons_of_what_both_answered_are_calibrated(n, seeds, full):
+    """Two methods that know as much; easy questions are answered more often, and by one method more often."""
+    trials = 20_000 if full else 200
+    generator = np.random.default_rng([n, seeds])
+    covered = rejected = 0
+    for _ in range(trials):
+        ease = generator.normal(size=n)
+        a, b = (norm.ppf(0.6) + ease + generator.normal(size=(seeds, n)) > 0 for _ in range(2))
+        states_a, states_b = (bar + ease + generator.normal(size=(seeds, n)) > 0 for bar in (0.0, 1.0))
+        result = paired_where(a, b, counted=states_a & states_b)
+        covered += result.low <= 0 <= result.high
+        rejected += result.p_value <= 0.05
+    print(f"covered {covered / trials:.4f}, rejected {rejected / trials:.4f}")
+    assert_calibrated(covered, rejected, trials=trials)
 
 
 @pytest.mark.soak

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest, permutation_test, ttest_1samp
 
-from sert.stats.seeds import over_seeds, paired_over_seeds
+from sert.stats.seeds import over_seeds, paired_over_seeds, paired_where
 from sert.stats.shares import Interval, agresti_min
 
 
@@ -128,3 +128,31 @@ def test_a_certain_difference_stays_in_range():
 def test_other_seeds_or_questions_are_refused(a, b):
     with pytest.raises(ValueError, match="the same of each"):
         paired_over_seeds(a, b)
+
+
+def test_paired_where_some_answers_count_by_hand():
+    # Question 1 counts twice and is won twice, 2 and 4 count once and are won and lost, 3 counts nowhere.
+    a = [[True, True, True, False], [True, False, False, True]]
+    b = [[False, False, True, True], [False, False, False, True]]
+    counted = [[True, True, False, True], [True, False, False, False]]
+    result = paired_where(a, b, counted=counted)
+    assert (result.difference, result.n, result.share) == (0.5, 3, 0.5)  # 2 + 1 - 1 of four pairs that count
+    # Signs of 2, 1, 1: 6 of 8 are at least 2 from 0.
+    assert result.p_value == pytest.approx(0.75, abs=1e-12)
+    # A question counts 4/3 times: sum 1.5, squares 6 / (16/9), agreement 3.375 / 3; five padded: 0.3 +- z 0.9 / 5^0.5.
+    assert (result.low, result.high) == (pytest.approx(0.3 - 1.959964 * 0.9 / 5**0.5, abs=1e-6), 1.0)
+
+
+def test_where_all_answers_count_it_is_the_comparison_over_all():
+    a, b = draw_answers(3, 40, number=7), draw_answers(3, 40, number=8)
+    found = paired_where(a, b, counted=[[True] * 40] * 3)
+    assert found[:5] == paired_over_seeds(a, b)[:5]
+    assert found.share == 1.0
+    left_out = [[*row, True] for row in a], [[*row, False] for row in b]
+    assert paired_where(*left_out, counted=[[True] * 40 + [False]] * 3)[:5] == found[:5]
+
+
+def test_where_nothing_counts_there_is_nothing_to_say():
+    assert paired_where([[True]], [[False]], counted=[[False]]) is None
+    with pytest.raises(ValueError, match="said to count or not"):
+        paired_where([[True]], [[False]], counted=[[True], [True]])

@@ -38,6 +38,20 @@ class SeededDifference(NamedTuple):
     by_seed: OverSeeds
 
 
+class PairedDifference(NamedTuple):
+    """How much more often a is right than b where both count, which is so of `n` questions with at least one seed.
+
+    `share` is that of all pairs of a seed and a question that count.
+    """
+
+    difference: float
+    low: float
+    high: float
+    p_value: float
+    n: int
+    share: float
+
+
 def over_seeds(values: Sequence[float]) -> OverSeeds:
     """Sum up one number over seeds.
 
@@ -70,24 +84,55 @@ def paired_over_seeds(a: Sequence[Sequence[bool]], b: Sequence[Sequence[bool]]) 
     Raises:
         ValueError: If the seeds or questions of a and b differ in number, or there are none.
     """
+    by_answer = _differences(a, b)
+    found = _paired(by_answer, np.ones_like(by_answer))
+    by_seed = over_seeds(by_answer.mean(axis=1).tolist())
+    return SeededDifference(found.difference, found.low, found.high, found.p_value, found.n, by_seed)
+
+
+def paired_where(
+    a: Sequence[Sequence[bool]], b: Sequence[Sequence[bool]], *, counted: Sequence[Sequence[bool]]
+) -> PairedDifference | None:
+    """Compare a with b as `paired_over_seeds` does, only on the questions that count with each seed.
+
+    The difference is that over all pairs of a seed and a question that count; the unit is the question, which weighs
+    as much as it has such seeds. None where no question counts.
+
+    Raises:
+        ValueError: If the seeds or questions differ in number, or there are none.
+    """
+    by_answer, counts = _differences(a, b), np.array(counted, dtype=int)
+    if counts.shape != by_answer.shape:
+        raise ValueError(f"{counts.shape} seeds and questions are said to count or not, of {by_answer.shape}")
+    return _paired(by_answer, counts) if counts.any() else None
+
+
+def _differences(a: Sequence[Sequence[bool]], b: Sequence[Sequence[bool]]) -> Any:
+    """Subtract b from a: 1, 0 or -1 of each seed and question."""
     a_correct, b_correct = np.array(a, dtype=bool), np.array(b, dtype=bool)
     if a_correct.shape != b_correct.shape or a_correct.ndim != 2 or not a_correct.size:
         raise ValueError(f"a is {a_correct.shape} seeds and questions, b {b_correct.shape}; both need the same of each")
-    by_answer = a_correct.astype(int) - b_correct.astype(int)
-    seeds, n = by_answer.shape
+    return a_correct.astype(int) - b_correct.astype(int)
+
+
+def _paired(by_answer: Any, counted: Any) -> PairedDifference:
+    """Compare by the differences that count; `counted` is 1 or 0 of each seed and question."""
+    asked = counted.any(axis=0)
+    by_answer, counted = (by_answer * counted)[:, asked], counted[:, asked]
+    n, seeds = int(asked.sum()), float(counted.sum()) / int(asked.sum())
     by_question = by_answer.sum(axis=0)
     squares = float((by_question**2).sum()) / seeds**2
     discordant = float(np.abs(by_answer).sum()) / seeds
     low, high = agresti_min(
         float(by_question.sum()) / seeds, squares, n=n, agreement=squares / discordant if squares else 1.0
     )
-    return SeededDifference(
+    return PairedDifference(
         difference=float(by_question.sum()) / seeds / n,
         low=low,
         high=high,
         p_value=_sign_flip_p(by_question),
         n=n,
-        by_seed=over_seeds(by_answer.mean(axis=1).tolist()),
+        share=float(counted.sum()) / (len(counted) * len(asked)),
     )
 
 
