@@ -6,8 +6,8 @@ from itertools import count
 import pytest
 
 from prospect_data import make_path, make_questions, numbers_of
+from sert.analysis.chance import chance_of
 from sert.analysis.prospect import draw_questions
-from sert.analysis.prospect_chance import chance_of
 from sert.records import Question
 from sert.stats.clusters import clustered_share
 

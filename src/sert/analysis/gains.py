@@ -11,15 +11,16 @@ from typing import TypeVar
 import numpy as np
 
 from sert.analysis.comparisons import corrected
+from sert.analysis.four_numbers import Array, share_row
 from sert.analysis.prospect_looks import Look, looks_at
-from sert.analysis.prospect_sample import Array, difference_row, sample_of, share_row
-from sert.analysis.standing import Standing, standing_of, standing_of_prediction
+from sert.analysis.prospect_sample import difference_row, sample_of
 from sert.analysis.task_results import TaskResults
 from sert.config.grid import Arm
 from sert.paths.limits import with_limits
 from sert.records import Gain, Path, Question, Verdict
 from sert.stats.clusters import clustered_mean, clustered_share
 from sert.stats.counts import Row
+from sert.tasks.standing import Standing, standing_of, standing_of_prediction
 
 TEXTS, NATS, CHOSEN, RIGHT, WITHOUT, ANSWERED, AGREE = range(7)
 """What is added up of the texts of a question: their number, their gains, those with possible answers, of these the

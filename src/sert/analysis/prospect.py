@@ -8,22 +8,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from sert.analysis.prospect_chance import chance_of, chance_row
+from sert.analysis.chance import chance_among, chance_of
+from sert.analysis.four_numbers import RIGHT, WRONG, Array, counts_of, cut_warning, four_numbers, read_paths
 from sert.analysis.prospect_likelihood import knowing_row, likelihood_rows
 from sert.analysis.prospect_looks import look_rows, needed_row
-from sert.analysis.prospect_sample import (
-    MEASURES,
-    RIGHT,
-    WRONG,
-    Array,
-    Sample,
-    counts_of,
-    four_numbers,
-    read_paths,
-    sample_of,
-)
+from sert.analysis.prospect_sample import MEASURES, Sample, sample_of
 from sert.analysis.prospect_verdict import verdict_row
-from sert.analysis.standing import standing_of_prediction
 from sert.config.rules import RULES, RuleName, RulesConfig
 from sert.config.tree import MiningConfig
 from sert.paths.rules import RULE_TABLE
@@ -33,13 +23,12 @@ from sert.stats.clusters import clustered_share
 from sert.stats.counts import Row
 from sert.stats.pass_at_k import guessed_pass_at_k, pass_at_k
 from sert.tasks.prompts import shows_letters
+from sert.tasks.standing import standing_of_prediction
 
 BRANCHING, RAW, GREEDY = "branching", "raw sampling", "greedy"
 PERCENTILES = (5, 10, 25, 50, 75, 90, 95)
 KS = (1, 2, 5, 10, 25, 50, 100)
 """Numbers of samples that pass@k is told of, as far as there are so many; and of all that there are."""
-MOST_CUT = 0.05
-"""Share of outputs that are cut from which on a reader is warned."""
 KNOWN = 0.9
 """Share of right greedy outputs from which on the train questions may be known by heart."""
 SUGGESTED = {"perplexity": 25, "num_tokens": 25, "rep_2": 75}
@@ -87,7 +76,7 @@ def prospect_numbers(
         RAW: read_paths(found.questions, found.raw),
         GREEDY: counts_of(found.questions, ((each.question_id, standing_of_prediction(each)) for each in answered)),
     }
-    chance = chance_row(found.questions, found.drawn_from)
+    chance = chance_row(found)
     chances = [chance_of(question) for question in found.questions]
     likely = None
     if found.likelihoods is not None:
@@ -130,6 +119,16 @@ def _choices_as(questions: Sequence[Question]) -> str | None:
         return "lettered"
     shown = (all(choice in question.prompt for choice in question.choices) for question in with_choices)
     return "listed" if any(shown) else "none"
+
+
+def chance_row(found: Prospected) -> Row:
+    """Say what needs no student: guessing, and always the most frequent answer of all train questions.
+
+    `best` is the better one of the two, over the questions that were asked.
+    """
+    chance = chance_among(found.questions, counted=found.drawn_from)
+    always = {"answer": chance.answer, "share": chance.share}
+    return {"guessing": chance.guessing, "majority": always, "best": chance.best}
 
 
 def pass_rows(decoding: str, counts: Array, chances: Sequence[float | None]) -> list[Row]:
@@ -227,10 +226,6 @@ def _warnings(numbers: Mapping[str, Any]) -> Iterable[str]:
             f"the greedy outputs are right on {100 * greedy['right']['share']:.0f} % of these train questions: the "
             "student may know them by heart, and what it does on others these numbers do not say"
         )
-    cut = {row["decoding"]: row["cut"]["share"] or 0.0 for row in numbers["decodings"]}
-    if many := [f"{100 * share:.0f} % of {name}" for name, share in cut.items() if share > MOST_CUT]:
-        tokens = numbers["max_new_tokens"]
-        yield (
-            f"outputs are cut at {tokens} tokens before they state an answer ({', '.join(many)}), and count as neither "
-            f"right nor wrong; raise mining.max_new_tokens, to {2 * tokens} for instance"
-        )
+    cut = {row["decoding"]: row["cut"]["share"] for row in numbers["decodings"]}
+    if told := cut_warning(cut, tokens=numbers["max_new_tokens"], setting="mining.max_new_tokens"):
+        yield told

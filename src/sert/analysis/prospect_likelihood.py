@@ -5,10 +5,11 @@ Each question counts once. The differences from what is written are one family f
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from sert.analysis.chance import chance_among, is_above
 from sert.analysis.comparisons import corrected
+from sert.analysis.four_numbers import share_row
 from sert.analysis.likelihood import GENERATED
-from sert.analysis.prospect_chance import chance_row
-from sert.analysis.prospect_sample import difference_row, share_row
+from sert.analysis.prospect_sample import difference_row
 from sert.evaluation.likelihood import grade_likelihoods
 from sert.records import Likelihood, Prediction, Question
 from sert.stats.clusters import clustered_share
@@ -49,9 +50,8 @@ def likelihood_rows(
 def _row(measure: str, right: Mapping[str, bool], questions: Sequence[Question], drawn_from: Sequence[Question]) -> Row:
     asked = [question for question in questions if question.question_id in right]
     share = share_row(clustered_share(list(right.values()), [1] * len(right)))
-    chance = chance_row(asked, drawn_from)["best"]
-    above = share["ci95"] is not None and bool(share["ci95"][0] > chance)
-    return {"measure": measure, "right": share, "chance": chance, "above_chance": above}
+    chance = chance_among(asked, counted=drawn_from).best
+    return {"measure": measure, "right": share, "chance": chance, "above_chance": is_above(share["ci95"], chance)}
 
 
 def knowing_row(rows: Sequence[Row]) -> Row | None:

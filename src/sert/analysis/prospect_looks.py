@@ -9,8 +9,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from sert.analysis.chance import is_above
 from sert.analysis.comparisons import corrected
-from sert.analysis.prospect_sample import MEASURES, RIGHT, WRONG, Array, Sample, difference_row, four_numbers
+from sert.analysis.four_numbers import RIGHT, WRONG, Array, four_numbers
+from sert.analysis.prospect_sample import MEASURES, Sample, difference_row
 from sert.stats.clusters import clusters_needed
 from sert.stats.counts import Row
 
@@ -101,8 +103,7 @@ def look_rows(sample: Sample, *, chance: float) -> list[Row]:
 
 def above(numbers: Mapping[str, Any], chance: float) -> bool:
     """Tell whether paths that state an answer are right more often than by chance: their whole interval is above it."""
-    interval = numbers[BY_ANSWER]["ci95"]
-    return interval is not None and bool(interval[0] > chance)
+    return is_above(numbers[BY_ANSWER]["ci95"], chance)
 
 
 def _not_above(numbers: Mapping[str, Any], chance: float) -> bool:

@@ -5,22 +5,18 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from sert.analysis.standing import STANDINGS, Standing, standing_of, standing_of_path
+from sert.analysis.four_numbers import Array
 from sert.config.rules import RuleName, RulesConfig
 from sert.paths.patterns import PATTERNS
 from sert.paths.rules import RULE_TABLE
 from sert.records import Path, Question, Verdict
-from sert.stats.clusters import ClusteredShare, clustered_share
 from sert.stats.counts import Row
 from sert.stats.means import paired_bootstrap
+from sert.tasks.standing import STANDINGS, standing_of
 
 MEASURES = ("perplexity", "num_tokens", "rep_2")
 """What the rules measure of a path as a number, as `verdicts.parquet` calls it."""
 PATTERN_NAMES = frozenset(pattern.name for pattern in PATTERNS)
-RIGHT, WRONG, UNREAD, CUT = range(len(STANDINGS))
-
-Array = np.ndarray[Any, Any]
-"""One value a path, or (questions, standings) counts."""
 
 
 class Sample(NamedTuple):
@@ -85,44 +81,6 @@ def sample_of(questions: Sequence[Question], judged: Iterable[tuple[Path, Verdic
     measured = dict(zip(MEASURES, columns[4:], strict=False))
     passes = {rule.name: column for rule, column in zip(asked, columns[4 + len(MEASURES) :], strict=True)}
     return Sample(len(questions), question, standing_column, branch, passes, reason, measured)
-
-
-def counts_of(questions: Sequence[Question], standings: Iterable[tuple[str, Standing]]) -> Array:
-    """Count outputs, given as question id and standing, by question: (questions, 4)."""
-    places = {question.question_id: place for place, question in enumerate(questions)}
-    counts = np.zeros((len(questions), len(STANDINGS)), dtype=int)
-    for question_id, standing in standings:
-        counts[places[question_id], STANDINGS.index(standing)] += 1
-    return counts
-
-
-def read_paths(questions: Sequence[Question], paths: Iterable[Path]) -> Array:
-    """Count paths that no rule was asked about."""
-    asked = {question.question_id: question for question in questions}
-    return counts_of(questions, ((path.question_id, standing_of_path(path, asked[path.question_id])) for path in paths))
-
-
-def four_numbers(counts: Array) -> Row:
-    """Share the standings out, and how often those that state an answer are right; the question is the unit."""
-    totals, answered = counts.sum(axis=1).tolist(), (counts[:, RIGHT] + counts[:, WRONG]).tolist()
-    return {
-        "paths": sum(totals),
-        "questions": sum(map(bool, totals)),
-        **{name: share_row(clustered_share(counts[:, place].tolist(), totals)) for place, name in enumerate(STANDINGS)},
-        "answered": share_row(clustered_share(answered, totals)),
-        "right_of_answered": share_row(clustered_share(counts[:, RIGHT].tolist(), answered)),
-    }
-
-
-def share_row(share: ClusteredShare) -> Row:
-    """Write a share as JSON holds it."""
-    return {
-        "hits": int(share.hits),
-        "of": int(share.total),
-        "share": share.share,
-        "ci95": None if share.interval is None else list(share.interval),
-        "questions": share.clusters,
-    }
 
 
 def difference_row(a: Sequence[float | None], b: Sequence[float | None]) -> Row | None:

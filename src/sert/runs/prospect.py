@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from sert.analysis.prospect import Prospected, prospect_numbers
-from sert.analysis.standing import STANDINGS, standing_of
 from sert.config.prospect import Prospect, prospect_of
 from sert.config.tree import Config
 from sert.evaluation.likelihood import LIKELIHOODS
@@ -39,6 +38,7 @@ from sert.student.lengths import first_that_fits
 from sert.student.source import StudentSource, called
 from sert.student.training.examples import LabelExamples
 from sert.student.training.stage import TrainJob, training_cost
+from sert.tasks.standing import STANDINGS, standing_of
 from sert.terminal.progress import Reporter, Silent
 
 SHOWN = 5

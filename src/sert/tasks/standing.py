@@ -1,5 +1,7 @@
 """The four numbers of any output: whether it states the right answer, a wrong one, none, or was cut before it did."""
 
+from collections import Counter
+from collections.abc import Iterable
 from typing import Literal, get_args
 
 from sert.records import Path, Prediction, Question
@@ -7,6 +9,8 @@ from sert.tasks.answers import extract_strict, is_correct
 
 Standing = Literal["right", "wrong", "unread", "cut"]
 STANDINGS: tuple[Standing, ...] = get_args(Standing)
+ANSWERED: tuple[Standing, ...] = ("right", "wrong")
+"""How outputs stand that state an answer."""
 
 
 def standing_of(agrees: bool | None, finish: str) -> Standing:
@@ -28,6 +32,12 @@ def standing_of_path(path: Path, question: Question) -> Standing:
 
 
 def standing_of_prediction(prediction: Prediction) -> Standing:
-    """Take the strict reading of an output."""
+    """Take the strict reading of an output. A question that was too long to be asked has none: it is unread."""
     agrees = None if prediction.answer_strict is None else prediction.correct_strict
     return standing_of(agrees, prediction.finish)
+
+
+def standing_shares(standings: Iterable[Standing]) -> dict[str, float]:
+    """Share outputs, at least one, out among the four: they add up to 1."""
+    counts = Counter(standings)
+    return {name: counts[name] / counts.total() for name in STANDINGS}

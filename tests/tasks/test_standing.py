@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from sert.analysis.standing import standing_of, standing_of_path, standing_of_prediction
 from sert.records import Question
+from sert.tasks.standing import standing_of, standing_of_path, standing_of_prediction
 from shown_examples import shown_path, shown_prediction
 
 NO = Question("q", "t", "train", "Can fish bark?", (), "no", "")
