@@ -67,7 +67,7 @@ def test_half_sentences_that_are_trained_on_are_warned_of() -> None:
         made = [(path, replace(verdict, whole_characters=4)) for path, verdict in pairs()]
         rounds = [MinedRound([path for path, _ in made], [verdict for _, verdict in made])]
         data = TaskData((*QUESTIONS.values(),), {})
-        return [each for each in warnings_of(TaskResults("t", config, data, {}, rounds)) if "break off" in each]
+        return warnings_about("break off", TaskResults("t", config, data, {}, rounds))
 
     assert warnings() == [
         "t: 1 of 1 selected paths break off within a sentence at mining.max_new_tokens and are trained on so; "
@@ -76,10 +76,76 @@ def test_half_sentences_that_are_trained_on_are_warned_of() -> None:
     assert warnings(unfinished="trim") == []
 
 
+def warnings_about(word: str, result: TaskResults) -> list[str]:
+    return [each for each in warnings_of(result) if word in each]
+
+
+def mined(paths: list[tuple[Path, Verdict]]) -> TaskResults:
+    config = Config.model_validate({"name": "n", "tasks": {"t": {"kind": "lab_yes_no"}}})
+    rounds = [MinedRound([path for path, _ in paths], [verdict for _, verdict in paths])]
+    return TaskResults("t", config, TaskData((*QUESTIONS.values(),), {}), {}, rounds)
+
+
+def test_many_mined_paths_that_are_cut_are_warned_of_among_those_that_were_decoded_to_their_end() -> None:
+    cut = pairs(finish="length")
+    assert warnings_about("are cut at", mined(cut)) == [
+        "t: outputs are cut at 128 tokens before they state an answer (25 % of the mined paths), and count as neither "
+        "right nor wrong by the strict reading; raise mining.max_new_tokens, to 256 for instance"
+    ]
+    stopped = pairs(finish="rejected")[:1] * 9
+    assert "(25 % of the mined paths)" in warnings_about("are cut at", mined([*cut, *stopped]))[0]
+    assert warnings_about("are cut at", mined([*cut, *pairs() * 4])) == []  # one of twenty
+
+
+def test_many_outputs_that_are_cut_are_warned_of_by_method() -> None:
+    config = Config.model_validate({"name": "n", "tasks": {"t": {"kind": "lab_yes_no"}}})
+    about = {"question": "?", "completion": "", "gold": "yes", "answer": None, "correct": False}
+    methods = {}
+    for method, cut in (("zero_shot", 2), ("sert", 3)):
+        shown = [shown_prediction("t", f"t{number}", method=method, **about) for number in range(40)]  # type: ignore[arg-type]
+        outputs = [
+            replace(each.prediction, finish="length" if number < cut else "eos") for number, each in enumerate(shown)
+        ]
+        methods[method] = MethodResults([SnapshotOutputs(0, None, outputs)])
+    result = TaskResults("t", config, TaskData((), {}), methods)
+    # 5 % is not above 5 %; 7.5 % is.
+    assert warnings_about("are cut at", result) == [
+        "t: outputs are cut at 256 tokens before they state an answer (8 % of sert), and count as neither right nor "
+        "wrong by the strict reading; raise evaluation.max_new_tokens, to 512 for instance"
+    ]
+
+
+def test_how_paths_stand_is_counted_by_what_became_of_them_by_rule_and_by_branch() -> None:
+    rows = {(row["of"], row["name"]): row for row in counted(pairs(finish="length")).standings.rows()}
+    hits = {
+        group: tuple(row[name]["hits"] for name in ("right", "wrong", "unread", "cut")) for group, row in rows.items()
+    }
+    assert hits == {
+        ("mined", "all"): (1, 0, 2, 1),
+        ("mined", "dropped"): (0, 0, 1, 1),
+        ("rule", "length"): (0, 0, 1, 1),
+        ("branch", "0"): (1, 0, 2, 1),
+        ("mined", "kept"): (1, 0, 1, 0),
+        ("mined", "selected"): (1, 0, 0, 0),
+    }
+    assert {row["stopped"] for row in rows.values()} == {None}
+
+
+def test_nobody_knows_how_a_path_stands_that_was_stopped() -> None:
+    rows = {(row["of"], row["name"]): row for row in counted(pairs(finish="rejected")).standings.rows()}
+    row = rows["mined", "all"]
+    assert [row[name]["hits"] for name in ("right", "wrong", "unread", "cut", "stopped")] == [1, 0, 2, 0, 1]
+    assert row["stopped"]["share"] == 0.25
+    assert rows["mined", "kept"]["stopped"] is None
+
+
 def test_selection_and_budget_are_counted_by_question() -> None:
     counts = counted(pairs())
     row = counts.selection_row()
     assert (row["questions"], row["with_selected"], row["selected_agree"], row["selected_true"]) == (2, 1, 1, 1)
+    assert [row[f"selected_{name}"] for name in ("wrong", "unread", "cut")] == [0, 0, 0]
+    unread = [(path, replace(verdict, agrees=None)) for path, verdict in pairs()]
+    assert counted(unread).selection_row()["selected_unread"] == 1
     assert (row["mined"], row["mined_true"]) == (4, 2)
     row = counts.budget_row()
     assert (row["paths"], row["kept"], row["questions_kept"], row["true"], row["questions_true"]) == (4, 2, 1, 2, 2)

@@ -3,7 +3,7 @@ import pytest
 from sert.config.tree import EvaluationConfig, RulesConfig
 from sert.errors import DataError
 from sert.evaluation.grading import grade, summarize
-from sert.records import Question
+from sert.records import TOO_LONG, Question
 
 REASONED = " A heron has long legs and stands in shallow water. So the answer is yes."
 
@@ -99,9 +99,10 @@ def test_summary_by_hand():
         make_prediction(" So the answer is no.", question=questions[3], token_ids=(1, 2), reasoning_tokens=0),
     ]
     summary = summarize(predictions, questions)
-    low, high = summary.pop("ci95")
-    assert low == pytest.approx(0.300642, abs=1e-6)
-    assert high == pytest.approx(0.954413, abs=1e-6)
+    for ends in ("ci95", "right_of_answered_ci95"):
+        low, high = summary.pop(ends)
+        assert low == pytest.approx(0.300642, abs=1e-6)
+        assert high == pytest.approx(0.954413, abs=1e-6)
     assert summary == {
         "n": 4,
         "too_long": 0,
@@ -109,12 +110,37 @@ def test_summary_by_hand():
         "accuracy": 0.75,
         "correct_strict": 3,
         "accuracy_strict": 0.75,
+        "right": 0.75,
+        "wrong": 0.25,
+        "unread": 0.0,
+        "cut": 0.0,
+        "answered": 4,
+        "right_of_answered": 0.75,
         "format": 0.75,
         "mean_length": (30 + 26 + 1 + 0) / 4,
         "repetition": 0.0,
         "reasoned": 0.5,
         "majority_accuracy": 0.75,
     }
+
+
+def test_right_wrong_unread_and_cut_are_all_outputs():
+    questions = [make_question(number) for number in range(8)]
+    yes, no = "So the answer is yes.", "So the answer is no."
+    texts = [(yes, "eos"), (yes, "eos"), (no, "eos"), (no, "length")]
+    texts += [("Herons wade.", "eos"), ("Herons", "length"), ("Herons wade; yes", "length"), ("", TOO_LONG)]
+    predictions = [
+        make_prediction(f" {text}", question=question, finish=finish)
+        for question, (text, finish) in zip(questions, texts, strict=True)
+    ]
+    summary = summarize(predictions, questions)
+    shares = [summary[name] for name in ("right", "wrong", "unread", "cut")]
+    assert shares == [2 / 8, 2 / 8, 2 / 8, 2 / 8]  # cut behind its answer is not cut, and what was too long is unread
+    assert (summary["answered"], summary["right_of_answered"]) == (4, 0.5)
+    assert summary["right_of_answered_ci95"] == pytest.approx([0.150039, 0.849961], abs=1e-6)  # Wilson's of 2 of 4
+    assert summary["accuracy"] == 3 / 8  # the loose reading takes the yes of what was cut
+    nothing = summarize(predictions[4:6], questions[4:6])
+    assert (nothing["answered"], nothing["right_of_answered"], nothing["right_of_answered_ci95"]) == (0, None, None)
 
 
 def test_repetition_is_over_outputs_that_have_reasoning():

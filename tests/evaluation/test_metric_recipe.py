@@ -13,7 +13,7 @@ EDITS = {
         '        "reasoned": fmean(',
     },
     "report/columns.py": {
-        ")\n_ACCURACY, *": '    Measure("words", "Words", _tenth, "Mean number of words."),\n)\n_ACCURACY, *'
+        ")\n_ACCURACY = ": '    Measure("words", "Words", _tenth, "Mean number of words."),\n)\n_ACCURACY = '
     },
 }
 CONFIG = """

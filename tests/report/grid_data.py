@@ -5,7 +5,7 @@ from itertools import pairwise
 from statistics import fmean, stdev
 from typing import Any
 
-from report_data import BANDS, HOSTILE, WORDS, fill, make_judged, make_paths, make_predictions
+from report_data import BANDS, GROUPS, HOSTILE, WORDS, fill, make_judged, make_paths, make_predictions, make_standings
 
 from sert.report.examples import ShownPath, ShownPrediction
 
@@ -25,11 +25,12 @@ VARIANTS = {
     "shuffled paths": ("paths", [350, 344, 356], 0.0004, None),
 }
 RULES = ("imitation", "option_repetition", "direct_response", "length", "repetition", "perplexity")
+FOUR = {"right": 0.51, "wrong": 0.4, "unread": 0.06, "cut": 0.03}
 SOURCES = (*(f"branch {rank}" for rank in range(5)), "all branches", "raw sampling", "raw sampling, SERT student")
 CHOICES = {"last": -3, "dev": 0, "test-best": 9}  # epoch choice -> questions more than the dev-chosen one
 EXHIBITS = (
     "comparisons means funnel selection bands filtering first_tokens first_token_bins by_length by_repetition "
-    "steps amounts budget judged likelihood gain gain_looks forgetting"
+    "steps amounts budget judged likelihood gain gain_looks forgetting standings"
 ).split()
 
 
@@ -73,6 +74,7 @@ def _task(task: str) -> dict[str, Any]:
         "majority_answer": "no",
         "majority_accuracy": 361 / N,
         "chance_accuracy": 0.5,
+        "chance_best": 361 / N,
         "left_out": {"also in the test split": 2},
     }
 
@@ -125,6 +127,9 @@ def _rows(shift: int) -> list[dict[str, Any]]:
                     "ci95": [share - 0.037, share + 0.037],
                     "correct_strict": right - 7,
                     "accuracy_strict": (right - 7) / N,
+                    **_stands(right),
+                    "right_of_answered_ci95": [(right - 7) / (N - 17) - 0.037, (right - 7) / (N - 17) + 0.037],
+                    "answered": N - 17,
                     "format": fmt,
                     "mean_length": length,
                     "repetition": repetition,
@@ -140,6 +145,12 @@ def _rows(shift: int) -> list[dict[str, Any]]:
     return rows
 
 
+def _stands(right: int) -> dict[str, float]:
+    """Of the right ones seven are not stated; those and five others are unread, and five are cut."""
+    shares = {"right": right - 7, "wrong": N - 17 - (right - 7), "unread": 12, "cut": 5}
+    return {name: number / N for name, number in shares.items()} | {"right_of_answered": (right - 7) / (N - 17)}
+
+
 def _summary(shift: int) -> list[dict[str, Any]]:
     rows = []
     for about, correct, others in _entries(shift):
@@ -153,6 +164,9 @@ def _summary(shift: int) -> list[dict[str, Any]]:
                 "correct": correct,
                 "accuracy": measure([each / N for each in correct]),
                 "accuracy_strict": measure([(each - 7) / N for each in correct]),
+                "correct_strict": [each - 7 for each in correct],
+                "answered": [N - 17 for _ in correct],
+                **{name: measure([_stands(each)[name] for each in correct]) for name in _stands(0)},
                 **{
                     name: None if value is None else measure([value * each for each in wobble])
                     for name, value in named.items()
@@ -167,6 +181,7 @@ def _exhibits(task: str, place: int) -> dict[str, list[dict[str, Any]]]:
         "comparisons": [*_method_comparisons(), *_ablation_comparisons()],
         "means": _means(),
         "funnel": _funnel(),
+        "standings": [{key: row[key] for key in row.keys() - {"student", "task"}} for row in make_standings(task)],
         "selection": _selection(),
         "bands": _bands(place),
         "filtering": _filtering(),
@@ -296,6 +311,17 @@ def _comparison(a: str, b: str, by_seed: list[float], p_holm: float, **more: Any
         "n": N,
         "detectable": 0.0425,
         "test": "exact sign flips over questions, answers averaged over seeds",
+        "standings": {side: {"right": 0.5, "wrong": 0.475, "unread": 0.0175, "cut": 0.0075} for side in "ab"},
+        "both_answered": {
+            "difference": mean,
+            "ci95": [mean - 0.026, mean + 0.026],
+            "p_value": p_holm / 4,
+            "p_holm": p_holm,
+            "n": N,
+            "share": 1.0,
+        },
+        "within_chance": False,
+        "only_form": False,
     } | more
 
 
@@ -360,6 +386,9 @@ def _selection() -> list[dict[str, Any]]:
             "questions": 1443,
             "with_selected": 1380,
             "selected_agree": 733,
+            "selected_wrong": 587,
+            "selected_unread": 50,
+            "selected_cut": 10,
             "selected_true_share": true,
             "mined_true_share": 0.083,
         }
@@ -443,7 +472,7 @@ def _binned(edges: tuple[tuple[float, float], ...], *, fall: float) -> list[dict
             share, half = 0.6 + 0.02 * number - fall * place, 0.03 + 0.02 * place
             rows.append(
                 {"method": method, "low": low, "high": high, "n": 900 // (place + 2), "accuracy": share}
-                | {"ci95": [share - half, share + half]}
+                | {"ci95": [share - half, share + half], **FOUR}
             )
     return rows
 
@@ -457,6 +486,7 @@ def _steps() -> list[dict[str, Any]]:
             "mean": 0.5 + rise * step / (step + 600) - (0.01 if split == "test" else 0),
             "sd": 0.012,
             "seeds": 3,
+            **FOUR,
         }
         for method, rise in (("finetune", 0.05), ("sert", 0.06), ("rd", 0.04), ("sert+rd", 0.1))
         for split in ("dev", "test")
@@ -470,6 +500,7 @@ def _amounts() -> list[dict[str, Any]]:
             "method": method,
             "rationales": rationales,
             "accuracy": measure([base + gain * place + wobble for wobble in (-0.012, 0.0, 0.012)]),
+            **FOUR,
         }
         for method, base, gain in (("rd", 0.5, 0.012), ("sert+rd", 0.545, 0.01))
         for place, rationales in enumerate((100, 200, 400, 800, 1443))
@@ -518,8 +549,9 @@ def make_hostile_grid(text: str = HOSTILE) -> tuple[dict[str, Any], list[ShownPa
     """The same grid with one text in every text field, but for the words that the metrics define."""
     paths, predictions = make_shown()
     metrics = make_grid()
-    judged = metrics.pop("judged")
+    judged, standings = metrics.pop("judged"), metrics.pop("standings")
     filled = fill(metrics, text, kept=WORDS) | {"judged": fill(judged, text, kept={"good", "bad"})}
+    filled["standings"] = fill(standings, text, kept=GROUPS)
     shown = [
         each._replace(
             student=text,

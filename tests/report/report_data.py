@@ -11,10 +11,13 @@ from shown_examples import shown_path, shown_prediction
 HOSTILE = "<script>alert(1)</script></style>|`x`|\x1b[31m\u202etxt.exe\n# head $a_b$ [l](javascript:x) &amp; {{ 7*7 }}"
 UNBROKEN = "W" * 4000
 BANDS = ("0-2", "2-4", "4-6", "6-8", "8-10")
+GROUPS = {"decoding", "mined", "rule", "branch", "budget", "all", "kept", "dropped"}
 LOOKS = ("selected", "rule", "branch")
 WORDS = {"main", "clean", "compat", "last", "dev", "test-best", "verifier", "judge", "test", *BANDS, *LOOKS}
 """What metrics define themselves; every other text comes from a user, a file or a model."""
 
+_WITHOUT = {"zero_shot": (60, 20), "sert": (12, 8)}
+"""Outputs of 400 that are unread, and cut; of the other methods none is."""
 _METHODS = {
     # method: correct of 400, interval, strict, format, length, repetition, reasoned, true paths
     "zero_shot": (211, (0.479, 0.576), 203, 0.97, 1.2, 0.01, 0.015, 0.005),
@@ -46,6 +49,7 @@ def make_metrics(task: str = "lab_yes_no") -> dict[str, Any]:
             _comparison(task, "sert+rd", "sert", 0.0175, (-0.0304, 0.0652), 0.5203),
         ],
         "funnel": [_funnel(task, *row) for row in _FUNNEL],
+        "standings": make_standings(task),
         "latent": [
             _latent(task, "greedy", 1, 0.015, 6, 0.005, 0.005),
             _latent(task, "raw sampling", 5, 0.0895, 142, 0.021, 0.095),
@@ -61,6 +65,9 @@ def make_metrics(task: str = "lab_yes_no") -> dict[str, Any]:
                 "questions": 800,
                 "with_selected": 771,
                 "selected_agree": 409,
+                "selected_wrong": 301,
+                "selected_unread": 55,
+                "selected_cut": 6,
                 "selected_true_share": 0.287,
                 "mined_true_share": 0.083,
             }
@@ -152,7 +159,9 @@ def make_predictions(task: str = "lab_yes_no", text: str = " So the answer is no
 
 def make_hostile(text: str = HOSTILE) -> tuple[dict[str, Any], list[ShownPath], list[ShownPrediction]]:
     """The same run with one text in every text field that a user, a file or a model fills."""
-    metrics = fill(make_metrics(), text, WORDS)
+    metrics = make_metrics()
+    standings = fill(metrics.pop("standings"), text, WORDS | GROUPS)
+    metrics = fill(metrics, text, WORDS) | {"standings": standings}
     paths = [
         shown_path(text, text, question=text, text=text, reason=text),
         shown_path(text, text, question=text, text=text, selected=True, true=True),
@@ -184,6 +193,7 @@ def _task(task: str, *, majority: str = "A", share: float = 0.25, left_out: dict
         "majority_answer": majority,
         "majority_accuracy": share,
         "chance_accuracy": 0.5 if majority == "no" else None,
+        "chance_best": share,
         "left_out": left_out or {},
     }
 
@@ -210,6 +220,7 @@ def _row(task: str, method: str) -> dict[str, Any]:
         "ci95": list(interval),
         "correct_strict": strict,
         "accuracy_strict": strict / 400,
+        **_standing(strict, *_WITHOUT.get(method, (0, 0))),
         "format": fmt,
         "mean_length": length,
         "repetition": repetition,
@@ -218,6 +229,18 @@ def _row(task: str, method: str) -> dict[str, Any]:
         "train_examples": 1600 if trained else None,
         "train_steps": 4000 if trained else None,
         "true_paths": true_paths,
+    }
+
+
+def _standing(right: int, unread: int, cut: int) -> dict[str, Any]:
+    answered = 400 - unread - cut
+    shares = {"right": right, "wrong": answered - right, "unread": unread, "cut": cut}
+    share = right / answered
+    return {
+        **{name: number / 400 for name, number in shares.items()},
+        "answered": answered,
+        "right_of_answered": share,
+        "right_of_answered_ci95": [share - 0.05, share + 0.05],
     }
 
 
@@ -242,7 +265,61 @@ def _comparison(
         "n": 400,
         "detectable": 0.125,
         "test": "exact McNemar, paired by question",
+        "standings": {"a": _shares(a), "b": _shares(b)},
+        "both_answered": {
+            "difference": difference,
+            "ci95": list(interval),
+            "p_value": p_value / 2,
+            "p_holm": p_value,
+            "n": 400,
+            "share": 1.0,
+        },
+        "within_chance": False,
+        "only_form": False,
     }
+
+
+def _shares(method: str) -> dict[str, float]:
+    row = _standing(_METHODS[method][2], *_WITHOUT.get(method, (0, 0)))
+    return {name: row[name] for name in ("right", "wrong", "unread", "cut")}
+
+
+def _group(task: str, of: str, name: str, hits: tuple[int, int, int, int], stopped: int = 0) -> dict[str, Any]:
+    """Four numbers of one group of sampled outputs, of 400 questions; intervals are two points to each side."""
+    total, answered = sum(hits) + stopped, hits[0] + hits[1]
+    shares = dict(zip(("right", "wrong", "unread", "cut"), hits, strict=True))
+    return {
+        "task": task,
+        "student": "lab",
+        "of": of,
+        "name": name,
+        "paths": total,
+        "questions": 400,
+        **{each: _share(number, total) for each, number in shares.items()},
+        "answered": _share(answered, total),
+        "right_of_answered": _share(hits[0], answered),
+        "stopped": _share(stopped, total) if stopped else None,
+    }
+
+
+def _share(hits: int, total: int) -> dict[str, Any]:
+    share = hits / total
+    return {"hits": hits, "of": total, "share": share, "ci95": [share - 0.02, share + 0.02], "questions": 400}
+
+
+def make_standings(task: str = "lab_yes_no") -> list[dict[str, Any]]:
+    """How sampled outputs stand, by decoding and of mined paths by what became of them, by rule and by branch."""
+    return [
+        _group(task, "decoding", "greedy", (203, 117, 60, 20)),
+        _group(task, "decoding", "branching", (800, 700, 400, 100)),
+        _group(task, "mined", "all", (8000, 7000, 3000, 1000), stopped=1000),
+        _group(task, "mined", "kept", (3000, 1000, 300, 2)),
+        _group(task, "mined", "dropped", (5000, 6000, 2700, 998), stopped=1000),
+        _group(task, "rule", "length", (500, 500, 190, 0)),
+        _group(task, "rule", "imitation", (900, 860, 0, 0)),
+        _group(task, "branch", "0", (2000, 1500, 300, 200)),
+        _group(task, "budget", "main", (8000, 7000, 3000, 1000), stopped=1000),
+    ]
 
 
 def _funnel(task: str, rule: str, remaining: int, dropped: int, true_share: float) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from report_data import HOSTILE
 
 from sert.report.figures import style
 from sert.report.figures.bars import (
+    StandingBar,
     accuracy_figure,
     bands_figure,
     budget_figure,
@@ -19,6 +20,7 @@ from sert.report.figures.bars import (
     first_token_bins_figure,
     first_token_figure,
     judged_figure,
+    standing_figure,
 )
 from sert.report.figures.curves import amounts_figure, binned_figure, steps_figure
 from sert.report.format import MINUS
@@ -55,13 +57,16 @@ def metrics():
 
 
 def test_accuracy_shows_the_mean_the_interval_the_seeds_and_the_majority(metrics):
-    rows = [{**row, "interval": [0.5, 0.6]} for row in main_rows(metrics, PAIR)]
+    rows = [{**row, "interval": [0.5, 0.6], "interval_answered": [0.45, 0.65]} for row in main_rows(metrics, PAIR)]
     figure = accuracy_figure(rows, majority=0.525)
     assert [text for text in texts(figure) if text.endswith(" %")] == ["50.8 %", "53.6 %", "54.7 %", "52.6 %", "57.4 %"]
     drawn = lines(figure.axes[0])
     assert drawn[8][0] == (371 / 687, 2.27)  # SERT's first seed
     assert len(drawn[8]) == 3
     assert drawn[9] == [(0.5, 2.0), (0.6, 2.0)]
+    # Of each method's answers an interval, its ends and a diamond; SERT's are the last but two. 370 of 670 in the mean.
+    ends = [(0.45, 1.73), (0.65, 1.73)]
+    assert drawn[-10:-8] == [ends, ends] and drawn[-8] == [(pytest.approx(369 / 670), 1.73)]
     assert [x for x, _ in drawn[-1]] == [0.525, 0.525]
     for row in rows:
         row |= {"epoch_choice": "test-best", "harness": "compat"}
@@ -69,11 +74,12 @@ def test_accuracy_shows_the_mean_the_interval_the_seeds_and_the_majority(metrics
 
 
 def test_an_accuracy_without_interval_or_mean_leaves_these_out(metrics):
-    rows = [{**row, "interval": None} for row in main_rows(metrics, PAIR)[:2]]
-    rows[1]["accuracy"] = None
+    rows = [{**row, "interval": None, "interval_answered": None} for row in main_rows(metrics, PAIR)[:2]]
+    rows[1] |= {"accuracy": None, "right_of_answered": None}
     figure = accuracy_figure(rows, majority=None)
     assert [text for text in texts(figure) if text.endswith(" %")] == ["50.8 %"]
-    assert len(lines(figure.axes[0])) == 3  # seeds and mean of the first, seeds of the second
+    # Seeds and mean of the first, seeds of the second, and how often the first one's answers are right.
+    assert len(lines(figure.axes[0])) == 4
 
 
 def test_differences_that_are_not_significant_are_hollow(metrics):
@@ -82,8 +88,26 @@ def test_differences_that_are_not_significant_are_hollow(metrics):
     assert {"first", "second", "+3.9", "+1.2"} <= set(texts(figure))
     faces = [line.get_markerfacecolor() for line in figure.axes[0].lines if line.get_marker() == "o"]
     assert faces == [style.BLUE, "white"]
+    assert [line.get_marker() for line in figure.axes[0].lines].count("D") == 2
+    rows[0]["both_answered"] = None
+    rows[1]["both_answered"] |= {"difference": -0.02, "ci95": [-0.03, -0.01], "p_holm": 0.01}
+    again = difference_figure([("a", rows[0]), ("b", rows[1])])
+    (answered,) = [line for line in again.axes[0].lines if line.get_marker() == "D"]
+    assert (list(answered.get_xdata()), list(answered.get_ydata())) == ([-0.02], [1.27])
+    assert (answered.get_markerfacecolor(), answered.get_color()) == (style.GREEN, style.GREEN)
     assert "0" in texts(figure)
     assert "+0" not in texts(figure)
+
+
+def test_standings_are_stacked_to_the_whole_and_named():
+    shares = {"right": 0.5, "wrong": 0.25, "unread": 0.2, "cut": 0.05}
+    figure = standing_figure([StandingBar("SERT", shares, "66.7 %"), StandingBar("SERT", shares | {"cut": None}, "1")])
+    assert widths(figure.axes[0]) == [0.5, 0.25, 0.2, 0.05, 0.5, 0.25, 0.2]
+    shown = texts(figure)
+    assert shown.count("SERT") == 2 and {"66.7 %", "50", "25", "20", "right", "wrong", "unread", "cut"} <= set(shown)
+    assert "5" not in shown and "stopped" not in shown
+    stopped = standing_figure([StandingBar("mined", shares | {"right": 0.4, "stopped": 0.1}, "100")])
+    assert "stopped" in texts(stopped) and widths(stopped.axes[0])[-1] == 0.1
 
 
 def test_bands_have_a_column_each_and_a_bar_for_every_source(metrics):
@@ -182,7 +206,7 @@ def test_learning_curves_show_test_and_dev_and_the_spread(metrics):
 def test_every_pair_has_its_own_figures_and_names_are_safe():
     metrics = make_grid(("gpt2", "../GPT2"), ("strategyqa",))
     names = [drawing.name for drawing in drawings(metrics)]
-    assert len(names) == len(set(names)) == 2 * 15 + 1
+    assert len(names) == len(set(names)) == 2 * 17 + 1
     assert {"accuracy-gpt2-on-strategyqa", "accuracy-gpt2-on-strategyqa-2"} <= set(names)
     assert all(re.fullmatch(r"[a-z0-9-]+", name) for name in names)
     assert file_names(["漢字", "עברית", "a" * 90]) == {"漢字": "student", "עברית": "student-2", "a" * 90: "a" * 40}

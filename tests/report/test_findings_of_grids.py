@@ -18,6 +18,7 @@ def test_one_pair_is_told_comparison_by_comparison():
         *["Significant"] * 3,
         *["Not significant"] * 2,
         "Majority line",
+        "Answered",
         "Reasoned",
         "By likelihood",
         *["Forgetting"] * 3,
@@ -172,7 +173,8 @@ def test_one_seed_is_told():
 def test_what_was_not_compared_is_not_told():
     metrics = make_grid() | {name: [] for name in EXHIBITS}
     assert overall_findings(metrics) == []
-    assert {finding.label for finding in pair_findings(metrics, PAIR)} == {"Majority line", "Reasoned", "Caution"}
+    labels = {finding.label for finding in pair_findings(metrics, PAIR)}
+    assert labels == {"Majority line", "Answered", "Reasoned", "Caution"}
     assert pair_findings(metrics | {"summary": []}, PAIR) == []
 
 

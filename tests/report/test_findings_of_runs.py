@@ -10,6 +10,7 @@ from sert.records import Prediction, Question
 from sert.report.findings import overall_findings, pair_findings
 from sert.report.rows import Pair, is_significant
 from sert.report.sections.results import comparison_table
+from sert.report.texts import terminal_table
 from sert.tasks.load import TaskData
 
 FIRST, SECOND = Pair("lab", "lab_yes_no"), Pair("lab", "quiz")
@@ -23,7 +24,7 @@ def test_significant_differences_come_first_and_name_the_better_method():
     metrics = make_metrics()
     metrics["comparisons"].reverse()
     labels = [finding.label for finding in pair_findings(metrics, FIRST)]
-    assert labels == ["Significant", "Significant", "Not significant", "Majority line", "Reasoned"]
+    assert labels == ["Significant", "Significant", "Not significant", "Majority line", "Answered", "Reasoned"]
     assert sentences(metrics, "Significant") == [
         "RD is right more often than Finetune (+10.8 points, 95 % interval +4.4 to +17.0, Holm-corrected p = 0.0011).",
         "SERT is right more often than Zero-shot (+18.2 points, 95 % interval +12.0 to +24.3, "
@@ -55,6 +56,73 @@ def test_nothing_is_said_of_a_method_that_was_not_trained():
     assert [text[:2] for text in sentences(metrics, "Significant")] == ["RD"]
     marks = [row for row in comparison_table(metrics, FIRST).rows if "not trained" in row]
     assert len(marks) == 2
+
+
+def test_a_difference_of_form_is_said_to_be_one():
+    metrics = make_metrics()
+    metrics["comparisons"][0] |= {"only_form": True}
+    metrics["comparisons"][0]["both_answered"] |= {"difference": 0.01, "ci95": [-0.05, 0.07], "p_holm": 0.6, "n": 231}
+    assert sentences(metrics, "Only form") == [
+        "SERT is right more often than Zero-shot (+18.2 points, 95 % interval +12.0 to +24.3, Holm-corrected p < "
+        "0.0001), but that is a difference of form: among the 231 questions that both answered none is shown (+1.0 "
+        "points, 95 % interval −5.0 to +7.0, Holm-corrected p = 0.60). "  # noqa: RUF001
+        "Right, wrong, unread and cut, in percent: SERT 70.0, 25.0, 3.0, 2.0; Zero-shot 50.7, 29.2, 15.0, 5.0."
+    ]
+    assert "Only form: SERT is right more often" in terminal_table(metrics)
+    metrics["comparisons"][0]["both_answered"] |= {"difference": -0.2, "p_holm": 0.001}
+    (text,) = sentences(metrics, "Only form")
+    assert "among the 231 questions that both answered it goes the other way (−20.0 points," in text  # noqa: RUF001
+    metrics["comparisons"][0]["both_answered"] = None
+    (text,) = sentences(metrics, "Only form")
+    assert "difference of form: no question was answered by both. Right" in text
+    (counted, *_) = overall_findings(metrics)
+    assert "2 are significant after Holm's correction. Of these 1 is of form alone." in counted.text
+
+
+def test_a_significant_difference_between_two_that_are_at_chance_is_said_to_be_one():
+    metrics = make_metrics()
+    for row in (metrics["comparisons"][0], metrics["comparisons"][2]):
+        row["within_chance"] = True
+    neither = (
+        "Neither is above chance, over all or among its answers, by 95 % intervals: always answering “no” scores "
+        "52.8 %, guessing 50.0 %."
+    )
+    (text,) = sentences(metrics, "At chance")
+    assert text.startswith("SERT is right more often than Zero-shot (+18.2 points,") and text.endswith(f"). {neither}")
+    assert sentences(metrics, "Not significant")[0].endswith(" Neither is above chance.")
+    assert "In 1 of them neither side is above chance." in overall_findings(metrics)[0].text
+    assert "At chance: SERT is right" in terminal_table(metrics)
+
+
+def test_what_both_answered_is_told_where_it_is_not_all():
+    metrics = make_metrics()
+    for row in metrics["comparisons"]:
+        row["both_answered"] |= {"share": 0.9, "n": 360}
+    metrics["comparisons"][2]["both_answered"] |= {"difference": 0.1, "ci95": [0.05, 0.15], "p_holm": 0.01}
+    assert sentences(metrics, "Significant")[0].endswith(
+        "). Among the 360 questions that both answered it is +18.2 points, 95 % interval +12.0 to +24.3, "
+        "Holm-corrected p < 0.0001."
+    )
+    assert sentences(metrics, "Not significant")[0].endswith(
+        " Among the 360 questions that both answered it is +10.0 points, 95 % interval +5.0 to +15.0, "
+        "Holm-corrected p = 0.0100; what is unread or cut hides it over all."
+    )
+
+
+def test_how_many_outputs_state_an_answer_is_said_with_how_often_they_are_right():
+    metrics = make_metrics()
+    assert sentences(metrics, "Answered") == [
+        "Right where they state an answer: Zero-shot 63.4 % (80.0 % do, 15.0 % are unread and 5.0 % cut), Finetune "
+        "54.8 % (all do), SERT 73.7 % (95.0 % do, 3.0 % are unread and 2.0 % cut), RD 65.5 % (all do) and SERT+RD "
+        "72.5 % (all do). By the 95 % intervals of these answers, against chance (52.8 %), above it: Zero-shot, SERT, "
+        "RD and SERT+RD; not distinguishable from it: Finetune."
+    ]
+    metrics["rows"] = [row for row in metrics["rows"] if row["method"] in ("rd", "finetune")]
+    assert sentences(summed(metrics), "Answered") == ["Every output states an answer."]
+    metrics["rows"][0] |= {"right": 0.0, "wrong": 0.0, "unread": 1.0, "right_of_answered": None}
+    metrics["rows"][0]["right_of_answered_ci95"] = None
+    (text,) = sentences(summed(metrics), "Answered")
+    assert "Finetune – % (0.0 % do, 100.0 % are unread and 0.0 % cut) and RD 65.5 % (all do)." in text  # noqa: RUF001
 
 
 def test_a_judge_that_does_not_tell_texts_apart_is_a_caution():
@@ -122,13 +190,13 @@ def test_a_task_without_results_has_no_findings():
 
 def test_the_direction_agrees_with_how_comparisons_are_measured():
     """SERT is right on all eight questions, zero-shot on none: the report must not say the opposite."""
-    questions = [Question(f"q{i}", "demo", "test", "?", (), "yes", "?") for i in range(8)]
+    questions = [Question(f"q{i}", "demo", "test", "?", (), ("yes", "no")[i % 2], "?") for i in range(8)]
 
     def predict(correct):
-        answer = "yes" if correct else "no"
         return [
             Prediction(each.question_id, "?", answer, "eos", 1, answer, answer, correct, correct, True, 0.0, 0, False)
             for each in questions
+            for answer in [each.answer if correct else {"yes": "no", "no": "yes"}[each.answer]]
         ]
 
     config = Config.model_validate({"name": "x", "student": {"path": "lab"}, "tasks": {"demo": {"kind": "lab_yes_no"}}})

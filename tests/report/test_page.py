@@ -56,7 +56,7 @@ def test_metrics_json_has_null_for_what_json_cannot_say(tmp_path):
 
 def test_the_verdict_comes_first_then_the_numbers_then_the_examples(page):
     assert re.findall(r'<h2 id="([\w-]+)"', page) == [
-        *("verdict", "results", "comparisons", "latent", "funnel", "selection", "judged", "seeds"),
+        *("verdict", "results", "standings", "comparisons", "latent", "funnel", "selection", "judged", "seeds"),
         *("paths", "predictions", "settings"),
     ]
 
@@ -91,7 +91,7 @@ def test_paths_are_grouped_by_task_and_by_what_became_of_them(page):
 
 def test_predictions_are_shown_right_ones_first(page):
     texts = [text.strip() for text in Elements(page).texts]
-    assert [text for text in texts if text in ("Right", "Wrong")] == ["Right", "Wrong", "Right", "Wrong"]
+    assert re.findall(r'<span class="(?:right|wrong)">(\w+)</span>', page) == ["Right", "Wrong", "Right", "Wrong"]
     assert texts.count("answer none read") == 2
     assert texts.count("answer “no”") == 2
 

@@ -6,11 +6,11 @@ from page_elements import report_sections
 
 from sert.report.texts import markdown_text, terminal_table
 
-ALWAYS = ["results", "seeds"]
+ALWAYS = ["results", "standings", "seeds"]
 ONE_PAIR = "gpt2-on-strategyqa"
 # What a section of the metrics adds to the report: an anchor, figures, tables shown and folded.
 ADDED = {
-    "comparisons": ("comparisons", [f"comparisons-{ONE_PAIR}"], 1, 0),
+    "comparisons": ("comparisons", [f"comparisons-{ONE_PAIR}"], 2, 0),
     "means": ("comparisons", [], 1, 0),
     "funnel": ("funnel", [f"funnel-{ONE_PAIR}"], 0, 1),
     "selection": ("selection", [], 1, 0),
@@ -33,6 +33,7 @@ ADDED = {
     "gain": ("gain", [], 1, 0),
     "gain_looks": ("gain", [], 0, 1),
     "forgetting": ("forgetting", [], 2, 0),
+    "standings": ("standings", [f"standings-{ONE_PAIR}", f"sampled-{ONE_PAIR}"], 2, 2),
 }
 
 
@@ -45,7 +46,7 @@ def without_exhibits():
 @pytest.mark.parametrize("section", EXHIBITS)
 def test_each_exhibit_is_there_if_and_only_if_it_has_rows(section):
     bare = without_exhibits()
-    assert [each.anchor for each in report_sections(bare)] == [*ALWAYS[:1], "paper", *ALWAYS[1:]]
+    assert [each.anchor for each in report_sections(bare)] == [*ALWAYS[:2], "paper", *ALWAYS[2:]]
     rows = make_grid()[section]
     anchor, names, shown, folded = ADDED[section]
     (added,) = [each for each in report_sections(bare | {section: rows}) if each.anchor == anchor]
@@ -63,7 +64,8 @@ def test_ablations_are_shown_by_group_with_their_differences():
 def test_the_tests_behind_the_p_values_are_named():
     metrics = make_grid() | {name: [] for name in EXHIBITS if name != "comparisons"}
     (comparisons,) = [section for section in report_sections(metrics) if section.anchor == "comparisons"]
-    assert comparisons.notes[1:] == ["Test: exact sign flips over questions, answers averaged over seeds."]
+    assert comparisons.notes[1].startswith("Among the questions that both answered: where both outputs state an answer")
+    assert comparisons.notes[2:] == ["Test: exact sign flips over questions, answers averaged over seeds."]
 
 
 def test_a_judge_that_planted_texts_expose_is_said_to_be_one():
@@ -77,7 +79,7 @@ def test_a_judge_that_planted_texts_expose_is_said_to_be_one():
 
 
 SHOWN_AS_DASHES = {
-    "comparisons": ("difference", "ci95", "p_value", "p_holm", "by_seed", "ci95_seeds", "detectable"),
+    "comparisons": ("difference", "ci95", "p_value", "p_holm", "by_seed", "ci95_seeds", "detectable", "both_answered"),
     "means": ("difference", "ci95", "p_value", "p_holm"),
     "funnel": ("share",),
     "selection": ("selected_agree",),

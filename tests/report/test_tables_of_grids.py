@@ -3,10 +3,11 @@ from grid_data import EXHIBITS, make_grid
 
 from sert.report.parts import joined
 from sert.report.rows import Pair, pairs_of
-from sert.report.sections.ablations import ablation_groups, ablation_table
+from sert.report.sections.ablations import ablated_standings, ablation_groups, ablation_table
 from sert.report.sections.numbers import near_duplicate_table, number_table
 from sert.report.sections.paths import path_sections
 from sert.report.sections.results import choice_table, comparison_table, overview_table, result_table
+from sert.report.sections.standings import standing_table
 from sert.report.table import Table
 
 PAIR = Pair("gpt2", "strategyqa")
@@ -33,6 +34,43 @@ def test_methods_stand_with_their_spread_the_count_of_each_seed_and_the_lines_wi
     assert rows["Majority class: no"][0] == "52.5"
     assert rows["Chance"][0] == "50.0"
     assert rows["Smallest detectable difference (one seed, uncorrected), points"] == ("4.2", *[""] * 9)
+
+
+def test_how_outputs_stand_is_told_of_each_seed():
+    table = standing_table(make_grid(), PAIR)
+    assert table.header == (
+        *("Method", "Right %", "Wrong %", "Unread %", "Cut %", "Right of answered %", "k/n of answered, by seed"),
+        "95 %, questions",
+    )
+    # 364, 373 and 370 of 687 are right, of 670 that state an answer.
+    assert rows_of(table)["SERT"] == (
+        *("53.7 ± 0.7", "43.8", "1.7", "0.7", "55.1 ± 0.7", "364/670, 373/670, 370/670", "50.6 to 59.4"),
+    )
+    assert rows_of(table)["Chance"] == ("50.0", "", "", "", "50.0", "", "")
+    metrics = make_grid()
+    metrics["summary"][2] |= {"correct_strict": [1, 2, 3, 4, 5], "answered": [9, 8, 7, 6, 5]}
+    assert rows_of(standing_table(metrics, PAIR))["Finetune"][5] == "1 to 5 / 5 to 9"
+
+
+def test_on_a_terminal_ablations_have_such_a_table_only_where_outputs_lack_answers():
+    metrics = make_grid()
+    assert ablated_standings(metrics, PAIR, group="filter").is_empty  # 2.5 % are unread or cut
+    row = next(row for row in metrics["summary"] if row["variant"] == "no filter")
+    row["cut"]["mean"] = 0.2
+    table = ablated_standings(metrics, PAIR, group="filter")
+    assert table.header[0] == "Variant" and table.header[4] == "Cut %"
+    assert [(row[0], row[4]) for row in table.rows] == [
+        ("main", "0.7"),
+        ("no filter", "20.0"),
+        ("only agreeing", "0.7"),
+    ]
+
+
+def test_students_stand_side_by_side_by_what_they_answered():
+    table = overview_table(make_grid(("gpt2", "gpt2-medium")), "strategyqa", "right_of_answered")
+    assert table.header == ("Right of answered %", "gpt2", "gpt2-medium")
+    # 361, 355 and 367 of 670, and 11 more each.
+    assert rows_of(table)["Finetune"] == ("53.9 ± 0.9", "55.5 ± 0.9")
 
 
 def test_only_the_reported_epoch_is_in_the_results_and_one_that_is_too_good_is_flagged():
@@ -162,7 +200,9 @@ def test_every_student_that_was_tested_is_listed():
     assert len(table.rows) == len(metrics["rows"]) == 1 + 4 * 3 * 3 + 3 * 2 * 3 + 2 * 3
     assert table.rows[4] == (
         *("Finetune", "0", "chosen on dev", "53.6", "368/687", "49.9 to 57.3", "52.5", "1.00", "0.0", "–"),  # noqa: RUF001
-        *("0.0", "0.0", "1,443", "3,600", "1,800", "1"),
+        # 361 of 670 answers are right, 12 of 687 outputs unread and 5 cut.
+        *("0.0", "0.0", "52.5", "45.0", "1.7", "0.7", "53.9", "50.2 to 57.6"),
+        *("1,443", "3,600", "1,800", "1"),
     )
     assert table.rows[-1][0] == "as compat: SERT (test-best, compat: too good)"
 
@@ -174,10 +214,10 @@ def test_every_student_that_was_tested_is_listed():
         ("filtering", ("mined", "0–2", "62.0", "36,075", "2.50", "the verifier")),  # noqa: RUF001
         ("first_tokens", ("branch 0", "31.0", "7,215", "9.0", "4.0")),
         ("first_token_bins", ("0 to 0.01", "9,000", "36.0")),
-        ("by_length", ("SERT", "0 to 20", "450", "60.0", "57.0 to 63.0")),
-        ("by_repetition", ("SERT", "0 to 0.2", "450", "60.0", "57.0 to 63.0")),
-        ("steps", ("Finetune", "180", "dev", "51.2 ± 1.2", "3")),
-        ("amounts", ("RD", "100", "50.0 ± 1.2", "47.6 to 52.4")),
+        ("by_length", ("SERT", "0 to 20", "450", "60.0", "57.0 to 63.0", "51.0", "40.0", "6.0", "3.0")),
+        ("by_repetition", ("SERT", "0 to 0.2", "450", "60.0", "57.0 to 63.0", "51.0", "40.0", "6.0", "3.0")),
+        ("steps", ("Finetune", "180", "dev", "51.2 ± 1.2", "51.0", "40.0", "6.0", "3.0", "3")),
+        ("amounts", ("RD", "100", "50.0 ± 1.2", "47.6 to 52.4", "51.0", "40.0", "6.0", "3.0")),
         ("budget", ("5x5", "5", "5", "36,075", "34.0", "22.0", "93.0", "8.3", "52.0")),
     ],
 )
@@ -196,7 +236,9 @@ def test_what_the_rules_left_and_what_was_selected():
         "34.4",
         "25.1",
     )
-    assert number_table(metrics, PAIR, "selection").rows[0] == ("main", "1,443", "1,380", "733", "31.0", "8.3")
+    assert number_table(metrics, PAIR, "selection").rows[0] == (
+        *("main", "1,443", "1,380", "733", "587", "50", "10", "31.0", "8.3"),
+    )
 
 
 def test_limits_that_are_percentiles_stand_with_the_filter():

@@ -4,7 +4,8 @@ from report_data import HOSTILE, UNBROKEN, make_hostile, make_metrics, summed
 
 from sert.report.rows import Pair
 from sert.report.sections.numbers import number_table
-from sert.report.sections.results import choice_table, result_table
+from sert.report.sections.results import answered_table, choice_table, comparison_table, result_table
+from sert.report.sections.standings import sampled_table, standing_table
 from sert.report.texts import markdown_text, terminal_table
 
 FIRST, SECOND = Pair("lab", "lab_yes_no"), Pair("lab", "quiz")
@@ -24,6 +25,63 @@ def test_result_table_rows():
         *("Finetune", "54.8", "219/400", "49.8 to 59.6", "54.8", "1.00", "0.0", "–", "0.0", "0.0"),  # noqa: RUF001
     )
     assert [row[:2] for row in table.rows[-2:]] == [("Majority class: no", "52.8"), ("Chance", "50.0")]
+
+
+def test_how_outputs_stand_is_a_table_of_its_own():
+    table = standing_table(make_metrics(), FIRST)
+    assert table.header == (
+        *("Method", "Right %", "Wrong %", "Unread %", "Cut %", "Right of answered %", "k/n", "95 % interval"),
+    )
+    # 203 of 400 are right, 60 unread and 20 cut, so 117 are wrong and 203 of 320 answers right.
+    assert table.rows[0] == ("Zero-shot", "50.7", "29.2", "15.0", "5.0", "63.4", "203/320", "58.4 to 68.4")
+    assert table.rows[-2:] == [
+        ("Majority class: no", "52.8", "", "", "", "52.8", "", ""),
+        ("Chance", "50.0", "", "", "", "50.0", "", ""),
+    ]
+
+
+def test_how_sampled_paths_stand_by_what_became_of_them_and_by_rule():
+    metrics = make_metrics()
+    table = sampled_table(metrics, FIRST, "decoding", "mined")
+    assert table.header == (
+        *("Outputs of", "Outputs", "Right %", "Wrong %", "Unread %", "Cut %", "Stopped %", "Right %, 95 %"),
+        *("Right of answered %", "k/n", "95 %"),
+    )
+    assert table.rows[0] == (
+        *("greedy", "400", "50.7", "29.2", "15.0", "5.0", "–", "48.7 to 52.8", "63.4", "203/320", "61.4 to 65.4"),  # noqa: RUF001
+    )
+    assert [row[0] for row in table.rows[1:]] == ["branching", "mined", "mined, kept", "mined, dropped"]
+    assert table.rows[2][1:7] == ("20,000", "40.0", "35.0", "15.0", "5.0", "5.0")
+    by_rule = sampled_table(metrics, FIRST, "rule")
+    assert "Stopped %" not in by_rule.header  # none was
+    names = [row[0] for row in by_rule.rows]
+    assert names == ["dropped: imitates the question format", "dropped: too short"]
+    assert [row[0] for row in sampled_table(metrics, FIRST, "branch").rows] == ["branch 0"]
+    assert sampled_table(metrics, FIRST, "budget").is_empty  # one budget is all that was mined
+    assert sampled_table(metrics, SECOND, "mined").is_empty
+
+
+def test_a_comparison_among_what_both_answered_says_whether_it_is_of_form_or_at_chance():
+    metrics = make_metrics()
+    first, second, third = metrics["comparisons"]
+    first |= {"only_form": True, "within_chance": True, "both_answered": None}
+    second["both_answered"] |= {"difference": 0.01, "ci95": [-0.05, 0.07], "p_holm": 0.6, "n": 231, "share": 0.5775}
+    table = answered_table(metrics, FIRST)
+    assert table.header == (
+        *("Comparison", "Verdict", "Both answered %", "Questions", "Difference, points", "95 % interval", "p, Holm"),
+        *("First: right / wrong / unread / cut %", "Second: the same"),
+    )
+    assert table.rows[0] == (
+        *("SERT against Zero-shot", "only form, at chance", *["–"] * 5),  # noqa: RUF001
+        *("70.0 / 25.0 / 3.0 / 2.0", "50.7 / 29.2 / 15.0 / 5.0"),
+    )
+    assert table.rows[1][1:7] == ("not shown here", "57.8", "231", "+1.0", "−5.0 to +7.0", "0.60")  # noqa: RUF001
+    at_005 = [row[5] for row in comparison_table(metrics, FIRST).rows]
+    assert at_005 == ["only form, at chance", "significant", "not significant"]
+    third["both_answered"]["p_holm"] = 0.01
+    assert answered_table(metrics, FIRST).rows[2][1] == "hidden over all"
+    third["untrained"] = ["sert"]
+    assert answered_table(metrics, FIRST).rows[2][1] == "not trained"
 
 
 def test_the_ways_of_choosing_the_epoch_stand_side_by_side_where_there_are_several():
@@ -62,7 +120,8 @@ def test_markdown_holds_results_comparisons_and_funnel():
     assert "Questions of lab\\_yes\\_no: 1,600 train, 0 dev and 400 test." in lines
     assert [line for line in lines if line.startswith(("# ", "## "))] == [
         "# demo",
-        *("## Verdict", "## Results", "## Comparisons", "## Latent reasoning", "## Filter", "## Selection", "## Judge"),
+        *("## Verdict", "## Results", "## Right, wrong, unread, cut", "## Comparisons", "## Latent reasoning"),
+        *("## Filter", "## Selection", "## Judge"),
         "## Every seed",
     ]
 
@@ -99,8 +158,11 @@ def test_terminal_table_shows_numbers_and_lines():
     lines = [" ".join(line.split()) for line in terminal_table(make_metrics()).splitlines()]
     assert lines[0] == "lab_yes_no: 400 test questions, student lab, seed 0"
     assert "SERT 71.0 284/400 66.4 to 75.2 70.0 0.96 38.4 0.31 98.5 42.0" in lines
-    assert "Majority class: no 52.8" in lines
+    assert "SERT 70.0 25.0 3.0 2.0 73.7 280/380 68.7 to 78.7" in lines
+    assert lines.count("Majority class: no 52.8") == 1
+    assert "Majority class: no 52.8 52.8" in lines
     assert "SERT+RD against SERT +1.8 -3.0 to +6.5 0.26 0.52 not significant" in lines
+    assert "SERT+RD against SERT as over all 100.0 +1.8 -3.0 to +6.5 0.52" in lines
     assert lines[-1] == "Warning: lab_yes_no: 29 train questions have no surviving path and train nothing"
 
 

@@ -21,6 +21,7 @@ def test_the_terminal_shows_results_comparisons_ablations_and_cautions():
     assert lines[0].startswith("Methods: Of 5 comparisons between methods, 3 are significant")
     assert "gpt2 on strategyqa: 687 test questions, seeds 0, 1, 2" in lines
     assert "SERT+RD 57.4 ± 0.9 395, 401, 388 / 687 52.8 to 62.1 56.4 ± 0.9 0.99 116.6 0.50" in lines
+    assert "SERT+RD 56.4 ± 0.9 41.1 1.7 0.7 57.9 ± 1.0 53.2 to 62.5" in lines
     assert "Majority class: no 52.5" in lines
     assert "SERT+RD against RD +4.8 +2.2 to +7.4 0.0003 significant 4.2" in lines
     assert "gpt2 on strategyqa: filter" in lines
@@ -43,6 +44,7 @@ def test_markdown_holds_the_verdict_and_the_tables_of_every_section():
         *(
             "## Verdict",
             "## Results",
+            "## Right, wrong, unread, cut",
             "## Answers by likelihood",
             "## Gain",
             "## Forgetting",
@@ -67,7 +69,10 @@ def test_markdown_holds_the_verdict_and_the_tables_of_every_section():
 def test_a_section_without_rows_is_left_out():
     metrics = make_grid(("lab",)) | {name: [] for name in EXHIBITS}
     headings = [line for line in markdown(metrics).splitlines() if line.startswith("## ")]
-    assert headings == ["## Verdict", "## Results", "## Choice of the epoch", "## Ablations", "## Every seed"]
+    assert headings == [
+        *("## Verdict", "## Results", "## Right, wrong, unread, cut", "## Choice of the epoch", "## Ablations"),
+        "## Every seed",
+    ]
     empty = metrics | {"summary": [], "rows": []}
     assert [line for line in markdown(empty).splitlines() if line.startswith("#")] == ["# paper grid", "## Verdict"]
     assert terminal_table(empty).startswith("Warning:")

@@ -208,7 +208,7 @@ def test_variants_differ_as_they_say(grid: Grid, finished: RunResult) -> None:
 def test_every_exhibit_has_its_numbers(finished: RunResult) -> None:
     metrics = finished.metrics
     sections = ("tasks", "rows", "summary", "comparisons", "means", "funnel", "selection", "bands", "filtering")
-    more = ("first_tokens", "first_token_bins", "by_length", "steps", "amounts", "budget", "paths")
+    more = ("first_tokens", "first_token_bins", "by_length", "steps", "amounts", "budget", "paths", "standings")
     assert [name for name in (*sections, *more) if not metrics[name]] == []
     about = {row["source"] for row in metrics["bands"]}
     assert about == {"branch 0", "branch 1", "all branches", "raw sampling", "raw sampling, SERT student"}
@@ -223,6 +223,30 @@ def test_every_exhibit_has_its_numbers(finished: RunResult) -> None:
     assert json.loads((finished.folder / "report" / "metrics.json").read_text())["rows"] == json.loads(
         json.dumps(metrics["rows"])
     )
+
+
+def test_how_paths_stand_is_told_of_all_seeds_and_of_every_mining(grid: Grid, finished: RunResult) -> None:
+    rows = {(row["of"], row["name"]): row for row in finished.metrics["standings"]}
+    plan = json.loads((finished.folder / "plan.json").read_text())["stages"]
+    verdicts = [
+        verdict
+        for seed in grid.seeds
+        for verdict in read_table(
+            finished.folder / plan[f"lab, seed {seed}: lab-yes-no filter"]["folder"] / "verdicts.parquet", Verdict
+        )
+    ]
+    assert rows["mined", "all"]["paths"] == len(verdicts) > 0
+    kept = [verdict.agrees for verdict in verdicts if verdict.reason is None]
+    row = rows["mined", "kept"]
+    assert (row["paths"], row["right"]["hits"], row["wrong"]["hits"]) == (
+        *(len(kept), kept.count(True), kept.count(False)),
+    )
+    budgets = {row["variant"]: row["paths"] for row in finished.metrics["budget"]}
+    assert {name: row["paths"] for (of, name), row in rows.items() if of == "budget"} == budgets
+    assert {name for of, name in rows if of == "decoding"} == {row["decoding"] for row in finished.metrics["latent"]}
+    for row in finished.metrics["rows"]:
+        assert sum(row[name] for name in ("right", "wrong", "unread", "cut")) == pytest.approx(1)
+        assert row["right"] == row["accuracy_strict"]
 
 
 def test_what_was_selected_is_told_of_the_last_round(grid: Grid, finished: RunResult) -> None:

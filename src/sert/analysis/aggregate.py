@@ -13,6 +13,7 @@ from sert.analysis.comparisons import Outcome
 from sert.stats.counts import Row, added, grouped, share_of
 from sert.stats.seeds import over_seeds
 from sert.stats.shares import wilson_interval
+from sert.tasks.standing import STANDINGS, Standing, standing_shares
 
 MOST_BINS = 5
 """Ranges that lengths and repetition are cut into, so that each holds about as many outputs."""
@@ -59,7 +60,7 @@ POOLED: Mapping[str, Pool] = {
     ),
     "selection": Pool(
         ("variant", "group"),
-        ("questions", "with_selected", "selected_agree"),
+        ("questions", "with_selected", "selected_agree", "selected_wrong", "selected_unread", "selected_cut"),
         {"selected_true_share": ("selected_true", "with_selected"), "mined_true_share": ("mined_true", "mined")},
     ),
     "bands": Pool(
@@ -111,41 +112,58 @@ def pool(section: str, rows: Iterable[Row]) -> list[Row]:
 
 
 def average_steps(rows: Iterable[Row]) -> list[Row]:
-    """Average the accuracy after each step over seeds."""
+    """Average the accuracy and the four numbers after each step over seeds."""
     found = grouped(rows, "student", "task", "method", "step", "split")
-    return [{**key, **spread_of([row["accuracy"] for row in group]), "seeds": len(group)} for key, group in found]
+    return [
+        {**key, **spread_of([row["accuracy"] for row in group]), **_mean_standings(group), "seeds": len(group)}
+        for key, group in found
+    ]
+
+
+def _mean_standings(rows: Sequence[Row]) -> Row:
+    return {name: fmean(row[name] for row in rows) for name in STANDINGS}
 
 
 def average_amounts(rows: Iterable[Row]) -> list[Row]:
-    """Average the accuracy at each number of rationales over seeds.
+    """Average the accuracy and the four numbers at each number of rationales over seeds.
 
     Several variants were trained on as many where no more questions or rationales are there; the first counts.
     """
     keys = ("student", "task", "method", "rationales")
     distinct = (group[0] for _, group in grouped(rows, *keys, "seed"))
     averaged = [
-        {**key, "accuracy": spread_of([row["accuracy"] for row in group]), "seeds": len(group)}
+        {
+            **key,
+            "accuracy": spread_of([row["accuracy"] for row in group]),
+            **_mean_standings(group),
+            "seeds": len(group),
+        }
         for key, group in grouped(distinct, *keys)
     ]
     return sorted(averaged, key=itemgetter(*keys))
 
 
 def accuracy_by(outcomes: Iterable[Outcome], kept: str) -> list[Row]:
-    """Share the right answers by length or repetition of the reasoning; outputs of all seeds, with rough intervals."""
+    """Share the right answers by length or repetition of the reasoning; outputs of all seeds, with rough intervals.
+
+    Beside them the four numbers of the same outputs.
+    """
     rows = []
-    cells: dict[tuple[str, str, str], list[tuple[float, bool]]] = defaultdict(list)
+    cells: dict[tuple[str, str, str], list[tuple[float, bool, Standing]]] = defaultdict(list)
     for outcome in outcomes:
-        outputs = zip(getattr(outcome, kept), outcome.correct, strict=True)
+        outputs = zip(getattr(outcome, kept), outcome.correct, outcome.standings, strict=True)
         cells[outcome.student, outcome.task, outcome.method] += [each for each in outputs if each[0] is not None]
-    for (student, task, method), pairs in cells.items():
-        ranges = _ranges([value for value, _ in pairs])
+    for (student, task, method), measured in cells.items():
+        ranges = _ranges([value for value, _, _ in measured])
         for low, high in ranges:
             last = high == ranges[-1][1]
-            inside = [right for value, right in pairs if low <= value < high or (last and value == high)]
+            inside = [each for each in measured if low <= each[0] < high or (last and each[0] == high)]
             if inside:
                 labels = {"student": student, "task": task, "method": method, "low": low, "high": high}
-                ci95 = list(wilson_interval(sum(inside), len(inside)))
-                rows.append({**labels, "n": len(inside), "accuracy": fmean(inside), "ci95": ci95})
+                right = [correct for _, correct, _ in inside]
+                ci95 = list(wilson_interval(sum(right), len(inside)))
+                shares = standing_shares(standing for _, _, standing in inside)
+                rows.append({**labels, "n": len(inside), "accuracy": fmean(right), "ci95": ci95, **shares})
     return rows
 
 

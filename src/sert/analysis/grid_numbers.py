@@ -11,6 +11,7 @@ from sert.analysis import run_numbers
 from sert.analysis.aggregate import POOLED, accuracy_by, average_amounts, average_steps, pool, spread_of
 from sert.analysis.comparisons import Outcome, compare_amounts, compare_main, compare_means, compare_variants
 from sert.analysis.forgetting import HeldOutOutcome, forgetting_rows, held_out_outcomes
+from sert.analysis.four_numbers import Group, Standings
 from sert.analysis.gains import GainNumbers
 from sert.analysis.likelihood import LikelihoodOutcome, likelihood_outcomes, likelihood_rows
 from sert.analysis.path_comparisons import MinedPaths, compare_paths, mined_paths
@@ -36,6 +37,7 @@ class GridNumbers:
         self._tasks: dict[str, Row] = {}
         self._groups: dict[str, str | None] = {}
         self._counted: dict[str, list[Row]] = defaultdict(list)
+        self._standings: dict[tuple[str, str], Standings] = defaultdict(Standings)
 
     def add(self, arm: Arm, result: TaskResults) -> None:
         """Take the results of one run on one task."""
@@ -53,6 +55,8 @@ class GridNumbers:
             shape = {"branches": arm.config.mining.branches, "samples": arm.config.mining.samples}
             self._mined.append(mined_paths(arm, result.task, result.mined))
             self._count("budget", {**of_variant, **shape}, [result.mined.budget_row()])
+            as_budget: Mapping[Group, Group] = {("mined", "all"): ("budget", arm.variant)}
+            self._standings[arm.student, result.task].add_all(result.mined.standings, renamed=as_budget)
         if arm.group == "rationales" or arm.variant == MAIN:
             self._count("amounts", {**of_variant, "seed": arm.seed}, run_numbers.amount_rows(result))
         if arm.variant == MAIN:
@@ -61,10 +65,14 @@ class GridNumbers:
     def _add_main(self, about: Row, arm: Arm, result: TaskResults) -> None:
         self._held_out += held_out_outcomes(arm, result)
         self._gains.add(arm, result)
-        self._count("latent", about, run_numbers.latent_rows(result))
+        standings = self._standings[arm.student, result.task]
+        decoded = run_numbers.look_at_decodings(result)
+        standings.add_all(decoded.standings)
+        self._count("latent", about, decoded.rows)
         self._count("bands", about, band_rows(result))
         self._count("steps", {**about, "seed": arm.seed}, run_numbers.step_rows(result))
         if result.mined:
+            standings.add_all(result.mined.standings)
             self._count("funnel", about, result.mined.funnel_rows())
             self._count("filtering", about, result.mined.filtering_rows())
             self._count("first_tokens", about, result.mined.branch_rows())
@@ -80,6 +88,7 @@ class GridNumbers:
         """Build the tables of `metrics.json`; all shares are 0..1, what was not measured is None."""
         counted = self._counted
         main = [outcome for outcome in self._outcomes if outcome.variant == MAIN]
+        chances = {task: row["chance_best"] for task, row in self._tasks.items()}
         return {
             "tasks": list(self._tasks.values()),
             "near_duplicates": [
@@ -87,13 +96,21 @@ class GridNumbers:
             ],
             "rows": self._rows,
             "summary": summarize_seeds(self._rows),
-            "comparisons": [*compare_main(main), *compare_variants(self._outcomes, self._groups)],
+            "standings": [
+                {"student": student, "task": task, **row}
+                for (student, task), standings in self._standings.items()
+                for row in standings.rows()
+            ],
+            "comparisons": [
+                *compare_main(main, chances=chances),
+                *compare_variants(self._outcomes, self._groups, chances=chances),
+            ],
             "means": compare_means(main),
             "likelihood": likelihood_rows(self._likelihood),
             "forgetting": forgetting_rows(self._held_out),
             **self._gains.tables(),
             "paths": compare_paths(self._mined),
-            "amount_comparisons": compare_amounts(self._outcomes, counted["amounts"]),
+            "amount_comparisons": compare_amounts(self._outcomes, counted["amounts"], chances=chances),
             **{section: pool(section, counted[section]) for section in POOLED},
             "by_length": accuracy_by(main, "lengths"),
             "by_repetition": accuracy_by(main, "repetitions"),
@@ -111,7 +128,7 @@ def summarize_seeds(rows: Sequence[Row]) -> list[Row]:
             **key,
             "n": of_seeds[0]["n"],
             "seeds": len(of_seeds),
-            "correct": [row["correct"] for row in of_seeds],
+            **{count: [row[count] for row in of_seeds] for count in ("correct", "correct_strict", "answered")},
             "majority_accuracy": of_seeds[0]["majority_accuracy"],
             "train_examples": [row["train_examples"] for row in of_seeds],
             "untrained": sum(row["train_steps"] == 0 for row in of_seeds),

@@ -10,10 +10,12 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from math import exp
 from typing import NamedTuple
 
+from sert.analysis.four_numbers import Group, Standings
 from sert.config.rules import USUAL, RulesConfig
 from sert.paths.rules import OUTRUN, REJECTED, is_reasoned
 from sert.records import Path, Question, Verdict
 from sert.stats.counts import Row
+from sert.tasks.standing import standing_of
 
 Counts = Counter[str]
 Verifier = Callable[[Question, str], tuple[bool, float]]
@@ -94,6 +96,7 @@ class PathCounts:
         all: Counts of all paths.
         ends: Counts by what became of the paths.
         by_question: Counts of the paths of each question.
+        standings: How they stand: all, kept, dropped and selected ones, by the rule that dropped them, and by branch.
         shown: The first few paths of each end, so that nobody picks them.
     """
 
@@ -102,6 +105,7 @@ class PathCounts:
         self.all = Counts()
         self.ends: dict[str, Counts] = defaultdict(Counts)
         self.by_question: dict[str, Counts] = {name: Counts() for name in questions}
+        self.standings = Standings()
         self.shown: list[Look] = []
         self._by_branch: dict[int, Counts] = defaultdict(Counts)
         self._by_bin: dict[int, Counts] = defaultdict(Counts)
@@ -115,8 +119,10 @@ class PathCounts:
         """Count one more path."""
         question, path, verdict, true = look
         is_true, chosen, end = true is True, verdict.selected, end_of(verdict)
+        standing = None if path.stopped_early else standing_of(verdict.agrees, path.finish)
         counts: Row = {
             "paths": 1,
+            "cut": standing == "cut",
             "kept": verdict.reason is None,
             "reasoned": reasoned,
             "true": is_true,
@@ -125,6 +131,7 @@ class PathCounts:
             "selected_agree": chosen and verdict.agrees is True,
             "selected_true": chosen and is_true,
             "selected_unfinished": chosen and verdict.whole_characters is not None,
+            **({f"selected_{standing}": 1} if chosen else {}),
         }
         for group in (self.all, self.by_question[question.question_id]):
             group.update(counts)
@@ -135,6 +142,8 @@ class PathCounts:
             self._by_bin[_bin_of(probability)].update(counts)
         if self.ends[end]["paths"] <= SHOWN_PATHS:
             self.shown.append(look)
+        for kind, name in _groups(path, verdict):
+            self.standings.add(kind, name, question.question_id, standing)
 
     def funnel_rows(self) -> Iterator[Row]:
         """Count what is left after each rule."""
@@ -150,14 +159,15 @@ class PathCounts:
         return filtering_rows(self.ends if self.truth_is_known else {}, "verifier", rules=self._rules)
 
     def selection_row(self) -> Row:
-        """Count the questions with a selected path, of these paths the true ones and those that agree with gold.
+        """Count the questions with a selected path, of these paths the true ones, and how they stand.
 
-        Also all the paths that were mined for it, and the true ones.
+        Those that agree with the gold answer are right. Also all the paths that were mined for it, and the true ones.
         """
         return {
             "questions": len(self.questions),
             "with_selected": self.all["selected"],
             "selected_agree": self.all["selected_agree"],
+            **{f"selected_{name}": self.all[f"selected_{name}"] for name in ("wrong", "unread", "cut")},
             "selected_true": self.all["selected_true"] if self.verified else None,
             "mined": self.all["paths"],
             "mined_true": self.all["true"] if self.truth_is_known else None,
@@ -201,6 +211,17 @@ def count_paths(
         reasoned = is_reasoned(path.text, path.num_tokens, question, rules)
         counts.add(Look(question, path, verdict, true), reasoned=reasoned, score=score)
     return counts
+
+
+def _groups(path: Path, verdict: Verdict) -> Iterator[Group]:
+    """Name the groups of mined paths that one is in."""
+    yield "mined", "all"
+    yield "mined", "kept" if verdict.reason is None else "dropped"
+    if verdict.selected:
+        yield "mined", "selected"
+    if verdict.reason is not None:
+        yield "rule", verdict.reason
+    yield "branch", str(path.branch)
 
 
 def _bin_of(probability: float) -> int:

@@ -1,8 +1,11 @@
 """The numbers of one task of one run, as rows that are counted up over seeds: of its questions, outputs and samples."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
 
+from sert.analysis.chance import chance_among
 from sert.analysis.comparisons import Outcome
+from sert.analysis.four_numbers import Standings
 from sert.analysis.path_counts import Counts, texts_and_questions
 from sert.analysis.task_results import TaskResults
 from sert.config.grid import Arm
@@ -11,23 +14,22 @@ from sert.evaluation.grading import summarize
 from sert.paths.rules import is_reasoned
 from sert.records import TOO_LONG, Path, Prediction
 from sert.stats.counts import Row, share_of
-from sert.stats.shares import majority
+from sert.tasks.standing import Standing, standing_of_path, standing_of_prediction, standing_shares
 
 
 def task_row(result: TaskResults) -> Row:
     """Describe the questions of a task, and what needs no student."""
-    test = result.test.values()
-    most_frequent = majority(question.answer for question in test)
-    options = {len(question.choices) if question.choices else 2 for question in test}
-    has_chance = all(question.answer_type != "text" for question in test) and len(options) == 1
+    test = list(result.test.values())
+    chance = chance_among(test, counted=test)
     return {
         "task": result.task,
         "num_train": len(result.train),
         "num_dev": len(result.data.split("dev")),
         "num_test": len(test),
-        "majority_answer": most_frequent.answer,
-        "majority_accuracy": most_frequent.share,
-        "chance_accuracy": 1 / options.pop() if has_chance else None,
+        "majority_answer": chance.answer,
+        "majority_accuracy": chance.share,
+        "chance_accuracy": chance.guessing,
+        "chance_best": chance.best,
         "left_out": dict(result.data.left_out),
         "near_duplicates": [pair._asdict() for pair in result.data.near_duplicates],
     }
@@ -74,6 +76,8 @@ def outcomes(arm: Arm, result: TaskResults) -> Iterator[Outcome]:
             trained=not measured.untrained,
             correct=[by_id[name].correct_loose for name in result.test],
             correct_last=[last[name].correct_loose for name in result.test],
+            standings=[standing_of_prediction(by_id[name]) for name in result.test],
+            standings_last=[standing_of_prediction(last[name]) for name in result.test],
             lengths=[_length(by_id[name]) for name in result.test],
             repetitions=[by_id[name].rep_1 if by_id[name].reasoning_tokens else None for name in result.test],
         )
@@ -83,7 +87,23 @@ def _length(prediction: Prediction) -> float | None:
     return None if prediction.finish == TOO_LONG else float(prediction.reasoning_tokens)
 
 
-def latent_rows(result: TaskResults) -> Iterator[Row]:
+class Decoded(NamedTuple):
+    """What decodings come to: a row each of how many outputs reason and are true, and how all of them stand."""
+
+    rows: list[Row]
+    standings: Standings
+
+
+class _Output(NamedTuple):
+    """An output on a test question: whose it is, its text, whether it reasons, how it stands."""
+
+    question_id: str
+    text: str
+    reasoned: bool
+    standing: Standing
+
+
+def look_at_decodings(result: TaskResults) -> Decoded:
     """Count who reasons how often: one output, raw samples and branches a question, and the SERT student."""
     votes = result.config.evaluation.votes
     one = "greedy" if votes == 1 else f"{votes} votes"
@@ -92,29 +112,34 @@ def latent_rows(result: TaskResults) -> Iterator[Row]:
         **{decoding: _samples(result, paths) for decoding, paths in result.probes.items()},
         f"SERT {one}": _outputs(result, "sert"),
     }
+    found = Decoded([], Standings())
     for decoding, outputs in written.items():
         by_question = {name: Counts() for name in result.test}  # also those that were too long for any
-        for question_id, text, reasoned in outputs:
-            true = result.verifier is not None and result.verifier(result.test[question_id], text)[0]
-            by_question[question_id].update({"outputs": 1, "reasoned": reasoned, "true": true})
+        for each in outputs:
+            true = result.verifier is not None and result.verifier(result.test[each.question_id], each.text)[0]
+            by_question[each.question_id].update({"outputs": 1, "reasoned": each.reasoned, "true": true})
+            found.standings.add("decoding", decoding, each.question_id, each.standing)
         if number := sum(counts["outputs"] for counts in by_question.values()):
             row = {"decoding": decoding, "questions": len(by_question), "outputs": number}
             unknown = [] if result.verifier else ["true"]
             counts = texts_and_questions(by_question.values(), "reasoned", "true", unknown=unknown)
-            yield {**row, "samples": max(each["outputs"] for each in by_question.values()), **counts}
+            samples = max(each["outputs"] for each in by_question.values())
+            found.rows.append({**row, "samples": samples, **counts})
+    return found
 
 
-def _outputs(result: TaskResults, method: Method) -> Iterator[tuple[str, str, bool]]:
-    """Take the outputs of a method: whose they are, the text, and whether it reasons."""
+def _outputs(result: TaskResults, method: Method) -> Iterator[_Output]:
+    """Take the outputs of a method, but for questions that were too long."""
     asked = result.methods[method].primary if method in result.methods else ()
     for each in (each for each in asked if each.finish != TOO_LONG):
-        yield each.question_id, each.completion, each.reasoned
+        yield _Output(each.question_id, each.completion, each.reasoned, standing_of_prediction(each))
 
 
-def _samples(result: TaskResults, paths: Iterable[Path]) -> Iterator[tuple[str, str, bool]]:
+def _samples(result: TaskResults, paths: Iterable[Path]) -> Iterator[_Output]:
     for path in paths:
         question = result.test[path.question_id]
-        yield path.question_id, path.text, is_reasoned(path.text, path.num_tokens, question, result.config.rules)
+        reasoned = is_reasoned(path.text, path.num_tokens, question, result.config.rules)
+        yield _Output(path.question_id, path.text, reasoned, standing_of_path(path, question))
 
 
 def limit_rows(result: TaskResults) -> Iterator[Row]:
@@ -129,16 +154,18 @@ def step_rows(result: TaskResults) -> Iterator[Row]:
         for snapshot in measured.snapshots if len(measured.snapshots) > 1 else ():
             for split, predictions in (("dev", snapshot.dev), ("test", snapshot.test)):
                 if predictions:
-                    yield {"method": method, "step": snapshot.step, "split": split, "accuracy": _accuracy(predictions)}
+                    yield {"method": method, "step": snapshot.step, "split": split, **_right(predictions)}
 
 
 def amount_rows(result: TaskResults) -> Iterator[Row]:
     """Say how right the distilled students are that were trained on this many rationales, at their last epoch."""
     for method, measured in result.methods.items():
         if method in ("rd", "sert+rd"):
-            accuracy = _accuracy(measured.choices[0].predictions)
-            yield {"method": method, "rationales": measured.training["examples"], "accuracy": accuracy}
+            right = _right(measured.choices[0].predictions)
+            yield {"method": method, "rationales": measured.training["examples"], **right}
 
 
-def _accuracy(predictions: Sequence[Prediction]) -> float:
-    return sum(each.correct_loose for each in predictions) / len(predictions)
+def _right(predictions: Sequence[Prediction]) -> Row:
+    """Share the right outputs, and all among the four numbers."""
+    accuracy = sum(each.correct_loose for each in predictions) / len(predictions)
+    return {"accuracy": accuracy, **standing_shares(map(standing_of_prediction, predictions))}

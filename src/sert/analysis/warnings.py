@@ -2,11 +2,13 @@
 
 from collections.abc import Iterator
 
+from sert.analysis.four_numbers import cut_warning
 from sert.analysis.task_results import TaskResults
 from sert.paths.filtering import TOLERATED_UNFINISHED, trims
 from sert.paths.gains import LOOKS_AT_GOLD
 from sert.records import TOO_LONG
 from sert.tasks.splits import NEARLY
+from sert.tasks.standing import standing_of_prediction, standing_shares
 from sert.terminal.text import shorten
 
 SHOWN_PAIRS = 3
@@ -46,6 +48,7 @@ def _of_stages(result: TaskResults) -> Iterator[str]:
             )
     if result.trained_on and (without := len(result.train) - result.trained_on.all["selected"]):
         yield f"{without} train questions have no surviving path and train nothing"
+    yield from _of_cut(result)
     yield from _of_unfinished(result)
     if result.rounds and result.config.selection.order == "gain":
         yield LOOKS_AT_GOLD
@@ -63,6 +66,23 @@ def _of_stages(result: TaskResults) -> Iterator[str]:
     for method, counts in result.training.items():
         if counts["too_long"]:
             yield f"{counts['too_long']} examples of {method} exceed max_length, left out"
+
+
+def _of_cut(result: TaskResults) -> Iterator[str]:
+    """Warn if many outputs, or many of the mined paths that were decoded to their end, were cut before they answer."""
+    if mined := result.mined:
+        ended = mined.all["paths"] - mined.all["stopped"]
+        cut: dict[str, float | None] = {"the mined paths": mined.all["cut"] / ended if ended else None}
+        tokens = result.config.mining.max_new_tokens
+        if told := cut_warning(cut, tokens=tokens, setting="mining.max_new_tokens"):
+            yield told
+    shares: dict[str, float | None] = {
+        method: standing_shares(map(standing_of_prediction, measured.primary))["cut"]
+        for method, measured in result.methods.items()
+    }
+    tokens = result.config.evaluation.max_new_tokens
+    if told := cut_warning(shares, tokens=tokens, setting="evaluation.max_new_tokens"):
+        yield told
 
 
 def _of_unfinished(result: TaskResults) -> Iterator[str]:

@@ -11,6 +11,7 @@ from sert.paths.rules import is_reasoned, rep_n, words_of
 from sert.records import TOO_LONG, Prediction, Question
 from sert.stats.shares import majority, wilson_interval
 from sert.tasks.answers import extract_loose, is_correct, read, reasoning_of
+from sert.tasks.standing import standing_of_prediction, standing_shares
 
 
 def grade(
@@ -55,6 +56,10 @@ def summarize(predictions: Sequence[Prediction], questions: Sequence[Question]) 
     `mean_length` is over all outputs, `repetition` over those that have reasoning (None when none has, since an
     empty reasoning repeats nothing and would flatter the mean). `ci95` is Wilson's interval of `accuracy`.
 
+    `right`, `wrong`, `unread` and `cut` add up to 1 and are strict (`sert.tasks.standing`); one that was too long is
+    unread. `answered` counts the outputs that state an answer, and `right_of_answered` shares the right ones among
+    these, with Wilson's interval (both None where there are none).
+
     Raises:
         DataError: If the predictions are none, or do not answer exactly these questions.
     """
@@ -73,11 +78,22 @@ def summarize(predictions: Sequence[Prediction], questions: Sequence[Question]) 
         "ci95": list(wilson_interval(correct, n)),
         "correct_strict": correct_strict,
         "accuracy_strict": correct_strict / n,
+        **_standings(predictions, right=correct_strict),
         "format": fmean(prediction.format_ok for prediction in predictions),
         "mean_length": fmean(each.reasoning_tokens for each in predictions if each.finish != TOO_LONG),
         "repetition": fmean(repetitions) if repetitions else None,
         "reasoned": fmean(prediction.reasoned for prediction in predictions),
         "majority_accuracy": majority(question.answer for question in questions).share,
+    }
+
+
+def _standings(predictions: Sequence[Prediction], *, right: int) -> dict[str, Any]:
+    answered = sum(prediction.answer_strict is not None for prediction in predictions)
+    return {
+        **standing_shares(map(standing_of_prediction, predictions)),
+        "answered": answered,
+        "right_of_answered": right / answered if answered else None,
+        "right_of_answered_ci95": list(wilson_interval(right, answered)) if answered else None,
     }
 
 

@@ -1,16 +1,19 @@
-"""The columns of results and comparisons.
+"""The columns of results, of how outputs stand, and of held-out texts.
 
 A measure of outputs is declared once, in `MEASURES`: its column stands on the page, in Markdown and on the terminal,
 and its mean over seeds in `metrics.json`. It is computed by `sert.evaluation.grading.summarize`, or in
 `sert.analysis.run_numbers` where that takes more than the predictions.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import NamedTuple
 
 from sert.config.grid import MAIN
+from sert.report.comparing import BOTH_ANSWERED, DETECTABLE, DIFFERENCE, INTERVAL, P_HOLM, SIGNIFICANT
 from sert.report.format import (
+    LISTED,
     MISSING,
+    by_seed,
     count,
     decimal,
     p_value,
@@ -19,13 +22,10 @@ from sert.report.format import (
     points,
     points_interval,
     spread,
-    unsigned_points,
 )
-from sert.report.names import Row, answered_by, comparison_name, epoch_name, flagged, method_name
-from sert.report.rows import is_significant
+from sert.report.names import Row, answered_by, epoch_name, flagged, method_name
 from sert.report.table import Column
-
-_LISTED = 4  # seeds whose numbers are written out in a cell
+from sert.tasks.standing import STANDINGS
 
 
 class Measure(NamedTuple):
@@ -39,6 +39,8 @@ class Measure(NamedTuple):
         with_sd: Whether results show the standard deviation over seeds beside its mean.
         in_short: Whether the terminal shows it of several runs, too; of one run it shows all.
         optional: Whether the column is left out where nothing was measured.
+        stands: Whether it says how outputs stand; of the results and of ablations on a terminal, these have a table of
+            their own.
     """
 
     key: str
@@ -48,6 +50,7 @@ class Measure(NamedTuple):
     with_sd: bool = False
     in_short: bool = True
     optional: bool = False
+    stands: bool = False
 
     def column(self, *, with_sd: bool, on_terminal: bool = True) -> Column:
         """Make the column of its mean over seeds."""
@@ -106,8 +109,36 @@ MEASURES = (
         in_short=False,
         optional=True,
     ),
+    Measure(
+        "right",
+        "Right %",
+        percent,
+        "Share of outputs that state the right answer, by the strict reading. With wrong, unread and cut it makes 100.",
+        with_sd=True,
+        stands=True,
+    ),
+    Measure("wrong", "Wrong %", percent, "Share of outputs that state another answer.", stands=True),
+    Measure(
+        "unread",
+        "Unread %",
+        percent,
+        "Share of outputs that end without an answer that can be read; questions too long to be asked are among them.",
+        stands=True,
+    ),
+    Measure("cut", "Cut %", percent, "Share of outputs that reach the longest length without an answer.", stands=True),
+    Measure(
+        "right_of_answered",
+        "Right of answered %",
+        percent,
+        "How often an output is right where it states an answer. It says what a student knows; the share of all also "
+        "how well it keeps to a form.",
+        with_sd=True,
+        stands=True,
+    ),
 )
-_ACCURACY, *_OTHERS = MEASURES
+_ACCURACY = MEASURES[0]
+_OTHERS = [each for each in MEASURES[1:] if not each.stands]
+_STANDINGS = [each for each in MEASURES if each.stands]
 
 
 def result_columns(*, single: bool) -> list[Column]:
@@ -131,56 +162,68 @@ def result_columns(*, single: bool) -> list[Column]:
     ]
 
 
+def standing_columns(name: str, cell: Callable[[Row], str], *, single: bool) -> list[Column]:
+    """List the columns of how outputs stand, of rows that are named by their first column."""
+    return [
+        Column(name, cell),
+        *(each.column(with_sd=each.with_sd) for each in _STANDINGS),
+        Column("k/n" if single else "k/n of answered, by seed", _answered_by_seed, on_terminal=single),
+        Column(
+            "95 % interval" if single else "95 %, questions", lambda row: percent_interval(row["interval_answered"])
+        ),
+    ]
+
+
+def _answered_by_seed(row: Row) -> str:
+    """Write how many of the stated answers of each seed are right; of many seeds the fewest and the most."""
+    right, answered = row["correct_strict"], row["answered"]
+    if len(right) > LISTED:
+        return f"{by_seed(right, str)} / {by_seed(answered, str)}"
+    return ", ".join(f"{k}/{n}" for k, n in zip(right, answered, strict=True))
+
+
+def share_columns(name: str, cell: Callable[[Row], str]) -> list[Column]:
+    """List the columns of four numbers that are shares with intervals, of sampled paths for instance."""
+    return [
+        Column(name, cell),
+        Column("Outputs", lambda row: count(row["paths"])),
+        *(Column(f"{each.capitalize()} %", _share(each)) for each in STANDINGS),
+        Column("Stopped %", _share("stopped"), "stopped"),
+        Column("Right %, 95 %", _ends("right"), on_terminal=False),
+        Column("Right of answered %", _share("right_of_answered")),
+        Column("k/n", _hits("right_of_answered"), on_terminal=False),
+        Column("95 %", _ends("right_of_answered")),
+    ]
+
+
+def share_in(row: Row, key: str) -> float | None:
+    """Take one of four numbers of a row whose numbers are shares with intervals; None where it is none."""
+    return (row[key] or {}).get("share")
+
+
+def _share(key: str) -> Callable[[Row], str]:
+    return lambda row: percent(share_in(row, key))
+
+
+def _ends(key: str) -> Callable[[Row], str]:
+    return lambda row: percent_interval(row[key]["ci95"])
+
+
+def _hits(key: str) -> Callable[[Row], str]:
+    return lambda row: f"{count(row[key]['hits'])}/{count(row[key]['of'])}"
+
+
+def _plain(key: str) -> Callable[[Row], str]:
+    return lambda row: percent(row[key])
+
+
+PLAIN_SHARES = tuple(Column(f"{each.capitalize()} %", _plain(each)) for each in STANDINGS)
+"""Four numbers without intervals."""
+
+
 def right_by_seed(row: Row) -> str:
     """Write how many of n questions each seed got right; of many seeds the fewest and the most."""
-    return f"{_by_seed(row['correct'], str)} / {row['n']}"
-
-
-def points_by_seed(row: Row) -> str:
-    """Write the difference of each seed in points; of many seeds the lowest and the highest."""
-    return _by_seed(row["by_seed"] or [], points) or MISSING
-
-
-def _by_seed(values: Sequence[float], write: Callable[[float], str]) -> str:
-    if len(values) > _LISTED:
-        return f"{write(min(values))} to {write(max(values))}"
-    return ", ".join(map(write, values))
-
-
-def significance(comparison: Row) -> str:
-    """Say in a cell whether a comparison is significant."""
-    if comparison["p_holm"] is None:
-        return MISSING
-    if comparison.get("untrained"):
-        return "not trained"
-    return "significant" if is_significant(comparison) else "not significant"
-
-
-DIFFERENCE = Column("Difference, points", lambda row: points(row["difference"]))
-INTERVAL = Column("95 % interval", lambda row: points_interval(row["ci95"]))
-P_VALUE = Column("p", lambda row: p_value(row["p_value"]))
-P_HOLM = Column("p, Holm", lambda row: p_value(row["p_holm"]))
-SIGNIFICANT = Column("At 0.05", significance)
-DETECTABLE = Column("Detectable, points", lambda row: unsigned_points(row["detectable"]))
-
-
-def comparison_columns(*, single: bool) -> list[Column]:
-    """List the columns of the comparisons of methods, in one run or over several."""
-    name = Column("Comparison", comparison_name)
-    if single:
-        detectable = DETECTABLE._replace(on_terminal=False)
-        return [name, DIFFERENCE, INTERVAL, P_VALUE, P_HOLM, SIGNIFICANT, detectable]
-    return [
-        name,
-        DIFFERENCE,
-        Column("By seed", points_by_seed, on_terminal=False),
-        Column("95 %, seeds", lambda row: points_interval(row["ci95_seeds"]), on_terminal=False),
-        INTERVAL,
-        P_VALUE._replace(on_terminal=False),
-        P_HOLM,
-        SIGNIFICANT,
-        DETECTABLE,
-    ]
+    return f"{by_seed(row['correct'], str)} / {row['n']}"
 
 
 ABLATIONS = (
@@ -194,14 +237,15 @@ ABLATIONS = (
     SIGNIFICANT,
     DETECTABLE._replace(on_terminal=False),
     Column("True among selected %", lambda row: percent(row["selected_true"]), "selected_true"),
-    *(each.column(with_sd=each.write is percent, on_terminal=False) for each in _OTHERS),
+    *(each.column(with_sd=each.write is percent, on_terminal=False) for each in [*_OTHERS, *_STANDINGS]),
+    *(each._replace(on_terminal=False) for each in BOTH_ANSWERED),
 )
 
 
 LIKELIHOOD = (
     Column("Answers of", answered_by),
     _ACCURACY.column(with_sd=True),
-    Column("k/n", lambda row: f"{_by_seed(row['correct'], str)}/{row['n']}"),
+    Column("k/n", lambda row: f"{by_seed(row['correct'], str)}/{row['n']}"),
     INTERVAL._replace(cell=lambda row: percent_interval(row["interval"])),
     Column("To written, points", lambda row: points(row["difference"])),
     Column("Its 95 % interval", lambda row: points_interval(row["ci95"])),
@@ -234,7 +278,7 @@ PERPLEXITIES = (
 
 def _right_endings(row: Row, when: str) -> str:
     correct = row[f"correct_{when}"]
-    return MISSING if correct is None else f"{_by_seed(correct, str)}/{row['choices']}"
+    return MISSING if correct is None else f"{by_seed(correct, str)}/{row['choices']}"
 
 
 def _name_of_seed(row: Row) -> str:
@@ -249,7 +293,8 @@ SEEDS = (
     _ACCURACY.column_of_seed(),
     Column("k/n", lambda row: f"{row['correct']}/{row['n']}"),
     Column("95 % interval", lambda row: percent_interval(row["ci95"])),
-    *(each.column_of_seed() for each in _OTHERS),
+    *(each.column_of_seed() for each in [*_OTHERS, *_STANDINGS]),
+    Column("Right of answered, 95 %", lambda row: percent_interval(row["right_of_answered_ci95"])),
     Column("Examples", lambda row: count(row["train_examples"])),
     Column("Steps", lambda row: count(row["train_steps"])),
     Column("Step tested", lambda row: count(row["step"])),

@@ -15,6 +15,7 @@ from sert.report.sections.results import (
     results_section,
     seeds_section,
 )
+from sert.report.sections.standings import standings_section
 
 
 def all_sections(metrics: Metrics) -> list[ReportSection]:
@@ -22,6 +23,7 @@ def all_sections(metrics: Metrics) -> list[ReportSection]:
     pairs = pairs_of(metrics)
     return [
         results_section(metrics, pairs),
+        standings_section(metrics, pairs),
         likelihood_section(metrics, pairs),
         gain_section(metrics, pairs),
         forgetting_section(metrics, pairs),

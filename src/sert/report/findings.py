@@ -5,20 +5,9 @@ Differences are positive when the first of a comparison is better.
 
 from collections.abc import Callable, Iterator, Sequence
 from statistics import fmean
-from typing import NamedTuple
 
 from sert.config.grid import MAIN
-from sert.report.columns import points_by_seed
-from sert.report.format import (
-    count,
-    decimal,
-    p_value,
-    percent,
-    points,
-    points_interval,
-    points_range,
-    unsigned_points,
-)
+from sert.report.format import count, decimal, percent, points, points_interval, points_range
 from sert.report.judging import judge_warnings
 from sert.report.names import COMPAT, TEST_BEST, Row, comparison_name, listed, marks_of, method_name, variants_name
 from sert.report.rows import (
@@ -36,13 +25,7 @@ from sert.report.rows import (
     section,
 )
 from sert.report.sections.ablations import ablated, ablation_groups
-
-
-class Statement(NamedTuple):
-    """One sentence of the verdict, under a short label."""
-
-    label: str
-    text: str
+from sert.report.statements import Statement, caution, compared
 
 
 def overall_findings(metrics: Metrics) -> list[Statement]:
@@ -66,11 +49,6 @@ def overall_findings(metrics: Metrics) -> list[Statement]:
     return found
 
 
-def caution(text: str) -> Statement:
-    """Say what not to conclude."""
-    return Statement("Caution", text)
-
-
 def _by_name(rows: Sequence[tuple[Pair, Row]], name_of: Callable[[Row], str]) -> Iterator[Statement]:
     """Say of each comparison on which student and task it is significant, and where other seeds might undo that."""
     for name in dict.fromkeys(name_of(row) for _, row in rows):
@@ -83,8 +61,22 @@ def _by_name(rows: Sequence[tuple[Pair, Row]], name_of: Callable[[Row], str]) ->
                 interval = row["ci95_seeds"]
                 may_vanish = is_significant(row) and interval is not None and interval[0] <= 0 <= interval[1]
                 vanishing = f"; with other seeds {points_interval(interval)}" if may_vanish else ""
-                places[place].append(f"{pair.title} ({points(row['difference'])}{vanishing})")
+                places[place].append(f"{pair.title} ({points(row['difference'])}{vanishing}{_doubts(row)})")
         yield Statement(name, " ".join(f"{place}: {listed(where)}." for place, where in places.items() if where))
+
+
+def _doubts(row: Row) -> str:
+    """Say why a significant difference is no evidence of better answers."""
+    form, chance = _is_form(row), _is_at_chance(row)
+    return "; only form" * form + "; neither is above chance" * chance
+
+
+def _is_form(row: Row) -> bool:
+    return is_significant(row) and bool(row["only_form"])
+
+
+def _is_at_chance(row: Row) -> bool:
+    return is_significant(row) and bool(row["within_chance"])
 
 
 def _cautions_over_all(metrics: Metrics, pairs: Sequence[Pair]) -> Iterator[Statement]:
@@ -102,35 +94,13 @@ def _cautions_over_all(metrics: Metrics, pairs: Sequence[Pair]) -> Iterator[Stat
 def pair_findings(metrics: Metrics, pair: Pair) -> list[Statement]:
     """Say what the numbers of a student on a task show and what they do not."""
     comparisons = sorted(method_comparisons(metrics, pair), key=is_significant, reverse=True)
-    found = [_compared(row, a=method_name(row["a"]), b=method_name(row["b"])) for row in comparisons]
+    about = about_task(metrics, pair.task)
+    found = [compared(row, a=method_name(row["a"]), b=method_name(row["b"]), about=about) for row in comparisons]
     if rows := reported_rows(metrics, pair):
-        found += [_against_majority(metrics, pair, rows), _reasoning(rows)]
+        found += [_against_majority(metrics, pair, rows), _answered(about, rows), _reasoning(rows)]
     found += likelihood_findings(metrics, pair)
     found += forgetting_findings(metrics, pair)
     return [*found, *_ablation_findings(metrics, pair), *_cautions(metrics, pair)]
-
-
-def _compared(row: Row, *, a: str, b: str) -> Statement:
-    """Say whether the two of a comparison differ, which are called `a` and `b`."""
-    p = p_value(row["p_holm"])
-    numbers = (
-        f"{points(row['difference'])} points, 95 % interval {points_interval(row['ci95'])}, "
-        f"Holm-corrected p {p if p.startswith('<') else f'= {p}'}"
-    )
-    if len(row["by_seed"] or []) > 1:
-        numbers += f", by seed {points_by_seed(row)}, with other seeds {points_interval(row['ci95_seeds'])}"
-    if row.get("untrained"):
-        names = listed([name for name, label in ((a, row["a"]), (b, row["b"])) if label in row["untrained"]])
-        text = f"{names} had no examples to train on, so {a} against {b} says nothing of methods ({numbers})."
-        return Statement("Not trained", text)
-    if not is_significant(row):
-        found = "These outputs disagree on too few questions for any difference to be found."
-        if row["detectable"] is not None:
-            size = unsigned_points(row["detectable"])
-            found = f"With one seed and before correction one of {size} points would be found four times of five."
-        return Statement("Not significant", f"No difference between {a} and {b} is shown ({numbers}). {found}")
-    direction = "more" if row["difference"] > 0 else "less"
-    return Statement("Significant", f"{a} is right {direction} often than {b} ({numbers}).")
 
 
 def _counted(rows: Sequence[Row], what: str) -> str:
@@ -138,6 +108,10 @@ def _counted(rows: Sequence[Row], what: str) -> str:
     what = what.replace("comparisons", "comparison", 1) if len(rows) == 1 else what
     verb = "is" if significant == 1 else "are"
     said = f"Of {len(rows)} {what}, {significant} {verb} significant after Holm's correction."
+    if form := sum(map(_is_form, rows)):
+        said += f" Of these {form} {'is' if form == 1 else 'are'} of form alone."
+    if chance := sum(map(_is_at_chance, rows)):
+        said += f" In {chance} of them neither side is above chance."
     if untrained := sum(bool(row.get("untrained")) for row in rows):
         said += f" {untrained} say nothing, of students that had no examples to train on."
     return said + _all_detectable(rows)
@@ -151,20 +125,44 @@ def _all_detectable(rows: Sequence[Row]) -> str:
 
 def _against_majority(metrics: Metrics, pair: Pair, rows: Sequence[Row]) -> Statement:
     about = about_task(metrics, pair.task)
-    line = about["majority_accuracy"]
-    places: dict[str, list[str]] = {"above": [], "not distinguishable from": [], "below": []}
-    for row in rows:
-        interval = row["interval"]
-        if interval is not None:
-            place = "above" if interval[0] > line else "below" if interval[1] < line else "not distinguishable from"
-            places[place].append(method_name(row["method"]))
-    judged = "; ".join(f"{verb} it: {listed(names)}" for verb, names in places.items() if names)
+    judged = _placed(rows, "interval", about["majority_accuracy"])
     of_seeds = "their 95 % intervals" if len(metrics["seeds"]) == 1 else "the 95 % intervals of every seed"
     return Statement(
         "Majority line",
-        f"Always answering “{about['majority_answer']}” scores {percent(line)} %. By {of_seeds}, "
+        f"Always answering “{about['majority_answer']}” scores {percent(about['majority_accuracy'])} %. By {of_seeds}, "
         f"{judged or 'nothing is known'}.",
     )
+
+
+def _placed(rows: Sequence[Row], key: str, line: float) -> str:
+    """Name the methods whose interval lies above a line, holds it, or lies below."""
+    places: dict[str, list[str]] = {"above": [], "not distinguishable from": [], "below": []}
+    for row in rows:
+        interval = row[key]
+        if interval is not None:
+            place = "above" if interval[0] > line else "below" if interval[1] < line else "not distinguishable from"
+            places[place].append(method_name(row["method"]))
+    return "; ".join(f"{verb} it: {listed(names)}" for verb, names in places.items() if names)
+
+
+def _answered(about: Row, rows: Sequence[Row]) -> Statement:
+    """Say how many outputs state an answer, how often these are right, and whether that is above chance."""
+    if all(row["unread"]["mean"] == row["cut"]["mean"] == 0 for row in rows):
+        return Statement("Answered", "Every output states an answer.")
+    said = listed([f"{method_name(row['method'])} {_right_where_answered(row)}" for row in rows])
+    text = f"Right where they state an answer: {said}."
+    if judged := _placed(rows, "interval_answered", about["chance_best"]):
+        text += (
+            f" By the 95 % intervals of these answers, against chance ({percent(about['chance_best'])} %), {judged}."
+        )
+    return Statement("Answered", text)
+
+
+def _right_where_answered(row: Row) -> str:
+    unread, cut, right = row["unread"]["mean"], row["cut"]["mean"], row["right_of_answered"]
+    answered = percent(row["right"]["mean"] + row["wrong"]["mean"])
+    do = f"{answered} % do, {percent(unread)} % are unread and {percent(cut)} % cut" if unread or cut else "all do"
+    return f"{percent(None if right is None else right['mean'])} % ({do})"
 
 
 def _reasoning(rows: Sequence[Row]) -> Statement:
@@ -234,7 +232,7 @@ def _ablation_findings(metrics: Metrics, pair: Pair) -> Iterator[Statement]:
         for each in ablated(metrics, pair, group=group):
             name, row = f"“{each.name}” ({group})", each.comparison
             if row is not None and (is_significant(row) or row.get("untrained")):
-                yield _compared(row, a=name, b="the main student")
+                yield compared(row, a=name, b="the main student", about=about_task(metrics, pair.task))
             elif row is not None:
                 unshown[name] = row
     if unshown:

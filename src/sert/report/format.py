@@ -6,6 +6,8 @@ from typing import Any
 
 MISSING = "–"  # noqa: RUF001 - an en dash is how tables say "not measured"
 MINUS = "\N{MINUS SIGN}"
+LISTED = 4
+"""Seeds whose numbers are written out in a cell."""
 
 
 def count(value: int | None) -> str:
@@ -77,3 +79,10 @@ def p_value(value: float | None) -> str:
     if value < 0.0001:
         return "< 0.0001"
     return f"{value:.4f}" if value < 0.1 else f"{value:.2f}"
+
+
+def by_seed(values: Sequence[float], write: Callable[[float], str]) -> str:
+    """Write a number of each seed; of many seeds the lowest and the highest."""
+    if len(values) > LISTED:
+        return f"{write(min(values))} to {write(max(values))}"
+    return ", ".join(map(write, values))

@@ -53,6 +53,7 @@ ANSWERED_BY = {
     "cloze_raw": "most probable words, their sum",
     "letter": "most probable letter",
 }
+GROUPS = {"all": "mined", "kept": "mined, kept", "dropped": "mined, dropped", "selected": "mined, selected"}
 SCORERS = {"verifier": "the verifier", "judge": "the judge"}
 
 
@@ -79,6 +80,16 @@ def variants_name(row: Row) -> str:
 def rule_name(rule: str) -> str:
     """Say in words why a rule drops a path."""
     return RULES.get(rule, rule)
+
+
+def group_name(row: Row) -> str:
+    """Name a group of outputs whose standing is told."""
+    kind, name = row["of"], str(row["name"])
+    if kind == "mined":
+        return GROUPS.get(name, name)
+    if kind == "rule":
+        return f"dropped: {rule_name(name)}"
+    return f"branch {name}" if kind == "branch" else name
 
 
 def after_name(rule: str) -> str:

@@ -77,15 +77,21 @@ def ablation_comparisons(metrics: Metrics, pair: Pair) -> list[Row]:
 
 
 def reported_rows(metrics: Metrics, pair: Pair) -> list[Row]:
-    """Pick the rows that the results show, each with its `interval` over questions."""
-    return [{**row, "interval": _interval_of(metrics, row)} for row in main_rows(metrics, pair)]
+    """Pick the rows that the results show, with their intervals over questions."""
+    return [with_intervals(metrics, row) for row in main_rows(metrics, pair)]
 
 
-def _interval_of(metrics: Metrics, summary: Row) -> list[float] | None:
+def with_intervals(metrics: Metrics, summary: Row) -> dict[str, Any]:
+    """Give a row of the summary its intervals over questions: `interval`, and `interval_answered` of its answers."""
+    ends = {"interval": "ci95", "interval_answered": "right_of_answered_ci95"}
+    return {**summary, **{name: _interval_of(metrics, summary, key) for name, key in ends.items()}}
+
+
+def _interval_of(metrics: Metrics, summary: Row, key: str) -> list[float] | None:
     """Find where the 95 % intervals of all seeds that a row of the summary sums up begin and end."""
     keys = ("student", "task", "variant", "method", "epoch_choice", "harness", "votes")
-    seeds = (row for row in section(metrics, "rows") if all(row[key] == summary.get(key, row[key]) for key in keys))
-    intervals = [row["ci95"] for row in seeds if row["ci95"] is not None]
+    seeds = (row for row in section(metrics, "rows") if all(row[name] == summary.get(name, row[name]) for name in keys))
+    intervals = [row[key] for row in seeds if row[key] is not None]
     return [min(low for low, _ in intervals), max(high for _, high in intervals)] if intervals else None
 
 

@@ -2,14 +2,22 @@
 
 from collections.abc import Iterator, Sequence
 
-from sert.report.findings import Statement, forgetting_findings, overall_findings, pair_findings
-from sert.report.format import count
+from sert.report.findings import forgetting_findings, overall_findings, pair_findings
+from sert.report.format import MINUS, count
 from sert.report.judging import judging_text
 from sert.report.parts import ReportSection
 from sert.report.rows import Metrics, Pair, about_task, is_single, of_pair, pairs_of
-from sert.report.sections.ablations import ablation_groups, ablation_table
+from sert.report.sections.ablations import ablated_standings, ablation_groups, ablation_table
 from sert.report.sections.gains import gain_table
-from sert.report.sections.results import comparison_table, forgetting_table, likelihood_table, result_table
+from sert.report.sections.results import (
+    answered_table,
+    comparison_table,
+    forgetting_table,
+    likelihood_table,
+    result_table,
+)
+from sert.report.sections.standings import standing_table
+from sert.report.statements import CAUTION, DOUBTS, Statement
 from sert.report.table import markdown_cell, markdown_table, plain_table, wrap
 
 
@@ -63,6 +71,7 @@ def _pair_parts(metrics: Metrics, pair: Pair) -> Iterator[str]:
     of_run = f"{pair.task}: {number}, student {pair.student}, seed {seeds}"
     yield wrap(of_run if single else f"{pair.title}: {number}, seeds {seeds}")
     yield plain_table(result_table(metrics, pair, terminal=True))
+    yield plain_table(standing_table(metrics, pair, terminal=True))
     if not (likelihood := likelihood_table(metrics, pair, terminal=True)).is_empty:
         yield wrap(f"{pair.title}: what students write, and the most probable of the possible answers")
         yield plain_table(likelihood)
@@ -72,6 +81,8 @@ def _pair_parts(metrics: Metrics, pair: Pair) -> Iterator[str]:
     comparisons = comparison_table(metrics, pair, terminal=True)
     if not comparisons.is_empty:
         yield plain_table(comparisons)
+        yield wrap(f"{pair.title}: the same among the questions that both answered")
+        yield plain_table(answered_table(metrics, pair, terminal=True))
     if not (forgetting := forgetting_table(metrics, pair)).is_empty:
         yield wrap(f"{pair.title}: held-out texts before any training and after each")
         yield plain_table(forgetting)
@@ -79,9 +90,11 @@ def _pair_parts(metrics: Metrics, pair: Pair) -> Iterator[str]:
     for group in ablation_groups(metrics, pair):
         yield wrap(f"{pair.title}: {group}")
         yield plain_table(ablation_table(metrics, pair, group=group, terminal=True))
+        if not (standings := ablated_standings(metrics, pair, group=group)).is_empty:
+            yield plain_table(standings)
     if single:
         yield from map(judging_text, of_pair(metrics, "judged", pair))
-        return
+    labels = DOUBTS if single else (*DOUBTS, CAUTION)
     for finding in pair_findings(metrics, pair):
-        if finding.label == "Caution":
-            yield wrap(f"{finding.label}: {finding.text}")
+        if finding.label in labels:
+            yield wrap(f"{finding.label}: {finding.text}".replace(MINUS, "-"))

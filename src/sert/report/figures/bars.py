@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from statistics import fmean
+from typing import NamedTuple
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -15,6 +16,7 @@ from sert.report.figures.style import (
     FONT_SIZE,
     FRAME_HEIGHT,
     GREEN,
+    GREY,
     INK,
     ROW_HEIGHT,
     VERMILION,
@@ -39,23 +41,36 @@ _SOURCES = {"all branches": BLUE, "raw sampling": VERMILION, "raw sampling, SERT
 _SHORT_SOURCES = {"raw sampling, SERT student": "raw, SERT student"}
 # From low scores to high ones; each with the text colour that has the higher contrast on it.
 _BANDS = ((VERMILION, "black"), ("#e8a26b", "black"), ("#a0a0a0", "black"), (_LIGHT_BLUE, "black"), (BLUE, "white"))
+_STANDINGS = {
+    "right": (BLUE, "white"),
+    "wrong": (VERMILION, "white"),
+    "unread": ("#b8b8b8", "black"),
+    "cut": (GREY, "white"),
+    "stopped": ("#e3e3e3", "black"),
+}
+_BESIDE = 0.27  # rows from a value to what is drawn beside it
 _MIN_WRITTEN = 0.07  # narrower segments have no room for their number
 
 
 def accuracy_figure(rows: Rows, *, majority: float | None) -> Figure:
     """Draw each method's mean accuracy with its `interval` over questions, its seeds as small dots below.
 
-    A line shows the accuracy of always giving the most frequent answer.
+    A diamond above shows how often its answers are right, with their interval. A line shows the accuracy of always
+    giving the most frequent answer.
     """
     figure, axes = panel([_name(row) for row in rows], row_height=1.25 * ROW_HEIGHT)
     ends = [] if majority is None else [majority]
     for place, row in enumerate(rows):
         seeds = [correct / row["n"] for correct in row["correct"]]
-        axes.plot(seeds, [place + 0.27] * len(seeds), color=BLUE, linestyle="none", marker="o", markersize=3)
+        axes.plot(seeds, [place + _BESIDE] * len(seeds), color=BLUE, linestyle="none", marker="o", markersize=3)
         ends += seeds
         if row["accuracy"] is not None:
             ends += _dot(axes, place, row["accuracy"]["mean"], row["interval"])
             margin(axes, place, f"{percent(row['accuracy']['mean'])} %")
+    for place, row in enumerate(rows):
+        if row["right_of_answered"] is not None:
+            right = row["right_of_answered"]["mean"]
+            ends += _dot(axes, place - _BESIDE, right, row["interval_answered"], color=GREEN, marker="D")
     if majority is not None:
         axes.axvline(majority, color=VERMILION, linestyle=(0, (5, 3)), linewidth=1.5)
     if ends:
@@ -69,12 +84,18 @@ def _name(row: Row) -> str:
 
 
 def difference_figure(comparisons: Sequence[tuple[str, Row]]) -> Figure:
-    """Draw differences, each with its name, with their intervals around 0; what is not significant is hollow."""
-    figure, axes = panel([name for name, _ in comparisons])
+    """Draw differences, each with its name, with their intervals around 0; what is not significant is hollow.
+
+    A diamond below shows the difference among the questions that both sides answered.
+    """
+    figure, axes = panel([name for name, _ in comparisons], row_height=1.25 * ROW_HEIGHT)
     axes.axvline(0, color=INK, linewidth=1)
     for place, (_, row) in enumerate(comparisons):
         if row["difference"] is not None:
             _dot(axes, place, row["difference"], row["ci95"], filled=is_significant(row))
+        if (both := row["both_answered"]) is not None and both["difference"] is not None:
+            value, ends = both["difference"], both["ci95"]
+            _dot(axes, place + _BESIDE, value, ends, filled=is_significant(both), color=GREEN, marker="D")
         margin(axes, place, points(row["difference"]))
     axes.xaxis.set_major_formatter(_points_tick)
     return figure
@@ -85,15 +106,55 @@ def _points_tick(difference: float, _place: float | None = None) -> str:
 
 
 def _dot(
-    axes: Axes, place: float, value: float, interval: Sequence[float] | None, *, filled: bool = True
+    axes: Axes,
+    place: float,
+    value: float,
+    interval: Sequence[float] | None,
+    *,
+    filled: bool = True,
+    color: str = BLUE,
+    marker: str = "o",
 ) -> list[float]:
-    """Draw a value and its interval; return what has to be in sight."""
+    """Draw a value and its interval, small ones as diamonds; return what has to be in sight."""
+    size = 7 if marker == "o" else 4.5
     if interval is not None:
-        axes.plot(interval, [place, place], color=BLUE, linewidth=2, solid_capstyle="butt")
-        axes.plot(interval, [place, place], color=BLUE, linestyle="none", marker="|", markersize=9)
-    face = BLUE if filled else "white"
-    axes.plot(value, place, color=BLUE, marker="o", markersize=7, markerfacecolor=face, markeredgewidth=1.5)
+        axes.plot(interval, [place, place], color=color, linewidth=2 * size / 7, solid_capstyle="butt")
+        axes.plot(interval, [place, place], color=color, linestyle="none", marker="|", markersize=9 * size / 7)
+    face = color if filled else "white"
+    axes.plot(value, place, color=color, marker=marker, markersize=size, markerfacecolor=face, markeredgewidth=1.5)
     return [value, *(interval or ())]
+
+
+class StandingBar(NamedTuple):
+    """How the outputs of a group stand: its name, the shares, and the text at the right of its bar."""
+
+    name: str
+    shares: Mapping[str, float | None]
+    margin: str
+
+
+def standing_figure(groups: Sequence[StandingBar]) -> Figure:
+    """Draw how the outputs of some groups stand."""
+    figure, axes = panel([group.name for group in groups])
+    figure.set_figheight(figure.get_figheight() + ROW_HEIGHT)
+    for place, (_, shares, text) in enumerate(groups):
+        _stack(axes, place, [(shares.get(name) or 0.0, *look) for name, look in _STANDINGS.items()])
+        margin(axes, place, text)
+    axes.set_xlim(0, 1)
+    shown = [name for name in _STANDINGS if name != "stopped" or any(each.shares.get(name) for each in groups)]
+    legend(figure, [Patch(color=_STANDINGS[name][0]) for name in shown], shown)
+    return figure
+
+
+def _stack(axes: Axes, place: float, segments: Sequence[tuple[float, str, str]]) -> None:
+    """Draw shares side by side as one bar, each with its colour and that of its number, where that has room."""
+    left = 0.0
+    for width, fill, ink in (each for each in segments if each[0]):
+        axes.barh(place, width, left=left, height=0.72, color=fill)
+        if width >= _MIN_WRITTEN:
+            middle, text = left + width / 2, f"{100 * width:.0f}"
+            axes.text(middle, place, text, ha="center", va="center", color=ink, fontsize=FONT_SIZE - 1)
+        left += width
 
 
 def bands_figure(rows: Rows) -> Figure:
@@ -127,14 +188,8 @@ def filtering_figure(rows: Rows) -> Figure:
     figure.set_figheight(figure.get_figheight() + ROW_HEIGHT)
     for place, step in enumerate(steps):
         of_step = {row["band"]: row for row in rows if row["after"] == step}
-        left = 0.0
-        for band, (fill, ink) in bands.items():
-            width = (of_step[band]["share"] if band in of_step else None) or 0.0
-            axes.barh(place, width, left=left, height=0.72, color=fill)
-            if width >= _MIN_WRITTEN:
-                look = {"ha": "center", "va": "center", "color": ink, "fontsize": FONT_SIZE - 1}
-                axes.text(left + width / 2, place, f"{100 * width:.0f}", **look)
-            left += width
+        shares = {band: of_step[band]["share"] if band in of_step else None for band in bands}
+        _stack(axes, place, [(shares[band] or 0.0, *look) for band, look in bands.items()])
         margin(axes, place, decimal(next(iter(of_step.values()))["mean_score"], 1))
     axes.set_xlim(0, 1)
     legend(figure, [Patch(color=color) for color, _ in bands.values()], bands)

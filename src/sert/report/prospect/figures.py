@@ -1,55 +1,15 @@
-"""The figures of a prospect: how outputs stand, and pass@k."""
+"""The figure of a prospect: pass@k."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.patches import Patch
 
-from sert.report.figures.style import (
-    BLUE,
-    FONT_SIZE,
-    GREEN,
-    GREY,
-    INK,
-    PURPLE,
-    ROW_HEIGHT,
-    VERMILION,
-    blank,
-    dress,
-    legend,
-    margin,
-    panel,
-    percent_tick,
-)
-from sert.report.format import count
-from sert.report.names import Row
+from sert.report.figures.style import BLUE, FONT_SIZE, GREEN, INK, PURPLE, blank, dress, legend, percent_tick
 
-STANDING_COLORS = {"right": BLUE, "wrong": VERMILION, "unread": "#b8b8b8", "cut": GREY}
 _CURVES = ((BLUE, "o"), (PURPLE, "s"), (GREEN, "^"))
 _HEIGHT = 3.2  # inches
-_MIN_WRITTEN = 0.08
-
-
-def standing_figure(groups: Mapping[str, Row]) -> Figure:
-    """Draw the four shares of each named group as one bar, with the number of its outputs at the right."""
-    figure, axes = panel(list(groups))
-    figure.set_figheight(figure.get_figheight() + ROW_HEIGHT)
-    for place, row in enumerate(groups.values()):
-        left = 0.0
-        for standing, color in STANDING_COLORS.items():
-            width = row[standing]["share"] or 0.0
-            axes.barh(place, width, left=left, height=0.7, color=color)
-            if width >= _MIN_WRITTEN:
-                ink = "black" if standing == "unread" else "white"
-                look: dict[str, Any] = {"ha": "center", "va": "center", "color": ink, "fontsize": FONT_SIZE - 1}
-                axes.text(left + width / 2, place, f"{100 * width:.0f}", **look)
-            left += width
-        margin(axes, place, count(row["paths"]))
-    axes.set_xlim(0, 1)
-    legend(figure, [Patch(color=color) for color in STANDING_COLORS.values()], STANDING_COLORS)
-    return figure
 
 
 def pass_figure(rows: Sequence[Mapping[str, Any]]) -> Figure:

@@ -3,11 +3,11 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from sert.report.findings import Statement
 from sert.report.format import MISSING, count, percent, percent_interval, points, points_interval
 from sert.report.names import Row
 from sert.report.prospect.knowledge import knowledge_statement, more_than_written
 from sert.report.prospect.names import LEVELS, look_name
+from sert.report.statements import Statement
 from sert.terminal.text import counted, shorten
 
 Numbers = Mapping[str, Any]

@@ -3,9 +3,9 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from sert.report.findings import Statement
 from sert.report.format import MISSING, count, p_value, percent, percent_interval, points, points_interval
 from sert.report.names import ANSWERED_BY, Row
+from sert.report.statements import Statement
 from sert.report.table import Table
 
 Numbers = Mapping[str, Any]

@@ -6,18 +6,19 @@ from typing import Any, NamedTuple
 
 from markupsafe import Markup
 
+from sert.report.columns import share_in
 from sert.report.examples import ShownPath
+from sert.report.figures.bars import StandingBar, standing_figure
 from sert.report.figures.style import images
-from sert.report.format import MINUS
+from sert.report.format import MINUS, count
 from sert.report.names import Row
 from sert.report.page import FIGURES, write_figures
 from sert.report.parts import CaptionedFigure, ReportSection, TitledTable
-from sert.report.prospect.figures import pass_figure, standing_figure
+from sert.report.prospect.figures import pass_figure
 from sert.report.prospect.findings import prospect_findings
 from sert.report.prospect.knowledge import knowledge_table
 from sert.report.prospect.names import STANDINGS, look_name
 from sert.report.prospect.tables import (
-    brief_table,
     decoding_table,
     look_table,
     pass_table,
@@ -80,7 +81,7 @@ def prospect_text(numbers: Mapping[str, Any]) -> str:
     findings = [wrap(f"{each['label']}: {each['text']}") for each in numbers["findings"] if each["label"] in first]
     warnings = [wrap(f"Warning: {warning}") for warning in numbers["warnings"]]
     said = "\n".join([*findings, *warnings]).replace(MINUS, "-")
-    return "\n\n".join([wrap(title), plain_table(brief_table(numbers)), said])
+    return "\n\n".join([wrap(title), plain_table(decoding_table(numbers, terminal=True)), said])
 
 
 def prospect_sections(numbers: Mapping[str, Any]) -> list[ReportSection]:
@@ -98,9 +99,13 @@ def _outputs(numbers: Mapping[str, Any]) -> ReportSection:
     kept = numbers["looks"][0]
     groups |= {"kept paths": kept["inside"], "dropped paths": kept["outside"]}
     groups |= {look_name(row): row["inside"] for row in numbers["looks"] if row["kind"] == "branch"}
-    filled = {name: row for name, row in groups.items() if row["paths"]}
     caption = "Right, wrong, unread and cut, in percent; at the right the number of outputs."
-    figure = CaptionedFigure("standings", "How outputs stand.", caption, standing_figure(filled))
+    bars = [
+        StandingBar(name, {each: share_in(row, each) for each in STANDINGS}, count(row["paths"]))
+        for name, row in groups.items()
+        if row["paths"]
+    ]
+    figure = CaptionedFigure("standings", "How outputs stand.", caption, standing_figure(bars))
     tables = [TitledTable("By decoding", decoding_table(numbers))]
     return ReportSection("outputs", "Right, wrong, unread, cut", notes, tables=tables, figures=[figure])
 

@@ -3,53 +3,22 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from sert.report.columns import share_columns
 from sert.report.format import MISSING, count, p_value, percent, percent_interval, points, points_interval
 from sert.report.names import Row, rule_name
 from sert.report.prospect.names import MEASURES, look_name, number
-from sert.report.table import Table
+from sert.report.table import Table, build_table
+from sert.tasks.standing import STANDINGS
 
 Numbers = Mapping[str, Any]
 
-_FOUR = ("right", "wrong", "unread", "cut")
 _FINDINGS = {"better": "right more often", "worse": "right less often", None: "cannot be told"}
 
 
-def decoding_table(numbers: Numbers) -> Table:
+def decoding_table(numbers: Numbers, *, terminal: bool = False) -> Table:
     """Lay out how the outputs of each decoding stand."""
-    header = ("Decoding", "Outputs", *(f"{each.capitalize()} %" for each in _FOUR), "Right %, 95 %", *_ANSWERED)
-    rows = [
-        (
-            row["decoding"],
-            count(row["paths"]),
-            *(percent(row[each]["share"]) for each in _FOUR),
-            percent_interval(row["right"]["ci95"]),
-            *_answered(row),
-        )
-        for row in numbers["decodings"]
-    ]
-    return Table(header, rows)
-
-
-def brief_table(numbers: Numbers) -> Table:
-    """Lay out the same for a terminal."""
-    header = (
-        "Decoding",
-        "Outputs",
-        *(f"{each.capitalize()} %" for each in _FOUR),
-        "Right of answered %",
-        "95 % interval",
-    )
-    rows = [
-        (
-            row["decoding"],
-            count(row["paths"]),
-            *(percent(row[each]["share"]) for each in _FOUR),
-            percent(row["right_of_answered"]["share"]),
-            percent_interval(row["right_of_answered"]["ci95"]),
-        )
-        for row in numbers["decodings"]
-    ]
-    return Table(header, rows)
+    rows = [{**row, "stopped": None} for row in numbers["decodings"]]
+    return build_table(rows, share_columns("Decoding", lambda row: str(row["decoding"])), terminal=terminal)
 
 
 _ANSWERED = ("Right of answered %", "k/n", "95 %")
@@ -85,7 +54,7 @@ def look_table(rows: Sequence[Row]) -> Table:
         "Paths",
         "Against the others",
         "Number",
-        *(f"{each.capitalize()} %" for each in _FOUR),
+        *(f"{each.capitalize()} %" for each in STANDINGS),
         *_ANSWERED,
         "Others: right of answered %",
         "Difference, points",
@@ -103,7 +72,7 @@ def _look(row: Row) -> tuple[str, ...]:
         look_name(row),
         _told(row) + (", within chance" if row["within_chance"] else ""),
         count(inside["paths"]),
-        *(percent(inside[each]["share"]) for each in _FOUR),
+        *(percent(inside[each]["share"]) for each in STANDINGS),
         *_answered(inside),
         percent(row["outside"]["right_of_answered"]["share"]),
         *_difference(answered),

@@ -4,14 +4,16 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from sert.config.grid import MAIN
-from sert.report.columns import ABLATIONS
-from sert.report.names import LAST, Row, method_name
+from sert.report.columns import ABLATIONS, standing_columns
+from sert.report.names import LAST, Row, flagged, method_name
 from sert.report.parts import ReportSection, TitledTable, filled
-from sert.report.rows import Metrics, Pair, ablation_comparisons, is_reported, of_pair
+from sert.report.rows import Metrics, Pair, ablation_comparisons, is_reported, of_pair, with_intervals
 from sert.report.sections.results import differences
 from sert.report.table import Table, build_table
 
-_COMPARED = ("difference", "ci95", "p_holm", "detectable")
+_COMPARED = ("difference", "ci95", "p_holm", "detectable", "both_answered", "only_form", "within_chance")
+MOST_WITHOUT = 0.05
+"""Share of a variant's outputs without an answer from which on a terminal shows how they stand."""
 
 
 class Ablated(NamedTuple):
@@ -57,12 +59,25 @@ def ablation_table(metrics: Metrics, pair: Pair, *, group: str, terminal: bool =
     The main student is shown at the epoch that its variants are compared at. A variant that is reported at another
     epoch has a further row, without a difference.
     """
+    return build_table(_rows(metrics, pair, group=group), ABLATIONS, terminal=terminal)
+
+
+def ablated_standings(metrics: Metrics, pair: Pair, *, group: str) -> Table:
+    """Build the table of how the outputs of a group stand; empty where nearly all of them state an answer."""
+    rows = _rows(metrics, pair, group=group)
+    columns = standing_columns("Variant", lambda row: flagged(row["name"], row), single=False)
+    if all(row["unread"]["mean"] + row["cut"]["mean"] <= MOST_WITHOUT for row in rows):
+        return Table((), [])
+    return build_table(rows, columns, terminal=True)
+
+
+def _rows(metrics: Metrics, pair: Pair, *, group: str) -> list[Row]:
     variants = ablated(metrics, pair, group=group)
     true = {row["variant"]: row["selected_true_share"] for row in of_pair(metrics, "selection", pair)}
     methods = list(dict.fromkeys(each.summary["method"] for each in variants))
-    rows = [
+    return [
         {
-            **each.summary,
+            **with_intervals(metrics, each.summary),
             **{key: (each.comparison or {}).get(key) for key in _COMPARED},
             "name": each.name if len(methods) > 1 else each.summary["variant"],
             "selected_true": true.get(each.summary["variant"]),
@@ -70,7 +85,6 @@ def ablation_table(metrics: Metrics, pair: Pair, *, group: str, terminal: bool =
         for method in methods
         for each in _of_method(metrics, pair, [each for each in variants if each.summary["method"] == method])
     ]
-    return build_table(rows, ABLATIONS, terminal=terminal)
 
 
 def _of_method(metrics: Metrics, pair: Pair, variants: Sequence[Ablated]) -> list[Ablated]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
-from sert.report.columns import P_HOLM
+from sert.report.comparing import P_HOLM
 from sert.report.format import MISSING, count, interval_of, p_value, percent, percent_interval, points, with_sign
 from sert.report.names import Row, method_name
 from sert.report.parts import ReportSection, TitledTable, by_pair

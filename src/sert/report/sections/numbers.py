@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 
-from sert.report.columns import DIFFERENCE, INTERVAL, P_HOLM, P_VALUE, SEEDS, SIGNIFICANT
+from sert.report.columns import PLAIN_SHARES, SEEDS
+from sert.report.comparing import BOTH_ANSWERED, DIFFERENCE, INTERVAL, P_HOLM, P_VALUE, SIGNIFICANT
 from sert.report.format import count, decimal, interval_of, percent, percent_interval, points, spread, with_sign
 from sert.report.names import (
     PATH_MEASURES,
@@ -43,6 +44,7 @@ _BINNED = (
     Column("Outputs", lambda row: count(row["n"])),
     Column("Acc %", lambda row: percent(row["accuracy"])),
     Column("95 % interval", lambda row: percent_interval(row["ci95"])),
+    *PLAIN_SHARES,
 )
 _COLUMNS: Mapping[str, tuple[Column, ...]] = {
     "latent": (
@@ -90,6 +92,9 @@ _COLUMNS: Mapping[str, tuple[Column, ...]] = {
         Column("Train questions", lambda row: count(row["questions"])),
         Column("With a selected path", lambda row: count(row["with_selected"])),
         Column("Its own conclusion is gold", lambda row: count(row["selected_agree"])),
+        Column("is another", lambda row: count(row["selected_wrong"])),
+        Column("is unread", lambda row: count(row["selected_unread"])),
+        Column("is cut", lambda row: count(row["selected_cut"])),
         Column("True among selected %", lambda row: percent(row["selected_true_share"]), "selected_true_share"),
         Column("True among mined %", lambda row: percent(row["mined_true_share"]), "mined_true_share"),
     ),
@@ -112,6 +117,7 @@ _COLUMNS: Mapping[str, tuple[Column, ...]] = {
         Column("Step", lambda row: count(row["step"])),
         Column("Split", lambda row: str(row["split"])),
         Column("Acc %", lambda row: spread(row)),
+        *PLAIN_SHARES,
         _SEED_COUNT,
     ),
     "amounts": (
@@ -119,12 +125,14 @@ _COLUMNS: Mapping[str, tuple[Column, ...]] = {
         Column("Rationales", lambda row: count(row["rationales"])),
         Column("Acc %", lambda row: spread(row["accuracy"])),
         Column("95 % interval", lambda row: percent_interval((row["accuracy"] or {}).get("ci95"))),
+        *PLAIN_SHARES,
     ),
     "amount_comparisons": (
         Column("Rationales", lambda row: count(row["rationales"])),
         Column("SERT+RD against RD, points", lambda row: points(row["difference"])),
         INTERVAL,
         P_HOLM,
+        *BOTH_ANSWERED,
         _SEED_COUNT,
     ),
     "paths": (

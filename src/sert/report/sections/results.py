@@ -3,7 +3,8 @@
 from collections.abc import Mapping, Sequence
 
 from sert.config.grid import MAIN
-from sert.report.columns import ENDINGS, LIKELIHOOD, PERPLEXITIES, comparison_columns, result_columns
+from sert.report.columns import ENDINGS, LIKELIHOOD, MEASURES, PERPLEXITIES, result_columns
+from sert.report.comparing import COMPARED_BY_ANSWER, comparison_columns
 from sert.report.figures.bars import accuracy_figure, difference_figure
 from sert.report.format import MISSING, percent, points, points_range, spread
 from sert.report.names import EPOCHS, TEST_BEST, Row, epoch_heading, flagged, method_name
@@ -27,7 +28,7 @@ def result_table(metrics: Metrics, pair: Pair, *, terminal: bool = False) -> Tab
     """Build the result table of a student on a task: a row a method, then the lines that need no student."""
     single = is_single(metrics)
     table = build_table(reported_rows(metrics, pair), result_columns(single=single), terminal=terminal)
-    lines = _lines_without_student(about_task(metrics, pair.task))
+    lines = lines_without_student(about_task(metrics, pair.task))
     found = [row["detectable"] for row in method_comparisons(metrics, pair) if row["detectable"] is not None]
     if found and not single:
         lines.append(("Smallest detectable difference (one seed, uncorrected), points", points_range(found)))
@@ -36,13 +37,14 @@ def result_table(metrics: Metrics, pair: Pair, *, terminal: bool = False) -> Tab
     return table
 
 
-def _lines_without_student(about: Row) -> list[tuple[str, str]]:
+def lines_without_student(about: Row) -> list[tuple[str, str]]:
+    """Name what needs no student, with how often it is right."""
     majority = f"Majority class: {about['majority_answer']}"
     return [(majority, percent(about["majority_accuracy"])), ("Chance", percent(about["chance_accuracy"]))]
 
 
-def overview_table(metrics: Metrics, task: str) -> Table:
-    """Put the accuracies of all students on a task side by side; empty for a single student."""
+def overview_table(metrics: Metrics, task: str, measure: str = "accuracy") -> Table:
+    """Put a measure of all students on a task side by side; empty for a single student."""
     students = [pair for pair in pairs_of(metrics) if pair.task == task]
     if len(students) < 2:
         return Table((), [])
@@ -50,9 +52,10 @@ def overview_table(metrics: Metrics, task: str) -> Table:
         {flagged(method_name(row["method"]), row): row for row in reported_rows(metrics, pair)} for pair in students
     ]
     names = dict.fromkeys(name for rows in by_student for name in rows)
-    rows = [(name, *(spread(rows[name]["accuracy"]) if name in rows else "" for rows in by_student)) for name in names]
-    lines = [(name, *[share] * len(students)) for name, share in _lines_without_student(about_task(metrics, task))]
-    return Table(("Acc %", *(pair.student for pair in students)), [*rows, *lines])
+    rows = [(name, *(spread(rows[name][measure]) if name in rows else "" for rows in by_student)) for name in names]
+    lines = [(name, *[share] * len(students)) for name, share in lines_without_student(about_task(metrics, task))]
+    heading = next(each.heading for each in MEASURES if each.key == measure)
+    return Table((heading, *(pair.student for pair in students)), [*rows, *lines])
 
 
 def choice_table(metrics: Metrics, pair: Pair) -> Table:
@@ -86,12 +89,20 @@ def comparison_table(metrics: Metrics, pair: Pair, *, terminal: bool = False) ->
     return build_table(method_comparisons(metrics, pair), columns, terminal=terminal)
 
 
+def answered_table(metrics: Metrics, pair: Pair, *, terminal: bool = False) -> Table:
+    """Build the table of the same differences among the questions that both sides answered."""
+    return build_table(method_comparisons(metrics, pair), COMPARED_BY_ANSWER, terminal=terminal)
+
+
 def results_section(metrics: Metrics, pairs: Sequence[Pair]) -> ReportSection:
     """Lay out accuracies, each method of each student."""
     overview = [TitledTable(about["task"], overview_table(metrics, about["task"])) for about in metrics["tasks"]]
     each = by_pair(pairs, lambda pair: result_table(metrics, pair))
     lines = "the 95 % interval" if is_single(metrics) else "the 95 % intervals over questions of all seeds"
-    caption = f"Accuracy; lines: {lines}; small dots: each seed; dashes: the majority class."
+    caption = (
+        f"Accuracy; lines: {lines}; small dots: each seed; dashes: the majority class; green: right of those that "
+        "state an answer."
+    )
     figures = {
         pair: accuracy_figure(rows, majority=about_task(metrics, pair.task)["majority_accuracy"])
         for pair in pairs
@@ -111,7 +122,10 @@ def results_section(metrics: Metrics, pairs: Sequence[Pair]) -> ReportSection:
 def differences(comparisons: Mapping[Pair, Sequence[tuple[str, Row]]], *, name: str) -> list[CaptionedFigure]:
     """Draw comparisons, of each pair a figure, each with what it is called."""
     figures = {pair: difference_figure(named) for pair, named in comparisons.items() if named}
-    caption = "Differences in points with 95 % intervals; hollow: not significant after Holm's correction."
+    caption = (
+        "Differences in points with 95 % intervals; hollow: not significant after Holm's correction; green: among the "
+        "questions that both answered."
+    )
     return captioned(list(comparisons), figures, name=name, caption=caption)
 
 
@@ -123,6 +137,8 @@ def comparisons_section(metrics: Metrics, pairs: Sequence[Pair]) -> ReportSectio
         for pair, rows in of_pairs.items()
     }
     tables = by_pair(pairs, lambda pair: comparison_table(metrics, pair))
+    answered = by_pair(pairs, lambda pair: answered_table(metrics, pair))
+    tables += [each._replace(title=f"{each.title}: among the questions that both answered") for each in answered]
     means = joined(pairs, lambda pair: number_table(metrics, pair, "means"))
     tables += [each._replace(title=f"{each.title}: means") for each in means]
     of_seeds = "" if is_single(metrics) else ", “95 %, seeds” about other seeds with these questions"
@@ -130,6 +146,9 @@ def comparisons_section(metrics: Metrics, pairs: Sequence[Pair]) -> ReportSectio
         "Paired on the same questions; positive when the first is higher. p and “95 % interval” are about other "
         f"questions with these trained students{of_seeds}. A detectable difference would be found four times of five "
         "with one seed, before correction, and with as many questions that disagree.",
+        "Among the questions that both answered: where both outputs state an answer, by the strict reading. Only form: "
+        "significant over all, but not among these, which make up less than half of the difference. At chance: neither "
+        "side is above the majority class and guessing, over all or among its answers, by its 95 % interval.",
         *dict.fromkeys(f"Test: {row['test']}." for rows in named.values() for _, row in rows),
     ]
     figures = differences(named, name="comparisons")
@@ -141,7 +160,7 @@ def likelihood_table(metrics: Metrics, pair: Pair, *, terminal: bool = False) ->
     rows = [row for row in of_pair(metrics, "likelihood", pair) if row["variant"] == MAIN]
     table = build_table(rows, LIKELIHOOD, terminal=terminal)
     blanks = ("",) * (len(table.header) - 2)
-    lines = _lines_without_student(about_task(metrics, pair.task)) if rows else []
+    lines = lines_without_student(about_task(metrics, pair.task)) if rows else []
     table.rows.extend((*line, *blanks) for line in lines)
     return table
 
