@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from sert.config.tree import Method
+from sert.report.comparing import reads_as
 from sert.report.format import (
     MISSING,
     count,
@@ -22,7 +23,8 @@ from sert.report.format import (
     spread,
     unsigned_points,
 )
-from sert.report.names import PATH_MEASURES, method_name
+from sert.report.names import PATH_MEASURES, group_name, method_name
+from sert.tasks.standing import STANDINGS
 
 FOLDER = Path(__file__).parent.parent / "docs" / "results"
 LEFT_OUT = ("created", "sert_version", "config_key", "rows", "latent")  # the key changes with every new setting
@@ -40,9 +42,9 @@ def published(metrics: Metrics) -> Metrics:
 
 
 def differences(ours: Any, theirs: Any, place: str = "") -> Iterator[str]:
-    """Say where two results differ."""
+    """Say where our result differs from theirs, which is published. A number that is not in theirs is no difference."""
     if isinstance(ours, dict) and isinstance(theirs, dict):
-        for key in dict.fromkeys([*ours, *theirs]):
+        for key in theirs:
             yield from differences(ours.get(key), theirs.get(key), f"{place}.{key}" if place else key)
     elif isinstance(ours, list) and isinstance(theirs, list) and len(ours) == len(theirs):
         for number, (left, right) in enumerate(zip(ours, theirs, strict=True)):
@@ -53,7 +55,8 @@ def differences(ours: Any, theirs: Any, place: str = "") -> Iterator[str]:
 
 def render(metrics: Metrics) -> str:
     """Write the tables in Markdown."""
-    tables = [_methods, _comparisons, _minings, _path_comparisons, _funnel, _amounts, _variants, _bands]
+    tables = [_methods, _standings, _comparisons, _answered, _minings, _mined]
+    tables += [_path_comparisons, _funnel, _amounts, _variants, _bands]
     return "\n\n".join(text for table in tables for text in (f"### {table.__doc__}", "\n".join(table(metrics))))
 
 
@@ -84,6 +87,20 @@ def _methods(metrics: Metrics) -> Iterator[str]:
         )
 
 
+def _standings(metrics: Metrics) -> Iterator[str]:
+    """Right, wrong, unread and cut at the dev-chosen epoch, in percent: mean over five seeds"""
+    yield from _head("task, method", *STANDINGS, "right of answered", "right of answered, by seed")
+    for row in metrics["summary"]:
+        if row["variant"] == "main" and row["primary"]:
+            seeds = zip(row["correct_strict"], row["answered"], strict=True)
+            yield _line(
+                f"{row['task']}, {method_name(row['method'])}",
+                *(percent(row[name]["mean"]) for name in STANDINGS),
+                spread(row["right_of_answered"]),
+                ", ".join(f"{right}/{answered}" for right, answered in seeds),
+            )
+
+
 def _comparisons(metrics: Metrics) -> Iterator[str]:
     """Comparisons of methods, at the dev-chosen epoch: in points (detectable: with one seed, uncorrected)"""
     yield from _head("task, comparison", "difference", "95 %", "p, Holm", "by seed", "95 %, other seeds", "detectable")
@@ -98,6 +115,16 @@ def _comparisons(metrics: Metrics) -> Iterator[str]:
             )
 
 
+def _answered(metrics: Metrics) -> Iterator[str]:
+    """The same comparisons among the questions that both answered: points"""
+    yield from _head("task, comparison", "both answered, %", "difference", "95 %", "p, Holm", "verdict")
+    for row in metrics["comparisons"]:
+        if row["group"] is None:
+            both = row["both_answered"]
+            name = f"{row['task']}, {method_name(row['a'])} against {method_name(row['b'])}"
+            yield _line(name, percent(both["share"]), *_difference(both), reads_as(row))
+
+
 def _minings(metrics: Metrics) -> Iterator[str]:
     """What 25 paths a train question are worth (branches x samples), in percent"""
     yield from _head("task, shape", "paths", "true", "questions with a true one", "kept", "questions with a kept one")
@@ -105,6 +132,21 @@ def _minings(metrics: Metrics) -> Iterator[str]:
         shape = "raw sampling" if row["branches"] == 0 else f"{row['branches']} x {row['samples']}"
         shares = ("true_share", "questions_true_share", "kept_share", "questions_kept_share")
         yield _line(f"{row['task']}, {shape}", count(row["paths"]), *(percent(row[each]) for each in shares))
+
+
+def _mined(metrics: Metrics) -> Iterator[str]:
+    """How sampled outputs stand, in percent: of test questions by decoding, of train questions the mined paths"""
+    yield from _head("task, outputs of", "outputs", *STANDINGS, "right of answered", "95 %, questions")
+    for row in metrics["standings"]:
+        if row["of"] in ("decoding", "mined", "branch"):
+            right = row["right_of_answered"]
+            yield _line(
+                f"{row['task']}, {group_name(row)}",
+                count(row["paths"]),
+                *(percent(row[name]["share"]) for name in STANDINGS),
+                percent(right["share"]),
+                percent_interval(right["ci95"]),
+            )
 
 
 def _path_comparisons(metrics: Metrics) -> Iterator[str]:

@@ -110,3 +110,8 @@ def test_the_published_tables_are_those_of_the_published_numbers() -> None:
     other["budget"][0]["paths"] += 1
     (told,) = differences(other, metrics)
     assert told.startswith("budget[0].paths: ")
+    other["budget"][0] |= {"paths": metrics["budget"][0]["paths"], "measured since": 1}
+    assert list(differences(other | {"section": []}, metrics)) == []
+    del other["budget"][0]["paths"]
+    (told,) = differences(other, metrics)
+    assert told.startswith("budget[0].paths: None, published ")
