@@ -3,7 +3,7 @@
 import pytest
 import torch
 from torch import nn
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import cross_entropy, scaled_dot_product_attention
 from transformers import (
     AutoModelForCausalLM,
     CohereConfig,
@@ -18,8 +18,8 @@ from transformers import (
 )
 from transformers.activations import NewGELUActivation
 
+from sert.student.speed.attention import BLOCK, causal_attention
 from sert.student.speed.patches import (
-    _DropoutAttention,
     fast_activations,
     freed_memory_kept,
     head_on_rows,
@@ -234,12 +234,32 @@ def test_the_attention_comes_back_after_an_error() -> None:
     assert seen == ["sert_in_a_row"] and model.config._attn_implementation == "sdpa"
 
 
+@pytest.mark.parametrize("heads", [2, 6])
+def test_attention_and_its_gradients_are_torchs_text_by_text(heads: int) -> None:
+    torch.manual_seed(0)
+    lengths = [3, 2 * BLOCK + 5, BLOCK, 1]
+    sizes = [(count, sum(lengths), 4) for count in (heads, 2, 2)]
+    inputs = [torch.randn(size, dtype=torch.float64, requires_grad=True) for size in sizes]
+    found = causal_attention(*inputs, lengths=lengths, dropout=0.0, scaling=0.3)
+    parts = zip(*(torch.split(each, lengths, dim=1) for each in inputs), strict=True)
+    plain = [
+        scaled_dot_product_attention(*(each[None] for each in part), is_causal=True, scale=0.3, enable_gqa=True)[0]
+        for part in parts
+    ]
+    expected = torch.cat(plain, dim=1).transpose(0, 1)
+    torch.testing.assert_close(found, expected)
+    weights = torch.arange(found.numel(), dtype=torch.float64).view(found.shape).sin()
+    gradients = [torch.autograd.grad((output * weights).sum(), inputs) for output in (found, expected)]
+    for own, torchs in zip(*gradients, strict=True):
+        torch.testing.assert_close(own, torchs)
+
+
 def test_attention_with_dropout_drops_shares_and_scales_the_others() -> None:
     torch.manual_seed(0)
     lengths = [70, 90]
     q, k = torch.randn(2, 4, 160, 16)
     v = torch.cat([torch.eye(length, 90) for length in lengths]).expand(4, 160, 90)  # the output is the shares
-    shares = _DropoutAttention.apply(q, k, v, lengths, 0.2, 0.25)
+    shares = causal_attention(q, k, v, lengths=lengths, dropout=0.2, scaling=0.25)
     for start, length in ((0, 70), (70, 90)):
         part = slice(start, start + length)
         future = torch.full((length, length), -torch.inf).triu(1)
@@ -257,7 +277,7 @@ def test_attention_with_dropout_is_the_same_in_bfloat16_up_to_rounding() -> None
     for dtype in (torch.float32, torch.bfloat16):
         own = [each.to(dtype).detach().requires_grad_() for each in inputs]
         torch.manual_seed(1)
-        output = _DropoutAttention.apply(*own, [7, 13], 0.3, 0.25)
+        output = causal_attention(*own, lengths=[7, 13], dropout=0.3, scaling=0.25)
         output.square().sum().backward()
         found.append([each.detach().float() for each in (output, *(leaf.grad for leaf in own))])
         assert output.dtype == dtype
@@ -271,7 +291,7 @@ def test_the_gradients_of_attention_with_dropout_are_those_of_its_function() -> 
 
     def attend(*inputs: torch.Tensor) -> torch.Tensor:
         torch.manual_seed(1)
-        return _DropoutAttention.apply(*inputs, [3, 5], 0.3, 0.6)
+        return causal_attention(*inputs, lengths=[3, 5], dropout=0.3, scaling=0.6)
 
     assert torch.autograd.gradcheck(attend, inputs)
 

@@ -10,11 +10,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
-from torch.nn.functional import scaled_dot_product_attention
 
 from sert.student.kernels import Kernels
-from sert.student.speed.dropout import keep_mask
+from sert.student.speed.attention import causal_attention
 from sert.student.speed.layers import layers_replaced
 from sert.student.speed.memory import is_out_of_memory
 
@@ -180,66 +178,7 @@ def _attention_by_text(
     causal = getattr(module, "is_causal", True) if is_causal is None else is_causal
     if unknown or attention_mask is not None or not causal or (sliding_window or max(lengths)) < max(lengths):
         raise NotImplementedError(f"attention with {unknown}")
-    if key.shape[1] != query.shape[1]:
-        key, value = (each.repeat_interleave(query.shape[1] // each.shape[1], dim=1) for each in (key, value))
     scaling = query.shape[-1] ** -0.5 if scaling is None else scaling
-    if dropout and value.dtype in (torch.float32, torch.bfloat16):
-        query, key = query.to(value.dtype), key.to(value.dtype)  # rotary positions leave them in float32
-        attend: Any = _DropoutAttention.apply
-        return attend(query[0], key[0], value[0], lengths, dropout, scaling)[None], None
-    parts = zip(*(torch.split(each, lengths, dim=2) for each in (query, key, value)), strict=True)
-    outputs = [
-        scaled_dot_product_attention(q, k, v, dropout_p=dropout, scale=scaling, is_causal=True).transpose(1, 2)
-        for q, k, v in parts
-    ]
-    return torch.cat(outputs, dim=1), None
-
-
-class _DropoutAttention(torch.autograd.Function):
-    """Causal attention with dropout, text by text: torch's own makes a dozen passes over all scores of a batch.
-
-    Shapes: H heads, T tokens of all texts, t of one text, D features of a head. A text's scores stay in the cache.
-    """
-
-    @staticmethod
-    def forward(
-        ctx: Any, q_HTD: Tensor, k_HTD: Tensor, v_HTD: Tensor, lengths: list[int], dropout: float, scaling: float
-    ) -> Tensor:
-        future = q_HTD.new_full((max(lengths), max(lengths)), -torch.inf).triu_(1)
-        output_THD = _tokens_first(v_HTD, heads=len(q_HTD))
-        kept = []
-        parts = zip(
-            *(torch.split(each, lengths, dim=1) for each in (q_HTD, k_HTD, v_HTD, output_THD.transpose(0, 1))),
-            strict=True,
-        )
-        for q, k, v, output in parts:
-            size = q.shape[1]
-            shares_Htt = torch.baddbmm(future[:size, :size], q, k.mT, alpha=scaling).softmax(-1)
-            keep_Htt = keep_mask(shares_Htt.shape, dropout, dtype=shares_Htt.dtype)
-            torch.mul(torch.bmm(shares_Htt * keep_Htt, v), 1 / (1 - dropout), out=output)
-            kept += [shares_Htt, keep_Htt]
-        ctx.save_for_backward(q_HTD, k_HTD, v_HTD, *kept)
-        ctx.settings = (lengths, dropout, scaling)
-        return output_THD
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad_THD: Tensor) -> tuple[Tensor | None, ...]:
-        lengths, dropout, scaling = ctx.settings
-        grad_THD = grad_THD * (1 / (1 - dropout))
-        q_HTD, k_HTD, v_HTD, *kept = ctx.saved_tensors
-        grads = [_tokens_first(each, heads=len(each)).transpose(0, 1) for each in (q_HTD, k_HTD, v_HTD)]
-        whole = (q_HTD, k_HTD, v_HTD, grad_THD.transpose(0, 1), *grads)
-        parts = zip(*(torch.split(each, lengths, dim=1) for each in whole), kept[::2], kept[1::2], strict=True)
-        for q, k, v, grad, grad_q, grad_k, grad_v, shares_Htt, keep_Htt in parts:
-            grad_v.copy_(torch.bmm((shares_Htt * keep_Htt).mT, grad))
-            grad_shares_Htt = torch.bmm(grad, v.mT).mul_(keep_Htt)
-            grad_scores_Htt = torch._softmax_backward_data(grad_shares_Htt, shares_Htt, -1, shares_Htt.dtype)
-            torch.mul(torch.bmm(grad_scores_Htt, k), scaling, out=grad_q)
-            torch.mul(torch.bmm(grad_scores_Htt.mT, q), scaling, out=grad_k)
-        return *grads, None, None, None
-
-
-def _tokens_first(like_HTD: Tensor, *, heads: int) -> Tensor:
-    """Make room (T, H, D), in the order in which a model joins its heads."""
-    return like_HTD.new_empty((like_HTD.shape[1], heads, like_HTD.shape[2]))
+    query, key = query.to(value.dtype), key.to(value.dtype)  # rotary positions leave them in float32
+    output_THD = causal_attention(query[0], key[0], value[0], lengths=lengths, dropout=dropout, scaling=scaling)
+    return output_THD[None], None
