@@ -29,6 +29,7 @@ from transformers import (
 from transformers.utils import logging
 
 from benchmarks.harness import Contestant, Timed
+from sert.config.lora import LoraConfig
 from sert.config.tree import MiningConfig, RulesConfig, StudentConfig, TaskConfig, TrainingConfig
 from sert.paths.filtering import filter_paths
 from sert.paths.mining import mine
@@ -184,13 +185,17 @@ def sert_training(steps: int, bf16: bool) -> Contestant:
     return trained_by_us(student, examples, steps, bf16)
 
 
-def trained_by_us(student: Student, examples: Sequence[Example], steps: int, bf16: bool) -> Contestant:
-    """Train a student, as it is, by our loop."""
+def trained_by_us(
+    student: Student, examples: Sequence[Example], steps: int, bf16: bool, lora: LoraConfig | None = None
+) -> Contestant:
+    """Train a student, as it is, by our loop; the adapters in it are those of `lora`."""
     check_precision(bf16)
 
     def run(of: int = steps) -> Timed:
         started = time.perf_counter()
-        config = TrainingConfig(batch_size=8, max_steps=of, max_grad_norm=1.0, autocast="bf16" if bf16 else "no")
+        config = TrainingConfig(
+            batch_size=8, max_steps=of, max_grad_norm=1.0, autocast="bf16" if bf16 else "no", lora=lora
+        )
         train_student(student, examples, config, seed=0)
         return Timed(time.perf_counter() - started, 8 * of)
 

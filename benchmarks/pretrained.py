@@ -129,10 +129,11 @@ def training(steps: int, by: str, bf16: bool, adapters: bool) -> Contestant:
         examples.append(Example(str(number), prompt, completion, "path"))
     encoded = [encode_example(student, example, loss_on_prompt=False) for example in examples]
     rows = [{"input_ids": ids, "labels": [-100] * masked + ids[masked:]} for ids, masked in encoded]
-    if adapters:
-        add_adapters(student, LoraConfig(), base=StudentConfig(path=str(student_file())), seed=0)
+    lora = LoraConfig() if adapters else None
+    if lora is not None:
+        add_adapters(student, lora, base=StudentConfig(path=str(student_file())), seed=0)
     if by == "sert":
-        return trained_by_us(student, examples, steps, bf16)
+        return trained_by_us(student, examples, steps, bf16, lora)
     return trained_by_trainer(student.model, rows, steps, bf16)
 
 

@@ -36,3 +36,17 @@ def layers_replaced(
     finally:
         for parent, name, layer in places:
             setattr(parent, name, layer.train(parent.training))
+
+
+@contextmanager
+def changed(place: Any, name: str, value: Any) -> Iterator[None]:
+    """Give an object something else by this name for a while."""
+    own = vars(place)
+    before = {name: own[name]} if name in own else {}
+    setattr(place, name, value)
+    try:
+        yield
+    finally:
+        delattr(place, name)  # what its class has by that name, its forward say, is there again
+        for name, value in before.items():
+            setattr(place, name, value)

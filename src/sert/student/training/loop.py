@@ -21,6 +21,7 @@ from sert.records import Example
 from sert.seeds import derive_seed
 from sert.student.load import Student
 from sert.student.speed.dropout import fast_dropout
+from sert.student.speed.lora import adapters_in_one
 from sert.student.speed.memory import is_out_of_memory, out_of_memory_means
 from sert.student.speed.patches import fast_activations, freed_memory_kept, head_on_rows, model_in_a_row, texts_in_a_row
 from sert.student.training.batching import (
@@ -309,6 +310,8 @@ class _Loop:
         """Let the model compute faster until the stack is closed."""
         model = self._student.model
         stack.enter_context(fast_activations(model))
+        if self._config.lora is not None and self._device.type == "cpu":
+            stack.enter_context(adapters_in_one(model))
         if self._config.gradient_checkpointing:
             stack.enter_context(activations_recomputed(model))
         stack.enter_context(freed_memory_kept())
