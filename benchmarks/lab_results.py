@@ -64,7 +64,7 @@ def _methods(metrics: Metrics) -> Iterator[str]:
     """Methods: accuracy in percent, mean and standard deviation over five seeds, 240 test questions a task"""
     choices = ("dev", "test-best")
     heads = ("last step", "right, by seed", "95 %, other seeds", "dev-chosen", "test-best", "every step true")
-    yield from _head("task, method", *heads)
+    yield from head("task, method", *heads)
     for task in _tasks(metrics):
         for method in METHODS:
             rows = {
@@ -73,7 +73,7 @@ def _methods(metrics: Metrics) -> Iterator[str]:
                 if (row["task"], row["variant"], row["method"]) == (task, "main", method)
             }
             last = rows["last"]
-            yield _line(
+            yield line(
                 f"{task}, {method_name(method)}",
                 spread(last["accuracy"]),
                 ", ".join(map(str, last["correct"])),
@@ -82,18 +82,16 @@ def _methods(metrics: Metrics) -> Iterator[str]:
                 spread(last["true_paths"]),
             )
     for task in metrics["tasks"]:
-        yield _line(
-            f"{task['task']}, always “{task['majority_answer']}”", percent(task["majority_accuracy"]), *[""] * 5
-        )
+        yield line(f"{task['task']}, always “{task['majority_answer']}”", percent(task["majority_accuracy"]), *[""] * 5)
 
 
 def _standings(metrics: Metrics) -> Iterator[str]:
     """Right, wrong, unread and cut at the dev-chosen epoch, in percent: mean over five seeds"""
-    yield from _head("task, method", *STANDINGS, "right of answered", "right of answered, by seed")
+    yield from head("task, method", *STANDINGS, "right of answered", "right of answered, by seed")
     for row in metrics["summary"]:
         if row["variant"] == "main" and row["primary"]:
             seeds = zip(row["correct_strict"], row["answered"], strict=True)
-            yield _line(
+            yield line(
                 f"{row['task']}, {method_name(row['method'])}",
                 *(percent(row[name]["mean"]) for name in STANDINGS),
                 spread(row["right_of_answered"]),
@@ -103,10 +101,10 @@ def _standings(metrics: Metrics) -> Iterator[str]:
 
 def _comparisons(metrics: Metrics) -> Iterator[str]:
     """Comparisons of methods, at the dev-chosen epoch: in points (detectable: with one seed, uncorrected)"""
-    yield from _head("task, comparison", "difference", "95 %", "p, Holm", "by seed", "95 %, other seeds", "detectable")
+    yield from head("task, comparison", "difference", "95 %", "p, Holm", "by seed", "95 %, other seeds", "detectable")
     for row in metrics["comparisons"]:
         if row["group"] is None:
-            yield _line(
+            yield line(
                 f"{row['task']}, {method_name(row['a'])} against {method_name(row['b'])}",
                 *_difference(row),
                 ", ".join(points(each) for each in row["by_seed"]),
@@ -117,30 +115,30 @@ def _comparisons(metrics: Metrics) -> Iterator[str]:
 
 def _answered(metrics: Metrics) -> Iterator[str]:
     """The same comparisons among the questions that both answered: points"""
-    yield from _head("task, comparison", "both answered, %", "difference", "95 %", "p, Holm", "verdict")
+    yield from head("task, comparison", "both answered, %", "difference", "95 %", "p, Holm", "verdict")
     for row in metrics["comparisons"]:
         if row["group"] is None:
             both = row["both_answered"]
             name = f"{row['task']}, {method_name(row['a'])} against {method_name(row['b'])}"
-            yield _line(name, percent(both["share"]), *_difference(both), reads_as(row))
+            yield line(name, percent(both["share"]), *_difference(both), reads_as(row))
 
 
 def _minings(metrics: Metrics) -> Iterator[str]:
     """What 25 paths a train question are worth (branches x samples), in percent"""
-    yield from _head("task, shape", "paths", "true", "questions with a true one", "kept", "questions with a kept one")
+    yield from head("task, shape", "paths", "true", "questions with a true one", "kept", "questions with a kept one")
     for row in metrics["budget"]:
         shape = "raw sampling" if row["branches"] == 0 else f"{row['branches']} x {row['samples']}"
         shares = ("true_share", "questions_true_share", "kept_share", "questions_kept_share")
-        yield _line(f"{row['task']}, {shape}", count(row["paths"]), *(percent(row[each]) for each in shares))
+        yield line(f"{row['task']}, {shape}", count(row["paths"]), *(percent(row[each]) for each in shares))
 
 
 def _mined(metrics: Metrics) -> Iterator[str]:
     """How sampled outputs stand, in percent: of test questions by decoding, of train questions the mined paths"""
-    yield from _head("task, outputs of", "outputs", *STANDINGS, "right of answered", "95 %, questions")
+    yield from head("task, outputs of", "outputs", *STANDINGS, "right of answered", "95 %, questions")
     for row in metrics["standings"]:
         if row["of"] in ("decoding", "mined", "branch"):
             right = row["right_of_answered"]
-            yield _line(
+            yield line(
                 f"{row['task']}, {group_name(row)}",
                 count(row["paths"]),
                 *(percent(row[name]["share"]) for name in STANDINGS),
@@ -151,36 +149,36 @@ def _mined(metrics: Metrics) -> Iterator[str]:
 
 def _path_comparisons(metrics: Metrics) -> Iterator[str]:
     """The same, compared question by question: points"""
-    yield from _head("task, paths", "of each question", "difference", "95 %", "p, Holm", "questions, seeds")
+    yield from head("task, paths", "of each question", "difference", "95 %", "p, Holm", "questions, seeds")
     for row in metrics["paths"]:
         about = f"{row['task']}, {row['a']} against {row['b']}".replace("main", "5 x 5")
-        yield _line(about, PATH_MEASURES[row["measure"]], *_difference(row), f"{row['n']}, {row['seeds']}")
+        yield line(about, PATH_MEASURES[row["measure"]], *_difference(row), f"{row['n']}, {row['seeds']}")
 
 
 def _funnel(metrics: Metrics) -> Iterator[str]:
     """The rules in order: paths left, and how many percent of them are true"""
     tasks = _tasks(metrics)
-    yield from _head("after", *(f"{task}: {what}" for task in tasks for what in ("left", "true")))
+    yield from head("after", *(f"{task}: {what}" for task in tasks for what in ("left", "true")))
     by_rule: dict[str, list[str]] = {}
     for row in metrics["funnel"]:
         by_rule.setdefault(row["rule"], []).extend([count(row["remaining"]), percent(row["true_share"])])
-    yield from (_line(rule, *found) for rule, found in by_rule.items())
+    yield from (line(rule, *found) for rule, found in by_rule.items())
 
 
 def _amounts(metrics: Metrics) -> Iterator[str]:
     """Rationales of the teacher: accuracy after the last step, and SERT+RD against RD in points"""
-    yield from _head("task, rationales", "RD", "SERT+RD", "difference", "95 %", "p, Holm", "seeds", "95 %, other seeds")
+    yield from head("task, rationales", "RD", "SERT+RD", "difference", "95 %", "p, Holm", "seeds", "95 %, other seeds")
     accuracy = {(row["task"], row["method"], row["rationales"]): row["accuracy"] for row in metrics["amounts"]}
     for row in metrics["amount_comparisons"]:
         task, amount = row["task"], row["rationales"]
         both = (spread(accuracy[task, method, amount]) for method in ("rd", "sert+rd"))
-        yield _line(f"{task}, {amount}", *both, *_difference(row), row["seeds"], points_interval(row["ci95_seeds"]))
+        yield line(f"{task}, {amount}", *both, *_difference(row), row["seeds"], points_interval(row["ci95_seeds"]))
 
 
 def _variants(metrics: Metrics) -> Iterator[str]:
     """Ablations against main, after the last step: points, 95 %, p by Holm over these and those of rationales"""
     tasks = _tasks(metrics)
-    yield from _head("variant", "method", *(f"{task}" for task in tasks), "seeds")
+    yield from head("variant", "method", *(f"{task}" for task in tasks), "seeds")
     found: dict[tuple[str, str], dict[str, Row]] = {}
     for row in metrics["comparisons"]:
         if row["group"] is not None and row["group"] != "rationales":
@@ -188,19 +186,19 @@ def _variants(metrics: Metrics) -> Iterator[str]:
     for (variant, method), rows in found.items():
         texts = ("{} ({}), p {}".format(*_difference(rows[task])) for task in tasks)
         marked = f"{variant} (not trained)" if any(row["untrained"] for row in rows.values()) else variant
-        yield _line(marked, method_name(method), *texts, next(iter(rows.values()))["seeds"])
+        yield line(marked, method_name(method), *texts, next(iter(rows.values()))["seeds"])
 
 
 def _bands(metrics: Metrics) -> Iterator[str]:
     """Figure 1: percent of 100 test questions with at least one path that scores 8 to 10, five seeds"""
     tasks = _tasks(metrics)
-    yield from _head("paths of", "paths each", *tasks)
+    yield from head("paths of", "paths each", *tasks)
     found: dict[str, dict[str, Row]] = {}
     for row in metrics["bands"]:
         if row["band"] == "8-10":
             found.setdefault(row["source"], {})[row["task"]] = row
     for source, rows in found.items():
-        yield _line(source, rows[tasks[0]]["samples"], *(percent(rows[task]["share"]) for task in tasks))
+        yield line(source, rows[tasks[0]]["samples"], *(percent(rows[task]["share"]) for task in tasks))
 
 
 def _difference(row: Row) -> tuple[str, str, str]:
@@ -211,11 +209,11 @@ def _tasks(metrics: Metrics) -> list[str]:
     return [row["task"] for row in metrics["tasks"]]
 
 
-def _head(*names: str) -> list[str]:
-    return [_line(*names), "|" + "---|" * len(names)]
+def head(*names: str) -> list[str]:
+    return [line(*names), "|" + "---|" * len(names)]
 
 
-def _line(*texts: object) -> str:
+def line(*texts: object) -> str:
     return f"| {' | '.join(map(str, texts))} |"
 
 

@@ -1,30 +1,37 @@
-"""Runs of a pretrained student as published, in `docs/results/smollm2/`: keeps what one measured, or compares with it.
+"""Runs and prospects of a pretrained student as published: keeps them, compares reruns, writes the tables.
 
 python -m benchmarks.real_results runs/multiarith-smollm2
 python -m benchmarks.real_results runs/multiarith-smollm2 --keep
+python -m benchmarks.real_results prospects/multiarith-smollm2 --keep
+python -m benchmarks.real_results --tables
 
-Kept are the report's tables and numbers, the test outputs that they are of, and the selected paths. Questions and
-weights are not.
+Kept in `docs/results/smollm2/` are the report's tables and numbers, the test outputs that they are of, and the selected
+paths; of a prospect its numbers. Questions and weights are not. The tables are those of `docs/results/smollm2.md`.
 """
 
 import json
 import shutil
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from benchmarks.lab_results import differences, rounded
+from benchmarks.lab_results import BEGIN, END, differences, head, line, rounded
 from sert.analysis.results import read_results
 from sert.analysis.task_results import TaskResults
+from sert.report.format import MISSING, p_value, percent, percent_interval, points, points_interval
+from sert.report.names import method_name
 from sert.runs.build import build_arms
 from sert.runs.request import read_request
 from sert.terminal.progress import Silent
 
 FOLDER = Path(__file__).parent.parent / "docs" / "results" / "smollm2"
+PAGE = FOLDER.with_suffix(".md")
+PROSPECT = "prospect.json"
+Row = Mapping[str, Any]
 LEFT_OUT = ("created", "sert_version", "config_key")
 OUTPUT = ("question_id", "completion", "finish", "num_tokens", "answer_strict", "answer_loose", "correct_strict",
           "correct_loose", "format_ok", "rep_1", "reasoning_tokens", "reasoned")  # fmt: skip
@@ -35,16 +42,20 @@ PATH = ("question_id", "branch", "sample", "text", "finish", "num_tokens", "perp
 
 def numbers_of(report: Path) -> dict[str, Any]:
     """Read the numbers of a report, but for what every run has of its own."""
-    metrics = json.loads((report / "metrics.json").read_text(encoding="utf-8"))
-    return {name: rounded(content) for name, content in metrics.items() if name not in LEFT_OUT}
+    file = report / PROSPECT if (report / PROSPECT).is_file() else report / "metrics.json"
+    numbers = json.loads(file.read_text(encoding="utf-8"))
+    return {name: rounded(content) for name, content in numbers.items() if name not in LEFT_OUT}
 
 
 def keep(run: Path) -> None:
-    """Keep what a run measured."""
+    """Keep what a run or a prospect measured."""
     folder, report = FOLDER / run.name, run / "report"
     folder.mkdir(parents=True, exist_ok=True)
+    name = PROSPECT if (report / PROSPECT).is_file() else "metrics.json"
+    (folder / name).write_text(json.dumps(numbers_of(report), indent=1) + "\n", encoding="utf-8")
+    if name == PROSPECT:
+        return
     shutil.copy(report / "table.md", folder)
-    (folder / "metrics.json").write_text(json.dumps(numbers_of(report), indent=1) + "\n", encoding="utf-8")
     arms = build_arms(read_request(run).arms, out=run, reporter=Silent())
     results = [read_results(graph) for arm in arms for graph in arm.tasks]
     for name, rows in (("outputs", outputs), ("selected", selected)):
@@ -69,8 +80,114 @@ def selected(result: TaskResults) -> Iterator[dict[str, Any]]:
                 yield about | {name: getattr(path, name) for name in PATH}
 
 
+def kept(name: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """List what was kept under a file name: the run, and its numbers."""
+    for file in sorted(FOLDER.glob(f"*/{name}")):
+        yield file.parent.name, json.loads(file.read_text(encoding="utf-8"))
+
+
+def tables() -> str:
+    """Write the tables of the page in Markdown."""
+    found = [f"### {table.__doc__}\n\n" + "\n".join(table()) for table in (prospects, results, comparisons)]
+    return "\n\n".join(found)
+
+
+def prospects() -> Iterator[str]:
+    """Prospects: train questions, 25 paths of each by branching, percent"""
+    yield from head(
+        *("prospect", "questions", "right / wrong / unread / cut", "right of answered", "raw sampling", "chance"),
+        *("kept: right of answered", "dropped", "difference, points", "by likelihood, words / letter", "verdict"),
+    )
+    for name, found in kept(PROSPECT):
+        branching, raw, _ = found["decodings"]
+        (look,) = [look for look in found["looks"] if look["kind"] == "kept"] or [None]
+        words, letter = (_by_likelihood(found, measure) for measure in ("cloze_raw", "letter"))
+        inside, outside = (_answered(look[side]) if look else MISSING for side in ("inside", "outside"))
+        yield line(
+            name,
+            found["questions"]["asked"],
+            " / ".join(percent(branching[each]["share"]) for each in ("right", "wrong", "unread", "cut")),
+            _answered(branching),
+            _answered(raw),
+            percent(found["chance"]["best"]),
+            inside,
+            outside,
+            _look_difference(look),
+            f"{words} / {letter}",
+            found["verdict"]["level"],
+        )
+
+
+def results() -> Iterator[str]:
+    """Students: test questions, greedy outputs at the epoch that dev chose, percent"""
+    heads = ("run", "method", "right", "95 %", "right / wrong / unread / cut", "right of answered", "95 %", "reasons")
+    yield from head(*heads)
+    for name, found in kept("metrics.json"):
+        for row in (row for row in found["rows"] if row["primary"]):
+            yield line(
+                name,
+                method_name(row["method"]),
+                f"{row['correct']}/{row['n']}, {percent(row['accuracy'])}",
+                percent_interval(row["ci95"]),
+                " / ".join(percent(row[each]) for each in ("right", "wrong", "unread", "cut")),
+                f"{row['correct_strict']}/{row['answered']}",
+                percent_interval(row["right_of_answered_ci95"]) if row["answered"] else MISSING,
+                percent(row["reasoned"]),
+            )
+        for task in found["tasks"]:
+            always, share = task["majority_answer"], percent(task["majority_accuracy"])
+            yield line(name, f"always “{always}”", share, *[""] * 5)
+
+
+def comparisons() -> Iterator[str]:
+    """Comparisons of students, over all questions and among those that both answered, points"""
+    heads = ("run, comparison", "difference", "95 %", "p, Holm", "both answered", "95 %", "told")
+    yield from head(*heads)
+    for name, found in kept("metrics.json"):
+        for row in (row for row in found["comparisons"] if row["group"] is None):
+            both = row["both_answered"]
+            doubts = [word for key, word in (("only_form", "only form"), ("within_chance", "at chance")) if row[key]]
+            told = "significant" if row["p_holm"] < 0.05 else "not shown"
+            yield line(
+                f"{name}, {method_name(row['a'])} against {method_name(row['b'])}",
+                points(row["difference"]),
+                points_interval(row["ci95"]),
+                p_value(row["p_holm"]),
+                f"{points(both['difference'])} of {both['n']}" if both else MISSING,
+                points_interval(both["ci95"]) if both else MISSING,
+                ", ".join([told, *doubts]),
+            )
+
+
+def _answered(row: Row) -> str:
+    share = row["right_of_answered"]
+    if not share["of"]:
+        return MISSING
+    told = f"{share['hits']}/{share['of']}, {percent(share['share'])}"
+    return f"{told} ({percent_interval(share['ci95'])})" if share["ci95"] else told
+
+
+def _look_difference(look: Row | None) -> str:
+    told = look and (look.get("difference") or {}).get("right_of_answered")
+    return f"{points(told['difference'])} ({points_interval(told['ci95'])})" if told else MISSING
+
+
+def _by_likelihood(found: Row, measure: str) -> str:
+    rows = [row for row in found["likelihood"] or [] if row["measure"] == measure]
+    return percent(rows[0]["right"]["share"]) if rows else MISSING
+
+
+def with_tables(page: str) -> str:
+    """Put the tables in their place in the page."""
+    before, rest = page.split(BEGIN)
+    return f"{before}{BEGIN}\n{tables()}\n{END}{rest.split(END)[1]}"
+
+
 def main(arguments: Sequence[str]) -> int:
-    """Keep, or compare."""
+    """Keep, compare, or write the tables."""
+    if arguments == ["--tables"]:
+        PAGE.write_text(with_tables(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
+        return 0
     run = Path(arguments[0])
     if "--keep" in arguments:
         keep(run)
