@@ -105,7 +105,7 @@ def load_grid(
     """Read a grid that ships with the package, or a file of one's own.
 
     Args:
-        name: `lab`, `paper`, or a TOML file.
+        name: `lab`, `paper`, `smollm2`, or a TOML file.
         overrides: `a.b=c` strings for the configuration of every student and seed.
         limit: Sets `limit` of every task.
         students: Hub ids or folders that take the place of the grid's students; one that is named twice is run once.
