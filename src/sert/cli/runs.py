@@ -121,8 +121,9 @@ def reproduce(
 ) -> None:
     """Run a grid of students, tasks, methods, seeds and ablations, and report it with its uncertainty.
 
-    GRID is `lab` (embedded, nothing to download), `paper` (GPT-2 of three sizes on StrategyQA and CommonsenseQA) or a
-    TOML file. What is finished is skipped, also after a stop.
+    GRID is `lab` (embedded, nothing to download), `paper` (GPT-2 of three sizes on StrategyQA and CommonsenseQA),
+    `smollm2` (a pretrained student of 135M on four question sets) or a TOML file. What is finished is skipped, also
+    after a stop.
 
     \b
     sert reproduce lab --workers 2
