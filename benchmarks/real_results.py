@@ -99,7 +99,7 @@ def tables() -> str:
 
 
 def prospects() -> Iterator[str]:
-    """Prospects: train questions, 25 paths of each by branching, percent"""
+    """Prospects: train questions, 25 paths of each by branching (Gemma: 10), percent"""
     yield from head(
         *("prospect", "questions", "right / wrong / unread / cut", "right of answered", "raw sampling", "chance"),
         *("kept: right of answered", "dropped", "difference, points", "by likelihood, words / letter", "verdict"),
