@@ -20,12 +20,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from scipy.stats import spearmanr
 
-from benchmarks.lab_results import BEGIN, END, differences, head, line, rounded
+from benchmarks.lab_results import BEGIN, END, differences, head, line, published
 from sert.analysis.results import read_results
 from sert.analysis.task_results import TaskResults
 from sert.judge.prompt import CRITERIA
 from sert.report.format import MISSING, decimal, p_value, percent, percent_interval, points, points_interval, with_sign
 from sert.report.names import method_name
+from sert.report.prospect.page import NUMBERS as PROSPECT
+from sert.report.rows import is_significant
 from sert.runs.build import build_arms
 from sert.runs.request import read_request
 from sert.stats.means import paired_bootstrap
@@ -33,7 +35,6 @@ from sert.terminal.progress import Silent
 
 FOLDER = Path(__file__).parent.parent / "docs" / "results" / "smollm2"
 PAGE = FOLDER.with_suffix(".md")
-PROSPECT = "prospect.json"
 KINDS = ("selected", "dropped", "raw")
 """Kinds of paths that were graded, by the rules in `docs/results/grading.md`."""
 Row = Mapping[str, Any]
@@ -49,7 +50,7 @@ def numbers_of(report: Path) -> dict[str, Any]:
     """Read the numbers of a report, but for what every run has of its own."""
     file = report / PROSPECT if (report / PROSPECT).is_file() else report / "metrics.json"
     numbers = json.loads(file.read_text(encoding="utf-8"))
-    return {name: rounded(content) for name, content in numbers.items() if name not in LEFT_OUT}
+    return published(numbers, left_out=LEFT_OUT)
 
 
 def keep(run: Path) -> None:
@@ -191,7 +192,7 @@ def comparisons() -> Iterator[str]:
         for row in (row for row in found["comparisons"] if row["group"] is None):
             both = row["both_answered"]
             doubts = [word for key, word in (("only_form", "only form"), ("within_chance", "at chance")) if row[key]]
-            told = "significant" if row["p_holm"] < 0.05 else "not shown"
+            told = "significant" if is_significant(row) else "not shown"
             yield line(
                 f"{name}, {method_name(row['a'])} against {method_name(row['b'])}",
                 points(row["difference"]),

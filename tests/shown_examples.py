@@ -1,5 +1,7 @@
 """Paths and outputs as a report shows them, from the texts that matter to a test."""
 
+from sert.config.tree import Config
+from sert.evaluation.grading import grade
 from sert.records import Path, Prediction, Question, Verdict
 from sert.report.examples import ShownPath, ShownPrediction
 
@@ -40,3 +42,16 @@ def shown_prediction(
     answers = {"answer_strict": answer, "answer_loose": answer, "correct_strict": correct, "correct_loose": correct}
     numbers = {"num_tokens": 1, "format_ok": correct, "rep_1": 0.0, "reasoning_tokens": 0, "reasoned": False}
     return ShownPrediction(task, method, asked, Prediction(question_id, "", completion, "eos", **answers, **numbers))
+
+
+def graded(question: Question, completion: str, config: Config) -> Prediction:
+    """An output of two tokens that ended by itself."""
+    return grade(
+        question,
+        completion=completion,
+        finish="eos",
+        token_ids=[1, 2],
+        reasoning_tokens=0,
+        rules=config.rules,
+        evaluation=config.evaluation,
+    )

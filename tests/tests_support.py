@@ -46,18 +46,19 @@ def tiny_gpt2(vocabulary: int, *, scale: float = 0.4, width: int = 32) -> GPT2LM
     return GPT2LMHeadModel(config).eval()
 
 
-_TINY: dict[str, Any] = {
+TINY: dict[str, Any] = {
     "hidden_size": 32,
     "intermediate_size": 48,
     "num_hidden_layers": 2,
     "num_attention_heads": 4,
     "num_key_value_heads": 2,
-    "max_position_embeddings": 192,
+    "max_position_embeddings": 256,
     "initializer_range": 0.4,
     "bos_token_id": 0,
     "eos_token_id": 0,
     "pad_token_id": 0,
 }
+_TINY = TINY | {"max_position_embeddings": 192}
 
 
 def tiny_llama(vocabulary: int, *, scale: float = 0.4, width: int = 32) -> LlamaForCausalLM:

@@ -10,13 +10,13 @@ from sert.analysis.task_results import MethodResults, MinedRound, TaskResults
 from sert.config.grid import MAIN, Arm
 from sert.config.rules import SelectionConfig
 from sert.config.tree import Config
-from sert.evaluation.grading import grade
 from sert.paths.rules import apply_rules
 from sert.records import Gain, Path, Question, Rationale, Verdict
 from sert.stats.clusters import clustered_mean
 from sert.stats.holm import holm
 from sert.stats.means import paired_bootstrap
 from sert.tasks.load import TaskData
+from shown_examples import graded
 
 CONFIG = Config.model_validate(
     {
@@ -54,15 +54,7 @@ def results(*, outputs: bool = False, rationales: bool = False) -> TaskResults:
     paths, verdicts, mined = zip(*map(path_of, range(len(PATHS))), strict=True)
     gains: dict[str, list[Gain]] = {"mine": [*mined]}
     predictions = [
-        grade(
-            question,
-            completion=completion,
-            finish="eos",
-            token_ids=[1, 2],
-            reasoning_tokens=0,
-            rules=CONFIG.rules,
-            evaluation=CONFIG.evaluation,
-        )
+        graded(question, completion, CONFIG)
         for question, completion in zip(ASKED["test"], (" yes", " no", " Hm."), strict=True)
     ]
     if outputs:

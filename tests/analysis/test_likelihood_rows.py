@@ -7,11 +7,11 @@ from sert.analysis.likelihood import LikelihoodOutcome, likelihood_outcomes, lik
 from sert.analysis.task_results import MethodResults, TaskResults
 from sert.config.grid import MAIN, Arm
 from sert.config.tree import Config
-from sert.evaluation.grading import grade
-from sert.records import Likelihood, Prediction, Question
+from sert.records import Likelihood, Question
 from sert.stats.holm import holm
 from sert.stats.shares import wilson_interval
 from sert.tasks.load import TaskData
+from shown_examples import graded
 
 
 def marks(text: str) -> dict[str, bool]:
@@ -55,20 +55,8 @@ ASKED = [
 ]
 
 
-def prediction(question: Question, completion: str) -> Prediction:
-    return grade(
-        question,
-        completion=completion,
-        finish="eos",
-        token_ids=[1, 2],
-        reasoning_tokens=0,
-        rules=CONFIG.rules,
-        evaluation=CONFIG.evaluation,
-    )
-
-
 def results(*likelihoods: Likelihood) -> TaskResults:
-    predictions = [prediction(question, " yes") for question in ASKED]
+    predictions = [graded(question, " yes", CONFIG) for question in ASKED]
     outputs = [SnapshotOutputs(0, None, predictions, likelihoods)]
     return TaskResults("t", CONFIG, TaskData(tuple(ASKED), {}), {"zero_shot": MethodResults(outputs)})
 

@@ -2,14 +2,12 @@
 
 import json
 import pickle
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from listening import Listening
+from listening import Listening, StopsAt
 from sert.config.prompts import PromptTemplates
 from sert.config.rules import RulesConfig
 from sert.config.tree import (
@@ -37,7 +35,6 @@ from sert.student.training.gain import Reasoned, gains
 from sert.tasks.load import load_task
 from sert.tasks.prompts import student_prompt
 from sert.teacher.rationales import teach
-from sert.terminal.progress import Advance
 
 CHOICES = ("rope", "a saw")
 PROMPTS = PromptTemplates()
@@ -236,23 +233,6 @@ def test_any_number_of_workers_scores_the_same(
         for workers in (1, 2)
     )
     assert one["outputs"] == two["outputs"] and one["counts"] == two["counts"]
-
-
-class StopsAt(Listening):
-    """Stops the work when so many texts are scored, as a signal does."""
-
-    def __init__(self, texts: float) -> None:
-        super().__init__()
-        self.left = texts
-
-    @contextmanager
-    def track(self, label: str, total: int, unit: str) -> Iterator[Advance]:
-        def advance(units: float, note: str = "") -> None:
-            self.left -= units
-            if self.left < 0:
-                raise KeyboardInterrupt
-
-        yield advance
 
 
 def test_it_goes_on_where_it_was_stopped(

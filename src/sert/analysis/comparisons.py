@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from statistics import fmean
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from sert.analysis.chance import is_above
 from sert.config.grid import MAIN
@@ -62,6 +62,7 @@ class Outcome:
     trained: bool = True
 
 
+Key = TypeVar("Key")
 Cell = tuple[str, str, str, Method]
 Seeds = dict[int, Outcome]
 Chances = Mapping[str, float]
@@ -219,10 +220,9 @@ def _told(rows: list[Row]) -> list[Row]:
     sides answered, and these make up less than half of it.
     """
     rows = corrected(rows)
-    among = corrected([row["both_answered"] for row in rows if row["both_answered"] is not None])
-    for row in rows:
-        if row["both_answered"] is not None:
-            row["both_answered"] = among.pop(0)
+    among = corrected_by_key({place: row["both_answered"] for place, row in enumerate(rows)})
+    for place, row in enumerate(rows):
+        row["both_answered"] = among.get(place)
         row["only_form"] = is_significant(row) and _is_form(row)
     return rows
 
@@ -251,3 +251,9 @@ def mean_difference(
 def corrected(rows: list[Row]) -> list[Row]:
     """Correct the p-values of one family of comparisons."""
     return [{**row, "p_holm": p} for row, p in zip(rows, holm([row["p_value"] for row in rows]), strict=True)]
+
+
+def corrected_by_key(tests: Mapping[Key, Row | None]) -> dict[Key, Row]:
+    """Correct the p-values of one family whose comparisons have keys; what could not be compared is left out."""
+    known = {key: test for key, test in tests.items() if test is not None}
+    return dict(zip(known, corrected([*known.values()]), strict=True))

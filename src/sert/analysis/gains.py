@@ -6,11 +6,10 @@ The question is the unit of every interval and of every test. Texts of several s
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TypeVar
 
 import numpy as np
 
-from sert.analysis.comparisons import corrected
+from sert.analysis.comparisons import corrected_by_key
 from sert.analysis.four_numbers import Array, share_row
 from sert.analysis.prospect_looks import Look, looks_at
 from sert.analysis.prospect_sample import difference_row, sample_of
@@ -20,9 +19,9 @@ from sert.paths.limits import with_limits
 from sert.records import Gain, Path, Question, Verdict
 from sert.stats.clusters import clustered_mean, clustered_share
 from sert.stats.counts import Row
-from sert.tasks.standing import Standing, standing_of, standing_of_prediction
+from sert.tasks.standing import ANSWERED, Standing, standing_of, standing_of_prediction
 
-TEXTS, NATS, CHOSEN, RIGHT, WITHOUT, ANSWERED, AGREE = range(7)
+TEXTS, NATS, CHOSEN, RIGHT, WITHOUT, STATED, AGREE = range(7)
 """What is added up of the texts of a question: their number, their gains, those with possible answers, of these the
 ones behind which gold is the most probable and the ones without which it was, those that state an answer, and gold."""
 PATHS, RATIONALES = "paths", "rationales"
@@ -30,8 +29,6 @@ SELECTED, BY_GAIN = "selected", "selected_by_gain"
 """What is trained on; paths that were selected by their gain have a large one by design, and are not tested."""
 _SIDES = ("inside", "outside")
 _COMPARED = ("nats", "agree")
-
-Key = TypeVar("Key")
 
 
 @dataclass(frozen=True)
@@ -67,7 +64,7 @@ class _Texts:
     def add(self, gain: Gain, standing: Standing) -> None:
         """Add one."""
         self._question.append(self._places[gain.question_id])
-        known, stated = gain.right is not None, standing in ("right", "wrong")
+        known, stated = gain.right is not None, standing in ANSWERED
         assert gain.nats is not None
         self._rows.append(
             (1, gain.nats, known, gain.right is True, gain.right_without is True, stated, standing == "right")
@@ -177,7 +174,7 @@ def part_rows(parts: Iterable[GainPart]) -> list[Row]:
             ("right_p_value", difference_row(_mean_of_each(sums, RIGHT, CHOSEN), _mean_of_each(sums, WITHOUT, CHOSEN))),
         )
     }
-    known, rows = _corrected(tests), list[Row]()
+    known, rows = corrected_by_key(tests), list[Row]()
     for key, sums in found.items():
         row: Row = dict(zip(("student", "task", "source", "part"), key, strict=True)) | numbers_of(sums)
         for name, p in (("p_value", "p_holm"), ("right_p_value", "right_p_holm")):
@@ -199,8 +196,8 @@ def look_rows(looks: Iterable[GainLook]) -> list[Row]:
         key: [np.sum([getattr(each, side) for each in seeds], axis=0) for side in _SIDES]
         for key, seeds in found.items()
     }
-    columns = {"nats": (NATS, TEXTS), "agree": (AGREE, ANSWERED)}
-    known = _corrected(
+    columns = {"nats": (NATS, TEXTS), "agree": (AGREE, STATED)}
+    known = corrected_by_key(
         {
             (key, name): difference_row(*(_mean_of_each(sums, *columns[name]) for sums in of_look))
             for key, of_look in sides.items()
@@ -233,19 +230,13 @@ def numbers_of(sums: Array) -> Row:
         "ci95": None if mean.interval is None else list(mean.interval),
         "right": share(RIGHT, CHOSEN),
         "right_without": share(WITHOUT, CHOSEN),
-        "agree": share(AGREE, ANSWERED),
+        "agree": share(AGREE, STATED),
     }
 
 
 def _mean_of_each(sums: Array, part: int, whole: int) -> list[float | None]:
     pairs = zip(sums[:, part].tolist(), sums[:, whole].tolist(), strict=True)
     return [each / total if total else None for each, total in pairs]
-
-
-def _corrected(tests: Mapping[Key, Row | None]) -> dict[Key, Row]:
-    """Correct the p-values of one family; what could not be tested is left out."""
-    known = {key: test for key, test in tests.items() if test is not None}
-    return dict(zip(known, corrected([*known.values()]), strict=True))
 
 
 def _ends(of_seeds: Sequence[tuple[float, float] | None]) -> list[float | None] | None:

@@ -6,7 +6,7 @@ Each question counts once. The differences from what is written are one family f
 from collections.abc import Iterable, Mapping, Sequence
 
 from sert.analysis.chance import chance_among, is_above
-from sert.analysis.comparisons import corrected
+from sert.analysis.comparisons import corrected_by_key
 from sert.analysis.four_numbers import share_row
 from sert.analysis.likelihood import GENERATED
 from sert.analysis.prospect_sample import difference_row
@@ -38,12 +38,12 @@ def likelihood_rows(
     stated = {each.question_id: each.correct_strict for each in greedy}
     written = {name: stated[name] for name in graded[CLOZE]}
     rows = [_row(measure, right, questions, drawn_from) for measure, right in {GENERATED: written, **graded}.items()]
-    differences = {
-        measure: difference_row(list(right.values()), [written[name] for name in right])
-        for measure, right in graded.items()
-    }
-    told = [{"measure": measure, **found} for measure, found in differences.items() if found is not None]
-    compared = {test.pop("measure"): test for test in corrected(told)}
+    compared = corrected_by_key(
+        {
+            measure: difference_row(list(right.values()), [written[name] for name in right])
+            for measure, right in graded.items()
+        }
+    )
     return [{**row, "difference": compared.get(row["measure"])} for row in rows]
 
 

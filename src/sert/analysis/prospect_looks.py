@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from sert.analysis.chance import is_above
-from sert.analysis.comparisons import corrected
+from sert.analysis.comparisons import corrected_by_key
 from sert.analysis.four_numbers import RIGHT, WRONG, Array, four_numbers
 from sert.analysis.prospect_sample import MEASURES, Sample, difference_row
 from sert.stats.clusters import clusters_needed
@@ -75,7 +75,7 @@ def look_rows(sample: Sample, *, chance: float) -> list[Row]:
     `within_chance` says that both sides state answers, and neither is right more often than by this chance as far as
     its interval tells.
     """
-    rows, tests = list[Row](), list[Row]()
+    rows, tests = list[Row](), dict[tuple[int, str], Row | None]()
     for place, look in enumerate(looks_at(sample)):
         inside, outside = sample.counts(look.inside), sample.counts(~look.inside)
         rows.append(
@@ -88,12 +88,8 @@ def look_rows(sample: Sample, *, chance: float) -> list[Row]:
                 "outside": four_numbers(outside),
             }
         )
-        for measure in (BY_ANSWER, OVER_ALL):
-            if (found := _difference(inside, outside, measure)) is not None:
-                tests.append({"place": place, "measure": measure, **found})
-    compared: dict[tuple[int, str], Row] = {}
-    for test in corrected(tests):
-        compared[test.pop("place"), test.pop("measure")] = test
+        tests |= {(place, measure): _difference(inside, outside, measure) for measure in (BY_ANSWER, OVER_ALL)}
+    compared = corrected_by_key(tests)
     for place, row in enumerate(rows):
         row["difference"] = {measure: compared.get((place, measure)) for measure in (BY_ANSWER, OVER_ALL)}
         row["finding"] = _finding(row["difference"])

@@ -12,7 +12,7 @@ from sert.student.decoding.lanes import unpack
 from sert.student.decoding.proof import Drive, find_drive
 from sert.student.decoding.schedule import Decoding, DecodingPrompt
 from sert.student.load import Student, make_student
-from tests_support import make_tokenizer
+from tests_support import TINY, make_tokenizer
 
 TEXTS = (
     "Question: Is ice cold?\nAnswer:",
@@ -23,18 +23,6 @@ TEXTS = (
 )
 STEPS = 12
 LONGEST = 60
-TINY = {
-    "hidden_size": 32,
-    "intermediate_size": 48,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 2,
-    "max_position_embeddings": 256,
-    "initializer_range": 0.4,
-    "bos_token_id": 0,
-    "eos_token_id": 0,
-    "pad_token_id": 0,
-}
 MIXED = {"num_hidden_layers": 4}
 # Name, configuration, what is special about it, the way that it is driven.
 FAST = [

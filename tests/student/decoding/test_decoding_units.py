@@ -2,13 +2,12 @@
 
 import math
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from listening import Listening
+from listening import Listening, StopsAt
 from sert.config.tree import EvaluationConfig, ExecutionConfig, MiningConfig, RulesConfig, StudentConfig
 from sert.errors import OutOfMemoryError, StudentError
 from sert.evaluation.prediction import evaluate
@@ -19,7 +18,7 @@ from sert.store.executors import ThisProcess
 from sert.student.decoding.schedule import Decoding
 from sert.student.decoding.units import DecodingJob, decode_in_units, prepared_once
 from sert.student.load import Student, load_student
-from sert.terminal.progress import Advance, Silent
+from sert.terminal.progress import Silent
 
 QUESTIONS = [
     Question(f"q{i}", "table", "train", f"{i}?", (), "yes", f"Question: {'word ' * (i % 7)}{i}?\nAnswer:")
@@ -76,23 +75,6 @@ def test_any_number_of_workers_decodes_the_same(
 def test_any_number_of_workers_predicts_the_same(student_folder: Path, tmp_path: Path, votes: int) -> None:
     one, two = (evaluated(student_folder, tmp_path / f"evaluated-{n}", workers=n, votes=votes) for n in (1, 2))
     assert one.manifest["outputs"] == two.manifest["outputs"]
-
-
-class StopsAt(Listening):
-    """Stops the work when so many lanes are decoded, as a signal does."""
-
-    def __init__(self, lanes: float) -> None:
-        super().__init__()
-        self.left = lanes
-
-    @contextmanager
-    def track(self, label: str, total: int, unit: str) -> Iterator[Advance]:
-        def advance(units: float, note: str = "") -> None:
-            self.left -= units
-            if self.left < 0:
-                raise KeyboardInterrupt
-
-        yield advance
 
 
 def test_work_goes_on_with_other_workers_wherever_it_was_stopped(student_folder: Path, tmp_path: Path) -> None:

@@ -13,20 +13,8 @@ from sert.student.load import Student, make_student
 from sert.student.training import scoring
 from sert.student.training.batching import EncodedExample
 from sert.student.training.scoring import Tree, lay_out, log_probabilities
-from tests_support import make_tokenizer
+from tests_support import TINY, make_tokenizer
 
-TINY = {
-    "hidden_size": 32,
-    "intermediate_size": 48,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 2,
-    "max_position_embeddings": 256,
-    "initializer_range": 0.4,
-    "bos_token_id": 0,
-    "eos_token_id": 0,
-    "pad_token_id": 0,
-}
 PROMPTS = ("Question: Is ice cold?\nAnswer:", "Question: Is it so, and why would that ever be?\nAnswer:", "Why?")
 PATHS = (" Ice is frozen.", " Ice is water that froze in winter, and so cold.", " It melts.", "")
 ANSWERS = (" yes", " yesterday", " no")
