@@ -7,11 +7,9 @@ from sert.report.format import MISSING, count, p_value, percent, percent_interva
 from sert.report.names import ANSWERED_BY, Row
 from sert.report.statements import Statement
 from sert.report.table import Table
+from sert.tasks.possible import LETTER
 
 Numbers = Mapping[str, Any]
-
-LETTER = "letter"
-"""The measure that goes by the letters of the choices."""
 
 _MOSTLY = 0.5
 """Share of greedy outputs that are cut, or state no answer, from which on that is what stands in the way."""
