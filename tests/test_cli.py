@@ -266,6 +266,13 @@ def test_a_grid_guesses_in_fitting_units(
     assert re.search(said, out) and "1 stage, 1 to do." in out
 
 
+def test_the_dry_run_of_a_run_says_what_it_takes(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    cli(["demo", "--dry-run", "--out", str(tmp_path / "demo")], standalone_mode=False)
+    said = capsys.readouterr().out
+    assert re.search(r"28 stages, 28 to do\.\nTo decode: at most [\d,]+ tokens; to train on: about [\d,]+\.", said)
+    assert re.search(r"(minute|hours).* with 1 at a time, and about \d+ MiB on the disk\.", said)
+
+
 def test_a_config_file_that_is_not_there_exits_with_3(tmp_path: Path) -> None:
     refuse(sert("run", "no.toml", cwd=tmp_path), code=3, says="no.toml")
 

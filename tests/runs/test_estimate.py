@@ -40,6 +40,12 @@ def test_the_papers_students_are_known_and_others_are_not() -> None:
     assert count_weights(StudentConfig(path="somebody/some-model")) is None
 
 
+def test_the_rate_is_that_of_the_fastest_product(monkeypatch: pytest.MonkeyPatch) -> None:
+    ticks = iter([0.0, 0.0, 0.1, 0.1, 0.11, 0.15, 0.4, 0.4])  # products that take 0.1, 0.01 and 0.25 s
+    monkeypatch.setattr(estimates.time, "perf_counter", lambda: next(ticks))
+    assert estimates.product_rate() == pytest.approx(2 * 1024**3 / 0.01)
+
+
 def test_a_plan_is_added_up_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(estimates, "product_rate", lambda: 1e12)
     guess = estimate([stage("mine", Cost(decoded=1000)), stage("train", Cost(trained=500, saved=2))])

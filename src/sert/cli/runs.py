@@ -75,19 +75,12 @@ def _run(file: Path, *, out: Path | None, workers: int | None, dry_run: bool, as
     config = load_config(file, **options)
     folder = out or Path("runs") / config.name
     if dry_run:
-        stages, guess, first, students = plan(config, out=folder, reporter=terminal(), try_students=True)
-        if as_json:
-            for student in students:
-                terminal().say("\n".join(student.lines()))
-            return print_json([stage._asdict() for stage in stages])
-        for stage in stages:
-            _print_stage(stage)
-            for line in stage.because:
-                click.echo(printable(f"          changed: {line}"))
-        _print_students(students)
-        _tell_memory(guess)
-        _tell_prompts(first)
-        return click.echo(printable(f"Would be written to {folder}"))
+        planned = plan(config, out=folder, reporter=terminal(), try_students=True)
+        if not as_json:
+            return print_planned(planned, folder, 1, as_json)
+        for student in planned.students:
+            terminal().say("\n".join(student.lines()))
+        return print_json([stage._asdict() for stage in planned.stages])
     result = run(config, out=folder, reporter=terminal())
     spent = result.spent
     asked = f", {spent['requests']:,} requests, {spent['dollars']} dollars" if spent["requests"] else ""
@@ -225,6 +218,8 @@ def report_command(folder: Path, as_json: bool) -> None:
 
 def _print_stage(stage: "PlannedStage") -> None:
     click.echo(f"{'finished' if stage.finished else 'to do':8}  {printable(f'{stage.stage}: {stage.work}')}")
+    for line in stage.because:
+        click.echo(printable(f"          changed: {line}"))
 
 
 def print_result(result: "RunResult", as_json: bool, *more: str) -> None:
