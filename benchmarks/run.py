@@ -283,7 +283,7 @@ def machine() -> dict[str, Any]:
     wanted = ("avx2", "avx512f", "avx512_bf16", "avx512_vnni", "avx512_fp16", "amx_bf16", "amx_int8")
     return {
         "processor": fields.get("model name", platform.processor()),
-        "model": fields.get("model", ""),
+        "model": " of family ".join(fields[name] for name in ("model", "cpu family") if name in fields),
         "features": [name for name in wanted if name in fields.get("flags", "").split()],
         "threads": torch.get_num_threads(),
         "compiler": compiler(),
