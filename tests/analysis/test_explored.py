@@ -12,7 +12,8 @@ from explored_data import cut_short, make_mined, make_paths, make_questions
 from explorer_file import Page
 from sert.analysis.explored.collect import explored
 from sert.analysis.explored.path_columns import FLAGS
-from sert.analysis.explored.pieces import Pieces, find_pieces
+from sert.analysis.explored.pieces import Pieces, border_codes, find_pieces
+from sert.analysis.explored.pools import _in_steps
 from sert.analysis.explored.room import Room, TooLargeError, draw
 from sert.analysis.explored.runs import lone_paths
 from sert.analysis.explored.sources import ExploredArm, ExploredRun, FilteredPaths, MinedPaths, Outputs
@@ -104,10 +105,9 @@ def test_each_filter_has_its_reasons_and_its_marks(made):
         assert row["rules"].keys() == RulesConfig.model_fields.keys()
         assert row["selection"]["order"] == each.selection.order
         examples = read_table(each.artifact.file("examples.parquet"), Example)
-        found = page.json(f"examples-{number}")
-        assert found["completion"] == [example.completion for example in examples]
-        assert found["conclusion"] == [example.conclusion for example in examples]
-        assert found["question"] == [int(example.question_id[1:]) for example in examples]
+        found = [question["examples"].get(str(number)) for question in page.questions_of(0)]
+        expected = {int(each.question_id[1:]): [each.completion, each.conclusion] for each in examples}
+        assert found == [expected.get(place) for place in range(40)] and expected
 
 
 def test_flags_are_what_the_verdicts_found(made):
@@ -243,6 +243,29 @@ def test_tokens_of_another_text_have_none(pieces):
     assert pieces.lengths(make_tokenizer()("bat")["input_ids"], "bats") is None
 
 
+@pytest.mark.parametrize(
+    ("text", "lengths", "codes"),
+    [
+        (" Bats sleep.", [5, 6, 1], [0, 0, 0]),  # words with their blanks, then a character
+        (" Bats sleep.", [3, 2, 7], [4, 0, 8]),  # a word in two, whose rest is a word; then a word with its stop
+        ("  a", [1, 2], [0, 0]),
+        ("a\U0001f987b", [1, 0, 0, 0, 2, 1], [0, 1, 1, 1, 3, 0]),  # the bat has two units, one is usual
+        ("ab", [2, 0], [0, 0]),  # nothing is left
+        ("", [], []),
+    ],
+)
+def test_usual_tokens_take_no_room(text, lengths, codes):
+    assert border_codes(text, lengths) == codes
+
+
+def test_probable_tokens_are_told_the_finest():
+    def told(logprob: float) -> float:
+        return -((_in_steps([logprob])[0] / 12) ** 2)
+
+    assert [_in_steps([each])[0] for each in (0.0, -1.0, -451.0, -1e9, -math.inf, 1e-9)] == [0, 12, 255, 255, 255, 0]
+    assert all(abs(told(-nats) + nats) <= max(0.09 * math.sqrt(nats), 0.002) for nats in np.linspace(0, 20, 999))
+
+
 def spelled(paths: list[Path]) -> list[Path]:
     """Give paths the tokens of their texts, and a log-probability each."""
     tokenizer, made = make_tokenizer(), []
@@ -251,6 +274,13 @@ def spelled(paths: list[Path]) -> list[Path]:
         logprobs = tuple(-0.3 * (place % 50) for place in range(len(token_ids)))
         made.append(replace(path, token_ids=token_ids, logprobs=logprobs, num_tokens=len(token_ids)))
     return made
+
+
+def pieces_of(path: Path) -> list[int]:
+    """Lengths of the tokens of a path, each a byte of its text."""
+    found = Pieces(Texts(make_tokenizer())).lengths(path.token_ids, path.text)
+    assert found is not None
+    return found
 
 
 @pytest.mark.parametrize("logprobs", ["kept", "all", "none"])
@@ -276,13 +306,12 @@ def test_tokens_lie_beside_their_block(tmp_path, monkeypatch, logprobs):
         return
     for number, block in enumerate((paths[:64], paths[64:])):
         shown = [path for path, shows in zip(block, has_tokens[64 * number :], strict=False) if shows]
-        data, total = page.data(f"tokens-0-{number}"), sum(path.num_tokens for path in shown)
-        steps = np.frombuffer(data, "<u1", count=total)
-        assert steps.tolist() == [min(255, round(-20 * np.float32(each))) for path in shown for each in path.logprobs]
-        lengths = iter(np.frombuffer(data, "<u2", count=total, offset=total + total % 2).tolist())
-        assert [sum(next(lengths) for _ in path.token_ids) for path in shown] == [
-            len(path.text.encode("utf-16-le")) // 2 for path in shown
-        ]
+        total = sum(path.num_tokens for path in shown)
+        steps, low, high = np.frombuffer(page.data(f"tokens-0-{number}"), "<u1").reshape(3, total)
+        logprobs = [np.float32(each) for path in shown for each in path.logprobs]
+        assert steps.tolist() == [round(12 * math.sqrt(-each)) for each in logprobs]
+        codes = [code for path in shown for code in border_codes(path.text, pieces_of(path))]
+        assert (low + 256 * high.astype(int)).tolist() == codes
     assert page.questions_of(0)[0]["first"][0] == [0, paths[0].text[:1]]
 
 
@@ -319,7 +348,7 @@ def test_paths_that_nobody_filtered_are_asked_by_the_papers_rules(made, tmp_path
     verdicts = read_table(expected.file("verdicts.parquet"), Verdict)
     assert list(lone.verdicts) == verdicts == list(lone.verdicts)
     assert page.columns("view", 0)["selected"].tolist() == [each.selected for each in verdicts]
-    assert page.header["views"][0]["own"] is True and "examples-0" not in page.names
+    assert page.header["views"][0]["own"] is True and page.questions_of(0)[0]["examples"] == {}
 
 
 def test_only_mined_folders_can_be_looked_at_alone(made):

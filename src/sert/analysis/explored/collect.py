@@ -9,7 +9,7 @@ from sert.analysis.explored.pieces import Pieces, find_pieces
 from sert.analysis.explored.pools import Logprobs, Pool
 from sert.analysis.explored.room import Room, draw, places_of
 from sert.analysis.explored.sources import ExploredArm, ExploredRun, FilteredPaths, MinedPaths, Outputs
-from sert.analysis.explored.tables import all_fields, examples_element, outputs_element, questions_element
+from sert.analysis.explored.tables import all_fields, outputs_element, questions_element
 from sert.config.rules import RULES, RulesConfig, SelectionConfig
 from sert.paths.rules import OUTRUN, REJECTED
 from sert.records import Question
@@ -91,9 +91,13 @@ class _Contents:
         """Number a mined folder."""
         return self.mined.add((run, mined.artifact.folder), (run, mined))
 
-    def filters_of(self, number: int) -> list[FilteredPaths]:
-        """List what was filtered of a mined folder."""
-        return [each for run, each in self.filtered.items if self.number_of(run, each.mined) == number]
+    def filters_of(self, mined_number: int) -> dict[int, FilteredPaths]:
+        """Find what was filtered of a mined folder, by its numbers."""
+        return {
+            number: each
+            for number, (run, each) in enumerate(self.filtered.items)
+            if self.number_of(run, each.mined) == mined_number
+        }
 
     def _add_filtered(self, run: int, filtered: FilteredPaths) -> int:
         self.set_of(filtered.mined)
@@ -178,9 +182,6 @@ def _tables(contents: _Contents, pools: Sequence[Pool]) -> Iterator[Element]:
         yield questions_element(f"questions-{number}", each.questions)
     for number, (run, filtered) in enumerate(contents.filtered.items):
         yield packed(f"view-{number}", _pool_of(contents, run, filtered, pools).marks_of(filtered).data)
-        if filtered.artifact is not None:
-            places = places_of(contents.sets.items[contents.set_of(filtered.mined)].questions)
-            yield examples_element(f"examples-{number}", filtered.artifact, places)
     for number, (_, outputs) in enumerate(contents.outputs.items):
         places = places_of(contents.sets.items[contents.set_of(outputs)].questions)
         yield outputs_element(f"outputs-{number}", outputs.predictions, places)

@@ -1,6 +1,9 @@
 """Which characters of a path each of its tokens spells."""
 
+import re
 from collections.abc import Sequence
+
+import numpy as np
 
 from sert.config.tree import StudentConfig
 from sert.errors import SertError
@@ -10,6 +13,8 @@ from sert.student.texts import Texts
 
 LONGEST_CHARACTER = 16
 """Tokens that are tried together where single ones spell no whole character."""
+_USUAL = re.compile(r" ?[A-Za-z]+|.", re.DOTALL)
+"""What most tokens spell: a word with the blank in front of it, or one character."""
 
 
 class Pieces:
@@ -53,6 +58,22 @@ class Pieces:
             lengths += [0] * (len(together) - 1) + [utf_16_length(part)]
             place, end = place + len(together), end + len(part)
         return lengths + [0] * (len(token_ids) - place) if end == len(text) else None
+
+
+def border_codes(text: str, lengths: Sequence[int]) -> list[int]:
+    """Write the lengths of tokens, in UTF-16 units, so that they take little room: 0 for a usual one, else one more."""
+    units = text if text.isascii() else _units_of(text)
+    codes, place = list[int](), 0
+    for length in lengths:
+        usual = _USUAL.match(units, place)
+        codes.append(0 if length == (usual.end() - place if usual else 0) else length + 1)
+        place += length
+    return codes
+
+
+def _units_of(text: str) -> str:
+    """Write each UTF-16 unit of a text as a character of its own."""
+    return "".join(map(chr, np.frombuffer(text.encode("utf-16-le", "surrogatepass"), "<u2")))
 
 
 def find_pieces(student: StudentConfig | None) -> Pieces | str:

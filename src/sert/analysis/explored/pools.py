@@ -11,9 +11,10 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from sert.analysis.explored.path_columns import PathColumns, mark
-from sert.analysis.explored.pieces import Pieces
+from sert.analysis.explored.pieces import Pieces, border_codes
 from sert.analysis.explored.room import Room
 from sert.analysis.explored.sources import FilteredPaths, MinedPaths, questions_by_id
+from sert.analysis.explored.tables import examples_by_question
 from sert.errors import DataError
 from sert.paths.rules import OUTRUN, REJECTED
 from sert.records import Gain, Path, Question, Verdict
@@ -25,8 +26,8 @@ Logprobs = Literal["kept", "all", "none"]
 """Of which paths the page has the log-probability of every token: of those that some filter keeps, of all, of none."""
 BLOCK = 32
 """Questions whose texts are read together."""
-STEPS, LEAST = 20, 255
-"""A log-probability is held as its negative in twentieths of a nat, at most so many."""
+STEPS, LEAST = 12, 255
+"""A log-probability is held as the root of its negative, in twelfths, at most so many: finer where it is near 0."""
 
 
 class Judged(NamedTuple):
@@ -48,7 +49,7 @@ class _Block:
 
     questions: list[dict[str, Any]] = field(default_factory=list)
     logprobs: bytearray = field(default_factory=bytearray)
-    lengths: "array[int]" = field(default_factory=lambda: array("H"))
+    borders: "array[int]" = field(default_factory=lambda: array("H"))
 
 
 class Pool:
@@ -62,7 +63,7 @@ class Pool:
     def __init__(
         self,
         mined: MinedPaths,
-        filtered: Sequence[FilteredPaths],
+        filtered: Mapping[int, FilteredPaths],
         *,
         number: int,
         places: Mapping[str, int],
@@ -70,10 +71,10 @@ class Pool:
         logprobs: Logprobs,
         room: Room,
     ) -> None:
-        """Take what is read, and the place of each question that is shown in its set."""
+        """Take what is read, the filters by their numbers, and the place of each question that is shown in its set."""
         self.small: list[Element] = []
         self.blocks: list[Element] = []
-        self._mined, self._filtered, self._number = mined, filtered, number
+        self._mined, self._numbers, self._filtered, self._number = mined, [*filtered], [*filtered.values()], number
         self._places, self._room, self._logprobs = places, room, logprobs
         self._pieces = pieces if isinstance(pieces, Pieces) else None
         self._no_tokens = pieces if isinstance(pieces, str) else ""
@@ -81,8 +82,9 @@ class Pool:
             self._no_tokens = "Tokens were left out, as was asked for."
         self._seed = int(mined.artifact.manifest["seed"])
         self._columns = PathColumns(seed=self._seed, scored=mined.gains is not None)
-        self._reasons = [bytearray() for _ in filtered]
-        self._selected = [bytearray() for _ in filtered]
+        self._examples = [examples_by_question(each.artifact) if each.artifact else {} for each in self._filtered]
+        self._reasons = [bytearray() for _ in self._filtered]
+        self._selected = [bytearray() for _ in self._filtered]
         self._block, self._num_blocks = _Block(), 0
         self._cut_short, self._any_finite = Counter[str](), False
         self._is_whole = len(places) == len(mined.questions)
@@ -142,6 +144,11 @@ class Pool:
                 "first": self._first_tokens(judged),
                 "texts": [each.path.text for each in judged],
                 "conclusions": [each.verdicts[0].conclusion for each in judged],
+                "examples": {
+                    number: examples[question.question_id]
+                    for number, examples in zip(self._numbers, self._examples, strict=True)
+                    if question.question_id in examples
+                },
             }
         )
         if len(self._block.questions) == BLOCK:
@@ -158,7 +165,7 @@ class Pool:
             if lengths is not None and len(lengths) == len(path.logprobs) == path.num_tokens:
                 marks |= mark("has_tokens")
                 self._block.logprobs += _in_steps(path.logprobs)
-                self._block.lengths.extend(lengths)
+                self._block.borders.extend(border_codes(path.text, lengths))
         return marks
 
     def _first_tokens(self, judged: Sequence[Judged]) -> list[tuple[int, str]]:
@@ -178,9 +185,9 @@ class Pool:
         texts = packed_json(f"texts-{name}", {"questions": block.questions})
         self.blocks.append(self._room.take(texts, questions=len(block.questions)))
         if not self._no_tokens:
-            padding = bytes(len(block.logprobs) % 2)
-            lengths = laid_out({"lengths": ("Uint16", block.lengths)}).data[: 2 * len(block.lengths)]
-            self.blocks.append(self._room.take(packed(f"tokens-{name}", bytes(block.logprobs) + padding + lengths)))
+            borders = np.asarray(block.borders)
+            planes = bytes((borders & 0xFF).astype(np.uint8)) + bytes((borders >> 8).astype(np.uint8))
+            self.blocks.append(self._room.take(packed(f"tokens-{name}", bytes(block.logprobs) + planes)))
 
     def description(self, *, set_number: int, run: int) -> dict[str, Any]:
         """Describe it for the header."""
@@ -208,8 +215,8 @@ class Pool:
 
 def _in_steps(logprobs: Sequence[float]) -> bytes:
     """Round log-probabilities to a byte each, which is their negative in steps."""
-    steps = np.rint(np.asarray(logprobs) * -STEPS)
-    return bytes(np.fmax(0, np.fmin(LEAST, steps)).astype(np.uint8))
+    steps = np.rint(STEPS * np.sqrt(np.fmax(0, np.negative(logprobs))))
+    return bytes(np.fmin(LEAST, steps).astype(np.uint8))
 
 
 def _damaged(mined: MinedPaths, what: str) -> DataError:

@@ -1,4 +1,4 @@
-"""What the explorer reads at once beside the paths: questions, trained examples, outputs of tested students."""
+"""What the explorer shows beside the paths: questions, trained examples, outputs of tested students."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -27,15 +27,10 @@ def questions_element(name: str, questions: Sequence[Question]) -> Element:
     )
 
 
-def examples_element(name: str, filtered: Artifact, places: Places) -> Element:
-    """Write what the selected paths became, of the questions that are shown."""
-    found: dict[str, list[Any]] = {"question": [], "completion": [], "conclusion": []}
-    for each in StoredTable(filtered.file("examples.parquet"), Example):
-        if each.question_id in places:
-            found["question"].append(places[each.question_id])
-            found["completion"].append(each.completion)
-            found["conclusion"].append(each.conclusion)
-    return packed_json(name, found)
+def examples_by_question(filtered: Artifact) -> dict[str, tuple[str, str]]:
+    """Read what the selected paths became: question id -> what is learned, and its end that is not of the path."""
+    examples = StoredTable(filtered.file("examples.parquet"), Example)
+    return {each.question_id: (each.completion, each.conclusion) for each in examples}
 
 
 def outputs_element(name: str, predictions: Sequence[Prediction], places: Places) -> Element:
