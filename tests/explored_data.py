@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from math import log
 from pathlib import Path as FilePath
+from typing import Any
 
 from sert.config.prompts import PromptTemplates
 from sert.config.tree import MiningConfig
@@ -94,6 +95,25 @@ def cut_short(paths: Sequence[Path], seed: int) -> list[Path]:
     return [
         replace(path, finish=drawn.choice(("rejected", "outrun"))) if drawn.random() < 0.4 else path for path in paths
     ]
+
+
+def spelled(paths: Sequence[Path], tokenizer: Any) -> list[Path]:
+    """Give paths the tokens of their texts, and a log-probability each, that the others follow from."""
+    made = []
+    for path in paths:
+        token_ids = tuple(tokenizer(path.text)["input_ids"])
+        logprobs = tuple(-0.3 * (place % 50) for place in range(len(token_ids)))
+        made.append(
+            replace(
+                path,
+                token_ids=token_ids,
+                logprobs=logprobs,
+                num_tokens=len(token_ids),
+                perplexity=perplexity(logprobs),
+                rep_2=rep_n(token_ids, 2),
+            )
+        )
+    return made
 
 
 def make_mined(folder: FilePath, questions: Sequence[Question], paths: Sequence[Path], *, seed: int = 5) -> Artifact:

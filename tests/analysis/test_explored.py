@@ -8,7 +8,7 @@ from pathlib import Path as FilePath
 import numpy as np
 import pytest
 
-from explored_data import cut_short, make_mined, make_paths, make_questions
+from explored_data import cut_short, make_mined, make_paths, make_questions, spelled
 from explorer_file import Page
 from sert.analysis.explored.collect import explored
 from sert.analysis.explored.path_columns import FLAGS
@@ -266,16 +266,6 @@ def test_probable_tokens_are_told_the_finest():
     assert all(abs(told(-nats) + nats) <= max(0.09 * math.sqrt(nats), 0.002) for nats in np.linspace(0, 20, 999))
 
 
-def spelled(paths: list[Path]) -> list[Path]:
-    """Give paths the tokens of their texts, and a log-probability each."""
-    tokenizer, made = make_tokenizer(), []
-    for path in paths:
-        token_ids = tuple(tokenizer(path.text)["input_ids"])
-        logprobs = tuple(-0.3 * (place % 50) for place in range(len(token_ids)))
-        made.append(replace(path, token_ids=token_ids, logprobs=logprobs, num_tokens=len(token_ids)))
-    return made
-
-
 def pieces_of(path: Path) -> list[int]:
     """Lengths of the tokens of a path, each a byte of its text."""
     found = Pieces(Texts(make_tokenizer())).lengths(path.token_ids, path.text)
@@ -287,7 +277,7 @@ def pieces_of(path: Path) -> list[int]:
 def test_tokens_lie_beside_their_block(tmp_path, monkeypatch, logprobs):
     monkeypatch.setattr("sert.analysis.explored.collect.find_pieces", lambda student: Pieces(Texts(make_tokenizer())))
     questions = make_questions(34)
-    paths = spelled(make_paths(questions, branches=1, samples=2, seed=3))
+    paths = spelled(make_paths(questions, branches=1, samples=2, seed=3), make_tokenizer())
     mined = make_mined(tmp_path / "mined", questions, paths)
     found = filtered(mined, tmp_path / "filtered", RulesConfig(min_perplexity=0.0, min_tokens=1))
     page = written(tmp_path, arm(found), logprobs=logprobs)
