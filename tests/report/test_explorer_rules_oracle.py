@@ -29,7 +29,7 @@ SETTINGS = 50
 APPLY = """(async () => {{
   const columns = await sertExplorer.data.columns({pool});
   const {{ reasons, selected }} = sertExplorer.rules.apply(columns, {settings});
-  return [[...reasons], [...selected]];
+  return [[...reasons], [...selected], sertExplorer.rules.limitsOf(columns, {settings}.rules)];
 }})()"""
 
 
@@ -119,10 +119,11 @@ def test_the_page_filters_as_the_filter_does(looked_at):
         found = filter_paths(mined[pool], rules=rules, selection=selection, gains=scores, out=out)
         verdicts = read_table(found.file("verdicts.parquet"), Verdict)
         settings = json.dumps(all_fields(rules, selection), allow_nan=False)
-        codes, marks = browser.evaluate(APPLY.format(pool=pool, settings=settings))
+        codes, marks, limits = browser.evaluate(APPLY.format(pool=pool, settings=settings))
         reasons = [names[code] or None for code in codes]
         assert reasons == [verdict.reason for verdict in verdicts], settings
         assert marks == [int(verdict.selected) for verdict in verdicts], settings
+        assert found.counts.get("limits", {}).items() <= limits.items(), settings
         seen.update(reasons)
         orders.add(selection.order)
         percentiles += len(rules.percentiles)
