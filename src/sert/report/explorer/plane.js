@@ -4,7 +4,7 @@
   const { element, choice, setOptions, labelled, button } = sertExplorer.dom;
   const { VirtualList } = sertExplorer.list;
   const { fillPathRow } = sertExplorer.pathrow;
-  const { short, counted } = numbers;
+  const { short, count, counted } = numbers;
   const FEW = 20000; // so many paths have larger spots
   const ENDS = ["x from", "x to", "y from", "y to"];
 
@@ -120,7 +120,7 @@
         if (document.activeElement !== field) field.value = Number.isFinite(end) ? short(end, 6) : "";
       });
       const all = counted(this.model.mined.size, "paths");
-      this.tally.textContent = this.rows ? `${counted(this.rows.length, "paths")} of ${all} in the rectangle` : `${all}; no rectangle is drawn`;
+      this.tally.textContent = this.rows ? `${count(this.rows.length)} of ${all} in the rectangle` : `${all}; no rectangle is drawn`;
       this.goOn.hidden = this.clear.hidden = !this.rows;
       this.list.element.hidden = !this.rows?.length;
       this.list.show(this.rows ?? []);

@@ -137,6 +137,7 @@
     set(changed) {
       Object.assign(this, changed);
       this.refresh();
+      if (this.numbers.length && !this.numbers.includes(this.number)) this.choose(this.numbers[0]);
       this.changed();
     }
 

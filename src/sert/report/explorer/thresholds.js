@@ -107,7 +107,7 @@
       if (mined.differences) {
         notes.push(`Of ${counted(mined.differences, "paths")} the run wrote down another verdict than its rules give here.`);
       }
-      if (mined.view.own) notes.push("Nobody filtered these paths yet: “the run's rules” are those that the paper has.");
+      if (mined.view.own) notes.push("Nobody filtered these paths yet: “the run's rules” are those that mining foresaw, or else the paper's.");
       return notes;
     }
 
