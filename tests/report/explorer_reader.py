@@ -110,7 +110,7 @@ class Reader:
         """What remains after each step that is shown."""
         rows = self.browser.evaluate(
             """[...document.querySelectorAll(".rule")].filter(each => each.offsetParent)
-            .map(each => [each.dataset.step, each.querySelector(".remains b").textContent])"""
+            .map(each => [each.dataset.step, each.querySelector(".remains:not([hidden]) b")?.textContent ?? ""])"""
         )
         return {step: text.partition(" ")[0] for step, text in rows}
 

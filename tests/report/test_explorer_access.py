@@ -58,7 +58,7 @@ def names(browser: Browser) -> list[tuple[str, str]]:
 @pytest.mark.parametrize("view", ["questions", "rules", "plane", "compare"])
 def test_everything_has_a_name(reader: Browser, small: Path, view: str) -> None:
     page = Reader(reader)
-    page.open(small, f"#view={view}&rules.min_tokens=40&brush=0,1,,")
+    page.open(small, f"#view={view}&rules.min_tokens=40&brush=0,100,,")
     found = names(reader)
     assert [each for each in found if each[0] in CONTROLS and not each[1].strip()] == []
     assert {"main", "banner", "navigation", "listbox", "option", "button"} <= {role for role, _ in found}
@@ -70,7 +70,7 @@ def test_everything_has_a_name(reader: Browser, small: Path, view: str) -> None:
 def test_texts_stand_out_from_what_is_behind_them(reader: Browser, small: Path, view: str, scheme: str) -> None:
     reader.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
     page = Reader(reader)
-    page.open(small, f"#view={view}&q=q-snow&rules.max_rep_2=0.1&brush=0,1,,")
+    page.open(small, f"#view={view}&q=q-snow&rules.max_rep_2=0.1&brush=0,100,,")
     assert reader.evaluate(FAINT) == []
     reader.call("Emulation.setEmulatedMedia", features=[])
 
@@ -78,7 +78,7 @@ def test_texts_stand_out_from_what_is_behind_them(reader: Browser, small: Path, 
 @pytest.mark.parametrize("view", ["questions", "rules", "plane", "compare"])
 def test_the_keyboard_reaches_all_in_order_and_shows_where_it_is(reader: Browser, small: Path, view: str) -> None:
     page = Reader(reader)
-    page.open(small, f"#view={view}&rules.max_rep_2=0.3&brush=0,1,,")
+    page.open(small, f"#view={view}&rules.max_rep_2=0.3&brush=0,100,,")
     reached = []
     while not reached or (reached[-1][0] != "BODY" and len(reached) < 120):
         reader.press("Tab")

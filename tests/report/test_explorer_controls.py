@@ -37,7 +37,7 @@ def sets_of(page: Reader) -> list[str]:
 
 
 def changed(page: Reader) -> list[str]:
-    return page.texts("#rules .halves h4")
+    return page.texts("#rules .halves h3:not(.copyable h3)")
 
 
 def test_the_funnel_of_the_run(page: Reader) -> None:
@@ -203,7 +203,7 @@ def test_command_and_toml_are_copied(page: Reader, reader: Browser) -> None:
     assert reader.evaluate("copied") == page.texts("#rules .copy")[0]
     assert page.texts("#rules .copyable button")[0] == "Copied"
     reader.evaluate("navigator.clipboard.writeText = () => Promise.reject(new Error('no'))")
-    page.click_text("#rules button", "Copy toml")
+    page.click_text("#rules button", "Copy TOML")
     assert page.texts("#rules .copyable button")[1] == "Marked: press Ctrl+C"
     assert reader.evaluate("getSelection().toString()") == page.texts("#rules .copy")[1]
 
@@ -225,7 +225,8 @@ def test_paths_that_were_cut_short_are_told(reader: Browser, tmp_path: Path) -> 
 
 def test_a_rectangle_in_the_plane(page: Reader, reader: Browser) -> None:
     page.press("3")
-    assert page.text("#plane .tally") == "12 paths; no rectangle is drawn"
+    page.pick("Across", "rep_2")
+    assert page.text("#plane .tally") == "12 paths. Draw a rectangle to list the paths in it."
     assert reader.evaluate(
         """(canvas => canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data.some(Boolean))(
           document.querySelector("canvas"))"""
@@ -243,11 +244,12 @@ def test_a_rectangle_in_the_plane(page: Reader, reader: Browser) -> None:
     assert page.texts("#questions .row-text") == ["Does ice like birds?", "Where is the sea?"]
     page.press("3")
     page.click_text("#plane button", "Clear")
-    assert page.text("#plane .tally") == "12 paths; no rectangle is drawn"
+    assert page.text("#plane .tally") == "12 paths. Draw a rectangle to list the paths in it."
 
 
 def test_a_rectangle_by_numbers_and_in_the_address(page: Reader, small: Path) -> None:
     page.press("3")
+    page.pick("Across", "rep_2")
     for side, words in (("x from", "0.02"), ("x to", "0.1"), ("y from", "8")):
         selector = page.labelled(side)
         page.browser.evaluate(f"document.querySelector({selector!r}).focus()")
@@ -266,7 +268,7 @@ def test_a_rectangle_by_numbers_and_in_the_address(page: Reader, small: Path) ->
     assert page.text("#plane .tally") == "2 of 12 paths in the rectangle"
     page.pick("Across", "first")
     page.pick("Up", "length")
-    assert page.text("#plane .tally") == "12 paths; no rectangle is drawn"
+    assert page.text("#plane .tally") == "12 paths. Draw a rectangle to list the paths in it."
     assert page.browser.evaluate("document.querySelector('canvas').ariaLabel") == (
         "All paths by probability of the first token (across) and length (up)"
     )
