@@ -33,17 +33,6 @@
   /** The outputs of a tested student, as columns. */
   const outputs = (number) => once(small, `outputs-${number}`, async (id) => unpackJson(packed(id)));
 
-  /** What the selected paths of a view became: question in its set -> completion and conclusion. */
-  const examples = (view) =>
-    once(small, `examples-${view}`, async (id) => {
-      const columns = await unpackJson(packed(id));
-      const pairs = columns.question.map((question, place) => [
-        question,
-        { completion: columns.completion[place], conclusion: columns.conclusion[place] },
-      ]);
-      return new Map(pairs);
-    });
-
   /** The columns of the paths of a pool, with the words of their finishes. */
   async function columns(pool) {
     const { pools } = await header();
@@ -82,33 +71,30 @@
     return Array.from({ length: opened.pools[pool].blocks }, (_, number) => packed(`texts-${pool}-${number}`));
   }
 
-  /** The texts of a question, by its number among those that have paths: prompt, first tokens, texts, conclusions. */
+  /** The texts of a question, by its number among those that have paths: prompt, first tokens, texts, conclusions, examples. */
   async function texts(pool, number) {
     const size = opened.pools[pool].block;
-    const place = Math.floor(number / size);
-    return (await block(`texts-${pool}-${place}`, unpackJson)).questions[number % size];
+    return (await blockOfTexts(pool, Math.floor(number / size)))[number % size];
   }
+
+  const blockOfTexts = async (pool, place) => (await block(`texts-${pool}-${place}`, unpackJson)).questions;
 
   /** The tokens of the paths of a question, by row; paths without tokens are not in it. */
   async function tokens(pool, number) {
     const { block: size, tokens: there } = opened.pools[pool];
     if (there === "none") return new Map();
     const place = Math.floor(number / size);
-    const of = await columns(pool);
-    const all = await block(`tokens-${pool}-${place}`, async (base64) => {
-      const last = Math.min((place + 1) * size, of.question_rows.length - 1);
-      const rows = [];
-      for (let row = of.question_rows[place * size]; row < of.question_rows[last]; row += 1) {
-        if (of.flags[row] & FLAGS.tokens) rows.push(row);
-      }
-      const parts = tokensOf(
-        await unpack(base64),
-        rows.map((row) => of.num_tokens[row]),
-      );
-      return new Map(rows.map((row, at) => [row, parts[at]]));
+    const { question_rows: starts, flags, num_tokens: numbers } = await columns(pool);
+    return block(`tokens-${pool}-${place}`, async (base64) => {
+      const all = (await blockOfTexts(pool, place)).flatMap((question) => question.texts);
+      const paths = all
+        .map((text, at) => ({ text, row: starts[place * size] + at }))
+        .filter(({ row }) => flags[row] & FLAGS.tokens)
+        .map((path) => ({ ...path, number: numbers[path.row] }));
+      const parts = tokensOf(await unpack(base64), paths);
+      return new Map(paths.map(({ row }, at) => [row, parts[at]]));
     });
-    return all;
   }
 
-  sertExplorer.data = { header, questions, outputs, examples, columns, verdicts, texts, tokens, packedTexts };
+  sertExplorer.data = { header, questions, outputs, columns, verdicts, texts, tokens, packedTexts };
 }

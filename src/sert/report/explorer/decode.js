@@ -2,7 +2,8 @@
 {
   const TYPES = { Uint8: Uint8Array, Uint16: Uint16Array, Uint32: Uint32Array, Int32: Int32Array };
   Object.assign(TYPES, { Float32: Float32Array, Float64: Float64Array });
-  const Q = 20; // steps of a log-probability a nat
+  const STEPS = 12; // of the root of a log-probability's negative
+  const USUAL = / ?[A-Za-z]+|[^]/y; // what most tokens spell: a word with the blank in front of it, or one unit
 
   function bytesOf(base64) {
     const binary = atob(base64);
@@ -28,21 +29,30 @@
     return Object.fromEntries(laid);
   }
 
-  /** Take a block's tokens apart: of each path that has some, their log-probabilities and the ends of their texts. */
-  function tokensOf(buffer, numbers) {
-    const total = numbers.reduce((sum, number) => sum + number, 0);
-    const quantised = new Uint8Array(buffer, 0, total);
-    const lengths = new Uint16Array(buffer, total + (total % 2), total);
+  /** Take a block's tokens apart: of each path that has some, their log-probabilities and the lengths of their texts. */
+  function tokensOf(buffer, paths) {
+    const total = paths.reduce((sum, { number }) => sum + number, 0);
+    const [logprobs, low, high] = [0, 1, 2].map((plane) => new Uint8Array(buffer, plane * total, total));
     let first = 0;
-    return numbers.map((number) => {
-      const own = { logprobs: quantised.subarray(first, first + number), lengths: lengths.subarray(first, first + number) };
+    return paths.map(({ text, number }) => {
+      const lengths = new Uint16Array(number);
+      for (let token = 0, place = 0; token < number; token += 1) {
+        const code = low[first + token] + 256 * high[first + token];
+        lengths[token] = code === 0 ? usualLength(text, place) : code - 1;
+        place += lengths[token];
+      }
       first += number;
-      return own;
+      return { logprobs: logprobs.subarray(first - number, first), lengths };
     });
   }
 
+  function usualLength(text, place) {
+    USUAL.lastIndex = place;
+    return USUAL.exec(text)?.[0].length ?? 0;
+  }
+
   /** The log-probability that a quantised one stands for, in nats; the lowest stands for all below it. */
-  const logprobOf = (quantised) => -quantised / Q;
+  const logprobOf = (quantised) => -((quantised / STEPS) ** 2);
   const LOWEST = 255;
 
   sertExplorer.decode = { unpack, unpackJson, columnsOf, tokensOf, logprobOf, LOWEST };

@@ -30,19 +30,18 @@
         this.body.replaceChildren(element("p", { class: "empty" }, "Choose a question in the list, or press j."));
         return;
       }
-      const [own, tokensThere, examples] = await Promise.all([
+      const [own, tokensThere] = await Promise.all([
         data.texts(mined.poolNumber, number),
         data.tokens(mined.poolNumber, number),
-        mined.view.examples ? data.examples(mined.number) : new Map(),
       ]);
       if (turn !== this.turn) return;
       Object.assign(this, { own, tokensThere, open: row });
-      this.body.replaceChildren(...this.questionParts(examples), ...this.branchParts());
+      this.body.replaceChildren(...this.questionParts(), ...this.branchParts());
       this.branch = -1;
       if (row !== null) this.body.querySelector(`[data-row="${row}"]`)?.scrollIntoView({ block: "nearest" });
     }
 
-    questionParts(examples) {
+    questionParts() {
       const { mined, byQuestion } = this.model;
       const { questions } = mined;
       const place = this.model.placeOf(this.number);
@@ -58,7 +57,7 @@
         element("p", {}, "Gold answer: ", foreign(gold, "b", { class: "gold" })),
         element("p", { class: "why" }, words.whySelected(this.model, this.number)),
         folded("Prompt, as the student was asked", tokens.plainText(this.own.prompt)),
-        this.examplePart(examples.get(place)),
+        this.examplePart(this.own.examples?.[mined.number]),
         mined.pool.tokens === "none" ? element("p", { class: "note" }, onOneLine(mined.pool.no_tokens)) : null,
         this.shade.checked && mined.pool.tokens !== "none" ? tokens.legend() : null,
       ].filter(Boolean);
@@ -68,7 +67,7 @@
       const { mined } = this.model;
       if (mined.view.own || !mined.view.examples) return null;
       if (!example) return element("p", { class: "note" }, "The run trained on no path of this question.");
-      const { completion, conclusion } = example;
+      const [completion, conclusion] = example;
       const end = conclusion && completion.endsWith(conclusion) ? conclusion : "";
       const text = foreign(completion.slice(0, completion.length - end.length), "span");
       const parts = element("p", { class: "text" }, text, end && foreign(end, "b", { class: "conclusion" }));
