@@ -176,10 +176,13 @@
     try {
       sertExplorer.app = new App(await data.header());
       await sertExplorer.app.start();
-      document.documentElement.dataset.ready = "true";
+      requestAnimationFrame(() => {
+        performance.mark("ready");
+        document.documentElement.dataset.ready = "true";
+      });
     } catch (error) {
       fail(`This file cannot be shown: ${error.message ?? error}`);
-      throw error;
+      console.error(error);
     }
   }
 

@@ -19,11 +19,11 @@
       this.parts = [this.part("Come in"), this.part("Fall out")];
       this.note = element("p", { class: "note" });
       this.lists = element("div", { class: "halves" }, ...this.parts.map(({ element: each }) => each));
-      this.element = element("section", {}, element("h3", {}, "What changes against the run"), labelled("Of", pick), this.note, this.lists);
+      this.element = element("section", {}, element("h2", {}, "What changes against the run"), labelled("Of", pick), this.note, this.lists);
     }
 
     part(title) {
-      const heading = element("h4", {}, title);
+      const heading = element("h3", {}, title);
       const list = new VirtualList({
         label: title,
         height: 60,

@@ -1,7 +1,7 @@
 // The view before and after: the same test question as two tested students answered it, and as all others of the arm did.
 {
   const { sides, outcomes, numbers, tokens } = sertExplorer;
-  const { element, foreign, foreignLine, choice, setOptions, labelled } = sertExplorer.dom;
+  const { element, foreign, foreignLine, choice, setOptions, labelled, showBelow } = sertExplorer.dom;
   const { cut } = sertExplorer.visible;
   const { VirtualList } = sertExplorer.list;
   const { count, counted, percent, pValue, wilson } = numbers;
@@ -24,6 +24,7 @@
         height: 60,
         fill: (row, place) => this.fillRow(row, place),
         choose: (place) => this.choose(place),
+        open: () => showBelow(this.cards),
       });
       this.cards = element("article", { class: "cards", "aria-label": "The answers" });
       this.controls = element("div", { class: "controls" }, labelled("Before", this.befores), labelled("After", this.afters), labelled("Count", this.readings));

@@ -57,23 +57,28 @@
     document.getElementById("said").textContent = text;
   }
 
+  /** On a narrow window, where what was chosen stands below its list, go there. */
+  function showBelow(element) {
+    if (matchMedia("(max-width: 56rem)").matches) element.scrollIntoView({ block: "start" });
+  }
+
   /** A button that copies a text, and a field that shows it, from which it can be copied by hand. */
-  function copyable(label, textOf) {
-    const field = element("pre", { class: "copy", tabindex: "0", role: "region", "aria-label": label });
-    const copy = button(`Copy ${label.toLowerCase()}`, async () => {
+  function copyable(title, label, textOf) {
+    const field = element("pre", { class: "copy", tabindex: "0", role: "region", "aria-label": title });
+    const copy = button(`Copy ${label}`, async () => {
       try {
         await navigator.clipboard.writeText(textOf());
-        announce(`${label} copied.`);
+        announce(`${title} copied.`);
         copy.textContent = "Copied";
       } catch {
         getSelection().selectAllChildren(field);
         field.focus();
         copy.textContent = "Marked: press Ctrl+C";
       }
-      setTimeout(() => (copy.textContent = `Copy ${label.toLowerCase()}`), 2000);
+      setTimeout(() => (copy.textContent = `Copy ${label}`), 2000);
     });
     const show = () => (field.textContent = visible(textOf()));
-    return { element: element("div", { class: "copyable" }, element("h3", {}, label), field, copy), show };
+    return { element: element("div", { class: "copyable" }, element("h3", {}, title), field, copy), show };
   }
 
   sertExplorer.dom = {
@@ -87,6 +92,7 @@
     setOptions,
     button,
     announce,
+    showBelow,
     copyable,
   };
 }

@@ -11,9 +11,9 @@
     kept: ["with a kept path", (model, number) => model.byQuestion.kept[number] > 0],
     dropped: ["all paths dropped", (model, number) => model.byQuestion.kept[number] === 0],
     selected: ["with a selected path", (model, number) => chosen(model, number) >= 0],
-    agreeing: ["selected path has the gold answer", (model, number) => hasFlag(model, chosen(model, number), FLAGS.agrees)],
+    agreeing: ["selected path agrees with the gold answer", (model, number) => hasFlag(model, chosen(model, number), FLAGS.agrees)],
     disagreeing: [
-      "selected path has another answer",
+      "selected path disagrees with it",
       (model, number) =>
         hasFlag(model, chosen(model, number), FLAGS.concluded) && !hasFlag(model, chosen(model, number), FLAGS.agrees),
     ],
@@ -54,7 +54,7 @@
     asked: ["in the order of the file", null],
     most: ["most kept paths first", (model) => (number) => -model.byQuestion.kept[number]],
     fewest: ["fewest kept paths first", (model) => (number) => model.byQuestion.kept[number]],
-    agreeing: ["most paths with the gold answer first", (model) => agreeing(model)],
+    agreeing: ["most agreeing paths first", (model) => agreeing(model)],
   };
 
   function agreeing({ mined }) {

@@ -1,19 +1,20 @@
 // The view of two measures: every path is a spot, and a rectangle that is drawn, or written as numbers, picks some.
 {
-  const { scatter, numbers, words } = sertExplorer;
+  const { scatter, numbers, words, rules } = sertExplorer;
   const { element, choice, setOptions, labelled, button } = sertExplorer.dom;
   const { VirtualList } = sertExplorer.list;
   const { fillPathRow } = sertExplorer.pathrow;
-  const { short, counted } = numbers;
+  const { short, count, counted } = numbers;
   const FEW = 20000; // so many paths have larger spots
   const ENDS = ["x from", "x to", "y from", "y to"];
 
   class Plane {
     constructor(model, { open, showQuestions, changed }) {
-      Object.assign(this, { model, open, changed, x: "rep_2", y: "perplexity", shown: "all", brush: null });
+      Object.assign(this, { model, open, changed, x: "length", y: "perplexity", shown: "all", brush: null });
       this.canvas = element("canvas", { role: "img" });
       this.box = element("div", { class: "brush", hidden: true });
-      this.pad = element("div", { class: "pad" }, this.canvas, this.box);
+      this.lines = element("div", { "aria-hidden": "true" });
+      this.pad = element("div", { class: "pad" }, this.canvas, this.lines, this.box);
       this.xEnds = element("p", { class: "ends" });
       this.yEnds = element("p", { class: "ends upright" });
       this.tally = element("p", { class: "tally", role: "status" });
@@ -59,18 +60,18 @@
       const marks = [["dropped", "dropped (below)"], ["kept", "kept"], ["selected", "selected (on top)"]];
       this.missing = element("span", {});
       const keys = marks.flatMap(([name, said]) => [element("i", { class: `spot ${name}` }), ` ${said} `]);
-      return element("p", { class: "legend" }, ...keys, this.missing, " Draw a rectangle to pick paths.");
+      return element("p", { class: "legend" }, ...keys, this.missing, element("i", { class: "spot line" }), " limit of a rule");
     }
 
     get address() {
-      const usual = this.x === "rep_2" && this.y === "perplexity";
+      const usual = this.x === "length" && this.y === "perplexity";
       const brush = this.brush && this.brush.map((end) => (Number.isFinite(end) ? short(end, 6) : "")).join(",");
       return { x: usual ? null : this.x, y: usual ? null : this.y, shown: this.shown === "all" ? null : this.shown, brush };
     }
 
     restore({ x, y, shown, brush }) {
       const known = (name) => name in scatter.MEASURES && (scatter.MEASURES[name].isThere?.(this.model) ?? true);
-      this.x = known(x) ? x : "rep_2";
+      this.x = known(x) ? x : "length";
       this.y = known(y) ? y : "perplexity";
       this.shown = shown in scatter.SHOWN ? shown : "all";
       const ends = (brush ?? "").split(",");
@@ -120,7 +121,7 @@
         if (document.activeElement !== field) field.value = Number.isFinite(end) ? short(end, 6) : "";
       });
       const all = counted(this.model.mined.size, "paths");
-      this.tally.textContent = this.rows ? `${counted(this.rows.length, "paths")} of ${all} in the rectangle` : `${all}; no rectangle is drawn`;
+      this.tally.textContent = this.rows ? `${count(this.rows.length)} of ${all} in the rectangle` : `${all}. Draw a rectangle to list the paths in it.`;
       this.goOn.hidden = this.clear.hidden = !this.rows;
       this.list.element.hidden = !this.rows?.length;
       this.list.show(this.rows ?? []);
@@ -140,6 +141,7 @@
       scatter.paint(canvas.getContext("2d"), layers, colours);
       this.missing.textContent = missing ? `(${counted(missing, "paths")} without a finite number are not drawn.)` : "";
       this.showAxes();
+      this.showLimits();
       this.showBrush();
     }
 
@@ -150,6 +152,21 @@
       this.xEnds.replaceChildren(...ends(across));
       this.yEnds.replaceChildren(...ends(up));
       this.canvas.setAttribute("aria-label", `All paths by ${across.words} (across) and ${up.words} (up)`);
+    }
+
+    /** Draw the limits of the rules that are on these axes. */
+    showLimits() {
+      const { settings, mined } = this.model;
+      const limits = { ...settings.rules, ...rules.limitsOf(mined.columns, settings.rules) };
+      const lines = [this.x, this.y].flatMap((name, side) =>
+        scatter.limitsOf(name, limits).map((limit) => {
+          const line = element("i", { class: side ? "limit up" : "limit across" });
+          const share = this.axes[side].share(limit);
+          line.style.setProperty(side ? "bottom" : "left", `${100 * share}%`);
+          return line;
+        }),
+      );
+      this.lines.replaceChildren(...lines);
     }
 
     showBrush() {

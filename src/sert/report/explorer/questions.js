@@ -1,7 +1,7 @@
 // The view of questions: the list with its search and filters, and beside it the tree of the one that is chosen.
 {
   const { filters, searching, words, numbers, rules } = sertExplorer;
-  const { element, foreignLine, choice, setOptions, labelled, button, announce } = sertExplorer.dom;
+  const { element, foreignLine, choice, setOptions, labelled, button, announce, showBelow } = sertExplorer.dom;
   const { cut, onOneLine } = sertExplorer.visible;
   const { VirtualList } = sertExplorer.list;
   const { Tree } = sertExplorer.tree;
@@ -18,6 +18,7 @@
         height: 60,
         fill: (row, number) => this.fillRow(row, number),
         choose: (number) => this.choose(number),
+        open: () => showBelow(this.tree.element),
       });
       this.makeControls();
       const side = element("div", { class: "side" }, this.controls, this.tally, this.progress, this.list.element);
@@ -38,7 +39,7 @@
       this.kinds = choice([], { value: "all", onchange: pick("kind") });
       this.reasons = choice([], { value: "", onchange: (value) => this.set({ reason: value === "" ? null : Number(value) }) });
       const orders = Object.entries(filters.ORDERS).map(([name, [said]]) => [name, said]);
-      this.orders = choice(orders, { value: "asked", onchange: pick("order") });
+      this.orders = choice(orders, { value: "asked", onchange: (order) => this.setOrder(order) });
       this.selectedOnly = element("input", { type: "checkbox", onchange: () => this.setSelectedOnly(this.selectedOnly.checked) });
       this.controls = element(
         "form",
@@ -137,7 +138,14 @@
     set(changed) {
       Object.assign(this, changed);
       this.refresh();
+      if (this.numbers.length && !this.numbers.includes(this.number)) this.choose(this.numbers[0]);
       this.changed();
+    }
+
+    /** Put the questions into another order, and go to the first one. */
+    setOrder(order) {
+      this.set({ order });
+      this.list.go(0);
     }
 
     fillRow(row, number) {
@@ -164,8 +172,8 @@
     selectionWord(row) {
       if (row < 0) return "none selected";
       const flags = this.model.mined.columns.flags[row];
-      if (flags & FLAGS.agrees) return "selected: gold";
-      return flags & FLAGS.concluded ? "selected: not gold" : "selected";
+      if (flags & FLAGS.agrees) return "selected, agrees";
+      return flags & FLAGS.concluded ? "selected, disagrees" : "selected, no answer";
     }
 
     /** Show a question, and of it a path. */

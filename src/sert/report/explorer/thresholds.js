@@ -21,6 +21,11 @@
     ],
   };
 
+  function legend() {
+    const mark = (name) => element("i", { class: `spot ${name}` });
+    return element("p", { class: "legend" }, mark("bar-kept"), " kept ", mark("bar-others"), " dropped ", mark("bar-limit"), " limit");
+  }
+
   class Thresholds {
     constructor(model, open) {
       this.model = model;
@@ -33,8 +38,8 @@
       this.changedPaths = new Changed(model, open);
       this.makeMore();
       const about = () => ({ defaults: model.header.defaults, mined: model.mined.pool.path, run: model.ofRun });
-      this.command = copyable("Command", () => command.command(model.settings, about()));
-      this.toml = copyable("TOML", () => command.tables(model.settings, about()));
+      this.command = copyable("Command", "command", () => command.command(model.settings, about()));
+      this.toml = copyable("TOML", "TOML", () => command.tables(model.settings, about()));
       this.element = this.build();
       model.addEventListener("arm", () => this.onArm());
       model.addEventListener("rules", () => this.refresh());
@@ -46,15 +51,17 @@
       this.state = element("p", { class: "state", role: "status" });
       this.notes = element("div", {});
       this.table = element("div", { class: "rules" });
+      const byHand = element("div", { class: "halves" }, this.command.element, this.toml.element);
       return element(
         "div",
         { class: "one" },
         element("div", { class: "options" }, this.state, back, papers),
         this.notes,
         this.table,
+        legend(),
         this.more,
+        element("section", {}, element("h2", {}, "The same filter by hand"), byHand),
         this.changedPaths.element,
-        element("section", {}, element("h3", {}, "The same filter by hand"), element("div", { class: "halves" }, this.command.element, this.toml.element)),
       );
     }
 
@@ -107,7 +114,7 @@
       if (mined.differences) {
         notes.push(`Of ${counted(mined.differences, "paths")} the run wrote down another verdict than its rules give here.`);
       }
-      if (mined.view.own) notes.push("Nobody filtered these paths yet: “the run's rules” are those that the paper has.");
+      if (mined.view.own) notes.push("Nobody filtered these paths yet: “the run's rules” are those that mining foresaw, or else the paper's.");
       return notes;
     }
 
@@ -133,16 +140,16 @@
       const byStep = new Map(found.map((each) => [each.step, each]));
       const total = found[0].remaining;
       if (!this.steps.size) this.makeSteps();
-      for (const [step, { row, bar, size, dropped }] of this.steps) {
+      for (const [step, { row, remains, bar, size, dropped }] of this.steps) {
         const here = byStep.get(step);
         const isRule = RULES.includes(step);
         row.hidden = !here && !isRule;
+        remains.hidden = !here;
         if (here) {
           bar.style.setProperty("width", `${total ? (100 * here.remaining) / total : 0}%`);
           size.textContent = `${count(here.remaining)} (${percent(here.remaining, total)})`;
           dropped.textContent = here.dropped ? this.droppedWords(step, here.dropped) : "";
-        } else for (const each of [size, dropped]) each.textContent = "";
-        if (!here) bar.style.setProperty("width", "0");
+        }
         row.classList.toggle("off", isRule && !rules.isOn(step, this.model.settings));
       }
     }
@@ -160,7 +167,7 @@
         const remains = element("div", { class: "remains" }, element("span", { class: "bar", "aria-hidden": "true" }, bar), size, " ", dropped);
         const middle = element("div", { class: "fields" }, ...(control?.fields ?? []), this.charts[step]?.element ?? null);
         const row = element("div", { class: "rule", "data-step": step, role: "group", "aria-label": this.stepName(step) }, name, middle, remains);
-        this.steps.set(step, { row, bar, size, dropped });
+        this.steps.set(step, { row, remains, bar, size, dropped });
         this.table.append(row);
       }
     }

@@ -3,9 +3,10 @@
   const { rules, numbers } = sertExplorer;
   const { RULES, REASONS, KEPT, FLAGS, SETTINGS } = rules;
   const { short, counted } = numbers;
+  const { onOneLine } = sertExplorer.visible;
 
   /** Say in words why a path is dropped. */
-  const reasonName = (header, code) => header.rule_names[REASONS[code]] ?? REASONS[code];
+  const reasonName = (header, code) => onOneLine(header.rule_names[REASONS[code]] ?? REASONS[code]);
 
   /** What a path is under the rules as they are now: selected, kept, or dropped and why. */
   function standing(header, { reasons, selected }, row) {
