@@ -109,6 +109,7 @@ def test_the_page_filters_as_the_filter_does(looked_at):
     """Every rule and every order is at work in some of the settings; every fifth is asked of paths that were cut."""
     browser, mined, paths, gains, folder = looked_at
     names = browser.evaluate("sertExplorer.data.header().then(header => header.reasons)")
+    assert names == browser.evaluate("sertExplorer.rules.REASONS")
     seen, orders, percentiles = set[str | None](), set[str](), 0
     for number in range(SETTINGS):
         drawn, pool = random.Random(number), int(number % 5 == 4)

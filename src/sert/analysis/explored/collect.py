@@ -15,8 +15,7 @@ from sert.paths.rules import OUTRUN, REJECTED
 from sert.records import Question
 from sert.report.explorer.elements import Element, packed
 from sert.report.explorer.page import Explored
-from sert.report.names import METHODS
-from sert.report.names import RULES as WORDS_OF_RULES
+from sert.report.names import METHODS, rule_name
 from sert.store.tables import questions_key
 from sert.tasks.load import Questions
 from sert.terminal.progress import Reporter
@@ -136,7 +135,7 @@ def explored(
         "sampled": None if all(each.is_whole for each in sets) else {"questions": sample},
         "rules": list(RULES),
         "reasons": [reason or "" for reason in REASONS],
-        "rule_names": {reason: WORDS_OF_RULES[reason] for reason in REASONS if reason},
+        "rule_names": {reason: rule_name(reason) for reason in REASONS if reason},
         "method_names": dict(METHODS),
         "defaults": all_fields(RulesConfig(), SelectionConfig()),
         "sets": [{"task": each.task, "split": each.split, "questions": len(each.questions)} for each in sets],
