@@ -39,7 +39,7 @@ def test_the_list_and_the_tree_of_a_question(page: Reader) -> None:
     assert page.text(".tree .asked") == "Does ice like birds?"
     assert page.text(".tree .gold") == "yes"
     assert page.text(".why") == (
-        "Selected: branch 0, sample 1, with the lowest rep-2 (rep-2 0.05) of 2 kept paths; the next has 0.1 "
+        "Selected: branch 0, sample 1, with the lowest rep-2 (0.05) of 2 kept paths; the next has 0.1 "
         "(branch 0, sample 0)."
     )
     assert page.texts(".branch h3") == ["Branch 0 Ice60.7 %2 of 2 kept", "Branch 1 Path36.8 %0 of 2 kept"]
