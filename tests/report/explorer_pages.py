@@ -6,7 +6,7 @@ import hashlib
 import itertools
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ TYPES = {
     "first_logprob": "Float32",
 }
 AGREES = 8 + 16
+USUAL = re.compile(r" ?[A-Za-z]+|.", re.DOTALL)
 BLOCK = 2
 DEFAULTS = {"rules": RulesConfig().model_dump() | {"max_perplexity": None, "unfinished": "keep"}}
 DEFAULTS |= {"selection": SelectionConfig().model_dump(mode="json")}
@@ -180,6 +181,7 @@ def add_pool(parts: Parts, rows: Sequence[Mapping[str, Any]], *, of: int = 0, **
 def _texts(group: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     first = {row["branch"]: row["first"] for row in group}
     return {
+        "place": group[0]["question"],
         "prompt": group[0]["prompt"],
         "first": [[branch, text] for branch, text in first.items()],
         "texts": [row["text"] for row in group],
@@ -188,10 +190,20 @@ def _texts(group: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def _tokens(rows: Sequence[Mapping[str, Any]]) -> bytes:
-    tokens = [token for row in rows if row["flags"] & 64 for token in row["tokens"]]
-    quantised = bytes(value for _, value in tokens)
-    lengths = np.asarray([len(text.encode("utf-16-le", "surrogatepass")) // 2 for text, _ in tokens], "<u2").tobytes()
-    return quantised + bytes(len(quantised) % 2) + lengths
+    there = [row for row in rows if row["flags"] & 64]
+    codes = np.asarray([code for row in there for code in _codes(row)], "<u2")
+    quantised = bytes(value for row in there for _, value in row["tokens"])
+    return quantised + (codes % 256).astype("u1").tobytes() + (codes // 256).astype("u1").tobytes()
+
+
+def _codes(row: Mapping[str, Any]) -> Iterator[int]:
+    """Say how long each token is: 0 where it is a word or one character, as most are, else one more than its length."""
+    place = 0
+    for piece, _ in row["tokens"]:
+        usual = USUAL.match(row["text"], place)
+        length = len(piece.encode("utf-16-le", "surrogatepass")) // 2
+        yield 0 if usual and usual[0] == piece and length == len(piece) else length + 1
+        place += len(piece)
 
 
 def add_view(
@@ -207,14 +219,12 @@ def add_view(
     columns = {"reason": [REASONS.index(reason) for reason, _ in verdicts], "selected": [mark for _, mark in verdicts]}
     data, described = pack(columns)
     parts.small[f"view-{number}"] = data
-    if examples is not None:
-        parts.small[f"examples-{number}"] = as_json(
-            {
-                "question": list(examples),
-                "completion": [text for text, _ in examples.values()],
-                "conclusion": [end for _, end in examples.values()],
-            }
-        )
+    for name in [each for each in parts.big if examples and each.startswith(f"texts-{pool}-")]:
+        block = json.loads(parts.big[name])
+        for question in block["questions"]:
+            if (example := examples.get(question["place"])) is not None:
+                question.setdefault("examples", {})[str(number)] = example
+        parts.big[name] = as_json(block)
     view = {"pool": pool, "folder": "birds-filter", "limits": {}, "columns": described, "own": False}
     parts.header["views"].append(view | {"examples": examples is not None} | defaults() | changes)
     return number
@@ -265,7 +275,7 @@ def path(
     }
     made = usual | changes
     if made["flags"] & 64:
-        made |= {"num_tokens": len(pieces), "tokens": [(piece, (11 * at) % 256) for at, piece in enumerate(pieces)]}
+        made |= {"num_tokens": len(pieces), "tokens": [(piece, (4 * at) % 256) for at, piece in enumerate(pieces)]}
     return made
 
 

@@ -258,4 +258,4 @@ def test_numbers_are_written_shortly(explorer: Browser) -> None:
     assert call(explorer, "numbers.short", None) == "none"
     assert call(explorer, "numbers.pValue", 1e-9) == "p < 0.0001"
     assert call(explorer, "numbers.percent", 1, 3) == "33.3 %"
-    assert math.isclose(explorer.evaluate("sertExplorer.decode.logprobOf(30)"), -1.5)
+    assert math.isclose(explorer.evaluate("sertExplorer.decode.logprobOf(30)"), -6.25)

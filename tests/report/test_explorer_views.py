@@ -39,7 +39,7 @@ def test_the_list_and_the_tree_of_a_question(page: Reader) -> None:
     assert page.text(".tree .asked") == "Does ice like birds?"
     assert page.text(".tree .gold") == "yes"
     assert page.text(".why") == (
-        "Selected: branch 0, sample 1, with the lowest rep-2 (rep-2 0.05) of 2 kept paths; the next has 0.1 "
+        "Selected: branch 0, sample 1, with the lowest rep-2 (0.05) of 2 kept paths; the next has 0.1 "
         "(branch 0, sample 0)."
     )
     assert page.texts(".branch h3") == ["Branch 0 Ice60.7 %2 of 2 kept", "Branch 1 Path36.8 %0 of 2 kept"]
@@ -83,11 +83,11 @@ def test_tokens_are_shaded_and_tell_their_numbers(page: Reader, reader: Browser)
     spans = page.texts(".tokens span")
     assert spans[:4] == ["  The", " \u05e6\u05e4\u05d5\u05e8", " likes", " snow"]
     shades = reader.evaluate("[...document.querySelectorAll('.tokens span')].slice(0, 8).map(each => each.className)")
-    # Tokens have log-probabilities of 0, -0.55, -1.1, .. nats.
-    assert shades == [*["shade0", "shade1", "shade2", "shade3", "shade3", "shade3", "shade4", "shade4"]]
+    # Tokens have log-probabilities of 0, -(4 / 12) squared, -(8 / 12) squared, .. nats.
+    assert shades == ["shade0", "shade1", "shade1", "shade2", "shade3", "shade3", "shade4", "shade5"]
     reader.evaluate("document.querySelector('.tokens').focus()")
     page.press("ArrowRight", "ArrowRight")
-    assert page.text(".told") == "“ \u05e6\u05e4\u05d5\u05e8”, token 2: log-probability -0.55, probability 57.7 %"
+    assert page.text(".told") == "“ \u05e6\u05e4\u05d5\u05e8”, token 2: log-probability -0.11, probability 89.5 %"
     page.press("End", "ArrowRight", "ArrowLeft", "Home", "ArrowLeft")
     assert page.text(".told") == "“  The”, token 1: log-probability 0.00, probability 100 %"
     x, y = reader.middle(".tokens span:nth-child(3)")

@@ -101,7 +101,7 @@
       this.progress.hidden = true;
       this.element.hidden = !this.model.mined;
       if (!this.model.mined) return;
-      this.start = Math.max(0, id === undefined ? 0 : this.model.numberOfId(id));
+      this.start = id === undefined ? -1 : this.model.numberOfId(id);
     }
 
     /** Show the list again, after anything that it depends on; while it is out of sight, nothing is done. */

@@ -37,6 +37,7 @@
       if (turn !== this.turn) return;
       Object.assign(this, { own, tokensThere, open: row });
       this.body.replaceChildren(...this.questionParts(), ...this.branchParts());
+      this.element.dataset.number = number;
       this.branch = -1;
       if (row !== null) this.body.querySelector(`[data-row="${row}"]`)?.scrollIntoView({ block: "nearest" });
     }

@@ -33,10 +33,10 @@
   }
 
   const ORDERS = {
-    rep_2: ["the lowest rep-2", "rep-2"],
-    random: ["the first one by lot", "place"],
-    mean_logprob: ["the lowest perplexity, that is the highest mean log-probability", "perplexity"],
-    gain: ["the highest gain of the gold answer, in nats", "gain"],
+    rep_2: "the lowest rep-2",
+    random: "the lowest number by lot",
+    mean_logprob: "the lowest perplexity",
+    gain: "the highest gain in nats",
   };
 
   const valueIn = (settings, preference, row) => {
@@ -57,7 +57,7 @@
     const preference = rules.preferenceOf(columns, settings);
     const best = candidates.find((row) => now.selected[row]);
     const others = candidates.filter((row) => row !== best).sort((a, b) => preference[a] - preference[b]);
-    const [most, measure] = ORDERS[settings.selection.order];
+    const most = ORDERS[settings.selection.order];
     const among = `${counted(candidates.length, "kept paths")}${onlyAgreeing ? " that state the gold answer" : ""}`;
     const chosen = `Selected: ${pathName(columns, best)}`;
     if (!others.length) return `${chosen}, the only ${onlyAgreeing ? "kept path that states the gold answer" : "kept path"}.`;
@@ -66,7 +66,7 @@
     const next = tie
       ? `; ${pathName(columns, others[0])} is as good, and the lower branch, then the lower sample, goes first`
       : `; the next has ${valueIn(settings, preference, others[0])} (${pathName(columns, others[0])})`;
-    return `${chosen}, with ${most} (${measure} ${value}) of ${among}${next}.`;
+    return `${chosen}, with ${most} (${value}) of ${among}${next}.`;
   }
 
   function rowsOf({ question_rows: starts }, number) {
