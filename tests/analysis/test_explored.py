@@ -22,11 +22,11 @@ from sert.errors import DataError
 from sert.paths.filtering import filter_paths
 from sert.paths.rules import perplexity, rep_n, words_of
 from sert.paths.selection import preference
-from sert.records import Example, Path, Prediction, Verdict
+from sert.records import Example, Gain, Path, Prediction, Verdict
 from sert.report.explorer.elements import packed
 from sert.runs.explore import write_page
-from sert.store.artifacts import Artifact
-from sert.store.tables import StoredTable, read_table
+from sert.store.artifacts import Artifact, commit
+from sert.store.tables import StoredTable, read_table, write_table
 from sert.student.texts import Texts
 from sert.terminal.progress import Silent
 from tests_support import make_tokenizer
@@ -311,6 +311,23 @@ def test_a_student_that_is_not_here_leaves_tokens_out_and_says_so(made, tmp_path
     assert made[2].header["pools"][0]["no_tokens"].startswith("No student was named")
 
 
+def test_gains_of_paths_are_there_if_any_arm_has_them(made, tmp_path):
+    paths, rounds, _ = made
+    gains = [Gain(*path.key, None if place % 3 else place / 7, None, None) for place, path in enumerate(paths)]
+
+    def fill(draft):
+        write_table(draft.folder / "gains.parquet", gains, Gain)
+        return {}
+
+    scored = commit(tmp_path / "gains", fill, stage="gain", config={}, inputs={}, seed=0)
+    with_gains = replace(rounds[1], mined=replace(rounds[1].mined, gains=scored))
+    page = written(tmp_path, arm(rounds[0]), arm(with_gains))
+    assert page.header["pools"][0]["gain"] is True and len(page.header["pools"]) == 1
+    nats = [math.nan if each.nats is None else each.nats for each in gains]
+    np.testing.assert_array_equal(page.columns("paths", 0)["gain"], nats)
+    assert "gain" not in made[2].columns("paths", 0)
+
+
 # ---- outputs, lone folders, damage
 
 
@@ -353,7 +370,7 @@ def test_verdicts_on_other_paths_are_damage(made, tmp_path):
     turned = replace(found, verdicts=list(found.verdicts)[::-1])
     with pytest.raises(DataError, match="in another order than their verdicts"):
         written(tmp_path, arm(turned))
-    with pytest.raises(DataError, match="or more of them"):
+    with pytest.raises(DataError, match="there are more of them"):
         written(tmp_path, arm(replace(found, verdicts=list(found.verdicts)[1:])))
 
 

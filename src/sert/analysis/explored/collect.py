@@ -100,12 +100,14 @@ class _Contents:
 
     def _add_filtered(self, run: int, filtered: FilteredPaths) -> int:
         self.set_of(filtered.mined)
-        self.number_of(run, filtered.mined)
+        number = self.number_of(run, filtered.mined)
+        if filtered.mined.gains is not None:  # the arm before may have asked for none
+            self.mined.items[number] = run, filtered.mined
         return self.filtered.add((run, filtered.name), (run, filtered))
 
     def _add_outputs(self, run: int, outputs: Outputs) -> int:
         self.set_of(outputs)
-        return self.outputs.add((run, outputs.name), (run, outputs))
+        return self.outputs.add((run, outputs), (run, outputs))
 
 
 def explored(
@@ -143,7 +145,7 @@ def explored(
             pool.description(set_number=contents.set_of(mined), run=run)
             for pool, (run, mined) in zip(pools, contents.mined.items, strict=True)
         ],
-        "views": [_view_row(contents, run, each, pools) for run, each in contents.filtered.items],
+        "views": [_view_row(contents, number, pools) for number in range(len(contents.filtered.items))],
         "outputs": [_outputs_row(contents, run, each) for run, each in contents.outputs.items],
         "arms": arms,
     }
@@ -160,7 +162,8 @@ def _read_pools(contents: _Contents, logprobs: Logprobs, room: Room, *, name: st
         for number, (_, mined) in enumerate(contents.mined.items):
             places = places_of(contents.sets.items[contents.set_of(mined)].questions)
             key = mined.student.model_dump_json() if mined.student else ""
-            spelled.setdefault(key, find_pieces(mined.student))
+            if key not in spelled:
+                spelled[key] = find_pieces(mined.student)
             pool = Pool(
                 mined,
                 contents.filters_of(number),
@@ -180,7 +183,7 @@ def _tables(contents: _Contents, pools: Sequence[Pool]) -> Iterator[Element]:
     for number, each in enumerate(contents.sets.items):
         yield questions_element(f"questions-{number}", each.questions)
     for number, (run, filtered) in enumerate(contents.filtered.items):
-        yield packed(f"view-{number}", _pool_of(contents, run, filtered, pools).marks_of(filtered).data)
+        yield packed(f"view-{number}", _pool_of(contents, run, filtered, pools).marks_of(number).data)
     for number, (_, outputs) in enumerate(contents.outputs.items):
         places = places_of(contents.sets.items[contents.set_of(outputs)].questions)
         yield outputs_element(f"outputs-{number}", outputs.predictions, places)
@@ -190,13 +193,14 @@ def _pool_of(contents: _Contents, run: int, filtered: FilteredPaths, pools: Sequ
     return pools[contents.number_of(run, filtered.mined)]
 
 
-def _view_row(contents: _Contents, run: int, filtered: FilteredPaths, pools: Sequence[Pool]) -> dict[str, Any]:
+def _view_row(contents: _Contents, number: int, pools: Sequence[Pool]) -> dict[str, Any]:
+    run, filtered = contents.filtered.items[number]
     return {
         "pool": contents.number_of(run, filtered.mined),
         "folder": filtered.name,
         **all_fields(filtered.rules, filtered.selection),
         "limits": dict(filtered.limits),
-        "columns": _pool_of(contents, run, filtered, pools).marks_of(filtered).layout,
+        "columns": _pool_of(contents, run, filtered, pools).marks_of(number).layout,
         "examples": filtered.artifact is not None,
         "own": filtered.artifact is None,
     }

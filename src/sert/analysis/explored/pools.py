@@ -52,11 +52,21 @@ class _Block:
     borders: "array[int]" = field(default_factory=lambda: array("H"))
 
 
+@dataclass
+class _Said:
+    """What one filter said of the paths so far, and what its selected paths became."""
+
+    verdicts: Iterator[Verdict]
+    examples: Mapping[str, tuple[str, str]]
+    reasons: bytearray = field(default_factory=bytearray)
+    selected: bytearray = field(default_factory=bytearray)
+
+
 class Pool:
     """Reads one mined folder with the verdicts of all its filters, once.
 
     Attributes:
-        small: Its columns, and those of each filter, when it has been read.
+        small: Its columns, when it has been read.
         blocks: Its texts and tokens.
     """
 
@@ -74,17 +84,17 @@ class Pool:
         """Take what is read, the filters by their numbers, and the place of each question that is shown in its set."""
         self.small: list[Element] = []
         self.blocks: list[Element] = []
-        self._mined, self._numbers, self._filtered, self._number = mined, [*filtered], [*filtered.values()], number
-        self._places, self._room, self._logprobs = places, room, logprobs
+        self._mined, self._number, self._places, self._room, self._logprobs = mined, number, places, room, logprobs
+        self._said = {
+            place: _Said(iter(each.verdicts), examples_by_question(each.artifact) if each.artifact else {})
+            for place, each in filtered.items()
+        }
         self._pieces = pieces if isinstance(pieces, Pieces) else None
         self._no_tokens = pieces if isinstance(pieces, str) else ""
         if logprobs == "none":
             self._no_tokens = "Tokens were left out, as was asked for."
         self._seed = int(mined.artifact.manifest["seed"])
         self._columns = PathColumns(seed=self._seed, scored=mined.gains is not None)
-        self._examples = [examples_by_question(each.artifact) if each.artifact else {} for each in self._filtered]
-        self._reasons = [bytearray() for _ in self._filtered]
-        self._selected = [bytearray() for _ in self._filtered]
         self._block, self._num_blocks = _Block(), 0
         self._cut_short, self._any_finite = Counter[str](), False
         self._is_whole = len(places) == len(mined.questions)
@@ -95,8 +105,6 @@ class Pool:
         for question_id, of_question in itertools.groupby(self._judged(), key=lambda each: each.path.question_id):
             judged = list(of_question)
             if question_id in self._places:
-                if question_id not in questions:
-                    raise _damaged(self._mined, f"a path of question {question_id!r}, which is not in its questions")
                 self._add_question(questions[question_id], judged, reasons)
             advance(len(judged))
         self._end_block()
@@ -104,21 +112,23 @@ class Pool:
         self._layout = layout.layout
         self.small.append(self._room.take(packed(f"paths-{self._number}", layout.data)))
 
-    def marks_of(self, filtered: FilteredPaths) -> Columns:
-        """Lay out what one of the filters said of each path: why it was dropped, and whether it was selected."""
-        place = self._filtered.index(filtered)
-        reasons, selected = self._reasons[place], self._selected[place]
-        return laid_out({"reason": ("Uint8", reasons), "selected": ("Uint8", selected)})
+    def marks_of(self, number: int) -> Columns:
+        """Lay out what the filter of a number said of each path: why it was dropped, and whether it was selected."""
+        said = self._said[number]
+        return laid_out({"reason": ("Uint8", said.reasons), "selected": ("Uint8", said.selected)})
 
     def _judged(self) -> Iterator[Judged]:
         """Yield the paths with their verdicts and gains, which lie in the same order."""
         paths = StoredTable(self._mined.artifact.file("paths.parquet"), Path)
-        verdicts = [iter(each.verdicts) for each in self._filtered]
         gains = self._gains()
         for path in paths:
-            of_path = tuple(verdict for each in verdicts if (verdict := next(each, None)) is not None)
-            if [verdict.key for verdict in of_path] != [path.key] * len(verdicts):
-                raise _damaged(self._mined, "paths in another order than their verdicts, or more of them")
+            found = (next(said.verdicts, None) for said in self._said.values())
+            of_path = tuple(verdict for verdict in found if verdict is not None and verdict.key == path.key)
+            if len(of_path) != len(self._said):
+                raise DataError(
+                    f"{self._mined.artifact.folder} is damaged: its paths come in another order than their verdicts, "
+                    "or there are more of them. Mine and filter again."
+                )
             yield Judged(path, of_path, next(gains, None))
 
     def _gains(self) -> Iterator[float | None]:
@@ -133,11 +143,11 @@ class Pool:
             marks = self._marks(question, each)
             place = self._places[path.question_id]
             self._columns.add(path, verdict, question=place, rank=rank, marks=marks, gain=each.gain)
-            for held, selected, judgement in zip(self._reasons, self._selected, each.verdicts, strict=True):
-                held.append(reasons[judgement.reason])
-                selected.append(judgement.selected)
+            for said, of_filter in zip(self._said.values(), each.verdicts, strict=True):
+                said.reasons.append(reasons[of_filter.reason])
+                said.selected.append(of_filter.selected)
             self._cut_short.update([path.finish] if path.stopped_early else [])
-            self._any_finite = self._any_finite or isfinite(path.perplexity)
+            self._any_finite = self._any_finite or (len(path.logprobs) > 1 and isfinite(path.perplexity))
         self._block.questions.append(
             {
                 "prompt": question.prompt,
@@ -145,9 +155,9 @@ class Pool:
                 "texts": [each.path.text for each in judged],
                 "conclusions": [each.verdicts[0].conclusion for each in judged],
                 "examples": {
-                    number: examples[question.question_id]
-                    for number, examples in zip(self._numbers, self._examples, strict=True)
-                    if question.question_id in examples
+                    number: said.examples[question.question_id]
+                    for number, said in self._said.items()
+                    if question.question_id in said.examples
                 },
             }
         )
@@ -217,7 +227,3 @@ def _in_steps(logprobs: Sequence[float]) -> bytes:
     """Round log-probabilities to a byte each, which is their negative in steps."""
     steps = np.rint(STEPS * np.sqrt(np.fmax(0, np.negative(logprobs))))
     return bytes(np.fmin(LEAST, steps).astype(np.uint8))
-
-
-def _damaged(mined: MinedPaths, what: str) -> DataError:
-    return DataError(f"{mined.artifact.folder} is damaged: it holds {what}. Mine and filter again.")
