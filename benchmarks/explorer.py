@@ -73,6 +73,7 @@ def _write(folder: FilePath, logprobs: str) -> None:
         "paths": filtered.counts["paths"],
         "kept": filtered.counts["kept"],
         "seconds": round(time.monotonic() - started, 1),
+        "processor_seconds": round(time.process_time(), 1),
         "peak_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
         "page_mb": round(page.stat().st_size / 1e6, 1),
         "parts_mb": {kind: round(size / 1e6, 1) for kind, size in sorted(parts.items())},
