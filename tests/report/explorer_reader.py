@@ -8,7 +8,8 @@ from browser import Browser, Seen
 
 READY = "document.documentElement.dataset.ready || !!document.querySelector('#failure:not([hidden])')"
 # Two pictures have passed, and then nothing has changed on the page for a while.
-QUIET = """new Promise(drawn => requestAnimationFrame(() => requestAnimationFrame(drawn))).then(() => new Promise(done => {
+QUIET = """new Promise(drawn => requestAnimationFrame(() => requestAnimationFrame(drawn)))
+.then(() => new Promise(done => {
   const end = () => { observer.disconnect(); done(1); };
   let timer = setTimeout(end, 80);
   const observer = new MutationObserver(() => { clearTimeout(timer); timer = setTimeout(end, 80); });
