@@ -7,13 +7,14 @@ from typing import Any
 from browser import Browser, Seen
 
 READY = "document.documentElement.dataset.ready || !!document.querySelector('#failure:not([hidden])')"
-# Nothing has changed on the page for a while.
-QUIET = """new Promise(done => {
+# Two pictures have passed, and then nothing has changed on the page for a while.
+QUIET = """new Promise(drawn => requestAnimationFrame(() => requestAnimationFrame(drawn)))
+.then(() => new Promise(done => {
   const end = () => { observer.disconnect(); done(1); };
   let timer = setTimeout(end, 80);
   const observer = new MutationObserver(() => { clearTimeout(timer); timer = setTimeout(end, 80); });
   observer.observe(document, { subtree: true, childList: true, attributes: true, characterData: true });
-})"""
+}))"""
 SEEN = "each => each.offsetParent !== null && each.textContent !== ''"
 
 

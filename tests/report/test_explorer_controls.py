@@ -380,3 +380,36 @@ def test_one_question_with_one_empty_path(reader: Browser, tmp_path: Path) -> No
     seen = page.settle()
     assert "(1 path without a finite number are not drawn.)" in page.text("#plane .legend")
     assert seen.complaints == []
+
+
+def test_what_the_lab_and_gains_tell(reader: Browser, tmp_path: Path) -> None:
+    parts = pages.Parts(pages.empty_header())
+    pages.add_set(parts, pages.TRAIN)
+    rows = [row | {"gain": 0.5 * at} for at, row in enumerate(pages.small_paths())]
+    rows[8]["flags"] |= 32
+    rows[0]["gain"] = float("nan")
+    pages.add_pool(parts, rows, gain=True, verified=True)
+    pages.add_view(parts, pages.SMALL_VERDICTS, own=True)
+    parts.header["arms"].append(pages.arm(rounds=[0]))
+    page = Reader(reader)
+    page.open(pages.write(tmp_path, parts))
+    page.pick("Show", "verified")
+    assert page.texts("#questions .row-text") == ["Do birds like snow?"]
+    assert page.texts(".leaf-body .facts")[0].endswith("ended by eostrue in the labgain 4 nats")
+    page.press("2")
+    assert page.texts("#rules .note")[0].startswith("Nobody filtered these paths yet")
+    page.pick("Select", "gain")
+    assert sets_of(page) == ["selection.order=gain"]
+    assert page.texts("#rules .note")[1].startswith("Add --student")
+    page.pick("Of", "selected")
+    assert changed(page) == ["Come in: 1 path", "Fall out: 1 path"]
+    page.press("1")
+    page.pick("Show", "changed")
+    assert page.texts("#questions .row-text") == ["Do birds like snow?"]
+    assert page.text(".why") == (
+        "Selected: branch 1, sample 1, with the highest gain in nats (5.5) of 3 kept paths; the next has 4.5 "
+        "(branch 0, sample 1)."
+    )
+    page.press("3")
+    page.pick("Up", "gain")
+    assert page.browser.evaluate("document.querySelector('canvas').ariaLabel").endswith("and gain, nats (up)")

@@ -136,7 +136,7 @@ def test_every_key(page: Reader, reader: Browser) -> None:
     assert sorted(page.texts("#help kbd")) == sorted(keys)
     page.press("j", "Escape")
     assert not reader.evaluate("document.getElementById('help').open")
-    page.press("?")
+    page.click_text("#views button", "Keys")
     page.click("#close")
     assert not reader.evaluate("document.getElementById('help').open")
 

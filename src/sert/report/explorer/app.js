@@ -5,7 +5,10 @@
   const { onOneLine } = sertExplorer.visible;
   const { counted } = sertExplorer.numbers;
   const VIEWS = { questions: "Questions", rules: "Rules", plane: "Plane", compare: "Before and after" };
-  const SHOWN = "view run task student seed variant round q p kind reason order find only x y shown brush before after count group t".split(" ");
+  const SHOWN = [
+    ..."view run task student seed variant round q p kind reason order find only".split(" "),
+    ..."x y shown brush before after count group t".split(" "),
+  ];
   const PATIENCE = 300; // milliseconds until the address follows
 
   const byId = (id) => document.getElementById(id);
@@ -32,8 +35,13 @@
     async start() {
       for (const [name, view] of Object.entries(this.views)) byId(name).append(view.element);
       byId("arms").append(this.arms.element);
-      this.tabs = Object.entries(VIEWS).map(([name, words]) => button(words, () => this.show(name), { "data-view": name }));
-      byId("views").append(...this.tabs, button("Keys", () => this.help(), { "aria-haspopup": "dialog" }));
+      this.tabs = Object.entries(VIEWS).map(([name, words]) =>
+        button(words, () => this.show(name), { "data-view": name }),
+      );
+      byId("views").append(
+        ...this.tabs,
+        button("Keys", () => this.help(), { "aria-haspopup": "dialog" }),
+      );
       this.bindKeys();
       document.title = onOneLine(`${this.header.runs.map(({ name }) => name).join(" and ")}: paths`);
       byId("name").textContent = onOneLine(this.header.runs.map(({ name }) => name).join(" and "));
@@ -41,7 +49,10 @@
       byId("loading").hidden = true;
       byId("explorer").hidden = false;
       this.show(this.view);
-      addEventListener("hashchange", () => location.hash !== this.written && this.follow().then(() => this.show(this.view)));
+      addEventListener(
+        "hashchange",
+        () => location.hash !== this.written && this.follow().then(() => this.show(this.view)),
+      );
     }
 
     /** Show what the address says. */
@@ -106,7 +117,8 @@
       const arm = header.arms[model.arm];
       const facts = [`student ${arm.student}`, `seed ${arm.seed}`, `task ${arm.task}`];
       if (arm.variant !== "main") facts.push(`variant ${arm.variant}`);
-      if (model.mined) facts.push(counted(model.mined.pool.questions, "questions"), counted(model.mined.pool.paths, "paths"));
+      if (model.mined)
+        facts.push(counted(model.mined.pool.questions, "questions"), counted(model.mined.pool.paths, "paths"));
       if (header.sampled) facts.push(`a sample of ${counted(header.sampled.questions, "questions")}`);
       byId("facts").replaceChildren(...facts.map((fact) => sertExplorer.dom.foreignLine(fact, "span")));
     }
@@ -140,15 +152,38 @@
         if (this.view !== "questions") this.show("questions");
         act();
       };
-      const step = (by) => () => (this.view === "compare" ? this.views.compare.step(by) : inQuestions(() => questions.step(by))());
+      const step = (by) => () =>
+        this.view === "compare" ? this.views.compare.step(by) : inQuestions(() => questions.step(by))();
       keys.bind("j", "next question", step(1));
       keys.bind("k", "question before", step(-1));
-      keys.bind("]", "next branch of the question", inQuestions(() => questions.tree.step(1)));
-      keys.bind("[", "branch before", inQuestions(() => questions.tree.step(-1)));
-      keys.bind("s", "selected paths only, and back", inQuestions(() => questions.setSelectedOnly(!questions.tree.selectedOnly)));
-      keys.bind("r", "paths of the next reason, and behind the last one all", inQuestions(() => questions.cycleReasons()));
-      keys.bind("/", "search in questions and paths", inQuestions(() => questions.search.focus()));
-      Object.keys(VIEWS).forEach((name, place) => keys.bind(String(place + 1), `view: ${VIEWS[name]}`, () => this.show(name)));
+      keys.bind(
+        "]",
+        "next branch of the question",
+        inQuestions(() => questions.tree.step(1)),
+      );
+      keys.bind(
+        "[",
+        "branch before",
+        inQuestions(() => questions.tree.step(-1)),
+      );
+      keys.bind(
+        "s",
+        "selected paths only, and back",
+        inQuestions(() => questions.setSelectedOnly(!questions.tree.selectedOnly)),
+      );
+      keys.bind(
+        "r",
+        "paths of the next reason, and behind the last one all",
+        inQuestions(() => questions.cycleReasons()),
+      );
+      keys.bind(
+        "/",
+        "search in questions and paths",
+        inQuestions(() => questions.search.focus()),
+      );
+      Object.keys(VIEWS).forEach((name, place) =>
+        keys.bind(String(place + 1), `view: ${VIEWS[name]}`, () => this.show(name)),
+      );
       keys.bind("?", "these keys", () => this.help());
     }
 
@@ -170,7 +205,10 @@
   async function main() {
     const lacking = ["DecompressionStream", "Worker", "ResizeObserver"].filter((name) => !(name in globalThis));
     if (lacking.length) {
-      fail(`This browser lacks ${lacking.join(" and ")}, with which the data in this file are read. Open it in a browser of 2023 or later.`);
+      fail(
+        `This browser lacks ${lacking.join(" and ")}, with which the data in this file are read. ` +
+          "Open it in a browser of 2023 or later.",
+      );
       return;
     }
     try {
@@ -186,7 +224,9 @@
     }
   }
 
-  addEventListener("unhandledrejection", ({ reason }) => fail(`A part of this file cannot be shown: ${reason?.message ?? reason}`));
+  addEventListener("unhandledrejection", ({ reason }) =>
+    fail(`A part of this file cannot be shown: ${reason?.message ?? reason}`),
+  );
   byId("close").addEventListener("click", () => byId("help").close());
   main();
 }

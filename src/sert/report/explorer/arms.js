@@ -29,7 +29,12 @@
       this.rounds = choice([], { value: "", onchange: (value) => pick(model.arm, { round: Number(value) }) });
       const labels = this.choices.map((made, place) => labelled(capital(this.sides[place]), made));
       this.roundLabel = labelled("Round", this.rounds);
-      this.element = element("div", { class: "controls arms", role: "group", "aria-label": "What is shown of this file" }, ...labels, this.roundLabel);
+      this.element = element(
+        "div",
+        { class: "controls arms", role: "group", "aria-label": "What is shown of this file" },
+        ...labels,
+        this.roundLabel,
+      );
       model.addEventListener("arm", () => this.show());
     }
 
@@ -47,13 +52,18 @@
     }
 
     show() {
-      const { arms, runs } = this.model.header;
+      const { arms } = this.model.header;
       const arm = arms[this.model.arm];
       this.choices.forEach((made, place) => {
         const side = this.sides[place];
         const values = [...new Set(arms.map((each) => each[side]))];
-        const words = (value) => (side === "run" ? runs[value].name || `run ${value + 1}` : String(value));
-        setOptions(made, values.map((value) => [String(value), words(value)]), String(arm[side]));
+        const words = (value) =>
+          side === "run" ? sertExplorer.words.runName(this.model.header, value) : String(value);
+        setOptions(
+          made,
+          values.map((value) => [String(value), words(value)]),
+          String(arm[side]),
+        );
       });
       this.roundLabel.hidden = arm.rounds.length < 2;
       const rounds = arm.rounds.map((_, place) => [String(place), `${place + 1} of ${arm.rounds.length}`]);
@@ -64,5 +74,5 @@
 
   const capital = (word) => word[0].toUpperCase() + word.slice(1);
 
-  sertExplorer.arms = { Arms, armNamed, nearestArm };
+  sertExplorer.arms = { Arms, armNamed };
 }

@@ -19,7 +19,14 @@
       this.parts = [this.part("Come in"), this.part("Fall out")];
       this.note = element("p", { class: "note" });
       this.lists = element("div", { class: "halves" }, ...this.parts.map(({ element: each }) => each));
-      this.element = element("section", {}, element("h2", {}, "What changes against the run"), labelled("Of", pick), this.note, this.lists);
+      this.element = element(
+        "section",
+        {},
+        element("h2", {}, "What changes against the run"),
+        labelled("Of", pick),
+        this.note,
+        this.lists,
+      );
     }
 
     part(title) {

@@ -20,7 +20,12 @@
     const [low, high] = [logarithmic ? Math.max(sorted[0], 1) : 0, percentile(sorted, 99.5)];
     const top = Math.max(high, logarithmic ? low * 1.1 : low + (whole ? 1 : 0.01));
     const size = whole ? Math.min(BINS, Math.ceil(top - low + 1)) : BINS;
-    const bins = makeBins({ low, high: whole ? low + size * Math.ceil((top - low + 1) / size) : top, count: size, logarithmic });
+    const bins = makeBins({
+      low,
+      high: whole ? low + size * Math.ceil((top - low + 1) / size) : top,
+      count: size,
+      logarithmic,
+    });
     for (let row = 0; row < column.length; row += 1) {
       if (Number.isFinite(column[row])) places[row] = bins.binOf(column[row]);
     }
@@ -71,7 +76,9 @@
       const highest = Math.max(...all, 1);
       this.all.setAttribute("d", bars(all, highest));
       this.kept.setAttribute("d", bars(kept, highest));
-      const lines = limits.filter((limit) => limit !== null && Number.isFinite(limit)).map((limit) => this.place(found.bins, limit));
+      const lines = limits
+        .filter((limit) => limit !== null && Number.isFinite(limit))
+        .map((limit) => this.place(found.bins, limit));
       this.limits.setAttribute("d", lines.map((x) => `M${x} 0V${HEIGHT}`).join(""));
       this.tell(found, infinite, limits);
     }
@@ -80,7 +87,10 @@
       const middle = short(percentile(sorted, 50));
       const beyond = sorted.at(-1) > bins.high ? " and more" : "";
       const rest = infinite ? `; ${counted(infinite, "paths")} not finite` : "";
-      const limit = limits.filter((each) => each !== null).map((each) => short(each, 4)).join(" and ");
+      const limit = limits
+        .filter((each) => each !== null)
+        .map((each) => short(each, 4))
+        .join(" and ");
       const ends = [short(bins.low), `median ${middle}`, `${short(bins.high)}${beyond}`];
       this.ends.replaceChildren(...ends.map((text) => element("span", {}, text)));
       this.picture.setAttribute("aria-label", `${this.name}: from ${ends.join(", ")}${rest}; limit ${limit}`);
@@ -98,7 +108,9 @@
     const width = WIDTH / counts.length;
     return Array.from(counts, (size, place) => {
       const height = (HEIGHT * size) / highest;
-      return size ? `M${(place * width).toFixed(2)} ${HEIGHT}v${-height.toFixed(2)}h${(width * 0.9).toFixed(2)}V${HEIGHT}z` : "";
+      return size
+        ? `M${(place * width).toFixed(2)} ${HEIGHT}v${-height.toFixed(2)}h${(width * 0.9).toFixed(2)}V${HEIGHT}z`
+        : "";
     }).join("");
   }
 

@@ -40,7 +40,9 @@
   function tables(settings, { defaults, run }) {
     const found = differing(settings, [defaults, run]);
     const part = (wanted) => {
-      const lines = found.filter(([section]) => section === wanted).map(([, name, value]) => `${name} = ${toml(value)}`);
+      const lines = found
+        .filter(([section]) => section === wanted)
+        .map(([, name, value]) => `${name} = ${toml(value)}`);
       return lines.length ? [`[${wanted}]`, ...lines].join("\n") : "";
     };
     const written = ["rules", "selection"].map(part).filter(Boolean).join("\n\n");

@@ -1,4 +1,4 @@
-// The view before and after: the same test question as two tested students answered it, and as all others of the arm did.
+// The view before and after: a test question as two tested students answered it, and as all others of the arm did.
 {
   const { sides, outcomes, numbers, tokens } = sertExplorer;
   const { element, foreign, foreignLine, choice, setOptions, labelled, showBelow } = sertExplorer.dom;
@@ -27,8 +27,21 @@
         open: () => showBelow(this.cards),
       });
       this.cards = element("article", { class: "cards", "aria-label": "The answers" });
-      this.controls = element("div", { class: "controls" }, labelled("Before", this.befores), labelled("After", this.afters), labelled("Count", this.readings));
-      this.there = element("div", {}, this.controls, this.summary, this.groups, element("div", { class: "two" }, element("div", { class: "side" }, this.list.element), this.cards));
+      this.controls = element(
+        "div",
+        { class: "controls" },
+        labelled("Before", this.befores),
+        labelled("After", this.afters),
+        labelled("Count", this.readings),
+      );
+      this.there = element(
+        "div",
+        {},
+        this.controls,
+        this.summary,
+        this.groups,
+        element("div", { class: "two" }, element("div", { class: "side" }, this.list.element), this.cards),
+      );
       this.empty = element("p", { class: "empty" }, "Nothing was tested here: there are no answers to compare.");
       this.element = element("div", { class: "one" }, this.empty, this.there);
       model.addEventListener("arm", () => this.onArm());
@@ -97,10 +110,21 @@
       const accuracy = (name, k) => {
         const words = this.sides.find(({ output }) => output === name).words;
         const [low, high] = found.n ? wilson(k, found.n).map((share) => (100 * share).toFixed(1)) : ["0", "100"];
-        return element("div", {}, element("dt", {}, foreignLine(words)), element("dd", {}, `${count(k)} of ${count(found.n)} right, ${percent(k, found.n)} (95 %: ${low} to ${high})`));
+        return element(
+          "div",
+          {},
+          element("dt", {}, foreignLine(words)),
+          element("dd", {}, `${count(k)} of ${count(found.n)} right, ${percent(k, found.n)} (95 %: ${low} to ${high})`),
+        );
       };
       const paired = `${count(fixed)} fixed, ${count(broken)} broken; exact paired test (McNemar): ${pValue(found.p)}`;
-      const only = found.only ? element("p", { class: "note" }, `${counted(found.only, "questions")} that only one of them was asked are left out.`) : "";
+      const only = found.only
+        ? element(
+            "p",
+            { class: "note" },
+            `${counted(found.only, "questions")} that only one of them was asked are left out.`,
+          )
+        : "";
       this.summary.replaceChildren(
         element(
           "dl",
@@ -108,7 +132,17 @@
           accuracy(this.before, found.right.before),
           accuracy(this.after, found.right.after),
           element("div", {}, element("dt", {}, "Difference"), element("dd", {}, paired)),
-          element("div", {}, element("dt", {}, "Majority class"), element("dd", {}, foreignLine(answer ?? "none"), ` ${count(most)} of ${count(found.n)}, ${percent(most, found.n)}`)),
+          element(
+            "div",
+            {},
+            element("dt", {}, "Majority class"),
+            element(
+              "dd",
+              {},
+              foreignLine(answer ?? "none"),
+              ` ${count(most)} of ${count(found.n)}, ${percent(most, found.n)}`,
+            ),
+          ),
         ),
         only,
       );
@@ -120,7 +154,13 @@
         const size = found.rows[name].length;
         const words = `${count(size)}/${count(found.n)} (${percent(size, found.n)})`;
         const pressed = String(name === this.group);
-        return element("button", { type: "button", "aria-pressed": pressed, onclick: () => this.setGroup(name) }, element("b", {}, name), " ", words);
+        return element(
+          "button",
+          { type: "button", "aria-pressed": pressed, onclick: () => this.setGroup(name) },
+          element("b", {}, name),
+          " ",
+          words,
+        );
       });
       this.groups.replaceChildren(...buttons);
       this.places = found.rows[this.group];
@@ -147,7 +187,12 @@
       const question = one.questions.question[one.places.get(id).place];
       row.append(
         foreignLine(cut(question, 300), "span", { class: "row-text" }),
-        element("span", { class: "row-facts" }, foreignLine(cut(id, 40), "span", { class: "row-id" }), element("span", {}, this.group)),
+        element(
+          "span",
+          { class: "row-facts" },
+          foreignLine(cut(id, 40), "span", { class: "row-id" }),
+          element("span", {}, this.group),
+        ),
       );
     }
 
@@ -166,7 +211,9 @@
       const { one, found, model } = this;
       const id = (this.id = found.ids[place]);
       const at = one.places.get(id).place;
-      const others = Object.values(this.armNow.methods).filter((output) => output !== this.before && output !== this.after);
+      const others = Object.values(this.armNow.methods).filter(
+        (output) => output !== this.before && output !== this.after,
+      );
       const outputs = [...new Set([this.before, this.after, ...others])];
       const cards = await Promise.all(outputs.map((output) => this.card(output, id)));
       if (this.id !== id || found !== this.found || model.arm === null) return;
@@ -174,7 +221,9 @@
       this.cards.replaceChildren(
         element("p", { class: "facts" }, foreignLine(id)),
         foreign(question[at], "h2", { class: "asked" }),
-        ...(choices[at] ?? []).map((text, number) => element("p", { class: "choice" }, element("b", {}, `${String.fromCharCode(65 + number)} `), foreign(text))),
+        ...(choices[at] ?? []).map((text, number) =>
+          element("p", { class: "choice" }, element("b", {}, `${String.fromCharCode(65 + number)} `), foreign(text)),
+        ),
         element("p", {}, "Gold answer: ", foreign(answer[at], "b", { class: "gold" })),
         element("div", { class: "card-grid" }, ...cards.filter(Boolean)),
       );
@@ -188,12 +237,23 @@
       const side = this.sides.find((each) => each.output === output);
       const role = output === this.before ? "before" : output === this.after ? "after" : "";
       const votes = columns.num_outputs[at] > 1 ? `${columns.votes[at]} of ${columns.num_outputs[at]} votes` : "";
-      const facts = [counted(columns.num_tokens[at], "tokens"), `ended by ${columns.finish[at]}`, columns.reasoned[at] ? "reasons" : "does not reason", votes];
+      const facts = [
+        counted(columns.num_tokens[at], "tokens"),
+        `ended by ${columns.finish[at]}`,
+        columns.reasoned[at] ? "reasons" : "does not reason",
+        votes,
+      ];
       const answer = this.reading === "correct" ? columns.answer[at] : columns.strict[at];
       return element(
         "section",
         { class: `card ${role}` },
-        element("h3", {}, foreignLine(side?.words ?? "", "span"), " ", role && element("span", { class: "chip was" }, role)),
+        element(
+          "h3",
+          {},
+          foreignLine(side?.words ?? "", "span"),
+          " ",
+          role && element("span", { class: "chip was" }, role),
+        ),
         element(
           "p",
           {},

@@ -44,7 +44,13 @@
       const { label } = LIMITS[this.name];
       const named = `${this.title}: ${label}`;
       this.slider = element("input", { type: "range", min: "0", "aria-label": named, oninput: () => this.onSlide() });
-      this.field = element("input", { type: "text", inputmode: "decimal", size: "6", "aria-label": named, onchange: () => this.onWrite() });
+      this.field = element("input", {
+        type: "text",
+        inputmode: "decimal",
+        size: "6",
+        "aria-label": named,
+        onchange: () => this.onWrite(),
+      });
       this.wrong = element("p", { class: "wrong", role: "alert" });
       return [element("span", { class: "soft" }, label), this.slider, this.field, this.wrong];
     }
@@ -57,7 +63,9 @@
     /** Set the value; a rule that is set is asked. */
     set(value) {
       const { rules: asked } = this.model.settings.selection;
-      const selection = asked.includes(this.name) ? {} : { rules: RULES.filter((each) => each === this.name || asked.includes(each)) };
+      const selection = asked.includes(this.name)
+        ? {}
+        : { rules: RULES.filter((each) => each === this.name || asked.includes(each)) };
       this.change({ rules: { [this.setting]: value }, selection });
     }
 
@@ -78,7 +86,9 @@
     }
 
     sorted() {
-      return sortedFinite(rules.measuresOf(this.model.mined.columns, this.model.settings.rules)[LIMITS[this.name].measure]);
+      return sortedFinite(
+        rules.measuresOf(this.model.mined.columns, this.model.settings.rules)[LIMITS[this.name].measure],
+      );
     }
 
     get value() {

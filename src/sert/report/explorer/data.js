@@ -1,4 +1,4 @@
-// The data of this file: each part is unpacked when it is first asked for. Blocks of texts are kept while they are used.
+// The data of this file: each part is unpacked when it is first asked for. Blocks of texts are kept while used.
 {
   const { unpack, unpackJson, columnsOf, tokensOf } = sertExplorer.decode;
   const { FLAGS } = sertExplorer.rules;
@@ -71,7 +71,7 @@
     return Array.from({ length: opened.pools[pool].blocks }, (_, number) => packed(`texts-${pool}-${number}`));
   }
 
-  /** The texts of a question, by its number among those that have paths: prompt, first tokens, texts, conclusions, examples. */
+  /** The texts of a question, by its number among those that have paths: prompt, texts, examples. */
   async function texts(pool, number) {
     const size = opened.pools[pool].block;
     return (await blockOfTexts(pool, Math.floor(number / size)))[number % size];

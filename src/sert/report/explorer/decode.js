@@ -29,7 +29,7 @@
     return Object.fromEntries(laid);
   }
 
-  /** Take a block's tokens apart: of each path that has some, their log-probabilities and the lengths of their texts. */
+  /** Take a block's tokens apart: of each path that has some, their log-probabilities and lengths. */
   function tokensOf(buffer, paths) {
     const total = paths.reduce((sum, { number }) => sum + number, 0);
     const [logprobs, low, high] = [0, 1, 2].map((plane) => new Uint8Array(buffer, plane * total, total));

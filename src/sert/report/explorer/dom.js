@@ -6,7 +6,8 @@
   function fill(made, properties, children) {
     for (const [name, value] of Object.entries(properties)) {
       if (name.startsWith("on")) made.addEventListener(name.slice(2), value);
-      else if (value !== null && value !== undefined && value !== false) made.setAttribute(name, value === true ? "" : value);
+      else if (value !== null && value !== undefined && value !== false)
+        made.setAttribute(name, value === true ? "" : value);
     }
     made.append(...children.flat().filter((child) => child !== null && child !== undefined && child !== false));
     return made;
@@ -20,7 +21,11 @@
 
   /** A text of data or of a model, as it is: isolated, in its own direction, control characters written out. */
   const foreign = (text, tag = "bdi", properties = {}) =>
-    element(tag, { dir: "auto", ...properties, class: `foreign ${properties.class ?? ""}`.trim() }, visible(String(text)));
+    element(
+      tag,
+      { dir: "auto", ...properties, class: `foreign ${properties.class ?? ""}`.trim() },
+      visible(String(text)),
+    );
 
   /** The same on one line. */
   const foreignLine = (text, tag = "bdi", properties = {}) => foreign(onOneLine(String(text)), tag, properties);
@@ -50,7 +55,8 @@
   }
 
   /** A button. */
-  const button = (text, onclick, properties = {}) => element("button", { type: "button", onclick, ...properties }, text);
+  const button = (text, onclick, properties = {}) =>
+    element("button", { type: "button", onclick, ...properties }, text);
 
   /** Say something to those who cannot see the page change. */
   function announce(text) {

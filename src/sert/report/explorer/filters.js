@@ -11,7 +11,10 @@
     kept: ["with a kept path", (model, number) => model.byQuestion.kept[number] > 0],
     dropped: ["all paths dropped", (model, number) => model.byQuestion.kept[number] === 0],
     selected: ["with a selected path", (model, number) => chosen(model, number) >= 0],
-    agreeing: ["selected path agrees with the gold answer", (model, number) => hasFlag(model, chosen(model, number), FLAGS.agrees)],
+    agreeing: [
+      "selected path agrees with the gold answer",
+      (model, number) => hasFlag(model, chosen(model, number), FLAGS.agrees),
+    ],
     disagreeing: [
       "selected path disagrees with it",
       (model, number) =>
@@ -22,12 +25,12 @@
       (model, number) => hasFlag(model, chosen(model, number), FLAGS.verified),
       (model) => model.mined.pool.verified,
     ],
-    changed: [
-      "selected path changed",
-      (model, number) => isChanged(model, number),
-      (model) => model.isChanged,
+    changed: ["selected path changed", (model, number) => isChanged(model, number), (model) => model.isChanged],
+    brushed: [
+      "with a path of the plane's brush",
+      (model, number) => hasMark(model, model.brush, number),
+      (model) => !!model.brush,
     ],
-    brushed: ["with a path of the plane's brush", (model, number) => hasMark(model, model.brush, number), (model) => !!model.brush],
   };
 
   function isChanged({ mined, now }, number) {
@@ -61,7 +64,8 @@
     const { question_rows: starts, flags } = mined.columns;
     const counts = new Int32Array(mined.pool.questions);
     for (let number = 0; number < counts.length; number += 1) {
-      for (let row = starts[number]; row < starts[number + 1]; row += 1) if (flags[row] & FLAGS.agrees) counts[number] -= 1;
+      for (let row = starts[number]; row < starts[number + 1]; row += 1)
+        if (flags[row] & FLAGS.agrees) counts[number] -= 1;
     }
     return (number) => counts[number];
   }
@@ -90,7 +94,9 @@
     const numbers = [];
     for (let number = 0; number < model.mined.pool.questions; number += 1) {
       const isThere =
-        belongs(model, number) && (reason === null || hasReason(model, reason, number)) && (!found || found.has(number));
+        belongs(model, number) &&
+        (reason === null || hasReason(model, reason, number)) &&
+        (!found || found.has(number));
       if (isThere) numbers.push(number);
     }
     const [, keyOf] = ORDERS[order];

@@ -1,4 +1,4 @@
-// Keys of the whole page. They are left to fields in which one writes, and to the browser where Ctrl, Alt or Meta is held.
+// Keys of the whole page. They are left to fields in which one writes, and to the browser with Ctrl, Alt or Meta.
 {
   const { element } = sertExplorer.dom;
   const bound = new Map();

@@ -4,7 +4,7 @@
 
   const GROUPS = ["fixed", "broken", "both right", "both wrong"];
 
-  /** Sort questions by who is right. Both sides hold 1 where the answer is right, 0 where not, 2 where none is there. */
+  /** Sort questions by who is right. Both sides hold 1 where the answer is right, 0 where not, 2 where it is none. */
   function compare(before, after) {
     const rows = Object.fromEntries(GROUPS.map((name) => [name, []]));
     for (let question = 0; question < before.length; question += 1) {

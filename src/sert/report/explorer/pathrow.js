@@ -1,4 +1,4 @@
-// The row of one path in a list: the beginning of its text, fetched when it comes into sight, and what it was measured at.
+// The row of one path in a list: the beginning of its text, fetched when it comes into sight, and its measures.
 {
   const { data, words } = sertExplorer;
   const { element, foreignLine } = sertExplorer.dom;

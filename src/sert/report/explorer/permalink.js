@@ -10,7 +10,10 @@
       ? /^p\d{1,3}(\.\d{1,12})?$/.test(value) && Number(value.slice(1)) <= 100
       : Number.isFinite(value) && value >= 0;
   const isSwitch = (value) => typeof value === "boolean";
-  const oneOf = (...allowed) => (value) => allowed.includes(value);
+  const oneOf =
+    (...allowed) =>
+    (value) =>
+      allowed.includes(value);
   const areRules = (value) => Array.isArray(value) && value.every((name) => RULES.includes(name));
 
   /** What each setting may be. */
@@ -65,5 +68,5 @@
     }
   }
 
-  sertExplorer.permalink = { ALLOWED, isLimit, write, read };
+  sertExplorer.permalink = { ALLOWED, write, read };
 }

@@ -18,13 +18,20 @@
       this.xEnds = element("p", { class: "ends" });
       this.yEnds = element("p", { class: "ends upright" });
       this.tally = element("p", { class: "tally", role: "status" });
-      const item = (row, path) => fillPathRow(row, path, { model, said: words.standing(model.header, model.now, path).words });
+      const item = (row, path) =>
+        fillPathRow(row, path, { model, said: words.standing(model.header, model.now, path).words });
       this.list = new VirtualList({ label: "Paths in the rectangle", height: 60, fill: item, open });
       this.goOn = button("Show their questions", showQuestions);
       this.element = element(
         "div",
         { class: "two wide-left" },
-        element("div", {}, this.makeControls(), element("div", { class: "picture" }, this.yEnds, this.pad, this.xEnds), this.legend()),
+        element(
+          "div",
+          {},
+          this.makeControls(),
+          element("div", { class: "picture" }, this.yEnds, this.pad, this.xEnds),
+          this.legend(),
+        ),
         element("div", { class: "side" }, this.tally, this.goOn, this.list.element),
       );
       this.listen();
@@ -41,11 +48,18 @@
       const shown = Object.entries(scatter.SHOWN).map(([name, [said]]) => [name, said]);
       this.which = choice(shown, { value: "all", onchange: pick("shown") });
       this.ends = ENDS.map((name) => {
-        const made = element("input", { type: "number", step: "any", "aria-label": name, onchange: () => this.onWrite() });
+        const made = element("input", {
+          type: "number",
+          step: "any",
+          "aria-label": name,
+          onchange: () => this.onWrite(),
+        });
         return made;
       });
       this.clear = button("Clear", () => this.set({ brush: null }));
-      const fields = ENDS.map((name, place) => element("label", { class: "labelled" }, element("span", {}, name), this.ends[place]));
+      const fields = ENDS.map((name, place) =>
+        element("label", { class: "labelled" }, element("span", {}, name), this.ends[place]),
+      );
       return element(
         "form",
         { class: "controls", onsubmit: (event) => event.preventDefault(), "aria-label": "What the plane shows" },
@@ -57,16 +71,32 @@
     }
 
     legend() {
-      const marks = [["dropped", "dropped (below)"], ["kept", "kept"], ["selected", "selected (on top)"]];
+      const marks = [
+        ["dropped", "dropped (below)"],
+        ["kept", "kept"],
+        ["selected", "selected (on top)"],
+      ];
       this.missing = element("span", {});
       const keys = marks.flatMap(([name, said]) => [element("i", { class: `spot ${name}` }), ` ${said} `]);
-      return element("p", { class: "legend" }, ...keys, this.missing, element("i", { class: "spot line" }), " limit of a rule");
+      return element(
+        "p",
+        { class: "legend" },
+        ...keys,
+        this.missing,
+        element("i", { class: "spot line" }),
+        " limit of a rule",
+      );
     }
 
     get address() {
       const usual = this.x === "length" && this.y === "perplexity";
       const brush = this.brush && this.brush.map((end) => (Number.isFinite(end) ? short(end, 6) : "")).join(",");
-      return { x: usual ? null : this.x, y: usual ? null : this.y, shown: this.shown === "all" ? null : this.shown, brush };
+      return {
+        x: usual ? null : this.x,
+        y: usual ? null : this.y,
+        shown: this.shown === "all" ? null : this.shown,
+        brush,
+      };
     }
 
     restore({ x, y, shown, brush }) {
@@ -82,7 +112,9 @@
     /** A rectangle from four texts; an empty one is an open end, and null is returned where all are open. */
     rectangle(texts) {
       const open = [-Infinity, Infinity, -Infinity, Infinity];
-      const ends = texts.map((text, place) => (text === "" || !Number.isFinite(Number(text)) ? open[place] : Number(text)));
+      const ends = texts.map((text, place) =>
+        text === "" || !Number.isFinite(Number(text)) ? open[place] : Number(text),
+      );
       return ends.some(Number.isFinite) ? ends : null;
     }
 
@@ -121,7 +153,9 @@
         if (document.activeElement !== field) field.value = Number.isFinite(end) ? short(end, 6) : "";
       });
       const all = counted(this.model.mined.size, "paths");
-      this.tally.textContent = this.rows ? `${count(this.rows.length)} of ${all} in the rectangle` : `${all}. Draw a rectangle to list the paths in it.`;
+      this.tally.textContent = this.rows
+        ? `${count(this.rows.length)} of ${all} in the rectangle`
+        : `${all}. Draw a rectangle to list the paths in it.`;
       this.goOn.hidden = this.clear.hidden = !this.rows;
       this.list.element.hidden = !this.rows?.length;
       this.list.show(this.rows ?? []);
@@ -137,7 +171,9 @@
       const size = Math.round((model.mined.size < FEW ? 4 : 2) * ratio);
       const { layers, missing } = scatter.spots(model, { ...this, width: canvas.width, height: canvas.height, size });
       const style = getComputedStyle(this.pad);
-      const colours = ["--spot-dropped", "--spot-kept", "--spot-selected"].map((name) => style.getPropertyValue(name).trim().split(" ").map(Number));
+      const colours = ["--spot-dropped", "--spot-kept", "--spot-selected"].map((name) =>
+        style.getPropertyValue(name).trim().split(" ").map(Number),
+      );
       scatter.paint(canvas.getContext("2d"), layers, colours);
       this.missing.textContent = missing ? `(${counted(missing, "paths")} without a finite number are not drawn.)` : "";
       this.showAxes();
@@ -148,7 +184,8 @@
     showAxes() {
       this.axes = [scatter.axis(this.model, this.x), scatter.axis(this.model, this.y)];
       const [across, up] = this.axes;
-      const ends = ({ low, high, words: said }) => [short(low), said, `${short(high)}`].map((text) => element("span", {}, text));
+      const ends = ({ low, high, words: said }) =>
+        [short(low), said, `${short(high)}`].map((text) => element("span", {}, text));
       this.xEnds.replaceChildren(...ends(across));
       this.yEnds.replaceChildren(...ends(up));
       this.canvas.setAttribute("aria-label", `All paths by ${across.words} (across) and ${up.words} (up)`);
@@ -202,7 +239,9 @@
         if (!from) return;
         const [left, right, top, bottom] = corners(from, placeOf(event));
         from = null;
-        this.set({ brush: right - left < 0.005 && bottom - top < 0.005 ? null : this.valuesOf({ left, right, top, bottom }) });
+        this.set({
+          brush: right - left < 0.005 && bottom - top < 0.005 ? null : this.valuesOf({ left, right, top, bottom }),
+        });
       });
     }
 

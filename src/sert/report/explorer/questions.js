@@ -29,7 +29,12 @@
     }
 
     makeControls() {
-      this.search = element("input", { type: "search", placeholder: "words in questions and paths", autocomplete: "off", spellcheck: "false" });
+      this.search = element("input", {
+        type: "search",
+        placeholder: "words in questions and paths",
+        autocomplete: "off",
+        spellcheck: "false",
+      });
       this.search.addEventListener("input", () => this.onTyping());
       this.search.addEventListener("keydown", (event) => {
         if (event.key === "Enter") this.look();
@@ -37,10 +42,16 @@
       });
       const pick = (name) => (value) => this.set({ [name]: value });
       this.kinds = choice([], { value: "all", onchange: pick("kind") });
-      this.reasons = choice([], { value: "", onchange: (value) => this.set({ reason: value === "" ? null : Number(value) }) });
+      this.reasons = choice([], {
+        value: "",
+        onchange: (value) => this.set({ reason: value === "" ? null : Number(value) }),
+      });
       const orders = Object.entries(filters.ORDERS).map(([name, [said]]) => [name, said]);
       this.orders = choice(orders, { value: "asked", onchange: (order) => this.setOrder(order) });
-      this.selectedOnly = element("input", { type: "checkbox", onchange: () => this.setSelectedOnly(this.selectedOnly.checked) });
+      this.selectedOnly = element("input", {
+        type: "checkbox",
+        onchange: () => this.setSelectedOnly(this.selectedOnly.checked),
+      });
       this.controls = element(
         "form",
         { class: "controls", onsubmit: (event) => event.preventDefault(), "aria-label": "Which questions" },
@@ -91,7 +102,9 @@
 
     rowNamed(number, name) {
       const { columns } = this.model.mined;
-      return words.rowsOf(columns, number).find((row) => `${columns.branch[row]}.${columns.sample[row]}` === name) ?? -1;
+      return (
+        words.rowsOf(columns, number).find((row) => `${columns.branch[row]}.${columns.sample[row]}` === name) ?? -1
+      );
     }
 
     onArm() {
@@ -110,9 +123,16 @@
       const { model } = this;
       const kinds = filters.kinds(model);
       if (!kinds.some(({ name }) => name === this.kind)) this.kind = "all";
-      setOptions(this.kinds, kinds.map(({ name, words: said, size }) => [name, `${said} (${count(size)})`]), this.kind);
+      setOptions(
+        this.kinds,
+        kinds.map(({ name, words: said, size }) => [name, `${said} (${count(size)})`]),
+        this.kind,
+      );
       const reasons = filters.reasons(model);
-      const options = reasons.map(({ code, size }) => [code, `dropped: ${words.reasonName(model.header, code)} (${count(size)})`]);
+      const options = reasons.map(({ code, size }) => [
+        code,
+        `dropped: ${words.reasonName(model.header, code)} (${count(size)})`,
+      ]);
       if (!reasons.some(({ code }) => code === this.reason)) this.reason = null;
       setOptions(this.reasons, [["", "of any verdict"], ...options], this.reason ?? "");
       this.tree.reason = this.reason;
@@ -187,7 +207,9 @@
 
     get currentId() {
       const { mined } = this.model;
-      return mined && this.number >= 0 && this.number < mined.pool.questions ? mined.questions.id[this.model.placeOf(this.number)] : null;
+      return mined && this.number >= 0 && this.number < mined.pool.questions
+        ? mined.questions.id[this.model.placeOf(this.number)]
+        : null;
     }
 
     get currentPath() {
@@ -213,7 +235,9 @@
       const codes = [null, ...filters.reasons(this.model).map(({ code }) => code)];
       const next = codes[(codes.indexOf(this.reason) + 1) % codes.length];
       this.set({ reason: next });
-      announce(next === null ? "Paths of any verdict." : `Dropped: ${onOneLine(words.reasonName(this.model.header, next))}.`);
+      announce(
+        next === null ? "Paths of any verdict." : `Dropped: ${onOneLine(words.reasonName(this.model.header, next))}.`,
+      );
     }
 
     onTyping() {

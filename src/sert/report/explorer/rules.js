@@ -109,7 +109,11 @@
 
   /** Gains with their sign turned, so that the largest is preferred; where nobody knows one, it comes last. */
   function lossesOf(gain) {
-    if (!losses.has(gain)) losses.set(gain, gain.map((nats) => (Number.isNaN(nats) ? Infinity : -nats)));
+    if (!losses.has(gain))
+      losses.set(
+        gain,
+        gain.map((nats) => (Number.isNaN(nats) ? Infinity : -nats)),
+      );
     return losses.get(gain);
   }
 
@@ -172,7 +176,6 @@
     REJECTED,
     OUTRUN,
     SETTINGS,
-    PATTERNS,
     FLAGS,
     apply,
     isOn,

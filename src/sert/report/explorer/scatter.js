@@ -8,7 +8,12 @@
   /** What can be laid on an axis: words, the column, and its scale. */
   const MEASURES = {
     rep_2: { words: "rep-2", of: (model) => measured(model).rep_2, limits: ["max_rep_2"] },
-    perplexity: { words: "perplexity", of: (model) => measured(model).perplexity, limits: PERPLEXITY, logarithmic: true },
+    perplexity: {
+      words: "perplexity",
+      of: (model) => measured(model).perplexity,
+      limits: PERPLEXITY,
+      logarithmic: true,
+    },
     length: { words: "length", of: (model) => measured(model).num_tokens, limits: ["min_tokens"] },
     first: { words: "probability of the first token", of: ({ mined }) => probabilities(mined.columns.first_logprob) },
     gain: { words: "gain, nats", of: ({ mined }) => mined.columns.gain, isThere: ({ mined }) => mined.pool.gain },
@@ -38,16 +43,21 @@
       ranges.set(column, sorted.length ? [sorted[0], percentile(sorted, 99.8), sorted.at(-1)] : [0, 1, 1]);
     }
     const [low, most] = ranges.get(column);
-    const [from, scale, back] = logarithmic ? [Math.max(low, 1e-9), Math.log, Math.exp] : [Math.min(low, 0), (x) => x, (x) => x];
+    const [from, scale, back] = logarithmic
+      ? [Math.max(low, 1e-9), Math.log, Math.exp]
+      : [Math.min(low, 0), (x) => x, (x) => x];
     const high = most > from ? most : from + 1;
     const width = scale(high) - scale(from);
-    const share = (value) => Math.min(1, Math.max(0, (scale(Math.max(value, logarithmic ? 1e-9 : -Infinity)) - scale(from)) / width));
+    const share = (value) =>
+      Math.min(1, Math.max(0, (scale(Math.max(value, logarithmic ? 1e-9 : -Infinity)) - scale(from)) / width));
     return { words, column, low: from, high, share, value: (place) => back(scale(from) + place * width) };
   }
 
   /** The limits of rules that stand on the axis of a measure, of all limits as numbers. */
   function limitsOf(name, limits) {
-    return (MEASURES[name].limits ?? []).map((setting) => limits[setting]).filter((limit) => Number.isFinite(limit) && limit > 0);
+    return (MEASURES[name].limits ?? [])
+      .map((setting) => limits[setting])
+      .filter((limit) => Number.isFinite(limit) && limit > 0);
   }
 
   /** The paths within a rectangle of values, of those that are shown; without an end it is open. */

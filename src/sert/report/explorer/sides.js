@@ -1,13 +1,13 @@
 // The tested students of this file, and the same questions as two of them answered.
 {
-  const { data, outcomes } = sertExplorer;
+  const { data, outcomes, words } = sertExplorer;
 
   /** Words for a tested student: its method, and what else tells it from the others of the file. */
   function nameOf(header, { run, student, seed, variant }, method) {
     const { arms, runs } = header;
     const differs = (key) => new Set(arms.map((arm) => arm[key])).size > 1;
     const parts = [header.method_names[method] ?? method];
-    if (runs.length > 1) parts.push(runs[run].name || `run ${run + 1}`);
+    if (runs.length > 1) parts.push(words.runName(header, run));
     if (differs("student")) parts.push(student);
     if (differs("variant")) parts.push(variant);
     if (differs("seed")) parts.push(`seed ${seed}`);
@@ -52,7 +52,12 @@
     const right = ({ columns, places }) => ids.map((id) => columns[reading][places.get(id).at]);
     const found = outcomes.compare(right(one), right(other));
     const gold = ids.map((id) => one.questions.answer[one.places.get(id).place]);
-    return { ...found, ids, majority: outcomes.majority(gold), only: one.places.size + other.places.size - 2 * ids.length };
+    return {
+      ...found,
+      ids,
+      majority: outcomes.majority(gold),
+      only: one.places.size + other.places.size - 2 * ids.length,
+    };
   }
 
   sertExplorer.sides = { sidesOf, usualSides, answered, compareSides };

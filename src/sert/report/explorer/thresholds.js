@@ -1,4 +1,4 @@
-// The view of rules: a control for each, what it leaves, its measure as a histogram, and what the settings are as a command.
+// The view of rules: a control for each, what it leaves, its measure as a histogram, and the command of the settings.
 {
   const { rules, funnel, numbers, command, words } = sertExplorer;
   const { element, choice, labelled, button, copyable } = sertExplorer.dom;
@@ -10,20 +10,51 @@
   const CHARTS = {
     length: { name: "Length", measure: "num_tokens", limits: ["min_tokens"], whole: true },
     repetition: { name: "Rep-2", measure: "rep_2", limits: ["max_rep_2"] },
-    perplexity: { name: "Perplexity", measure: "perplexity", limits: ["min_perplexity", "max_perplexity"], logarithmic: true },
+    perplexity: {
+      name: "Perplexity",
+      measure: "perplexity",
+      limits: ["min_perplexity", "max_perplexity"],
+      logarithmic: true,
+    },
   };
   const MORE = {
-    "rules.unit": ["Length and rep-2 in", [["tokens", "tokens of the student"], ["words", "words"]]],
-    "rules.perplexity_over": ["Perplexity of", [["path", "the whole path"], ["continuation", "what follows the first token"]]],
+    "rules.unit": [
+      "Length and rep-2 in",
+      [
+        ["tokens", "tokens of the student"],
+        ["words", "words"],
+      ],
+    ],
+    "rules.perplexity_over": [
+      "Perplexity of",
+      [
+        ["path", "the whole path"],
+        ["continuation", "what follows the first token"],
+      ],
+    ],
     "selection.order": [
       "Select",
-      [["rep_2", "the lowest rep-2"], ["mean_logprob", "the lowest perplexity"], ["random", "any one, by lot"], ["gain", "the highest gain"]],
+      [
+        ["rep_2", "the lowest rep-2"],
+        ["mean_logprob", "the lowest perplexity"],
+        ["random", "any one, by lot"],
+        ["gain", "the highest gain"],
+      ],
     ],
   };
 
   function legend() {
     const mark = (name) => element("i", { class: `spot ${name}` });
-    return element("p", { class: "legend" }, mark("bar-kept"), " kept ", mark("bar-others"), " dropped ", mark("bar-limit"), " limit");
+    return element(
+      "p",
+      { class: "legend" },
+      mark("bar-kept"),
+      " kept ",
+      mark("bar-others"),
+      " dropped ",
+      mark("bar-limit"),
+      " limit",
+    );
   }
 
   class Thresholds {
@@ -51,6 +82,11 @@
       this.state = element("p", { class: "state", role: "status" });
       this.notes = element("div", {});
       this.table = element("div", { class: "rules" });
+      this.gainNote = element(
+        "p",
+        { class: "note" },
+        "Add --student with the student that mined these paths: it scores them.",
+      );
       const byHand = element("div", { class: "halves" }, this.command.element, this.toml.element);
       return element(
         "div",
@@ -60,7 +96,7 @@
         legend(),
         this.table,
         this.more,
-        element("section", {}, element("h2", {}, "The same filter by hand"), byHand),
+        element("section", {}, element("h2", {}, "The same filter by hand"), byHand, this.gainNote),
         this.changedPaths.element,
       );
     }
@@ -68,10 +104,16 @@
     makeMore() {
       this.choices = Object.entries(MORE).map(([path, [label, options]]) => {
         const [section, name] = path.split(".");
-        const made = choice(options, { value: options[0][0], onchange: (value) => this.later({ [section]: { [name]: value } }) });
+        const made = choice(options, {
+          value: options[0][0],
+          onchange: (value) => this.later({ [section]: { [name]: value } }),
+        });
         return { path, section, name, made, label: labelled(label, made) };
       });
-      this.agreeing = element("input", { type: "checkbox", onchange: () => this.later({ selection: { only_agreeing: this.agreeing.checked } }) });
+      this.agreeing = element("input", {
+        type: "checkbox",
+        onchange: () => this.later({ selection: { only_agreeing: this.agreeing.checked } }),
+      });
       const agreeing = labelled("Only paths with the gold answer", this.agreeing);
       this.more = element("div", { class: "controls" }, ...this.choices.map(({ label }) => label), agreeing);
     }
@@ -106,15 +148,20 @@
       const notes = [];
       if (rejected + outrun) {
         notes.push(
-          `${counted(rejected + outrun, "paths")} were cut short while mining, under the run's rules or for its selection; ` +
+          `${counted(rejected + outrun, "paths")} were cut short while mining, under the run's rules or selection; ` +
             "other rules cannot judge them. Mine with keep_all to compare rules.",
         );
       }
       if (header.sampled) notes.push("This file holds a sample of the questions; the command filters all of them.");
       if (mined.differences) {
-        notes.push(`Of ${counted(mined.differences, "paths")} the run wrote down another verdict than its rules give here.`);
+        notes.push(
+          `Of ${counted(mined.differences, "paths")} the run wrote down another verdict than its rules give here.`,
+        );
       }
-      if (mined.view.own) notes.push("Nobody filtered these paths yet: “the run's rules” are those that mining foresaw, or else the paper's.");
+      if (mined.view.own)
+        notes.push(
+          "Nobody filtered these paths yet: “the run's rules” are those that mining foresaw, or else the paper's.",
+        );
       return notes;
     }
 
@@ -124,14 +171,21 @@
       this.controls.forEach((control) => control.show());
       this.choices.forEach(({ section, name, made }) => (made.value = settings[section][name]));
       this.agreeing.checked = settings.selection.only_agreeing;
-      this.state.textContent = this.model.isChanged ? "The rules differ from those of the run." : "The rules of the run.";
+      this.state.textContent = this.model.isChanged
+        ? "The rules differ from those of the run."
+        : "The rules of the run.";
       this.showSteps(funnel.funnel(now, (name) => rules.isOn(name, settings)));
       const measures = rules.measuresOf(mined.columns, settings.rules);
       const limits = { ...settings.rules, ...rules.limitsOf(mined.columns, settings.rules) };
       for (const [name, { measure, limits: names }] of Object.entries(CHARTS)) {
-        this.charts[name].show(measures[measure], now.reasons, names.map((each) => limits[each] ?? null));
+        this.charts[name].show(
+          measures[measure],
+          now.reasons,
+          names.map((each) => limits[each] ?? null),
+        );
       }
       this.changedPaths.show();
+      this.gainNote.hidden = settings.selection.order !== "gain";
       this.command.show();
       this.toml.show();
     }
@@ -164,9 +218,27 @@
         const bar = element("i");
         const [size, dropped] = [element("b", {}), element("span", { class: "soft" })];
         const name = control ? control.switch : element("span", { class: "step" }, this.stepName(step));
-        const remains = element("div", { class: "remains" }, element("span", { class: "bar", "aria-hidden": "true" }, bar), size, " ", dropped);
-        const middle = element("div", { class: "fields" }, ...(control?.fields ?? []), this.charts[step]?.element ?? null);
-        const row = element("div", { class: "rule", "data-step": step, role: "group", "aria-label": this.stepName(step) }, name, middle, remains);
+        const remains = element(
+          "div",
+          { class: "remains" },
+          element("span", { class: "bar", "aria-hidden": "true" }, bar),
+          size,
+          " ",
+          dropped,
+        );
+        const middle = element(
+          "div",
+          { class: "fields" },
+          ...(control?.fields ?? []),
+          this.charts[step]?.element ?? null,
+        );
+        const row = element(
+          "div",
+          { class: "rule", "data-step": step, role: "group", "aria-label": this.stepName(step) },
+          name,
+          middle,
+          remains,
+        );
         this.steps.set(step, { row, remains, bar, size, dropped });
         this.table.append(row);
       }

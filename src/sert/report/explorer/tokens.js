@@ -35,7 +35,13 @@
     const spans = spansOf(text, { logprobs, lengths });
     const body = element(
       "p",
-      { class: "text tokens foreign", dir: "auto", tabindex: "0", role: "group", "aria-label": "Tokens of this path; arrow keys go over them" },
+      {
+        class: "text tokens foreign",
+        dir: "auto",
+        tabindex: "0",
+        role: "group",
+        "aria-label": "Tokens of this path; arrow keys go over them",
+      },
       ...spans,
     );
     let at = -1;
@@ -56,7 +62,13 @@
       if (place >= 0 && place < spans.length) tell(place);
     });
     const cutNote = spans.length < lengths.length ? plainText(text) : null;
-    return element("div", {}, body, told, cutNote && element("details", {}, element("summary", {}, "The whole text"), cutNote));
+    return element(
+      "div",
+      {},
+      body,
+      told,
+      cutNote && element("details", {}, element("summary", {}, "The whole text"), cutNote),
+    );
   }
 
   const pieceOf = (span) => span.textContent;
@@ -79,5 +91,5 @@
     return element("p", { class: "legend" }, "Probability of a token: ", ...shades.flatMap((each) => [each, " "]));
   }
 
-  sertExplorer.tokens = { plainText, shadedText, legend, shadeOf };
+  sertExplorer.tokens = { plainText, shadedText, legend };
 }

@@ -15,7 +15,9 @@
       this.selectedOnly = false;
       this.reason = null; // code of the only reason to show, or null
       this.shade = checkbox("Shade tokens", true, () => this.show(this.number));
-      this.borders = checkbox("Token borders", false, () => this.element.classList.toggle("bordered", this.borders.checked));
+      this.borders = checkbox("Token borders", false, () =>
+        this.element.classList.toggle("bordered", this.borders.checked),
+      );
       this.body = element("div", { class: "tree-body" });
       const options = element("div", { class: "options" }, this.shade.label, this.borders.label);
       this.element = element("article", { class: "tree", "aria-label": "The question" }, options, this.body);
@@ -72,7 +74,9 @@
       const end = conclusion && completion.endsWith(conclusion) ? conclusion : "";
       const text = foreign(completion.slice(0, completion.length - end.length), "span");
       const parts = element("p", { class: "text" }, text, end && foreign(end, "b", { class: "conclusion" }));
-      const note = end ? element("p", { class: "note" }, "The bold end is the conclusion; the path has no part in it.") : null;
+      const note = end
+        ? element("p", { class: "note" }, "The bold end is the conclusion; the path has no part in it.")
+        : null;
       return folded("Trained example, as the run wrote it", element("div", {}, parts, note));
     }
 
@@ -87,7 +91,9 @@
       const first = new Map(this.own.first.map(([branch, text]) => [Number(branch), text]));
       const sections = [...byBranch].map(([branch, paths]) => this.branchPart(branch, paths, first.get(branch)));
       const hidden = sections.filter((section) => !section).length;
-      const note = hidden ? `${numbers.counted(hidden, "branches")} without such a path ${hidden === 1 ? "is" : "are"} not shown.` : "";
+      const note = hidden
+        ? `${numbers.counted(hidden, "branches")} without such a path ${hidden === 1 ? "is" : "are"} not shown.`
+        : "";
       return [...sections.filter(Boolean), note && element("p", { class: "note" }, note)].filter(Boolean);
     }
 
@@ -101,7 +107,9 @@
       const probability = Number.isNaN(logprob) ? null : Math.exp(logprob);
       const bar = element("span", { class: "bar", "aria-hidden": "true" }, element("i"));
       bar.firstChild.style.setProperty("width", `${100 * (probability ?? 0)}%`);
-      const name = token ? foreign(token.replaceAll(" ", "␣"), "span", { class: "token" }) : element("span", { class: "soft" }, "(no token)");
+      const name = token
+        ? foreign(token.replaceAll(" ", "␣"), "span", { class: "token" })
+        : element("span", { class: "soft" }, "(no token)");
       const heading = element(
         "h3",
         { tabindex: "-1" },
@@ -111,7 +119,12 @@
         element("span", {}, probability === null ? "unknown" : `${short(100 * probability)} %`),
         element("span", { class: "soft" }, `${kept} of ${paths.length} kept`),
       );
-      return element("section", { class: "branch", "data-branch": branch }, heading, ...shown.map((path) => this.leaf(path)));
+      return element(
+        "section",
+        { class: "branch", "data-branch": branch },
+        heading,
+        ...shown.map((path) => this.leaf(path)),
+      );
     }
 
     isShown(row) {

@@ -5,6 +5,13 @@
   const { short, counted } = numbers;
   const { onOneLine } = sertExplorer.visible;
 
+  /** Name a run; one without a name, or with the name of another one, by its number as well. */
+  function runName({ runs }, number) {
+    const { name } = runs[number];
+    const isOne = name && runs.every((other, place) => place === number || other.name !== name);
+    return isOne ? name : `${name || "run"} (${number + 1})`;
+  }
+
   /** Say in words why a path is dropped. */
   const reasonName = (header, code) => onOneLine(header.rule_names[REASONS[code]] ?? REASONS[code]);
 
@@ -52,15 +59,18 @@
     const kept = rows.filter((row) => now.reasons[row] === KEPT);
     const onlyAgreeing = settings.selection.only_agreeing;
     const candidates = kept.filter((row) => !onlyAgreeing || columns.flags[row] & FLAGS.agrees);
-    if (!kept.length) return `No path is selected: all ${rows.length} are dropped, most as “${mostCommon(header, now, rows)}”.`;
-    if (!candidates.length) return `No path is selected: none of the ${counted(kept.length, "kept paths")} states the gold answer.`;
+    if (!kept.length)
+      return `No path is selected: all ${rows.length} are dropped, most as “${mostCommon(header, now, rows)}”.`;
+    if (!candidates.length)
+      return `No path is selected: none of the ${counted(kept.length, "kept paths")} states the gold answer.`;
     const preference = rules.preferenceOf(columns, settings);
     const best = candidates.find((row) => now.selected[row]);
     const others = candidates.filter((row) => row !== best).sort((a, b) => preference[a] - preference[b]);
     const most = ORDERS[settings.selection.order];
     const among = `${counted(candidates.length, "kept paths")}${onlyAgreeing ? " that state the gold answer" : ""}`;
     const chosen = `Selected: ${pathName(columns, best)}`;
-    if (!others.length) return `${chosen}, the only ${onlyAgreeing ? "kept path that states the gold answer" : "kept path"}.`;
+    if (!others.length)
+      return `${chosen}, the only ${onlyAgreeing ? "kept path that states the gold answer" : "kept path"}.`;
     const value = valueIn(settings, preference, best);
     const tie = preference[others[0]] === preference[best];
     const next = tie
@@ -89,8 +99,22 @@
       const limit = typeof limits[setting] === "number" ? ` (${setting} = ${short(limits[setting])})` : "";
       return `${reasonName(header, RULES.indexOf(name) + 1)}${limit}`;
     });
-    return names.length > 1 ? `Dropped by ${names.length} rules: ${names.join(", ")}.` : names.length ? `Dropped: ${names[0]}.` : "";
+    return names.length > 1
+      ? `Dropped by ${names.length} rules: ${names.join(", ")}.`
+      : names.length
+        ? `Dropped: ${names[0]}.`
+        : "";
   }
 
-  sertExplorer.words = { reasonName, standing, pathName, measured, concluded, whySelected, whyDropped, rowsOf };
+  sertExplorer.words = {
+    runName,
+    reasonName,
+    standing,
+    pathName,
+    measured,
+    concluded,
+    whySelected,
+    whyDropped,
+    rowsOf,
+  };
 }
