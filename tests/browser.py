@@ -1,5 +1,6 @@
 """A headless Chromium driven over its DevTools pipe, and a loopback canary that answers for `canary.invalid`."""
 
+import base64
 import contextlib
 import fcntl
 import json
@@ -31,6 +32,8 @@ _USE = """addEventListener("load", () => {
     if (each.matches("details")) each.open = true;
   }
 })"""
+_CODES = {"Tab": 9, "Enter": 13, "Escape": 27, " ": 32, "PageUp": 33, "PageDown": 34, "End": 35, "Home": 36}
+_CODES |= {"ArrowLeft": 37, "ArrowUp": 38, "ArrowRight": 39, "ArrowDown": 40, "Delete": 46}
 _READ, _WRITE = 3, 4  # where a browser started with a pipe reads its commands and writes its answers
 
 
@@ -75,7 +78,7 @@ class Seen(NamedTuple):
         ran: What scripts passed to `ran`.
         scripts: Scripts that were compiled, among them event handlers and `javascript:` links.
         asked: URLs that were asked for, including those that a policy then blocked.
-        complaints: What the browser wrote to its console, blocked loads and scripts among it.
+        complaints: What stands in the console: blocked loads and scripts, uncaught errors, what scripts wrote to it.
         opened: Frames and windows.
     """
 
@@ -93,9 +96,11 @@ class Browser:
         program: The browser.
         profile: A folder of its own.
         canary: Where the hosts under `canary.invalid` lead; no other name leads anywhere.
+        uses: Whether every page is used as soon as it has loaded, as a reader would: pointed at, pressed, unfolded.
     """
 
-    def __init__(self, program: str, *, profile: Path, canary: Canary) -> None:
+    def __init__(self, program: str, *, profile: Path, canary: Canary, uses: bool = True) -> None:
+        self._uses = uses
         self._events: list[dict[str, Any]] = []
         self._buffer, self._number, self._session = b"", 0, None
         # Other hosts are not found, or the canary would note what the browser asks for by itself.
@@ -121,7 +126,8 @@ class Browser:
                 self.call(f"{domain}.enable")
             self.call("Page.setLifecycleEventsEnabled", enabled=True)
             self.call("Runtime.addBinding", name=BINDING)
-            self.call("Page.addScriptToEvaluateOnNewDocument", source=f"{_USE}\n//# sourceURL={OURS}")
+            if self._uses:
+                self.before_load(_USE)
             self.call("Target.setDiscoverTargets", discover=True)
         except BaseException:
             self._end()
@@ -180,6 +186,59 @@ class Browser:
         assert "exceptionDetails" not in answer, answer
         return answer["result"].get("value")
 
+    def before_load(self, source: str) -> str:
+        """Have every page that is opened from now on run a script before its own; returns what names it."""
+        source = f"{source}\n//# sourceURL={OURS}"
+        return str(self.call("Page.addScriptToEvaluateOnNewDocument", source=source)["identifier"])
+
+    def until(self, expression: str, *, seconds: float = 60) -> Any:
+        """Wait until an expression in the page is true, and return its value."""
+        deadline = time.monotonic() + seconds
+        while not (value := self.evaluate(expression)):
+            assert time.monotonic() < deadline, f"in vain: {expression}"
+            self.wait(0.02)
+        return value
+
+    def press(self, key: str, **parameters: Any) -> None:
+        """Press a key: a character, or a name such as `ArrowDown`."""
+        code = {"windowsVirtualKeyCode": _CODES.get(key, 0)}
+        text = {"text": key} if len(key) == 1 else {"text": "\r"} if key == "Enter" else {}
+        down = "keyDown" if text else "rawKeyDown"
+        for kind, more in ((down, text), ("keyUp", {})):
+            self.call("Input.dispatchKeyEvent", type=kind, key=key, **(code | more | parameters))
+
+    def write(self, text: str) -> None:
+        """Write a text into the field that has the focus."""
+        self.call("Input.insertText", text=text)
+
+    def drag(self, start: tuple[float, float], end: tuple[float, float] | None = None) -> None:
+        """Press the mouse at a place of the window and let it go at another one, or there."""
+        (x, y), (to_x, to_y) = start, end or start
+        button = {"button": "left", "clickCount": 1}
+        self.call("Input.dispatchMouseEvent", type="mouseMoved", x=x, y=y)
+        self.call("Input.dispatchMouseEvent", type="mousePressed", x=x, y=y, **button)
+        self.call("Input.dispatchMouseEvent", type="mouseMoved", x=to_x, y=to_y, button="left", buttons=1)
+        self.call("Input.dispatchMouseEvent", type="mouseReleased", x=to_x, y=to_y, **button)
+
+    def click(self, selector: str) -> None:
+        """Bring an element into sight and click its middle."""
+        x, y = self.middle(selector)
+        self.drag((x, y))
+
+    def middle(self, selector: str) -> tuple[float, float]:
+        """Bring an element into sight and tell where its middle is in the window."""
+        x, y = self.evaluate(
+            f"""(() => {{ const found = document.querySelector({json.dumps(selector)});
+            found.scrollIntoView({{ block: "center", behavior: "instant" }});
+            const {{ left, top, width, height }} = found.getBoundingClientRect();
+            return [left + width / 2, top + height / 2]; }})()"""
+        )
+        return x, y
+
+    def picture(self) -> bytes:
+        """Take a picture of the window, as PNG."""
+        return base64.b64decode(self.call("Page.captureScreenshot", format="png")["data"])
+
     def resize(self, width: int, height: int = 900) -> None:
         """Give the page a window of this size."""
         self.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
@@ -188,14 +247,19 @@ class Browser:
         def of(method: str) -> list[dict[str, Any]]:
             return [event["params"] for event in self._events if event["method"] == method]
 
+        targets = [each["targetInfo"] for each in of("Target.targetCreated")]
         return Seen(
             ran=[each["payload"] for each in of("Runtime.bindingCalled")],
             scripts=[each["url"] for each in of("Debugger.scriptParsed") if each["url"] != OURS],
             asked=[each["request"]["url"] for each in of("Network.requestWillBeSent")],
-            complaints=[each["entry"]["text"] for each in of("Log.entryAdded")],
+            complaints=[
+                *(each["entry"]["text"] for each in of("Log.entryAdded")),
+                *(each["exceptionDetails"]["text"] for each in of("Runtime.exceptionThrown")),
+                *(str(each["args"]) for each in of("Runtime.consoleAPICalled")),
+            ],
             opened=[
                 *(each["frameId"] for each in of("Page.frameAttached")),
-                *(each["targetInfo"]["url"] for each in of("Target.targetCreated")),
+                *(each["url"] for each in targets if each["type"] != "worker"),
             ],
         )
 

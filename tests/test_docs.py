@@ -101,7 +101,7 @@ def random_student(student: Student, tmp_path_factory: pytest.TempPathFactory) -
 
 
 WITH_COMMANDS = [document for document in DOCUMENTS if commands_of(document)]
-TAKE_LONG = {f"docs/{name}.md" for name in ("grids", "lab", "reliability", "stages", "teachers")}
+TAKE_LONG = {f"docs/{name}.md" for name in ("explorer", "grids", "lab", "reliability", "stages", "teachers")}
 
 
 @pytest.mark.parametrize("document", WITH_COMMANDS)

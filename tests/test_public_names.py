@@ -22,6 +22,7 @@ NAMES = [
     "TeacherConfig",
     "TrainingConfig",
     "evaluate",
+    "explore",
     "filter_paths",
     "load_config",
     "load_task",

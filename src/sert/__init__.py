@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from sert.evaluation.prediction import evaluate as evaluate
     from sert.paths.filtering import filter_paths as filter_paths
     from sert.paths.mining import mine as mine
+    from sert.runs.explore import explore as explore
     from sert.runs.prospect import prospect as prospect
     from sert.runs.run import report_run as report_run
     from sert.runs.run import run as run
@@ -44,6 +45,7 @@ _HOMES = {
     "TeacherConfig": "sert.config.tree",
     "TrainingConfig": "sert.config.tree",
     "evaluate": "sert.evaluation.prediction",
+    "explore": "sert.runs.explore",
     "filter_paths": "sert.paths.filtering",
     "load_config": "sert.config.load",
     "load_task": "sert.tasks.load",

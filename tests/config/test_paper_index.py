@@ -83,6 +83,7 @@ def test_every_setting_of_the_method_is_named_once():
         "judge",
         "evaluation",
         "execution",
+        "report",
     }
     expected = {"seed", "methods", "rounds", "tasks.<task>.dev_share", "tasks.<task>.near_duplicates"}
     expected |= {

@@ -148,6 +148,7 @@ EFFECTS: dict[str, tuple[str, set[str]]] = {
     "evaluation.probe_samples": ("0", NOTHING),
     "execution.workers": ("2", NOTHING),
     "execution.checkpoint_seconds": ("9.0", NOTHING),
+    "report.explore": ("false", NOTHING),  # what is written of the results
     "execution.keep_units": ("false", NOTHING),
 }
 _ENDPOINT = {

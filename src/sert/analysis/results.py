@@ -11,7 +11,7 @@ from sert.analysis.path_counts import Verifier
 from sert.analysis.task_results import MethodResults, MinedRound, TaskResults
 from sert.analysis.warnings import untrained, warnings_of
 from sert.config.grid import MAIN, Arm
-from sert.config.tree import Method
+from sert.config.tree import Method, TaskConfig
 from sert.evaluation.gains import GAINS, GainJob
 from sert.evaluation.likelihood import LIKELIHOODS
 from sert.judge.scores import path_scores
@@ -100,7 +100,7 @@ def read_results(graph: TaskGraph) -> TaskResults:
         task=graph.task,
         config=graph.config,
         data=graph.data,
-        methods={method: _method_results(graph, method, training.get(method, {})) for method in graph.evaluated},
+        methods={method: method_results(graph, method) for method in graph.evaluated},
         rounds=[
             MinedRound(
                 _table_of(mined, "paths", Path),
@@ -122,11 +122,13 @@ def read_results(graph: TaskGraph) -> TaskResults:
         scored={decoding: _table_of(stage, "paths", Path) for decoding, stage in graph.scored.items()},
         judged=_counts_of(judged) if judged else None,
         judged_paths=path_scores(_table_of(judged_paths, "judgements", Judgement)) if judged_paths else None,
-        verifier=_lab_verifier() if KINDS[graph.config.tasks[graph.task].kind].is_lab else None,
+        verifier=verifier_of(graph.config.tasks[graph.task]),
     )
 
 
-def _method_results(graph: TaskGraph, method: Method, training: Mapping[str, Any]) -> MethodResults:
+def method_results(graph: TaskGraph, method: Method) -> MethodResults:
+    """Read what was measured of one method."""
+    training = _counts_of(graph.trained[method]) if method in graph.trained else {}
     if snapshots := graph.snapshots.get(method):
         steps = training.get("snapshot_steps", [0] * len(snapshots))
         outputs = [
@@ -160,7 +162,10 @@ def _has_table(stage: Stage, name: str) -> bool:
     return f"{name}.parquet" in stage.result.open().manifest["outputs"]
 
 
-def _lab_verifier() -> Verifier:
+def verifier_of(task: TaskConfig) -> Verifier | None:
+    """Find who says whether the paths of a task are true; only the lab has one."""
+    if not KINDS[task.kind].is_lab:
+        return None
     from sert.lab.verifier import verify
     from sert.lab.world import lab_world
 

@@ -264,6 +264,13 @@ class EvaluationConfig(Section):
     """Paths a question in the comparison of raw sampling with branching; 0 = leave it out."""
 
 
+class ReportConfig(Section):
+    """What is written at the end of a run. None of it changes a result."""
+
+    explore: bool = True
+    """Write `explore.html` beside the report: all paths and outputs on one page (`docs/explorer.md`)."""
+
+
 class Config(Section):
     """A whole run."""
 
@@ -284,6 +291,7 @@ class Config(Section):
     judge: JudgeConfig = JudgeConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
     execution: ExecutionConfig = ExecutionConfig()
+    report: ReportConfig = ReportConfig()
 
     def methods_of(self, task: str) -> tuple[Method, ...]:
         """List the methods that are for this task, in the order of the tables."""

@@ -33,8 +33,12 @@ class ShownPrediction(NamedTuple):
 
 
 class ReportData(NamedTuple):
-    """All that a report is a function of: the content of `metrics.json`, and the paths and outputs that are shown."""
+    """All that a report is a function of: the content of `metrics.json`, and the paths and outputs that are shown.
+
+    `explorer` is the name of the page beside it that shows all of them, where there is one.
+    """
 
     metrics: Mapping[str, Any]
     paths: Sequence[ShownPath] = ()
     predictions: Sequence[ShownPrediction] = ()
+    explorer: str | None = None

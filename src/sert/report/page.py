@@ -44,7 +44,8 @@ def write_report(folder: Path, data: ReportData) -> list[Path]:
     drawn = {each.name: images(each.figure, each.name) for section in filled for each in section.figures}
     folder.mkdir(parents=True, exist_ok=True)
     page, tables, numbers = folder / "index.html", folder / "table.md", folder / "metrics.json"
-    rendered = _render(metrics, sections, drawn=drawn, shown=_shown(data.paths, data.predictions))
+    shown = _shown(data.paths, data.predictions)
+    rendered = _render(metrics, sections, drawn=drawn, shown=shown, explorer=data.explorer)
     page.write_text(rendered, encoding="utf-8")
     tables.write_text(markdown_text(metrics, filled), encoding="utf-8")
     write_json(numbers, metrics)
@@ -64,7 +65,12 @@ def write_figures(folder: Path, drawn: Mapping[str, Images]) -> list[Path]:
 
 
 def _render(
-    metrics: Metrics, sections: Sequence[ReportSection], *, drawn: Mapping[str, Images], shown: Sequence[ShownOf]
+    metrics: Metrics,
+    sections: Sequence[ReportSection],
+    *,
+    drawn: Mapping[str, Images],
+    shown: Sequence[ShownOf],
+    explorer: str | None,
 ) -> str:
     """Render the page. Every text is escaped; control characters are made visible."""
     pairs = pairs_of(metrics)
@@ -81,6 +87,7 @@ def _render(
             measures=MEASURES,
             svgs={name: Markup(image.svg) for name, image in drawn.items()},
             shown=shown,
+            explorer=explorer,
             near_duplicates=near_duplicate_table(metrics),
         )
     )

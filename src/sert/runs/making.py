@@ -90,16 +90,25 @@ def report_again(
     Raises:
         DataError: If a stage is not finished.
     """
-    if unfinished := [stage.name for stage in stages if not stage.finished]:
-        raise DataError(
-            f"{out} is not finished: {counted(len(unfinished), 'stages')} to do, {unfinished[0]} first. "
-            "Give its command again."
-        )
+    require_finished(stages, out)
     with run_lock(out):
         (out / MANIFEST).unlink(missing_ok=True)
         metrics = write_report()
         write_plan(out, stages)
         return result(out, metrics, 0, len(stages), seal(request, stages, out))
+
+
+def require_finished(stages: Sequence[Stage], out: Path) -> None:
+    """Check that nothing is left to do.
+
+    Raises:
+        DataError: If a stage is not finished.
+    """
+    if unfinished := [stage.name for stage in stages if not stage.finished]:
+        raise DataError(
+            f"{out} is not finished: {counted(len(unfinished), 'stages')} to do, {unfinished[0]} first. "
+            "Give its command again."
+        )
 
 
 def _make(stages: Sequence[Stage], out: Path, execution: ExecutionConfig, reporter: Reporter) -> None:

@@ -15,6 +15,7 @@ from sert.report.page import write_report
 from sert.runs.build import build_arms, distinct_stages
 from sert.runs.checks import check_calls, check_templates
 from sert.runs.estimate import estimate
+from sert.runs.explore import write_run_explorer
 from sert.runs.folder import RunResult, publish
 from sert.runs.making import Choose, choose_for_plan, choose_now, make_stages, report_again, settled
 from sert.runs.plan import Plan, plan_stages
@@ -129,5 +130,10 @@ def _build(request: Request, out: Path, reporter: Reporter | None) -> list[ArmGr
 def _write_report(request: Request, arms: Sequence[ArmGraphs], out: Path, reporter: Reporter) -> dict[str, Any]:
     key = content_key(request.asked.model_dump(mode="json"))
     data = collect_results(arms, name=request.asked.name, config_key=key, reporter=reporter)
-    publish(out, lambda folder: write_report(folder, data))
+
+    def write(folder: Path) -> None:
+        explorer = write_run_explorer(folder, request, arms, out=out, reporter=reporter)
+        write_report(folder, data._replace(explorer=explorer))
+
+    publish(out, write)
     return dict(data.metrics)
