@@ -114,7 +114,7 @@ def forked_workers(monkeypatch: pytest.MonkeyPatch) -> None:
     """Workers are forked from a process that has imported the libraries, which takes longer than what they do."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(all_modules())
-    monkeypatch.setattr("sert.store.executors.get_context", {"spawn": context}.__getitem__)
+    monkeypatch.setattr("sert.store.crew.get_context", {"spawn": context}.__getitem__)
 
 
 @pytest.fixture

@@ -17,11 +17,15 @@ from sert.errors import DataError
 from sert.records import TOO_LONG, Gain, Path, Prediction, Question, Rationale
 from sert.store.artifacts import UNITS, Artifact, Draft
 from sert.store.executors import make_executor
+from sert.store.portable import Parcels
+from sert.store.shipping import Parcel
 from sert.store.stage import NOTHING, Cost, Inputs, Job, Result, Stage, dumped, key_of
 from sert.store.tables import StoredTable, read_table, write_table
 from sert.store.units import Run, Unit, UnitStore
 from sert.student.load import student_key
+from sert.student.numbers import StudentWork
 from sert.student.source import StudentSource, called
+from sert.student.weights import hash_of
 from sert.tasks.answers import READING
 from sert.tasks.prompts import shows_letters
 from sert.terminal.progress import Advance, Reporter, Silent
@@ -113,7 +117,7 @@ class GainJob(Job):
         texts = _texts_of(self.source)
         units, store = plan_blocks(each.question_id for each in texts), UnitStore(draft.work / UNITS)
         work = _GainWork(self.source, self.student.resolve(), self.prompts)
-        executor, finished, said = make_executor(self.execution), store.finished(), set[str]()
+        executor, finished, said = make_executor(self.execution, say=reporter.say), store.finished(), set[str]()
         while to_do := [unit for unit in units if unit.number not in finished]:
             if finished:
                 reporter.say(f"{label}: {len(units) - len(to_do)} of {len(units)} units were finished earlier")
@@ -216,12 +220,21 @@ def _texts_of(source: Result) -> "StoredTable[Any]":
 
 
 @dataclass(frozen=True)
-class _GainWork:
+class _GainWork(StudentWork):
     """Scores the texts of a stage, block by block."""
 
     source: Result
     student: StudentConfig
     prompts: PromptTemplates
+
+    @property
+    def students(self) -> tuple[StudentConfig]:
+        """Who scores."""
+        return (self.student,)
+
+    def parcels(self) -> Parcels:
+        """The student and the texts."""
+        return {**super().parcels(), str(self.source.folder): Parcel.of_folder(self.source.folder, hash_of=hash_of)}
 
     def start(self, worker: int) -> Run:
         """Load the student, and return what scores a unit.
