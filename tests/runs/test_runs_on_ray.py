@@ -3,14 +3,17 @@
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+import sert
 from crash_trials import CONFIG, Result, result_of
 from sert.config.grid import load_grid
 from sert.config.load import load_config
-from sert.config.tree import Config
+from sert.config.tree import Config, ExecutionConfig
+from sert.errors import ConfigError
 from sert.runs.run import run
 from sert.runs.verify import verify
 from sert.store.artifacts import open_artifact
@@ -107,6 +110,10 @@ def on_ray(file: Path) -> Config:
 def test_a_run_comes_to_the_same_bytes(here: Result, file: Path, tmp_path: Path) -> None:
     run(on_ray(file), out=tmp_path / "run")
     assert result_in(tmp_path / "run") == here
+    for stage in ("mine", "evaluate-rd", "train-sert"):
+        (first,) = (file.parent / "here").glob(f"lab-choice-{stage}-*")
+        found = [open_artifact(run / first.name).manifest["surroundings"] for run in (first.parent, tmp_path / "run")]
+        assert found[0] == found[1]  # the same threads and variables, too
 
 
 @pytest.mark.slow
@@ -119,6 +126,27 @@ def test_a_run_goes_on_on_either_engine(here: Result, file: Path, tmp_path: Path
             assert parts < 1e9
     assert result_in(out) == here
     assert [each for each in verify(out) if each.damage] == []
+
+
+@pytest.mark.slow
+def test_what_mixed_accepts_stands_in_the_manifest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MKL_CBWR", "COMPATIBLE")
+    asked = sert.load_task("lab-choice", sert.TaskConfig(kind="lab_choice", limit=2)).split("train")
+    mine = partial(
+        sert.mine,
+        asked,
+        sert.StudentConfig(path="lab", device="cpu", num_threads=1),
+        config=sert.MiningConfig(max_new_tokens=4),
+    )
+    mixed = ExecutionConfig(engine="ray", mixed=True, keep_units=False)
+    with clusters_kept():
+        mine(out=tmp_path / "before", execution=mixed)  # starts the cluster, with this variable
+        monkeypatch.delenv("MKL_CBWR")
+        with pytest.raises(ConfigError, match="variables: MKL_CBWR=COMPATIBLE instead of none"):
+            mine(out=tmp_path / "refused", execution=mixed.model_copy(update={"mixed": False}))
+        found = mine(out=tmp_path / "mixed", execution=mixed)
+    assert not (tmp_path / "refused").exists()
+    assert [each["variables"]["MKL_CBWR"] for each in found.manifest["surroundings"]] == ["COMPATIBLE"]
 
 
 def outputs(run: Path) -> dict[str, dict[str, str]]:

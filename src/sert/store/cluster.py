@@ -4,6 +4,7 @@ Whoever does a unit has the same versions and computes with the same numbers as 
 students go to a machine once, in chunks. A worker or a machine that is lost is replaced, and its unit done again.
 """
 
+import math
 import os
 import time
 import uuid
@@ -104,6 +105,7 @@ class _RayCrew:
         self._home = LocalCrew(job, store, takes=job.stays)
         self._names = iter(range(time.monotonic_ns(), 2**63))  # no name is used twice on one link
         self._started, self._was_ready, self._told = time.monotonic(), False, set[str]()
+        self._lacking_since: float | None = time.monotonic()  # None while a worker is ready
         self._failed_starts = 0
         # Where workers have accelerators this machine need not have one, and the first worker says how all compute.
         self._plan = None if execution.gpus_per_worker else ("this process", job.numbers())
@@ -253,12 +255,15 @@ class _RayCrew:
             )
 
     def _tell_of_waiting(self) -> None:
-        waits = time.monotonic() - self._started > _TELL_OF_WAITING_SECONDS
-        if waits and self._remote and not self._was_ready and "waiting" not in self._told:
-            self._told.add("waiting")
+        if any(worker.is_ready for worker in self._remote.values()):
+            self._lacking_since = None
+        elif self._lacking_since is None:
+            self._lacking_since = time.monotonic()
+        elif self._remote and time.monotonic() - self._lacking_since > _TELL_OF_WAITING_SECONDS:
+            self._lacking_since = math.inf  # it is told once, until there was one
             gpus, asks = self._execution.gpus_per_worker, counted(self.job.threads, "CPUs")
             self._say(
-                f"ray ({self._execution.address}): no worker is ready yet. Each asks one machine for {asks} "
+                f"ray ({self._execution.address}): no worker is ready. Each asks one machine for {asks} "
                 f"(student.num_threads){f' and {gpus:g} GPUs (execution.gpus_per_worker)' if gpus else ''}"
             )
 

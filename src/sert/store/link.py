@@ -107,9 +107,11 @@ def linked(cluster: Cluster, advance: Advance) -> Iterator[Link]:
         ConfigError: If it cannot be reached.
     """
     kept = _KEPT.get()
-    if kept is not None and cluster in kept and kept[cluster].is_there:
-        yield kept[cluster]
-        return
+    if kept is not None and cluster in kept:
+        if kept[cluster].is_there:
+            yield kept[cluster]
+            return
+        kept.pop(cluster).close()
     link = Link(cluster)
     try:
         link.wait(advance)
