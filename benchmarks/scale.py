@@ -97,7 +97,9 @@ def shipped(options: argparse.Namespace) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         os.environ["XDG_CACHE_HOME"] = str(Path(folder) / "cache")
         file = Path(folder) / "weights"
-        file.write_bytes(os.urandom(2**20) * options.megabytes)
+        with file.open("wb") as stream:
+            for _ in range(options.megabytes):
+                stream.write(os.urandom(2**20))
         units = [Unit(number, (number,)) for number in range(4)]
         return deal(Idle(needs=file), units, engine=options.engine, workers=options.workers[0])
 

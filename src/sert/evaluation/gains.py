@@ -33,6 +33,8 @@ from sert.terminal.text import counted
 
 GAINS = "gains"
 """Table of them."""
+_LOOKED_AT = 8
+"""Units whose warnings are told while others are being scored; those of the others are told at the end."""
 UNIT_TEXTS = 100
 """Texts of a unit, or a few more: those of one question are scored together, since they share their prompt."""
 
@@ -118,21 +120,26 @@ class GainJob(Job):
         units, store = plan_blocks(each.question_id for each in texts), UnitStore(draft.work / UNITS)
         work = _GainWork(self.source, self.student.resolve(), self.prompts)
         executor, finished, said = make_executor(self.execution, say=reporter.say), store.finished(), set[str]()
+
+        def tell(content: Mapping[str, Any]) -> None:
+            for line in sorted(set(content["told"]) - said):
+                reporter.say(f"{label}: {line}")
+            said.update(content["told"])
+
         while to_do := [unit for unit in units if unit.number not in finished]:
             if finished:
                 reporter.say(f"{label}: {len(units) - len(to_do)} of {len(units)} units were finished earlier")
             with reporter.track(label, len(texts), _KINDS[self.source.kind].text) as advance:
                 advance(len(texts) - sum(len(unit.rows) for unit in to_do))
-                for unit in executor.execute(work, to_do, store, advance=advance):
-                    told = set(_of_unit(next(store.folder.glob(f"{unit.number:06d}.*")))["told"])
-                    for line in sorted(told - said):
-                        reporter.say(f"{label}: {line}")
-                    said |= told
+                for place, unit in enumerate(executor.execute(work, to_do, store, advance=advance)):
+                    if place < _LOOKED_AT:  # to find a file among all takes the longer the more there are
+                        tell(_of_unit(next(store.folder.glob(f"{unit.number:06d}.*"))))
                     draft.lap()
             finished = store.finished()  # as they are on the disk
         files, counts = [finished[unit.number] for unit in units], _Counts()
-        for file in files:
-            draft.made_in(_of_unit(file)["surroundings"])
+        for content in map(_of_unit, files):
+            tell(content)
+            draft.made_in(content["surroundings"])
         write_table(draft.folder / f"{GAINS}.parquet", counts.watch(_gains_in(files)), Gain)
         reporter.say(f"{label}: {counts.told(_KINDS[self.source.kind].text)}")
         return counts.summary()
