@@ -1,6 +1,7 @@
 """Runs and grids on a Ray cluster: the same bytes as on this machine, whoever began them."""
 
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -16,9 +17,10 @@ from sert.config.tree import Config, ExecutionConfig
 from sert.errors import ConfigError
 from sert.runs.run import run
 from sert.runs.verify import verify
-from sert.store.artifacts import open_artifact
+from sert.store.artifacts import file_hash, open_artifact
 from sert.store.link import clusters_kept
 from sert.store.units import Unit, UnitStore
+from sert.student.folder import LAB_STUDENT
 from sert.terminal.progress import Advance, Silent
 from sketches import sketch
 
@@ -84,8 +86,10 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A configuration whose student is in a folder, which is sent to workers."""
     file = tmp_path_factory.mktemp("config") / "small.toml"
-    file.write_text(CONFIG)
+    shutil.copytree(LAB_STUDENT, file.parent / "student")
+    file.write_text(CONFIG.replace('path = "lab"', f'path = "{file.parent}/student"'))
     return file
 
 
@@ -114,6 +118,10 @@ def test_a_run_comes_to_the_same_bytes(here: Result, file: Path, tmp_path: Path)
         (first,) = (file.parent / "here").glob(f"lab-choice-{stage}-*")
         found = [open_artifact(run / first.name).manifest["surroundings"] for run in (first.parent, tmp_path / "run")]
         assert found[0] == found[1]  # the same threads and variables, too
+    parcels = Path(os.environ["XDG_CACHE_HOME"], "sert", "nodes", "parcels")
+    sent = [file_hash(weights) for weights in parcels.glob("*/model.safetensors")]
+    assert len(set(sent)) == len(sent) == 3  # the first student and the two that were trained, each once
+    assert file_hash(LAB_STUDENT / "model.safetensors") in sent
 
 
 @pytest.mark.slow
