@@ -212,6 +212,21 @@ def test_a_cluster_that_is_lost_is_told_and_its_finished_units_are_kept(tmp_path
     assert contents(store) == {number: str(number**2).encode() for number in range(6)}
 
 
+@pytest.mark.slow
+def test_a_cluster_without_machines_is_lost_and_not_waited_for(tmp_path: Path) -> None:
+    """Ray waits for ever for a machine on which there is room; this one will not come back."""
+
+    def lose(units: float, note: str = "") -> None:
+        if list(tmp_path.glob("worker-*")):
+            for process in below_of(os.getpid()):
+                with suppress(OSError):
+                    if b"/raylet/raylet" in Path(f"/proc/{process}/cmdline").read_bytes():
+                        os.kill(process, signal.SIGKILL)
+
+    with pytest.raises(WorkerError, match="was lost: this machine, or every one, is gone from it"):
+        on_ray(Toy(tmp_path, seconds=600), UnitStore(tmp_path / "units"), advance=lose)
+
+
 def test_a_cluster_that_cannot_be_reached_is_told(tmp_path: Path) -> None:
     execution = ExecutionConfig(engine="ray", address="127.0.0.1:9", workers=1)
     with pytest.raises(ConfigError, match=r"cannot be reached \(execution.address = '127.0.0.1:9'\)"):

@@ -14,7 +14,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import Any, NamedTuple
 
 LOCAL = "local"
@@ -34,6 +34,8 @@ QUIET = {
 CLOSED = {"RAY_AUTH_MODE": "token", "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
 """A Ray that is started here answers to its token, and is no cluster that others could join: else it would listen on
 all addresses, whichever it is given."""
+LOOK_AFTER = 5.0
+"""Seconds without a word after which it is asked whether there are machines at all: workers are waited for."""
 LOG = "bridge.log"
 _TAIL = 2000
 
@@ -78,7 +80,7 @@ def serve(cluster: Cluster, pipe: Any) -> None:
 
     It hears `("start", worker)`, `("talk", worker, message)`, `("stop", worker)` and `("spare", worker)`, workers by
     their names, and says `("there", ...)` once or `("failed", reason)`, then `(worker, "said", message)` and
-    `(worker, "died", reason)`.
+    `(worker, "died", reason)`, and last `(None, "lost", reason)` if it is all over.
     """
     _write_to(Path(cluster.folder) / LOG)
     events = SimpleQueue[Any]()
@@ -170,10 +172,13 @@ class _Switchboard:
         )
         self._workers = dict[int, Any]()
         self._spare = list[Any]()
+        # The machine that this process reaches the cluster by; of a client that is another one each time.
+        self._own = "" if cluster.address.startswith("ray://") else ray.get_runtime_context().get_node_id()
+        self._in_doubt = False
 
     def run(self) -> None:
-        """Carry messages until the run hangs up."""
-        while (event := self._events.get()) is not None:
+        """Carry messages until the run hangs up, or no machine is left."""
+        while (event := self._next()) is not None:
             what, worker, *rest = event
             if what == "start":
                 self._workers[worker] = self._spare.pop() if self._spare else self._kind.remote()
@@ -181,13 +186,26 @@ class _Switchboard:
                 future = self._workers[worker].talk.remote(*rest).future()
                 future.add_done_callback(lambda done, worker=worker: self._events.put(("heard", worker, done)))
             elif what == "heard":
-                self._pipe.send((worker, *_outcome(self._ray, *rest)))
+                kind, value = _outcome(self._ray, *rest)
+                self._in_doubt = kind == "died"
+                self._pipe.send((worker, kind, value))
             elif what == "spare" and worker in self._workers:
                 self._spare.append(self._workers.pop(worker))
             elif what == "stop" and worker in self._workers:
                 self._ray.kill(self._workers.pop(worker), no_restart=True)
         for actor in [*self._workers.values(), *self._spare]:
             self._ray.kill(actor, no_restart=True)
+
+    def _next(self) -> Any:
+        """Wait for something to happen. Where a worker was the last that did and died, look after the machines."""
+        while True:
+            try:
+                return self._events.get(timeout=LOOK_AFTER if self._in_doubt else None)
+            except Empty:
+                alive = {node["NodeID"] for node in self._ray.nodes() if node["Alive"]}
+                if not alive or (self._own and self._own not in alive):
+                    self._pipe.send((None, "lost", "this machine, or every one, is gone from it"))
+                    return None
 
 
 def _outcome(ray: Any, future: Any) -> tuple[str, Any]:

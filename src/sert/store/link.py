@@ -54,20 +54,22 @@ class Link:
         """
         try:
             said: tuple[Any, ...] = self.pipe.recv()
-            return said
         except (EOFError, OSError):
-            raise self._lost() from None
+            raise self._lost(last_words(self.cluster.folder)) from None
+        if said[1] == "lost":
+            raise self._lost(said[2])
+        return said
 
     def send(self, *message: Any) -> None:
         """Send something; one that has ended does not mind, and will be heard of."""
         with suppress(OSError):
             self.pipe.send(message)
 
-    def _lost(self) -> WorkerError:
-        words = last_words(self.cluster.folder).splitlines()
+    def _lost(self, words: str) -> WorkerError:
+        reason = f": {words.splitlines()[-1].rstrip('.')}" if words else ""
         return WorkerError(
-            f"The Ray cluster ({self.cluster.address}) was lost{f': {words[-1]}' if words else '.'} Finished work is "
-            "kept. The same command goes on when the cluster is there again, or with --engine local on this machine."
+            f"The Ray cluster ({self.cluster.address}) was lost{reason}. Finished work is kept. The same "
+            "command goes on when the cluster is there again, or with --engine local on this machine."
         )
 
     @property
