@@ -17,6 +17,7 @@ from cluster_toys import UNITS, Toy
 
 from sert.config.tree import ExecutionConfig
 from sert.errors import ConfigError, StudentError, WorkerError
+from sert.store.bridge import scratch_folder
 from sert.store.executors import make_executor
 from sert.store.link import clusters_kept
 from sert.store.shipping import Parcel
@@ -231,6 +232,18 @@ def test_a_cluster_that_cannot_be_reached_is_told(tmp_path: Path) -> None:
     execution = ExecutionConfig(engine="ray", address="127.0.0.1:9", workers=1)
     with pytest.raises(ConfigError, match=r"cannot be reached \(execution.address = '127.0.0.1:9'\)"):
         list(make_executor(execution).execute(Toy(tmp_path), UNITS, UnitStore(tmp_path), advance=lambda *_: None))
+
+
+def test_what_a_killed_run_left_is_removed_by_the_next_one() -> None:
+    with subprocess.Popen([sys.executable, "-c", ""]) as ended:
+        ended.wait()
+    left, other = Path(f"/tmp/sert-ray-{ended.pid}-test"), Path(f"/tmp/sert-ray-{os.getpid()}-test")
+    left.mkdir()
+    other.mkdir()
+    with scratch_folder() as folder:
+        assert (left.exists(), other.exists(), Path(folder).is_dir()) == (False, True, True)
+    other.rmdir()
+    assert not Path(folder).exists()
 
 
 def test_all_processes_end_with_the_run_however_it_ends(tmp_path: Path) -> None:

@@ -38,6 +38,7 @@ LOOK_AFTER = 5.0
 """Seconds without a word after which it is asked whether there are machines at all: workers are waited for."""
 LOG = "bridge.log"
 _TAIL = 2000
+_SCRATCH = "sert-ray-"
 
 
 class Cluster(NamedTuple):
@@ -59,12 +60,29 @@ class Cluster(NamedTuple):
 
 @contextmanager
 def scratch_folder() -> Iterator[str]:
-    """Make a folder for Ray's files that is gone afterwards. Its path is short: sockets lie in it."""
-    folder = tempfile.mkdtemp(prefix="sert-ray-", dir="/tmp" if os.path.isdir("/tmp") else None)
+    """Make a folder for Ray's files that is gone afterwards, and remove those of runs that were killed.
+
+    Its path is short: sockets lie in it.
+    """
+    root = Path("/tmp" if os.path.isdir("/tmp") else tempfile.gettempdir())
+    for left in root.glob(f"{_SCRATCH}*"):
+        if not _is_alive(left.name.removeprefix(_SCRATCH).partition("-")[0]):
+            shutil.rmtree(left, ignore_errors=True)  # that of another user stays
+    folder = tempfile.mkdtemp(prefix=f"{_SCRATCH}{os.getpid()}-", dir=root)
     try:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _is_alive(process: str) -> bool:
+    try:
+        os.kill(int(process), 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, ValueError):
+        pass
+    return True
 
 
 def last_words(folder: str) -> str:
