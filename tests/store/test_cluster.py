@@ -147,7 +147,7 @@ def test_what_a_unit_leaves_comes_home(tmp_path: Path) -> None:
 
 
 def test_a_cluster_of_this_machine_is_reached_by_nobody_else(tmp_path: Path) -> None:
-    """Ray's own ports are on the loopback, and answer to its token alone."""
+    """Whatever waits for others, the link and Ray's own processes, does so on the loopback."""
     seen: set[str] = set()
 
     def look(units: float, note: str = "") -> None:
