@@ -20,7 +20,15 @@ if TYPE_CHECKING:
     from sert.student.load import Student  # loads torch, which the process that only deals tests out does not need
 
 # Files that take long come first, so that no process is left waiting for the last of them.
-LONG = ("test_crashes.py", "test_docs.py", "test_reproduce.py", "test_distributed.py", "test_page_in_a_browser.py")
+LONG = (
+    "test_crashes.py",
+    "test_cluster.py",
+    "test_runs_on_ray.py",
+    "test_docs.py",
+    "test_reproduce.py",
+    "test_distributed.py",
+    "test_page_in_a_browser.py",
+)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -114,7 +122,7 @@ def forked_workers(monkeypatch: pytest.MonkeyPatch) -> None:
     """Workers are forked from a process that has imported the libraries, which takes longer than what they do."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(all_modules())
-    monkeypatch.setattr("sert.store.executors.get_context", {"spawn": context}.__getitem__)
+    monkeypatch.setattr("sert.store.crew.get_context", {"spawn": context}.__getitem__)
 
 
 @pytest.fixture

@@ -54,7 +54,7 @@ LAB_DOORS = {
     ("sert.cli.listings", "sert.lab.build"),
 }
 
-HEAVY = {"torch", "transformers", "accelerate", "tokenizers", "datasets", "httpx2", "anyio"}
+HEAVY = {"torch", "transformers", "accelerate", "tokenizers", "datasets", "httpx2", "anyio", "ray"}
 # The rooms in which a module may load torch when it is imported.
 TORCH_ROOMS = {"sert.student.kernels", "sert.student.speed", "sert.student.decoding", "sert.student.training"}
 

@@ -3,6 +3,7 @@
 Every refusal is an `OSError` whose text is the reason; who reads says which file it was and what was wanted of it.
 """
 
+import os
 import stat
 from collections.abc import Iterator
 from functools import partial
@@ -14,6 +15,13 @@ LARGEST_TABLE = 2**30
 """Bytes of a file that is read row by row; for Parquet also when it is unpacked."""
 LARGEST_TEXT = 2**28
 """Bytes of a file that is read whole."""
+
+
+def user_cache(name: str) -> Path:
+    """Name a folder of what can be made again: in `XDG_CACHE_HOME`, or in `~/.cache`. All in it may be removed."""
+    home = os.environ.get("XDG_CACHE_HOME", "")
+    root = Path(home) if os.path.isabs(home) else Path.home() / ".cache"
+    return root / "sert" / name
 
 
 def check_file(file: Path, *, largest: int) -> None:

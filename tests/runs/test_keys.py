@@ -146,7 +146,11 @@ EFFECTS: dict[str, tuple[str, set[str]]] = {
     "evaluation.epoch_choice": ('"last"', NOTHING),  # what is chosen among the results
     "evaluation.scored_questions": ("0", NOTHING),  # which stages there are
     "evaluation.probe_samples": ("0", NOTHING),
+    "execution.engine": ('"ray"', NOTHING),
+    "execution.address": ('"auto"', NOTHING),
     "execution.workers": ("2", NOTHING),
+    "execution.gpus_per_worker": ("1.0", NOTHING),
+    "execution.mixed": ("true", NOTHING),
     "execution.checkpoint_seconds": ("9.0", NOTHING),
     "report.explore": ("false", NOTHING),  # what is written of the results
     "execution.keep_units": ("false", NOTHING),

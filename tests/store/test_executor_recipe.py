@@ -90,4 +90,4 @@ def test_an_executor_is_one_file_and_the_door(used: tuple[Path, str]) -> None:
 
 
 def test_it_makes_the_stages_of_a_grid_too(used: tuple[Path, str]) -> None:
-    assert (used[0] / "notes.txt").read_text().splitlines()[0] == "_StageWork"
+    assert (used[0] / "notes.txt").read_text().splitlines()[0] == "StageWork"

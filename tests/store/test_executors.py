@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from sert.config.tree import ExecutionConfig
-from sert.errors import StudentError, WorkerError
+from sert.errors import ConfigError, StudentError, WorkerError
 from sert.store.executors import LocalProcesses, ThisProcess, make_executor
 from sert.store.units import Executor, Unit, UnitStore
 from sert.terminal.progress import Advance
@@ -103,6 +103,12 @@ def test_workers_end_when_the_work_is_stopped(tmp_path: Path) -> None:
 def test_one_worker_needs_no_other_process() -> None:
     assert isinstance(make_executor(ExecutionConfig(workers=1)), ThisProcess)
     assert isinstance(make_executor(ExecutionConfig(workers=2)), LocalProcesses)
+
+
+def test_ray_is_asked_for_where_it_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sert.store.executors.find_spec", {"ray": None}.__getitem__)
+    with pytest.raises(ConfigError, match=r"pip install 'sert\[ray\]'"):
+        make_executor(ExecutionConfig(engine="ray"))
 
 
 def test_workers_end_with_their_parent_however_it_ends(tmp_path: Path) -> None:

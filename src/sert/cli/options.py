@@ -136,6 +136,7 @@ SEED = setting("seed", default=0, show_default=True)
 STUDENT = with_options(setting("student.path", "--student", default="lab", show_default=True), "student.dtype")
 SOURCE = with_options("tasks.<name>.data", "tasks.<name>.hub")
 TASK = with_options(setting("tasks.<name>.kind", "--task", type=str, required=True), SOURCE, "tasks.<name>.limit")
+WORKERS = with_options("execution.workers", "execution.engine", "execution.address")
 SPLIT = click.option(
     "--split",
     type=click.Choice(["train", "dev", "test"]),

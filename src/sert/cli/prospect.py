@@ -12,6 +12,7 @@ from sert.cli.options import (
     SET,
     SOURCE,
     TRYING_DRY_RUN,
+    WORKERS,
     InputPath,
     OutFolder,
     config_of,
@@ -50,7 +51,7 @@ _OTHER_SOURCE = {
 @setting(
     "student.path", "--student", default=None, help="Hub id, folder, GGUF file or `lab`.  [default: CONFIG's, else lab]"
 )
-@with_options("student.dtype", "seed", "mining.max_new_tokens", "execution.workers")
+@with_options("student.dtype", "seed", "mining.max_new_tokens", WORKERS)
 @click.option("--out", type=OutFolder(), help="Folder of the prospect.  [default: prospects/<name of config or task>]")
 @with_options(SET, TRYING_DRY_RUN, JSON)
 def prospect_command(

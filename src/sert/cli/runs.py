@@ -32,7 +32,8 @@ if TYPE_CHECKING:
     from sert.runs.plan import Plan, PlannedStage
     from sert.runs.students import ForeseenStudent
 
-ON_RUN = with_options(setting("execution.workers", name="workers"), SET, TRYING_DRY_RUN, JSON)
+ENGINE = with_options(setting("execution.engine", name="engine"), setting("execution.address", name="address"))
+ON_RUN = with_options(setting("execution.workers", name="workers"), ENGINE, SET, TRYING_DRY_RUN, JSON)
 
 
 @click.command()
@@ -66,13 +67,28 @@ def run_command(config: Path, **options: Any) -> None:
     _run(config, **options)
 
 
-def _run(file: Path, *, out: Path | None, workers: int | None, dry_run: bool, as_json: bool, **options: Any) -> None:
+def _overriding(overrides: tuple[str, ...], **execution: int | str | None) -> tuple[str, ...]:
+    """Add what options say of how the work is done to what `--set` gives."""
+    return *overrides, *(f"execution.{name}={value}" for name, value in execution.items() if value is not None)
+
+
+def _run(
+    file: Path,
+    *,
+    out: Path | None,
+    workers: int | None,
+    engine: str | None,
+    address: str | None,
+    overrides: tuple[str, ...],
+    dry_run: bool,
+    as_json: bool,
+    **options: Any,
+) -> None:
     from sert.config.load import load_config
     from sert.runs.run import plan, run
 
-    if workers is not None:
-        options["overrides"] += (f"execution.workers={workers}",)
-    config = load_config(file, **options)
+    overrides = _overriding(overrides, workers=workers, engine=engine, address=address)
+    config = load_config(file, overrides=overrides, **options)
     folder = out or Path("runs") / config.name
     if dry_run:
         planned = plan(config, out=folder, reporter=terminal(), try_students=True)
@@ -101,13 +117,16 @@ def _run(file: Path, *, out: Path | None, workers: int | None, dry_run: bool, as
 @click.option(
     "--workers", type=click.IntRange(1, 256), default=1, show_default=True, help="Stages that are made side by side."
 )
-@with_options(LIMIT, SET, TRYING_DRY_RUN, JSON)
+@with_options(ENGINE, LIMIT, SET, TRYING_DRY_RUN, JSON)
 def reproduce(
     grid: str,
     out: Path | None,
     groups: tuple[str, ...],
     no_variants: bool,
     workers: int,
+    engine: str | None,
+    address: str | None,
+    overrides: tuple[str, ...],
     dry_run: bool,
     as_json: bool,
     **options: Any,
@@ -129,7 +148,8 @@ def reproduce(
 
     if groups and no_variants:
         raise click.UsageError("--only names variants and --no-variants leaves all out; give one of them.")
-    loaded = load_grid(grid, groups=() if no_variants else groups or None, **options)
+    overrides = _overriding(overrides, engine=engine, address=address)
+    loaded = load_grid(grid, groups=() if no_variants else groups or None, overrides=overrides, **options)
     folder = out or Path("runs") / loaded.name
     if dry_run:
         return _print_plan(loaded, folder, workers, as_json)

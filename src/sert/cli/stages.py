@@ -17,6 +17,7 @@ from sert.cli.options import (
     STUDENT,
     TASK,
     TRYING_DRY_RUN,
+    WORKERS,
     InputPath,
     check_student,
     config_of,
@@ -45,7 +46,7 @@ if TYPE_CHECKING:
 @click.command("mine")
 @with_options(TASK, SPLIT, STUDENT, OUT, SEED)
 @with_options("mining.branches", "mining.samples", "mining.max_new_tokens", "mining.keep_all")
-@with_options("execution.workers", SET, TRYING_DRY_RUN, JSON)
+@with_options(WORKERS, SET, TRYING_DRY_RUN, JSON)
 def mine_command(out: Path, split: str | None, dry_run: bool, as_json: bool, **settings: Any) -> None:
     """Sample a student's paths: branch on its top first tokens, continue each several times.
 
@@ -126,7 +127,7 @@ def filter_command(mined: Path, out: Path, as_json: bool, **settings: Any) -> No
 
 @click.command("gain")
 @click.argument("folder", type=InputPath())
-@with_options(setting("student.path", "--student", default="lab", show_default=True), "execution.workers")
+@with_options(setting("student.path", "--student", default="lab", show_default=True), WORKERS)
 @with_options(OUT, SET, JSON)
 def gain_command(folder: Path, out: Path, as_json: bool, **settings: Any) -> None:
     """Say of each text of mine, evaluate or teach how much it raises the likelihood of the gold answer, in nats.
@@ -208,7 +209,7 @@ def _memory_of(examples: Sequence[Example], config: Config) -> dict[str, Any]:
     show_default=True,
     help="Which template asks; distilled students were trained on `teacher`.",
 )
-@with_options("evaluation.max_new_tokens", "execution.workers", SET, TRYING_DRY_RUN, JSON)
+@with_options("evaluation.max_new_tokens", WORKERS, SET, TRYING_DRY_RUN, JSON)
 def evaluate_command(out: Path, split: str | None, prompt: str, dry_run: bool, as_json: bool, **settings: Any) -> None:
     """Ask a student the test questions and grade its outputs: one greedy output each, or several that vote.
 

@@ -218,10 +218,20 @@ class JudgeConfig(Section):
 
 
 class ExecutionConfig(Section):
-    """How the work is done. None of it changes what comes out."""
+    """How the work is done. None of it changes what comes out, but for what `mixed` accepts."""
 
+    engine: Literal["local", "ray"] = "local"
+    """Who does the work: `local`, processes of this machine; `ray`, workers of a Ray cluster (`docs/scale.md`)."""
+    address: Annotated[str, Field(min_length=1)] = "local"
+    """Which Ray cluster: `local` starts one on this machine alone, which ends with the run; `auto` is the one that this
+    machine belongs to; else where it is reached, such as `ray://head:10001`."""
     workers: Annotated[int, Field(ge=1, le=256)] = 1
     """Processes that decode side by side, each with a student of its own; on accelerators, one after the other."""
+    gpus_per_worker: Annotated[float, Field(ge=0)] = 0
+    """Accelerators that a worker of a Ray cluster gets; below 1 several share one."""
+    mixed: bool = False
+    """Accept workers that compute with other numbers (another processor, say): results can then differ in their last
+    bits by who did what, and manifests tell. Otherwise such workers are refused."""
     checkpoint_seconds: Annotated[float, Field(gt=0)] = 300.0
     """Seconds of training after which its state is saved, so that it goes on from there when it was stopped."""
     keep_units: bool = True

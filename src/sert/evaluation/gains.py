@@ -17,11 +17,15 @@ from sert.errors import DataError
 from sert.records import TOO_LONG, Gain, Path, Prediction, Question, Rationale
 from sert.store.artifacts import UNITS, Artifact, Draft
 from sert.store.executors import make_executor
+from sert.store.portable import Parcels
+from sert.store.shipping import Parcel
 from sert.store.stage import NOTHING, Cost, Inputs, Job, Result, Stage, dumped, key_of
 from sert.store.tables import StoredTable, read_table, write_table
 from sert.store.units import Run, Unit, UnitStore
 from sert.student.load import student_key
+from sert.student.numbers import StudentWork
 from sert.student.source import StudentSource, called
+from sert.student.weights import hash_of
 from sert.tasks.answers import READING
 from sert.tasks.prompts import shows_letters
 from sert.terminal.progress import Advance, Reporter, Silent
@@ -29,6 +33,8 @@ from sert.terminal.text import counted
 
 GAINS = "gains"
 """Table of them."""
+_LOOKED_AT = 8
+"""Units whose warnings are told while others are being scored; those of the others are told at the end."""
 UNIT_TEXTS = 100
 """Texts of a unit, or a few more: those of one question are scored together, since they share their prompt."""
 
@@ -113,22 +119,27 @@ class GainJob(Job):
         texts = _texts_of(self.source)
         units, store = plan_blocks(each.question_id for each in texts), UnitStore(draft.work / UNITS)
         work = _GainWork(self.source, self.student.resolve(), self.prompts)
-        executor, finished, said = make_executor(self.execution), store.finished(), set[str]()
+        executor, finished, said = make_executor(self.execution, say=reporter.say), store.finished(), set[str]()
+
+        def tell(content: Mapping[str, Any]) -> None:
+            for line in sorted(set(content["told"]) - said):
+                reporter.say(f"{label}: {line}")
+            said.update(content["told"])
+
         while to_do := [unit for unit in units if unit.number not in finished]:
             if finished:
                 reporter.say(f"{label}: {len(units) - len(to_do)} of {len(units)} units were finished earlier")
             with reporter.track(label, len(texts), _KINDS[self.source.kind].text) as advance:
                 advance(len(texts) - sum(len(unit.rows) for unit in to_do))
-                for unit in executor.execute(work, to_do, store, advance=advance):
-                    told = set(_of_unit(next(store.folder.glob(f"{unit.number:06d}.*")))["told"])
-                    for line in sorted(told - said):
-                        reporter.say(f"{label}: {line}")
-                    said |= told
+                for place, unit in enumerate(executor.execute(work, to_do, store, advance=advance)):
+                    if place < _LOOKED_AT:  # to find a file among all takes the longer the more there are
+                        tell(_of_unit(next(store.folder.glob(f"{unit.number:06d}.*"))))
                     draft.lap()
             finished = store.finished()  # as they are on the disk
         files, counts = [finished[unit.number] for unit in units], _Counts()
-        for file in files:
-            draft.made_in(_of_unit(file)["surroundings"])
+        for content in map(_of_unit, files):
+            tell(content)
+            draft.made_in(content["surroundings"])
         write_table(draft.folder / f"{GAINS}.parquet", counts.watch(_gains_in(files)), Gain)
         reporter.say(f"{label}: {counts.told(_KINDS[self.source.kind].text)}")
         return counts.summary()
@@ -216,12 +227,21 @@ def _texts_of(source: Result) -> "StoredTable[Any]":
 
 
 @dataclass(frozen=True)
-class _GainWork:
+class _GainWork(StudentWork):
     """Scores the texts of a stage, block by block."""
 
     source: Result
     student: StudentConfig
     prompts: PromptTemplates
+
+    @property
+    def students(self) -> tuple[StudentConfig]:
+        """Who scores."""
+        return (self.student,)
+
+    def parcels(self) -> Parcels:
+        """The student and the texts."""
+        return {**super().parcels(), str(self.source.folder): Parcel.of_folder(self.source.folder, hash_of=hash_of)}
 
     def start(self, worker: int) -> Run:
         """Load the student, and return what scores a unit.

@@ -142,7 +142,7 @@ class EvaluateJob(Job):
 
             found = decode_compat(job, draft, label=label, reporter=reporter)
             return lambda row: [found[row]] if row in found else [], {}
-        executor = make_executor(self.execution)
+        executor = make_executor(self.execution, say=reporter.say)
         decoded = decode_in_units(job, draft, executor=executor, label=label, reporter=reporter)
         return decoded.lanes, decoded.driven
 

@@ -110,7 +110,7 @@ class MineJob(Job):
         if self.rules is not None and self.rules.percentiles:
             said = "no path is stopped early, since a percentile is known when all are there"
             reporter.say(f"{label}: {named_limits(self.rules)}: {said}")
-        executor = make_executor(self.execution)
+        executor = make_executor(self.execution, say=reporter.say)
         decoded = decode_in_units(
             self.decoding(self.student.resolve()), draft, executor=executor, label=label, reporter=reporter
         )

@@ -1,7 +1,6 @@
 """How stages are made: the settings that the machine decides, the lock, the executor, the report, the manifest."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,13 +10,14 @@ from sert.errors import DataError
 from sert.runs.folder import RunResult, begin, seal
 from sert.runs.plan import write_plan
 from sert.runs.request import Request
+from sert.runs.stage_work import StageWork
 from sert.store.artifacts import MANIFEST
-from sert.store.executors import make_executor
+from sert.store.executors import engine_kept, make_executor
 from sert.store.lock import run_lock
 from sert.store.stage import Stage
-from sert.store.units import Run, Unit
+from sert.store.units import Unit
 from sert.student.decoding.units import undecided
-from sert.terminal.progress import Advance, Reporter, Silent
+from sert.terminal.progress import Reporter, Silent
 from sert.terminal.text import counted
 
 Choose = Callable[[StudentConfig], StudentConfig]
@@ -71,8 +71,8 @@ def make_stages(
         to_do = [stage for stage in stages if not stage.finished]
         finished = len(stages) - len(to_do)
         reporter.say(f"{request.asked.name}: {counted(len(stages), 'stages')}, {finished} of them finished earlier")
-        execution = request.execution.model_copy(update={"workers": workers})
-        _make(to_do, out, execution, reporter)
+        with engine_kept(request.execution):
+            _make(to_do, out, _side_by_side(request.execution, workers), reporter)
         metrics = write_report()
         return result(out, metrics, len(to_do), finished, seal(request, stages, out))
 
@@ -111,13 +111,19 @@ def require_finished(stages: Sequence[Stage], out: Path) -> None:
         )
 
 
+def _side_by_side(execution: ExecutionConfig, workers: int) -> ExecutionConfig:
+    """Say who makes stages: one after the other is done here, where units may still be done by others."""
+    return execution.model_copy(update={"workers": workers} | ({"engine": "local"} if workers == 1 else {}))
+
+
 def _make(stages: Sequence[Stage], out: Path, execution: ExecutionConfig, reporter: Reporter) -> None:
     """Make stages, as many side by side as there are workers."""
     one_by_one = execution.workers == 1  # then they tell of their progress themselves
-    work = _StageWork(out, tuple(stages), reporter if one_by_one else Silent())
+    work = StageWork(out, tuple(stages), reporter if one_by_one else Silent())
     units = [Unit(number, (), after) for number, after in enumerate(_waits(stages))]
     with (Silent() if one_by_one else reporter).track(out.name, len(stages), "stages") as advance:
-        for unit in make_executor(execution).execute(work, units, work, advance=advance):
+        executor = make_executor(execution, say=reporter.say)
+        for unit in executor.execute(work, units, work, advance=advance):
             advance(1, stages[unit.number].name)
 
 
@@ -129,25 +135,3 @@ def _waits(stages: Sequence[Stage]) -> Iterator[frozenset[int]]:
         reads = [*(need.folder for need in stage.needs), *ledger]
         yield frozenset(writers[folder] for folder in reads if folder in writers)
         writers |= dict.fromkeys([stage.folder, *ledger], number)
-
-
-@dataclass(frozen=True)
-class _StageWork:
-    """Makes the stages of a run: a unit is a stage, by its place. Each has its own folder: nothing else is kept."""
-
-    folder: Path
-    stages: tuple[Stage, ...]
-    reporter: Reporter
-
-    def start(self, worker: int) -> Run:
-        """Get ready."""
-        return self._make
-
-    def commit(self, unit: Unit, content: bytes) -> None:
-        """Do nothing: the stage is in its folder already."""
-
-    def _make(self, unit: Unit, advance: Advance) -> bytes:
-        stage = self.stages[unit.number]
-        self.reporter.say(f"{unit.number + 1} of {len(self.stages)}, {stage.name}: {stage.job.work}")
-        stage.make(self.reporter)
-        return b""

@@ -31,6 +31,7 @@ from sert.runs.students import foresee_students
 from sert.seeds import derive_seed
 from sert.stats.counts import Row
 from sert.store.artifacts import content_key
+from sert.store.executors import check_engine
 from sert.store.stage import Stage
 from sert.store.tables import StoredTable, read_table
 from sert.student.decoding.units import prepared_once
@@ -112,6 +113,7 @@ def prospect(
     request, reporter = Request.of(prospect_of(config, task=task, questions=questions)), reporter or Silent()
     out = out or place_of(_asked(request))
     request.check_folder(out)
+    check_engine(request.execution)
     request = _settled(request, out, choose_now(reporter))
     graph = build_prospect(_asked(request), out=out, reporter=reporter)
     if not all(stage.finished for stage in graph.stages):

@@ -24,6 +24,7 @@ from sert.runs.prospect_graph import build_prospect
 from sert.runs.request import Request, read_request
 from sert.runs.students import foresee_students
 from sert.store.artifacts import content_key
+from sert.store.executors import check_engine
 from sert.store.stage import Stage
 from sert.student.lengths import first_that_fits
 from sert.terminal.progress import Reporter, Silent
@@ -79,6 +80,7 @@ def run(
     request, reporter = Request.of(config), reporter or Silent()
     out = out or Path("runs") / request.asked.name
     request.check_folder(out)
+    check_engine(request.execution)
     request = _settled(request, out, choose_now(reporter))
     arms = _build(request, out, reporter if workers == 1 else None)
     if workers > 1 and any(arm.config.execution.workers > 1 for arm, _ in arms):

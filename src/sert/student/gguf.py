@@ -6,7 +6,6 @@ not at all. Blocks of quantized weights are unpacked to float32, so nothing is l
 
 import copy
 import io
-import os
 import shutil
 import tempfile
 from contextlib import redirect_stderr
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from sert.errors import StudentError
+from sert.files import user_cache
 from sert.store.artifacts import content_key
 from sert.store.disk import whole_folder
 from sert.store.lock import waited_lock
@@ -137,10 +137,8 @@ def cached(file: Path) -> Path:
 
 
 def cache() -> Path:
-    """Name the folder of all conversions: in `XDG_CACHE_HOME`, or in `~/.cache`. All in it may be removed."""
-    home = os.environ.get("XDG_CACHE_HOME", "")
-    root = Path(home) if os.path.isabs(home) else Path.home() / ".cache"
-    return root / "sert" / "gguf"
+    """Name the folder of all conversions."""
+    return user_cache("gguf")
 
 
 def _read(file: Path) -> Any:

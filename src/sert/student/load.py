@@ -219,7 +219,7 @@ def load_student(config: StudentConfig, *, worker: int = 0) -> Student:
     check_finite(model, config)
     try:
         with out_of_memory_means(f"The memory of {config.device!r} does not hold {config.path!r}."):
-            model = model.to(_device(config.device, worker))
+            model = model.to(device_named(config.device, worker))
     except (RuntimeError, AssertionError) as error:
         raise StudentError(f"The device {config.device!r} cannot be used here: {error} Use auto or cpu.") from None
     _replace_products(model, config.dtype)
@@ -315,7 +315,12 @@ def make_student(model: Any, tokenizer: Any, *, name: str, chat: Chat | None = N
     return Student(tokenizer, model.eval(), name, tuple(sorted(eos_ids)), max_positions, unknown, chat=chat)
 
 
-def _device(name: str, worker: int) -> "torch.device":
+def device_named(name: str, worker: int = 0) -> "torch.device":
+    """Find the device that a setting means, for one of several workers.
+
+    Raises:
+        StudentError: If there is no such device.
+    """
     import torch
 
     if name == "auto":

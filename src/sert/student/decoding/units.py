@@ -28,6 +28,7 @@ from sert.student.decoding.schedule import (
 from sert.student.folder import find_student
 from sert.student.form import form_of
 from sert.student.load import CHARACTERS_A_TOKEN, Student, load_student
+from sert.student.numbers import StudentWork
 from sert.student.source import called
 from sert.student.speed.memory import out_of_memory_means
 from sert.student.surroundings import plain_numbers, surroundings_of
@@ -66,7 +67,7 @@ RefereeMaker = Callable[[Sequence[Question], Student], Referee]
 
 
 @dataclass(frozen=True)
-class DecodingJob:
+class DecodingJob(StudentWork):
     """What is to be decoded.
 
     Attributes:
@@ -85,6 +86,11 @@ class DecodingJob:
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"say": None}
+
+    @property
+    def students(self) -> tuple[StudentConfig]:
+        """Who decodes."""
+        return (self.student,)
 
     def units(self) -> list[Unit]:
         """Split the prompts: those of like length together, whole waves of them."""
