@@ -47,6 +47,12 @@ COMMANDS = [
     ["report"],
     ["tasks"],
     ["lab", "build"],
+    ["export"],
+    ["export", "trl"],
+    ["export", "lm-eval"],
+    ["export", "inspect"],
+    ["export", "parquet"],
+    ["export", "jsonl"],
 ]
 
 

@@ -49,7 +49,9 @@ def test_arc_is_read_by_its_labels_in_both_forms(tmp_path, kind):
 
 
 def test_an_answer_that_is_no_label_is_refused(tmp_path):
-    with pytest.raises(DataError, match=r"the answer 'ice' is the label of no choices, not of one of \['A', 'B', 'C'\]"):
+    with pytest.raises(
+        DataError, match=r"the answer 'ice' is the label of no choices, not of one of \['A', 'B', 'C'\]"
+    ):
         load(tmp_path, "arc_easy", {**DOG_OF_THE_RELEASE, "answerKey": "ice"})
 
 

@@ -7,6 +7,7 @@ from typing import NoReturn
 import click
 
 from sert.cli.endpoints import doctor_command, judge_command, teach_command
+from sert.cli.export import export_group
 from sert.cli.listings import lab_group, tasks_command
 from sert.cli.prospect import prospect_command
 from sert.cli.runs import demo, report_command, reproduce, run_command
@@ -80,6 +81,7 @@ for _command in (
     demo,
     doctor_command,
     evaluate_command,
+    export_group,
     filter_command,
     gain_command,
     gc_command,
