@@ -53,6 +53,8 @@ COMMANDS = [
     ["export", "inspect"],
     ["export", "parquet"],
     ["export", "jsonl"],
+    ["status"],
+    ["show"],
 ]
 
 

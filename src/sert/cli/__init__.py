@@ -9,6 +9,7 @@ import click
 from sert.cli.endpoints import doctor_command, judge_command, teach_command
 from sert.cli.export import export_group
 from sert.cli.listings import lab_group, tasks_command
+from sert.cli.looking import show_command, status_command
 from sert.cli.prospect import prospect_command
 from sert.cli.runs import demo, report_command, reproduce, run_command
 from sert.cli.stages import evaluate_command, filter_command, gain_command, mine_command, train_command
@@ -92,6 +93,8 @@ for _command in (
     report_command,
     reproduce,
     run_command,
+    show_command,
+    status_command,
     tasks_command,
     teach_command,
     train_command,
