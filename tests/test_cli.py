@@ -47,6 +47,7 @@ COMMANDS = [
     ["report"],
     ["tasks"],
     ["lab", "build"],
+    ["init"],
     ["export"],
     ["export", "trl"],
     ["export", "lm-eval"],

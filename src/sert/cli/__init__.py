@@ -8,6 +8,7 @@ import click
 
 from sert.cli.endpoints import doctor_command, judge_command, teach_command
 from sert.cli.export import export_group
+from sert.cli.init import init_command
 from sert.cli.listings import lab_group, tasks_command
 from sert.cli.looking import show_command, status_command
 from sert.cli.prospect import prospect_command
@@ -86,6 +87,7 @@ for _command in (
     filter_command,
     gain_command,
     gc_command,
+    init_command,
     judge_command,
     lab_group,
     mine_command,
