@@ -48,7 +48,7 @@ def _escape_what_cannot_be_shown() -> None:
 
 def _run() -> int:
     try:
-        result = cli(standalone_mode=False)
+        result = cli(standalone_mode=False, prog_name="sert", complete_var="_SERT_COMPLETE")
         return result if isinstance(result, int) else 0
     except click.ClickException as error:
         shown = io.StringIO()
