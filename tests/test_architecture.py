@@ -25,7 +25,7 @@ lab.verifier student.speed
 lab.oracle student
 student.decoding
 student.training
-lab.build doctor teacher judge evaluation paths
+lab.build doctor teacher judge evaluation paths export
 method
 report
 analysis

@@ -47,6 +47,15 @@ COMMANDS = [
     ["report"],
     ["tasks"],
     ["lab", "build"],
+    ["init"],
+    ["export"],
+    ["export", "trl"],
+    ["export", "lm-eval"],
+    ["export", "inspect"],
+    ["export", "parquet"],
+    ["export", "jsonl"],
+    ["status"],
+    ["show"],
 ]
 
 

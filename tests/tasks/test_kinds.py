@@ -39,10 +39,10 @@ sys.stdout.write(f"{question.question_id} {question.answer_type} {question.answe
 
 EDITS = {
     "tasks/kinds.py": {
-        "import commonsenseqa, lab, strategyqa, table": "import commonsenseqa, lab, riddles, strategyqa, table",
+        "import arc, boolq,": "import riddles, arc, boolq,",
         '    "lab_choice": lab.CHOICE,\n': '    "lab_choice": lab.CHOICE,\n    "riddles": riddles.QUESTION_SET,\n',
     },
-    "config/tree.py": {'"lab_yes_no", "lab_choice"]': '"lab_yes_no", "lab_choice", "riddles"]'},
+    "config/tree.py": {'    "lab_choice",\n]': '    "lab_choice",\n    "riddles",\n]'},
 }
 
 

@@ -8,7 +8,10 @@ import click
 
 from sert.cli.endpoints import doctor_command, judge_command, teach_command
 from sert.cli.explore import explore_command
+from sert.cli.export import export_group
+from sert.cli.init import init_command
 from sert.cli.listings import lab_group, tasks_command
+from sert.cli.looking import show_command, status_command
 from sert.cli.prospect import prospect_command
 from sert.cli.runs import demo, report_command, reproduce, run_command
 from sert.cli.stages import evaluate_command, filter_command, gain_command, mine_command, train_command
@@ -46,7 +49,7 @@ def _escape_what_cannot_be_shown() -> None:
 
 def _run() -> int:
     try:
-        result = cli(standalone_mode=False)
+        result = cli(standalone_mode=False, prog_name="sert", complete_var="_SERT_COMPLETE")
         return result if isinstance(result, int) else 0
     except click.ClickException as error:
         shown = io.StringIO()
@@ -82,9 +85,11 @@ for _command in (
     doctor_command,
     evaluate_command,
     explore_command,
+    export_group,
     filter_command,
     gain_command,
     gc_command,
+    init_command,
     judge_command,
     lab_group,
     mine_command,
@@ -92,6 +97,8 @@ for _command in (
     report_command,
     reproduce,
     run_command,
+    show_command,
+    status_command,
     tasks_command,
     teach_command,
     train_command,

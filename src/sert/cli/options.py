@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, Union, ge
 
 import click
 from annotated_types import Ge, Le
+from click.shell_completion import CompletionItem
 from pydantic.fields import FieldInfo
 
 from sert.config.endpoints import Price
 from sert.config.load import stage_config
 from sert.config.section import settings_of
-from sert.config.tree import Config, StudentConfig
+from sert.config.tree import Config, StudentConfig, TaskKind
 from sert.errors import DataError, StudentError
 from sert.terminal import signals
 from sert.terminal.text import counted, cut, printable, readable
@@ -53,6 +54,10 @@ class InputPath(click.ParamType[Path]):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
         """Read the path."""
         return Path(os.path.expanduser(value))
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        """Leave completion to the shell, which knows files and folders."""
+        return [CompletionItem(incomplete, type="file")]
 
 
 class OutFolder(InputPath):
@@ -135,7 +140,15 @@ LIMIT = setting("tasks.<name>.limit", name="limit")
 SEED = setting("seed", default=0, show_default=True)
 STUDENT = with_options(setting("student.path", "--student", default="lab", show_default=True), "student.dtype")
 SOURCE = with_options("tasks.<name>.data", "tasks.<name>.hub")
-TASK = with_options(setting("tasks.<name>.kind", "--task", type=str, required=True), SOURCE, "tasks.<name>.limit")
+
+
+def complete_kinds(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    """List the kinds of question sets that begin as what was typed, for shells."""
+    return [kind for kind in get_args(TaskKind) if kind.startswith(incomplete)]
+
+
+_KIND = setting("tasks.<name>.kind", "--task", type=str, required=True, shell_complete=complete_kinds)
+TASK = with_options(_KIND, SOURCE, "tasks.<name>.limit")
 WORKERS = with_options("execution.workers", "execution.engine", "execution.address")
 SPLIT = click.option(
     "--split",

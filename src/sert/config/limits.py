@@ -7,6 +7,8 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator
 
+from sert.config.takes import Takes
+
 _PERCENTILE = re.compile(r"p([0-9]{1,3}(?:\.[0-9]{1,12})?)")
 _MEANT = re.compile(r"\s*[pP]?\s*([0-9]{1,3}(?:\.[0-9]{1,12})?)\s*(?:%|[pP]|th|percentile)?\s*")
 _ALLOWED = 'give a number of 0 or more, such as 5.0, or a percentile of the mined paths, from "p0" to "p100"'
@@ -53,5 +55,5 @@ def _written(percentage: str) -> str:
     return f"p{Decimal(percentage).normalize():f}"
 
 
-Limit = Annotated[float | str, BeforeValidator(_read)]
+Limit = Annotated[float | str, BeforeValidator(_read), Takes(_ALLOWED.removeprefix("give "))]
 """Zero or more, or a percentile from `p0` to `p100`."""

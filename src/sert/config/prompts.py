@@ -1,5 +1,6 @@
 """What students and teachers are asked, and what students learn to answer."""
 
+from collections.abc import Mapping
 from typing import Any, Literal
 
 from pydantic import SerializerFunctionWrapHandler, model_serializer
@@ -33,3 +34,11 @@ class PromptTemplates(Section):
     def _leave_out_letters(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Write `choices_as`, which came later, only where there are no letters, so that earlier results keep keys."""
         return {name: value for name, value in write(self).items() if (name, value) != ("choices_as", "lettered")}
+
+
+_WITH_PASSAGE = "Passage: {passage}\nQuestion: {question}\nAnswer:"
+
+OF_KIND: Mapping[str, Mapping[str, str]] = {
+    "boolq": {"student": _WITH_PASSAGE, "teacher": f"{_WITH_PASSAGE} Let's think step by step."},
+}
+"""Templates of kinds of question sets that the defaults do not fit; what a configuration gives goes before."""

@@ -8,6 +8,8 @@ from typing import Annotated, Any, NamedTuple, get_args, get_origin
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 from pydantic.fields import FieldInfo
 
+from sert.config.takes import takes
+
 LONGEST_NAME, LONGEST_PATH = 255, 4095
 """Bytes that file systems allow for one name and for a whole path."""
 
@@ -37,8 +39,10 @@ class Section(BaseModel):
     @field_validator("*", mode="before")
     @classmethod
     def _take_no_truth_value_for_a_number(cls, value: Any, info: ValidationInfo) -> Any:
-        if isinstance(value, bool) and cls.model_fields[str(info.field_name)].annotation is not bool:
-            raise ValueError("true and false are no value for it")
+        field = cls.model_fields[str(info.field_name)]
+        if isinstance(value, bool) and field.annotation is not bool:
+            taken = takes(field.annotation, field.metadata)
+            raise ValueError(f"true and false are no value for it; it takes {taken}")
         return value
 
 

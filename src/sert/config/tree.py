@@ -4,20 +4,33 @@ Each default is the paper's value where it states one; `docs/paper_index.md` giv
 """
 
 import math
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from sert.config.columns import Columns
 from sert.config.endpoints import CallsConfig, EndpointConfig, Thinking
 from sert.config.lora import LoraConfig
-from sert.config.prompts import PromptTemplates
+from sert.config.prompts import OF_KIND, PromptTemplates
 from sert.config.rules import RulesConfig, SelectionConfig
 from sert.config.section import FilePath, PositiveInt, Section, Share
 
 Method = Literal["zero_shot", "finetune", "sert", "rd", "sert+rd"]
 METHODS: tuple[Method, ...] = get_args(Method)
-TaskKind = Literal["strategyqa", "commonsenseqa", "table", "lab_yes_no", "lab_choice"]
+TaskKind = Literal[
+    "strategyqa",
+    "commonsenseqa",
+    "gsm8k",
+    "arc_easy",
+    "arc_challenge",
+    "openbookqa",
+    "boolq",
+    "boolq_closed",
+    "table",
+    "lab_yes_no",
+    "lab_choice",
+]
 
 
 class TaskConfig(Section):
@@ -60,6 +73,16 @@ class TaskConfig(Section):
     prompts: PromptTemplates = PromptTemplates()
     rationales: FilePath | None = None
     """Recorded teacher answers of this task, where `teacher.kind = "recorded"`."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _ask_as_its_kind_is_asked(cls, given: Any) -> Any:
+        """Begin with the prompts of the kind, where it has some of its own."""
+        kind = given.get("kind") if isinstance(given, Mapping) else None
+        prompts = given.get("prompts", {}) if isinstance(given, Mapping) else None
+        if isinstance(kind, str) and kind in OF_KIND and isinstance(prompts, Mapping):
+            return {**given, "prompts": {**OF_KIND[kind], **prompts}}
+        return given
 
 
 class StudentConfig(Section):

@@ -63,15 +63,18 @@ def read_splits(
     *,
     test_split: str | None,
     row: Callable[[Split, Record], Row],
+    hub_config: str | None = None,
 ) -> Iterator[Row | DataError]:
     """Read the train rows, then the test rows, from the files or the hub set that `config` names.
 
-    The hub's `test_split` is tested on when the configuration names none. `row` tells a row apart; where it raises,
-    the error stands in the place of the row.
+    Of the hub `hub_config` is read and `test_split` tested on where the configuration names none. `row` tells a row
+    apart; where it raises, the error stands in the place of the row.
 
     Raises:
         DataError: If a source cannot be read, or holds no rows.
     """
+    if config.hub is not None and config.hub_config is None:
+        config = config.model_copy(update={"hub_config": hub_config})
     for split, source, records in _sources(config, reader, test_split=test_split):
         read = list(bounded(records, source))
         if not read:

@@ -35,10 +35,15 @@ def read_rows(config: TaskConfig) -> Iterator[Row | DataError]:
     Raises:
         DataError: If a file is of another kind or cannot be read.
     """
-    return read_splits(config, read_file, test_split=None, row=partial(_row, config.columns))
+    return read_splits(config, read_file, test_split=None, row=partial(table_row, config.columns))
 
 
-def _row(columns: Columns, split: Split, record: Record) -> Row:
+def table_row(columns: Columns, split: Split, record: Record) -> Row:
+    """Tell a row apart by the columns that hold its parts.
+
+    Raises:
+        DataError: If a column is missing, or choices or answer have a form that is not read.
+    """
     question = _question(record, columns)
     choices = read_choices(record, columns)
     gold = read_gold(column(record, columns.answer), choices, columns=columns, where=record.where)

@@ -1,0 +1,175 @@
+"""The command that writes a first configuration, from options or from answers at a terminal."""
+
+import sys
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, get_args
+
+import click
+
+from sert.cli.options import JSON, InputPath, OutFolder, print_json, setting, with_options
+from sert.config.columns import Columns
+from sert.errors import ConfigError, DataError
+from sert.terminal.text import counted, cut, printable
+
+if TYPE_CHECKING:
+    from sert.runs.starter import Starter
+    from sert.tasks.guessing import Guess
+
+_ANSWER_IS = get_args(Columns.model_fields["answer_is"].annotation)
+_NONE = "none"
+
+
+@click.command("init")
+@click.argument("file", type=OutFolder(), default=Path("own.toml"), metavar="[FILE]")
+@click.option("--questions", type=InputPath(), help="File of questions: JSONL, JSON, CSV or Parquet.")
+@click.option("--test-questions", type=InputPath(), help="File of test questions.  [default: a share of the questions]")
+@setting("student.path", "--student", name="student", help="Hub id, folder, GGUF file or `lab`.  [default: gpt2]")
+@click.option("--rationales", type=InputPath(), help="Recorded rationales of a teacher, to distil.")
+@with_options(
+    setting("teacher.endpoint.url", "--endpoint", metavar="URL"),
+    "teacher.endpoint.model",
+    setting("teacher.calls.max_cost", metavar="DOLLARS"),
+    "teacher.calls.price",
+    "teacher.calls.free",
+)
+@click.option("--question-column", "question", multiple=True, help="Column of the question; several are joined.")
+@click.option("--choices-column", "choices", multiple=True, help="Column of the choices; repeat it for one a choice.")
+@click.option("--answer-column", "answer", help="Column of the gold answer.")
+@click.option("--id-column", "question_id", help="Column of the ids.")
+@click.option("--answer-is", type=click.Choice(_ANSWER_IS), help="How the gold answer is written.")
+@click.option("--ask/--no-ask", default=None, help="Ask for what is not given.  [default: at a terminal]")
+@JSON
+def init_command(file: Path, ask: bool | None, as_json: bool, **given: Any) -> None:
+    """Write a first configuration: student, questions with their columns guessed and shown, teacher if there is one.
+
+    A file that is there already is left alone. What is not given is asked for at a terminal.
+
+    \b
+    sert init own.toml --questions train.jsonl --student gpt2
+    sert init own.toml --questions quiz.csv --answer-column gold --answer-is label --student lab
+    sert init own.toml --questions train.jsonl --test-questions test.jsonl --rationales rationales.jsonl
+    """
+    from sert.runs.starter import make_starter, write_new
+
+    if file.exists():
+        raise ConfigError(f"{file} is there already and stays as it is; give another name, or remove it.")
+    asks = sys.stdin.isatty() if ask is None else ask
+    questions = given["questions"] or _asked_for("File of questions", "--questions", asks, InputPath())
+    student = given["student"] or (click.prompt("Student", default="gpt2") if asks else "gpt2")
+    rationales, url = given["rationales"], given["teacher__endpoint__url"]
+    if asks and rationales is None and url is None:
+        rationales, url = _asked_teacher()
+    if rationales and url:
+        raise click.UsageError("--rationales and --endpoint exclude each other.")
+    teacher = _endpoint(url, asks, given) if url else {"kind": "recorded"} if rationales else None
+    about = {"questions": questions, "test_questions": given["test_questions"], "student": student}
+    about |= {"teacher": teacher, "rationales": rationales}
+    starter = _agreed(partial(make_starter, file, **about), _columns(given), asks=asks, as_json=as_json)
+    write_new(file, starter.text)
+    if as_json:
+        columns = starter.guess.columns.model_dump(mode="json", exclude_defaults=True)
+        return print_json({"file": str(file), "columns": columns, "bad": starter.guess.bad})
+    click.echo(printable(f"Written to {file}. What would be done: sert run {file} --dry-run"))
+
+
+def _agreed(make: "Callable[..., Starter]", columns: dict[str, Any], *, asks: bool, as_json: bool) -> "Starter":
+    """Show how the questions are read, and ask for their columns until that is right."""
+    while True:
+        known = Columns()
+        try:
+            starter = make(columns=columns)
+        except DataError as error:
+            if not asks:
+                raise
+            click.echo(printable(str(error)), err=True)
+        else:
+            for line in _shown(starter.guess):
+                click.echo(printable(line), err=as_json)
+            if not asks or click.confirm("Is it read rightly?", default=True):
+                return starter
+            known = starter.guess.columns
+        columns = _asked_columns(known)
+
+
+def _asked_for(what: str, option: str, asks: bool, kind: Any = str) -> Any:
+    if not asks:
+        raise click.UsageError(f"Give {option}, or answer at a terminal.")
+    return click.prompt(what, type=kind)
+
+
+def _asked_teacher() -> tuple[Path | None, str | None]:
+    """Ask for a teacher: a file of rationales, an endpoint, or none."""
+    said = click.prompt("Teacher (a file of rationales, the URL of an endpoint, or none)", default=_NONE)
+    if said == _NONE:
+        return None, None
+    return (None, said) if said.startswith(("http://", "https://")) else (InputPath().convert(said, None, None), None)
+
+
+def _endpoint(url: str, asks: bool, given: dict[str, Any]) -> dict[str, Any]:
+    model = given["teacher__endpoint__model"] or _asked_for("The model's name there", "--model", asks)
+    cost, price, free = (given[f"teacher__calls__{name}"] for name in ("max_cost", "price", "free"))
+    if cost is None and not free:
+        if not asks:
+            raise click.UsageError(
+                "Calls cost money: give --max-cost DOLLARS with --price PROMPT,COMPLETION, or --free."
+            )
+        free = click.confirm("Is it free of charge?", default=False)
+        cost = None if free else click.prompt("Most dollars to spend")
+        price = None if free else click.prompt("Dollars a million tokens of prompts and completions, such as 0.5,1.5")
+    calls: dict[str, Any] = {"free": True} if free else {"max_cost": str(cost)}
+    if price is not None:
+        calls["price"] = [each.strip() for each in price.split(",")] if isinstance(price, str) else [*map(str, price)]
+    return {"kind": "endpoint", "endpoint": {"url": url, "model": model}, "calls": calls}
+
+
+def _columns(given: dict[str, Any]) -> dict[str, Any]:
+    """Take the settings of columns that options gave; a single name stands by itself."""
+    found = {name: given[name] for name in ("question", "choices", "answer", "question_id", "answer_is") if given[name]}
+    for name in ("question", "choices"):
+        if name in found and len(found[name]) == 1:
+            found[name] = found[name][0]
+    return found
+
+
+def _asked_columns(known: Columns) -> dict[str, Any]:
+    """Ask for the columns one by one."""
+    choices = _listed(known.choices) or _NONE
+    question = click.prompt("Column of the question (several with commas)", default=_listed(known.question))
+    choices = click.prompt("Column of the choices (one a choice with commas)", default=choices)
+    answer = click.prompt("Column of the gold answer", default=known.answer)
+    answer_is = click.prompt("How it is written", type=click.Choice(_ANSWER_IS), default=known.answer_is)
+    return {
+        "question": _split(question),
+        "choices": None if choices == _NONE else _split(choices),
+        "answer": answer,
+        "answer_is": answer_is,
+    }
+
+
+def _listed(names: str | tuple[str, ...] | None) -> str:
+    return names if isinstance(names, str) else ",".join(names or ())
+
+
+def _split(said: str) -> str | tuple[str, ...]:
+    parts = tuple(part.strip() for part in said.split(","))
+    return parts[0] if len(parts) == 1 else parts
+
+
+def _shown(guess: "Guess") -> Iterator[str]:
+    """Say how the questions are read, and what of them is not."""
+    columns, first = guess.columns, guess.first
+    yield f"The columns, by the first {counted(guess.rows, 'rows')}:"
+    yield f"  question  {_listed(columns.question)}"
+    yield f"  choices   {_listed(columns.choices) or 'none'}"
+    how = "" if columns.answer_is == "auto" else f", written as {columns.answer_is}"
+    behind = f", behind {columns.answer_after}" if columns.answer_after else ""
+    yield f"  answer    {columns.answer}{how}{behind}"
+    yield f"  id        {columns.question_id or 'none, the number of the row'}"
+    yield from [f"  not read  {', '.join(guess.unused)}"] if guess.unused else []
+    listed = ", ".join(f"({letter}) {text}" for letter, text in zip(first.letters, first.choices, strict=True))
+    asked = cut(" ".join(f"{first.question} {listed}".split()), most=200)
+    yield f"The first question: {asked} Gold answer: {first.answer}"
+    yield from [f"{guess.bad} rows cannot be used and are left out."] if guess.bad else []
+    yield from (f"Warning: {slip}" for slip in guess.slips)
