@@ -74,6 +74,31 @@ def test_the_selected_paths_are_those_that_were_trained_on(run):
     assert row["train_examples"] == len(selected) == len({each["question_id"] for each in selected})
 
 
+def test_what_is_said_of_six_hundred_questions_is_counted_from_their_paths():
+    rows = pq.read_table(FOLDER / "strategyqa-600" / "paths.parquet").to_pylist()
+    page = " ".join(FOLDER.with_suffix(".md").read_text(encoding="utf-8").split())
+    kept = [row for row in rows if row["reason"] is None]
+    whole = [row for row in rows if row["reason"] is not None and row["finish"] not in ("outrun", "rejected")]
+    answered, dropped = ([row["agrees"] for row in part if row["agrees"] is not None] for part in (kept, whole))
+    assert f"of the {len(kept):,} kept paths {len(answered)} state an answer and {sum(answered)} of these" in page
+    assert f"dropped it is {sum(dropped):,} of {len(dropped):,}" in page
+    selected = [row["agrees"] for row in rows if row["selected"]]
+    told = f"Of the {len(selected)} selected paths {selected.count(True)} agree with the gold answer, "
+    assert f"{told}{selected.count(False)} do not and {selected.count(None)} state none." in page
+    assert f"{sum(row['finish'] == 'outrun' for row in rows):,} paths were stopped early" in page
+    golds = [*{row["question_id"]: row["gold"] for row in rows}.values()]
+    assert len(golds) == 600 and f'always saying "no" gets {100 * golds.count("no") / 600:.1f} %' in page
+    differences = []
+    for question in {row["question_id"] for row in kept}:
+        sides = [
+            [row["agrees"] for row in part if row["question_id"] == question and row["agrees"] is not None]
+            for part in (kept, whole)
+        ]
+        if all(sides):
+            differences.append(sum(sides[0]) / len(sides[0]) - sum(sides[1]) / len(sides[1]))
+    assert f"{100 * sum(differences) / len(differences):.1f} points more often" in page
+
+
 def test_the_page_holds_the_tables_of_what_was_kept():
     sys.path.insert(0, str(FOLDER.parents[2]))
     try:
