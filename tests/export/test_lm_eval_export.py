@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from exported_results import evaluate_lab, lab_questions, source_of
+from exported_results import LAB, evaluate_lab, lab_questions, source_of
+from sert.config.tree import EvaluationConfig
+from sert.evaluation.prediction import evaluate
 from sert.export.lm_eval import KINDS, READER, process_results, write_lm_eval
 from sert.records import Question
 from sert.store.artifacts import open_artifact
@@ -48,6 +50,27 @@ def test_written_answers_are_read_as_here(said: str, right: float, right_strictl
     question = Question("q", "t", "test", "What cuts?", ("rope", "saw"), "B", "Question: What cuts?\nAnswer:")
     doc = {name: getattr(question, name) for name in Question.__slots__} | {"choices": ["rope", "saw"], "context": []}
     assert process_results(doc, [said]) == {"accuracy": right, "accuracy_strict": right_strictly}
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_the_harness_renders_no_text_of_a_question(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with warnings.catch_warnings():  # of the harness, which are not ours
+        warnings.simplefilter("ignore")
+        tasks = pytest.importorskip("lm_eval.tasks", exc_type=ImportError)
+        datasets = pytest.importorskip("datasets", exc_type=ImportError)
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
+    asked = "What is {{ 7*7 }} and {% raw %}?"
+    question = Question("q", "t", "test", asked, ("{{1+1}}", "{# b #}"), "A", f"{asked} {{{{ doc }}}}")
+    evaluated = evaluate([question], LAB, out=tmp_path / "e", config=EvaluationConfig(max_new_tokens=2)).folder
+    folder = tmp_path / "tasks"
+    folder.mkdir()
+    write_lm_eval(source_of(evaluated, KINDS), folder, place=folder)
+    manager = tasks.TaskManager(include_path=str(folder), include_defaults=False)
+    for name, task in tasks.get_task_dict(["e", "e_generated"], manager).items():
+        (doc,) = task.test_docs()
+        assert task.doc_to_text(doc) == question.prompt
+        if name == "e":
+            assert task.doc_to_choice(doc) == list(question.choices)
 
 
 @pytest.mark.slow

@@ -7,13 +7,17 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
+import six_tokenizers
 from exported_results import LAB, source_of
+from sert.config.tree import StudentConfig, TrainingConfig
 from sert.errors import DataError
 from sert.export.trl import KINDS, write_trl
 from sert.records import Example
 from sert.store.tables import read_table
 from sert.student.load import Student, load_student
 from sert.student.training.batching import encode_example
+from sert.student.training.stage import train
+from tests_support import tiny_llama
 
 FORMS = ("prompt-completion", "conversational")
 
@@ -61,6 +65,26 @@ def test_without_a_student_there_are_no_tokens(trained: Path, tmp_path: Path) ->
     filtered = source._replace(artifact=type(source.artifact)(trained, source.artifact.manifest | {"stage": "filter"}))
     with pytest.raises(DataError, match=r"was made by `filter`; --student says whose tokens"):
         write_trl(filtered, tmp_path)
+
+
+def test_a_chat_student_has_its_turns_around_the_tokens_and_its_system_text_among_the_messages(tmp_path: Path) -> None:
+    tokenizer = six_tokenizers.smollm2()
+    tiny_llama(len(tokenizer)).save_pretrained(tmp_path / "chatty")
+    tokenizer.save_pretrained(tmp_path / "chatty")
+    start = StudentConfig(path=str(tmp_path / "chatty"), system="Be brief.", device="cpu")
+    example = Example("q", "Is ice cold?", " So the answer is yes.", "label")
+    trained = train([example], start, out=tmp_path / "trained", config=TrainingConfig(max_steps=1)).folder
+    written = write_trl(source_of(trained, KINDS), tmp_path)
+    assert written.told == ["1 of 1 examples; the student is asked by its chat template"]
+    (row,) = pq.read_table(tmp_path / written.files["conversational"]).to_pylist()
+    assert row["prompt"] == [
+        {"role": "system", "content": "Be brief."},
+        {"role": "user", "content": "Is ice cold?"},
+    ]
+    masked = row["completion_mask"].count(0)
+    opened = tokenizer.apply_chat_template(row["prompt"], add_generation_prompt=True, tokenize=True, return_dict=False)
+    assert row["input_ids"][:masked] == opened
+    assert tokenizer.decode(row["input_ids"][masked:-1]) == "So the answer is yes."
 
 
 @pytest.mark.filterwarnings("ignore")
