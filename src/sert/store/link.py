@@ -27,6 +27,7 @@ class Link:
         self.cluster = cluster._replace(folder=self._open.enter_context(scratch_folder()))
         self.started = time.monotonic()
         self.seconds = 0.0
+        self._is_lost = False
         self._process, self.pipe = start_process(serve, self.cluster)
 
     def wait(self, advance: Advance) -> None:
@@ -66,6 +67,7 @@ class Link:
             self.pipe.send(message)
 
     def _lost(self, words: str) -> WorkerError:
+        self._is_lost = True
         reason = f": {words.splitlines()[-1].rstrip('.')}" if words else ""
         return WorkerError(
             f"The Ray cluster ({self.cluster.address}) was lost{reason}. Finished work is kept. The same "
@@ -74,8 +76,8 @@ class Link:
 
     @property
     def is_there(self) -> bool:
-        """Whether the process goes on."""
-        return bool(self._process.is_alive())
+        """Whether the process goes on; one that was killed hangs up a moment before it ends."""
+        return not self._is_lost and bool(self._process.is_alive())
 
     def close(self) -> None:
         """Hang up, and let what was started end."""
