@@ -18,7 +18,7 @@ from sert.errors import ConfigError
 from sert.runs.run import run
 from sert.runs.verify import verify
 from sert.store.artifacts import file_hash, open_artifact
-from sert.store.link import clusters_kept
+from sert.store.cluster.link import clusters_kept
 from sert.store.units import Unit, UnitStore
 from sert.student.folder import LAB_STUDENT
 from sert.terminal.progress import Advance, Silent

@@ -17,9 +17,9 @@ from cluster_toys import UNITS, Toy
 
 from sert.config.tree import ExecutionConfig
 from sert.errors import ConfigError, StudentError, WorkerError
-from sert.store.bridge import scratch_folder
+from sert.store.cluster.bridge import scratch_folder
+from sert.store.cluster.link import clusters_kept
 from sert.store.executors import make_executor
-from sert.store.link import clusters_kept
 from sert.store.shipping import Parcel
 from sert.store.units import Unit, UnitStore
 

@@ -27,7 +27,7 @@ def make_executor(execution: ExecutionConfig, *, say: Callable[[str], None] | No
     """
     check_engine(execution)
     if execution.engine == "ray":
-        from sert.store.cluster import RayCluster
+        from sert.store.cluster.executor import RayCluster
 
         return RayCluster(execution, say=say or Silent().say)
     return ThisProcess() if execution.workers == 1 else LocalProcesses(execution.workers)
@@ -39,7 +39,7 @@ def engine_kept(execution: ExecutionConfig) -> Iterator[None]:
     if execution.engine == "local":
         yield
         return
-    from sert.store.link import clusters_kept
+    from sert.store.cluster.link import clusters_kept
 
     with clusters_kept():
         yield

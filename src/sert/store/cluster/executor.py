@@ -17,10 +17,10 @@ from typing import Any
 
 from sert.config.tree import ExecutionConfig
 from sert.errors import ConfigError, WorkerError
-from sert.store.bridge import Cluster
-from sert.store.cluster_worker import JOB, Order, Task, packed, plain_versions, unpacked_message
+from sert.store.cluster.bridge import Cluster
+from sert.store.cluster.link import Link, linked
+from sert.store.cluster.worker import JOB, Order, Task, packed, plain_versions, unpacked_message
 from sert.store.crew import LOOK_SECONDS, MAX_DEATHS, LocalCrew, Said, work_off
-from sert.store.link import Link, linked
 from sert.store.portable import Parcels, Portable
 from sert.store.shipping import Arrival, Parcel
 from sert.store.units import Store, Unit, UnitWork

@@ -1,4 +1,4 @@
-"""The run's end of the link to a Ray cluster; at the other end is the process of `sert.store.bridge`."""
+"""The run's end of the link to a Ray cluster; at the other end is the process of `sert.store.cluster.bridge`."""
 
 import time
 from collections.abc import Iterator
@@ -7,7 +7,7 @@ from contextvars import ContextVar
 from typing import Any
 
 from sert.errors import ConfigError, WorkerError
-from sert.store.bridge import LOCAL, Cluster, last_words, scratch_folder, serve
+from sert.store.cluster.bridge import LOCAL, Cluster, last_words, scratch_folder, serve
 from sert.store.crew import LOOK_SECONDS, end_process, start_process
 from sert.terminal.progress import Advance
 

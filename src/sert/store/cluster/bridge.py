@@ -178,7 +178,7 @@ class _Switchboard:
     """Carries messages between the run and its workers."""
 
     def __init__(self, ray: Any, cluster: Cluster, pipe: Any, events: "SimpleQueue[Any]") -> None:
-        from sert.store.cluster_worker import ClusterWorker
+        from sert.store.cluster.worker import ClusterWorker
 
         self._ray, self._pipe, self._events = ray, pipe, events
         self._kind = ray.remote(ClusterWorker).options(
