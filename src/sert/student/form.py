@@ -12,6 +12,7 @@ from sert.store.artifacts import content_key
 from sert.student.chat import templates_of
 from sert.student.folder import Place, has_tokenizer, read_json
 from sert.student.gguf import chat_template_of_gguf
+from sert.student.hub import hub_is_there
 from sert.student.texts import Texts
 
 RECORD = "sert.json"
@@ -133,7 +134,7 @@ def _template_on_hub(name: str, revision: str | None) -> str | None:
         with suppress(Exception):  # no network, no such file, no such student: loading will say so
             from huggingface_hub import hf_hub_download
 
-            found = Path(hf_hub_download(name, file, revision=revision))
+            found = Path(hf_hub_download(name, file, revision=revision, local_files_only=not hub_is_there()))
             if file == _TEMPLATE:
                 return found.read_text(encoding="utf-8")
             return _configured(read_json(found))

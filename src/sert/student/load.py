@@ -4,6 +4,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,7 @@ from sert.student.folder import (
 )
 from sert.student.form import form_of
 from sert.student.gguf import FORM, converted, tokenizer_of_gguf
+from sert.student.hub import hub_is_there
 from sert.student.soundness import (
     RESIZE,
     SENTENCE,
@@ -160,10 +162,10 @@ def _load_tokenizer(place: Place, *, at_hand: bool) -> Any:
         model = model.base
     if at_hand and place.kind == "gguf":
         return tokenizer_of_gguf(Path(place.path))
-    settings: dict[str, Any] = {"local_files_only": True} if at_hand else {}
+    settings = _source(place, at_hand=at_hand)
     if model is not place:  # no model is beside it that would tell its kind
-        settings["config"] = AutoConfig.from_pretrained(_readable(model), **settings, **_source(model))
-    tokenizer = AutoTokenizer.from_pretrained(_readable(place), **settings, **_source(place))
+        settings["config"] = AutoConfig.from_pretrained(_readable(model), **_source(model, at_hand=at_hand))
+    tokenizer = AutoTokenizer.from_pretrained(_readable(place), **settings)
     for name in _HOW_LOADED:
         tokenizer.init_kwargs.pop(name, None)
     return tokenizer
@@ -184,7 +186,7 @@ def load_settings(config: StudentConfig) -> Any | None:
 
     try:
         with _loading(place):
-            return AutoConfig.from_pretrained(place.path, local_files_only=True, **_source(place))
+            return AutoConfig.from_pretrained(place.path, **_source(place, at_hand=True))
     except StudentError:
         if place.kind == "hub":
             return None
@@ -262,7 +264,8 @@ def _refuse_adapter(place: Place) -> None:
     """Refuse an adapter on the hub: with the package peft transformers would load it, and not merge it."""
     from transformers.utils.peft_utils import find_adapter_config_file
 
-    if find_adapter_config_file(place.path, revision=place.revision) is not None:
+    settings = {"revision": place.revision, "local_files_only": not hub_is_there()}
+    if find_adapter_config_file(place.path, **settings) is not None:
         raise StudentError(
             f"{place.path!r} is an adapter on the hub. Download it (`hf download {place.path} --local-dir FOLDER`) and "
             "give that folder: it is then merged into its base model."
@@ -274,8 +277,11 @@ def _readable(place: Place) -> str:
     return str(converted(Path(place.path))) if place.kind == "gguf" else place.path
 
 
-def _source(place: Place) -> dict[str, Any]:
-    return {"revision": place.revision, "trust_remote_code": False}
+def _source(place: Place, *, at_hand: bool = False) -> dict[str, Any]:
+    """Say how transformers reads it: of the hub, what is here already where nothing is to be fetched, or can be."""
+    cached = at_hand or (place.kind == "hub" and not hub_is_there())
+    source = {"revision": place.revision, "trust_remote_code": False}
+    return source | ({"local_files_only": True} if cached else {})
 
 
 @contextmanager
@@ -289,6 +295,10 @@ def _loading(place: Place) -> Iterator[None]:
         reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
         mend = "Give a folder with config.json, safetensors weights and a tokenizer, or a hub id that can be reached."
         named = repr(place.path)
+        if place.kind == "hub" and not hub_is_there():
+            mend = "The hub cannot be reached from here, and it is not among what was fetched before. " + mend
+        if place.kind == "hub" and get_close_matches(place.path, ["lab"]):
+            mend = "Did you mean `lab`, the student that ships with this package? " + mend
         if place.base is not None:
             named += f", an adapter of {place.base.path!r},"
             mend = f"If its base cannot be had, get it or correct base_model_name_or_path in {ADAPTER_CONFIG}."
