@@ -272,7 +272,7 @@ def test_an_implausible_rule_is_told_on_one_line_an_example(tmp_path):
     assert listener.lines[-1] == (
         "warning: filter: no path is kept, there is nothing to train on; dropped: direct_response 4"
     )
-    assert "direct_response dropped 4 of the 4 paths" in listener.lines[0]
+    assert "direct_response (rules.direct_response = true) dropped 4 of the 4 paths" in listener.lines[0]
     assert listener.lines[1].startswith("  q1, branch 0, sample 0: yes yes xxx")
     assert all("\n" not in line and len(line) < 140 for line in listener.lines[1:])
 

@@ -185,6 +185,9 @@ def test_another_file_is_not_overwritten(finished: RunResult, tmp_path: Path) ->
 def test_what_is_not_finished_or_no_run_is_refused(finished: RunResult, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="does not exist"):
         explore(tmp_path / "nothing")
+    (tmp_path / "questions.csv").write_text("question,answer\n")
+    with pytest.raises(DataError, match=r"questions.csv is a file. Give the folder of a run"):
+        explore(tmp_path / "questions.csv")
     unfinished = tmp_path / "unfinished"
     unfinished.mkdir()
     (unfinished / "config.toml").write_bytes((finished.folder / "config.toml").read_bytes())

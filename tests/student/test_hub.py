@@ -29,7 +29,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
 
 
 def test_a_hub_that_nobody_knows_is_looked_up_once_and_its_students_are_refused_at_once(asked: list[str]) -> None:
-    with pytest.raises(StudentError, match="'somebody/some-model' cannot be loaded: .* The hub cannot be reached"):
+    with pytest.raises(StudentError, match=r"'somebody/some-model' cannot be loaded: .* The hub cannot be reached"):
         load_student(StudentConfig(path="somebody/some-model"))
     assert asked == ["huggingface.co"]
 

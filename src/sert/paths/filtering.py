@@ -1,6 +1,7 @@
 """The filter stage: apply the rules to the mined paths, keep one a question, count what each rule dropped."""
 
 import itertools
+import json
 import pathlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -13,7 +14,7 @@ from sert.config.rules import USUAL, RulesConfig, SelectionConfig
 from sert.errors import DataError
 from sert.paths.gains import LOOKS_AT_GOLD, PathGains
 from sert.paths.limits import found_limits, with_limits
-from sert.paths.rules import OUTRUN, REJECTED, apply_rules
+from sert.paths.rules import OUTRUN, REJECTED, RULE_TABLE, apply_rules
 from sert.paths.selection import Chosen, select, selected_examples
 from sert.records import Example, Path, PathKey, Question, Verdict
 from sert.store.artifacts import Artifact, Draft, artifact_key, write_json
@@ -196,7 +197,7 @@ class FilterJob(Job):
         examples = selected_examples(selected, _prompts_of(mined), shuffled=self.selection.shuffled, seed=self.seed)
         write_table(draft.folder / "examples.parquet", examples, Example)
         written = StoredTable(draft.folder / "verdicts.parquet", Verdict)
-        _warn(implausible_rules(written, self.rules, tally=tally), paths, reporter)
+        _warn(implausible_rules(written, self.rules, tally=tally), rules, paths, reporter)
         _warn_of_cut_short(tally, mined, self, label=label, reporter=reporter)
         _warn_of_unfinished(tally, self, label=label, reporter=reporter)
         write_table(draft.folder / "questions.parquet", questions, Question)
@@ -300,17 +301,21 @@ def _warn_of_cut_short(tally: Tally, mined: Artifact, job: FilterJob, *, label: 
     if cut_short:
         reporter.say(
             f"warning: {cut_short} paths were cut short while mining, under other rules or for another selection, and "
-            "cannot be judged by these; mine with keep_all to compare them"
+            "cannot be judged by these; mine with mining.keep_all = true to compare them"
         )
 
 
-def _warn(implausible: list[ImplausibleRule], paths: Iterable[Path], reporter: Reporter) -> None:
+def _warn(implausible: list[ImplausibleRule], config: RulesConfig, paths: Iterable[Path], reporter: Reporter) -> None:
+    settings: dict[str, str] = {rule.name: rule.setting for rule in RULE_TABLE}
     shown = {key for rule in implausible for key in rule.examples}
     texts = {key: path.text for path in paths if (key := path.key) in shown} if shown else {}
     for rule in implausible:
+        setting = settings[rule.rule]
+        value = json.dumps(getattr(config, setting))
         reporter.say(
-            f"warning: the rule {rule.rule} dropped {rule.dropped} of the {rule.reached} paths that reached it. "
-            "Does it fit this student and task? For example:"
+            f"warning: the rule {rule.rule} (rules.{setting} = {value}) dropped {rule.dropped} of the {rule.reached} "
+            "paths that reached it. Does it fit this student and task? `sert prospect` tells what its paths measure. "
+            "For example:"
         )
         for key in rule.examples:
             short = cut(" ".join(texts[key].split()), most=SHOWN_CHARACTERS)

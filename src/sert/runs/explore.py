@@ -21,7 +21,7 @@ from sert.runs.build import build_arms, distinct_stages
 from sert.runs.making import require_finished
 from sert.runs.prospect_graph import build_prospect
 from sert.runs.request import Request, read_request
-from sert.store.artifacts import SETTINGS, open_artifact
+from sert.store.artifacts import MANIFEST, SETTINGS, open_artifact
 from sert.store.disk import make_folder, sync, writing
 from sert.store.tables import read_table
 from sert.student.source import called
@@ -128,7 +128,17 @@ def _typed(folder: Path) -> str:
 
 
 def _is_lone(folder: Path) -> bool:
-    return not any((folder / name).is_file() for name in SETTINGS)
+    """Tell whether a folder is no part of a run.
+
+    Raises:
+        DataError: If it holds nothing to look at.
+    """
+    if any((folder / name).is_file() for name in SETTINGS):
+        return False
+    if not (folder / MANIFEST).is_file():
+        what = "is a file" if folder.is_file() else "is no finished result" if folder.exists() else "does not exist"
+        raise DataError(f"{folder} {what}. Give the folder of a run, such as runs/demo, or of `sert mine`.")
+    return True
 
 
 def _read(folder: Path, student: StudentConfig | None) -> ExploredRun:

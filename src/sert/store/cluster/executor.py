@@ -104,7 +104,7 @@ class _RayCrew:
         self._remote = dict[int, _Remote]()
         self._home = LocalCrew(job, store, takes=job.stays)
         self._names = iter(range(time.monotonic_ns(), 2**63))  # no name is used twice on one link
-        self._started, self._was_ready, self._told = time.monotonic(), False, set[str]()
+        self._started, self._told = time.monotonic(), set[str]()
         self._lacking_since: float | None = time.monotonic()  # None while a worker is ready
         self._failed_starts = 0
         # Where workers have accelerators this machine need not have one, and the first worker says how all compute.
@@ -245,8 +245,8 @@ class _RayCrew:
             )
 
     def _tell_of_start(self, where: str) -> None:
-        if not self._was_ready:
-            self._was_ready = True
+        if not self._link.is_told_of:
+            self._link.is_told_of = True
             asked = counted(self._execution.workers, "workers")
             threads = counted(self.job.threads, "threads")
             self._say(

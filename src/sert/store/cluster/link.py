@@ -20,6 +20,7 @@ class Link:
     Attributes:
         cluster: Which cluster it leads to.
         seconds: How long it took until Ray was there.
+        is_told_of: Whether people were told that it was.
     """
 
     def __init__(self, cluster: Cluster) -> None:
@@ -27,6 +28,7 @@ class Link:
         self.cluster = cluster._replace(folder=self._open.enter_context(scratch_folder()))
         self.started = time.monotonic()
         self.seconds = 0.0
+        self.is_told_of = False
         self._is_lost = False
         self._process, self.pipe = start_process(serve, self.cluster)
 
@@ -42,8 +44,8 @@ class Link:
         if kind == "failed":
             what = "be started on this machine" if self.cluster.address == LOCAL else "be reached"
             raise ConfigError(
-                f"Ray cannot {what} (execution.address = {self.cluster.address!r}): {value} Give the address of a "
-                "cluster of the same versions of Ray and Python, `auto` on a machine of it, or `local`."
+                f"Ray cannot {what} (execution.address = {self.cluster.address!r}): {value.rstrip('.')}. Give the "
+                "address of a cluster of the same versions of Ray and Python, `auto` on a machine of it, or `local`."
             )
         self.seconds = time.monotonic() - self.started
 
