@@ -72,6 +72,8 @@ def _pair_parts(metrics: Metrics, pair: Pair) -> Iterator[str]:
     yield wrap(of_run if single else f"{pair.title}: {number}, seeds {seeds}")
     yield plain_table(result_table(metrics, pair, terminal=True))
     yield plain_table(standing_table(metrics, pair, terminal=True))
+    if any(row["correct"] != row["correct_strict"] for row in of_pair(metrics, "rows", pair)):
+        yield wrap("Acc counts answers that are read loosely, too; right are only those that an output states.")
     if not (likelihood := likelihood_table(metrics, pair, terminal=True)).is_empty:
         yield wrap(f"{pair.title}: what students write, and the most probable of the possible answers")
         yield plain_table(likelihood)
