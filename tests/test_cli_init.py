@@ -34,7 +34,7 @@ def test_it_is_written_shown_and_runs(pets: Path) -> None:
     done = sert("init", "pets.toml", "--questions", "pets.jsonl", "--student", "lab", cwd=pets)
     assert done.returncode == 0, done.stderr
     assert "  question  text\n" in done.stdout and "  answer    gold\n" in done.stdout
-    assert "The first question: Can a cat bark? Gold answer: no" in done.stdout
+    assert "The first question: Can a cat bark?\nIts gold answer: no\n" in done.stdout
     tree = written("pets.toml")
     assert tree["tasks"] == {
         "pets": {
@@ -108,3 +108,30 @@ def test_columns_that_are_not_there_leave_no_file(pets: Path) -> None:
     with pytest.raises(SertError, match="there is no column 'none'"):
         CliRunner().invoke(cli, given, catch_exceptions=False)
     assert not list(pets.glob("*.toml"))
+
+
+@pytest.mark.parametrize(
+    ("answers", "option"),
+    [
+        ("", "--rationales, --endpoint or --no-ask"),
+        ("http://x/v1\n", "--model"),
+        ("none\n", "--no-ask"),
+        ("none\nn\ntext\nnone\n", "--answer-column"),
+    ],
+)
+def test_answers_that_end_are_told(pets: Path, answers: str, option: str) -> None:
+    done = answer("own.toml", "--questions", "pets.jsonl", "--student", "lab", answers=answers)
+    assert done.exit_code == 2 and "nothing was written" in done.output and f"Give {option}, or" in done.output
+    assert not list(pets.glob("*.toml"))
+
+
+def test_what_is_offered_are_columns_of_the_file(pets: Path) -> None:
+    given = ["--questions", "pets.jsonl", "--student", "lab", "--answer-column", "gould"]
+    done = answer("own.toml", *given, answers="none\ntext\nnone\ngold\nauto\ny\n")
+    assert done.exit_code == 0 and "did you mean 'gold'?" in done.output
+    assert "[question]" not in done.output and "[answer]" not in done.output and "[gould]" not in done.output
+
+
+def test_its_folder_is_made(pets: Path) -> None:
+    done = sert("init", "new/own.toml", "--questions", "pets.jsonl", "--no-ask", cwd=pets)
+    assert done.returncode == 0 and (pets / "new" / "own.toml").exists(), done.stderr

@@ -219,7 +219,7 @@ def test_ids_never_collide(ids: list[Any], says: str, tmp_path: Path) -> None:
         (b'question,answer\n"' + 200_000 * b"x\n", "field larger than field limit (131072)"),
         (b"question,answer,answer\nIs it?,yes,no\n", "the header names 'answer' twice"),
         (b"question,answer\nIs it?\n", "the number of fields"),
-        (b"question;answer\nIs it?;yes\n", "there is no column 'question'"),
+        (b"question:answer\nIs it?:yes\n", "there is no column 'question'"),
         (b'question,answer\n"Is" it?,yes\n', "not CSV"),
     ],
 )

@@ -82,8 +82,63 @@ def test_rows_that_cannot_be_used_are_counted_while_they_are_few(tmp_path: Path)
 
 
 def test_columns_that_cannot_be_guessed_are_listed(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"has the columns 'a', and which of them hold question and answer cannot be"):
-        guess_columns(lines(tmp_path, {"a": "x"}))
+    rows = [{"ask": f"Is it {n}?", "choices": ["rope", "saw"], "answer": "ice"} for n in range(2)]
+    with pytest.raises(DataError, match=r"'answer', and which of them hold question and answer cannot be guessed"):
+        guess_columns(lines(tmp_path, *rows))
     (tmp_path / "empty.jsonl").write_text("")
     with pytest.raises(DataError, match="holds no questions"):
         guess_columns(tmp_path / "empty.jsonl")
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("Frage;Lösung\nWas?;\nWer?;\n", "the column 'Lösung' is empty, and it is that of the answers"),
+        ("Frage\nWas?\nWer?\n", "no column holds answers"),
+        ("Nr;Frage\n1;Was?\n2;Wer?\n", "no column holds answers"),
+        ("Frage;A;B;Quelle\nWas?;x;y;Buch\nWer?;x;z;Buch\n", "none is called as one of answers"),
+    ],
+)
+def test_a_file_without_answers_says_so(tmp_path: Path, text: str, says: str) -> None:
+    (tmp_path / "q.csv").write_text(text, encoding="utf-8")
+    with pytest.raises(DataError, match=says):
+        guess_columns(tmp_path / "q.csv")
+
+
+def test_no_column_is_question_and_answer(tmp_path: Path) -> None:
+    file = lines(tmp_path, {"question": "Is it?", "note": "yes"})
+    with pytest.raises(DataError, match="'note' is given for question and answer"):
+        guess_columns(file, {"question": "note", "answer": "note"})
+    assert guess_columns(file, {"answer": "question"}).columns.question == "note"
+
+
+def test_lines_are_those_of_the_file(tmp_path: Path) -> None:
+    (tmp_path / "q.csv").write_text('question,answer\n"Is\nit?",\nWho?,\n', encoding="utf-8")
+    with pytest.raises(DataError, match=r"the column 'answer' is empty"):
+        guess_columns(tmp_path / "q.csv")
+    (tmp_path / "q.csv").write_text('question,answer\n"Is\nit?",\nWho?,\nWas it?,yes\n', encoding="utf-8")
+    with pytest.raises(DataError, match=r"q\.csv, line 3: the answer is empty.*q\.csv, line 4: the answer is empty"):
+        guess_columns(tmp_path / "q.csv")
+
+
+def test_a_column_that_is_not_there_is_told_in_a_line(tmp_path: Path) -> None:
+    (tmp_path / "tiere.csv").write_text(GERMAN, encoding="utf-8")
+    with pytest.raises(DataError) as caught:
+        guess_columns(tmp_path / "tiere.csv", {"answer": "Loesung"})
+    said = str(caught.value)
+    assert "there is no column 'Loesung'; did you mean 'Lösung'? The columns there are: 'Nr', 'Frage'," in said
+    assert "\n" not in said
+
+
+def test_names_are_split_at_commas_unless_a_column_is_called_so(tmp_path: Path) -> None:
+    (tmp_path / "tiere.csv").write_text(GERMAN, encoding="utf-8")
+    guess = guess_columns(tmp_path / "tiere.csv", {"choices": "Wahl A, Wahl B,Wahl C"})
+    assert guess.columns.choices == ("Wahl A", "Wahl B", "Wahl C")
+    file = lines(tmp_path, {"ask, please": "Is it?", "answer": "no"})
+    assert guess_columns(file, {"question": "ask, please"}).columns.question == "ask, please"
+
+
+@pytest.mark.parametrize("name", ["N°", "No", "No.", "numero", "numéro", "Nr."])
+def test_names_of_ids(tmp_path: Path, name: str) -> None:
+    rows = [{name: n, "question": f"Is it {n}?", "answer": "yes"} for n in (1, 2)]
+    assert guess_columns(lines(tmp_path, *rows)).columns.question_id == name

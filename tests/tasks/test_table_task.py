@@ -8,6 +8,7 @@ import pytest
 from sert.config.tree import TaskConfig
 from sert.errors import DataError
 from sert.tasks.load import load_task
+from sert.tasks.readers import read_file
 
 TOOLS = {"question": "What cuts?", "choices": ["rope", "saw"], "answer": "saw"}
 WITH_CHOICES = {"choices": "choices"}
@@ -120,9 +121,27 @@ def test_ids_of_two_files_differ(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("name", "text", "question"),
+    [
+        ("q.csv", "question,answer\nIs it; or not?,yes\n", "Is it; or not?"),
+        ("q.csv", "question;answer\nIs it, or not?;yes\n", "Is it, or not?"),
+        ("q.csv", "question\tanswer\nIs it, or not?\tyes\n", "Is it, or not?"),
+        ("q.csv", '"note, long";"question";"answer, gold";answer\n;"Is it; or not?";;yes\n', "Is it; or not?"),
+        ("q.csv", 'question,"answer",of;whom\nIs it?,yes,"a;b"\n', "Is it?"),
+        ("q.csv", '"a\nb";question;answer\n1;Is it?;yes\n', "Is it?"),
+        ("q.tsv", "question\tanswer\ta;b;c;d\nIs it?\tyes\t\n", "Is it?"),
+    ],
+)
+def test_separators(tmp_path, name, text, question):
+    (tmp_path / name).write_text(text, encoding="utf-8")
+    (row,) = read_file(tmp_path / name)
+    assert (row.columns["question"], row.columns["answer"]) == (question, "yes")
+
+
+@pytest.mark.parametrize(
     ("name", "text", "message"),
     [
-        ("q.txt", "", "its name must end in .jsonl, .json, .csv, .parquet"),
+        ("q.txt", "", "its name must end in .jsonl, .json, .csv, .tsv, .parquet"),
         ("q.jsonl", '{"question": "Is it?"}', "line 1: there is no column 'answer'; it has 'question'"),
         ("q.jsonl", '\n{"question": }', "line 2, column 14: not JSON"),
         ("q.jsonl", "[1]", "line 1: a JSON object is needed"),
@@ -132,6 +151,7 @@ def test_ids_of_two_files_differ(tmp_path):
         ("q.csv", "question,answr\nIs it?,yes\n", "line 2: there is no column 'answer'; did you mean 'answr'"),
         ("q.csv", "question,answer\nIs it, really?,yes\n", "line 2: the number of fields"),
         ("q.csv", "question,answer\nIs it?\n", "line 2: the number of fields"),
+        ("q.csv", "question;answer\nIs it; really?;yes\n", "which semicolons split; quote fields with semicolons"),
         ("q.csv", 'question,answer\n"Is it?,yes\n', "not CSV"),
         ("q.parquet", "PAR1", "cannot be read as Parquet"),
     ],

@@ -23,7 +23,7 @@ _NONE = "none"
 
 @click.command("init")
 @click.argument("file", type=OutFolder(), default=Path("own.toml"), metavar="[FILE]")
-@click.option("--questions", type=InputPath(), help="File of questions: JSONL, JSON, CSV or Parquet.")
+@click.option("--questions", type=InputPath(), help="File of questions: JSONL, JSON, CSV, TSV or Parquet.")
 @click.option("--test-questions", type=InputPath(), help="File of test questions.  [default: a share of the questions]")
 @setting("student.path", "--student", name="student", help="Hub id, folder, GGUF file or `lab`.  [default: gpt2]")
 @click.option("--rationales", type=InputPath(), help="Recorded rationales of a teacher, to distil.")
@@ -35,7 +35,12 @@ _NONE = "none"
     "teacher.calls.free",
 )
 @click.option("--question-column", "question", multiple=True, help="Column of the question; several are joined.")
-@click.option("--choices-column", "choices", multiple=True, help="Column of the choices; repeat it for one a choice.")
+@click.option(
+    "--choices-column",
+    "choices",
+    multiple=True,
+    help="Column of the choices; commas between, or again, for one a choice.",
+)
 @click.option("--answer-column", "answer", help="Column of the gold answer.")
 @click.option("--id-column", "question_id", help="Column of the ids.")
 @click.option("--answer-is", type=click.Choice(_ANSWER_IS), help="How the gold answer is written.")
@@ -57,7 +62,7 @@ def init_command(file: Path, ask: bool | None, as_json: bool, **given: Any) -> N
         raise ConfigError(f"{file} is there already and stays as it is; give another name, or remove it.")
     asks = sys.stdin.isatty() if ask is None else ask
     questions = given["questions"] or _asked_for("File of questions", "--questions", asks, InputPath())
-    student = given["student"] or (click.prompt("Student", default="gpt2") if asks else "gpt2")
+    student = given["student"] or (_ask("--student", "Student", default="gpt2") if asks else "gpt2")
     rationales, url = given["rationales"], given["teacher__endpoint__url"]
     if asks and rationales is None and url is None:
         rationales, url = _asked_teacher()
@@ -66,7 +71,8 @@ def init_command(file: Path, ask: bool | None, as_json: bool, **given: Any) -> N
     teacher = _endpoint(url, asks, given) if url else {"kind": "recorded"} if rationales else None
     about = {"questions": questions, "test_questions": given["test_questions"], "student": student}
     about |= {"teacher": teacher, "rationales": rationales}
-    starter = _agreed(partial(make_starter, file, **about), _columns(given), asks=asks, as_json=as_json)
+    make = partial(make_starter, file, **about)
+    starter = _agreed(make, questions, _columns(given), asks=asks, as_json=as_json)
     write_new(file, starter.text)
     if as_json:
         columns = starter.guess.columns.model_dump(mode="json", exclude_defaults=True)
@@ -74,10 +80,15 @@ def init_command(file: Path, ask: bool | None, as_json: bool, **given: Any) -> N
     click.echo(printable(f"Written to {file}. What would be done: sert run {file} --dry-run"))
 
 
-def _agreed(make: "Callable[..., Starter]", columns: dict[str, Any], *, asks: bool, as_json: bool) -> "Starter":
+def _agreed(
+    make: "Callable[..., Starter]", questions: Path, columns: dict[str, Any], *, asks: bool, as_json: bool
+) -> "Starter":
     """Show how the questions are read, and ask for their columns until that is right."""
+    from sert.tasks.guessing import column_names
+
+    names = column_names(questions)
     while True:
-        known = Columns()
+        known = columns
         try:
             starter = make(columns=columns)
         except DataError as error:
@@ -87,21 +98,35 @@ def _agreed(make: "Callable[..., Starter]", columns: dict[str, Any], *, asks: bo
         else:
             for line in _shown(starter.guess):
                 click.echo(printable(line), err=as_json)
-            if not asks or click.confirm("Is it read rightly?", default=True):
+            if not asks or _ask("--no-ask", "Is it read rightly?", click.confirm, default=True):
                 return starter
-            known = starter.guess.columns
-        columns = _asked_columns(known)
+            known = starter.guess.columns.model_dump()
+        columns = {name: value for name, value in columns.items() if name == "question_id" and value in names}
+        columns |= _asked_columns(known, names)
+
+
+def _ask(option: str, text: str, how: Callable[..., Any] = click.prompt, **rest: Any) -> Any:
+    """Ask at the terminal; where the answers end, say which option gives what was asked for."""
+    try:
+        return how(text, **rest)
+    except click.Abort as error:
+        if not isinstance(error.__context__, EOFError):
+            raise
+        raise click.UsageError(
+            f"The answers ended at {text!r}, and nothing was written. Give {option}, or answer it at a terminal."
+        ) from None
 
 
 def _asked_for(what: str, option: str, asks: bool, kind: Any = str) -> Any:
     if not asks:
         raise click.UsageError(f"Give {option}, or answer at a terminal.")
-    return click.prompt(what, type=kind)
+    return _ask(option, what, type=kind)
 
 
 def _asked_teacher() -> tuple[Path | None, str | None]:
     """Ask for a teacher: a file of rationales, an endpoint, or none."""
-    said = click.prompt("Teacher (a file of rationales, the URL of an endpoint, or none)", default=_NONE)
+    text = "Teacher (a file of rationales, the URL of an endpoint, or none)"
+    said = _ask("--rationales, --endpoint or --no-ask", text, default=_NONE)
     if said == _NONE:
         return None, None
     return (None, said) if said.startswith(("http://", "https://")) else (InputPath().convert(said, None, None), None)
@@ -115,9 +140,10 @@ def _endpoint(url: str, asks: bool, given: dict[str, Any]) -> dict[str, Any]:
             raise click.UsageError(
                 "Calls cost money: give --max-cost DOLLARS with --price PROMPT,COMPLETION, or --free."
             )
-        free = click.confirm("Is it free of charge?", default=False)
-        cost = None if free else click.prompt("Most dollars to spend")
-        price = None if free else click.prompt("Dollars a million tokens of prompts and completions, such as 0.5,1.5")
+        free = _ask("--free, or --max-cost with --price", "Is it free of charge?", click.confirm, default=False)
+        cost = None if free else _ask("--max-cost", "Most dollars to spend")
+        dollars = "Dollars a million tokens of prompts and completions, such as 0.5,1.5"
+        price = None if free else _ask("--price", dollars)
     calls: dict[str, Any] = {"free": True} if free else {"max_cost": str(cost)}
     if price is not None:
         calls["price"] = [each.strip() for each in price.split(",")] if isinstance(price, str) else [*map(str, price)]
@@ -133,28 +159,34 @@ def _columns(given: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-def _asked_columns(known: Columns) -> dict[str, Any]:
-    """Ask for the columns one by one."""
-    choices = _listed(known.choices) or _NONE
-    question = click.prompt("Column of the question (several with commas)", default=_listed(known.question))
-    choices = click.prompt("Column of the choices (one a choice with commas)", default=choices)
-    answer = click.prompt("Column of the gold answer", default=known.answer)
-    answer_is = click.prompt("How it is written", type=click.Choice(_ANSWER_IS), default=known.answer_is)
+def _asked_columns(known: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
+    """Ask for the columns one by one; what is offered are columns that the file has."""
+    offered = {part: _offered(known.get(part), part, names) for part in ("question", "choices", "answer")}
+    text = "Column of the question (several with commas)"
+    question = _ask("--question-column", text, default=offered["question"])
+    text = "Column of the choices (one a choice with commas)"
+    choices = _ask("--choices-column", text, default=offered["choices"] or _NONE)
+    answer = _ask("--answer-column", "Column of the gold answer", default=offered["answer"])
+    how = known.get("answer_is", "auto")
+    answer_is = _ask("--answer-is", "How it is written", type=click.Choice(_ANSWER_IS), default=how)
     return {
-        "question": _split(question),
-        "choices": None if choices == _NONE else _split(choices),
+        "question": question,
+        "choices": None if choices == _NONE else choices,
         "answer": answer,
         "answer_is": answer_is,
     }
 
 
+def _offered(known: str | tuple[str, ...] | None, otherwise: str, names: tuple[str, ...]) -> str | None:
+    """Offer what is known, or the usual name; nothing where the file has no such column."""
+    for each in (known, otherwise):
+        if each and all(name in names for name in ([each] if isinstance(each, str) else each)):
+            return _listed(each)
+    return None
+
+
 def _listed(names: str | tuple[str, ...] | None) -> str:
     return names if isinstance(names, str) else ",".join(names or ())
-
-
-def _split(said: str) -> str | tuple[str, ...]:
-    parts = tuple(part.strip() for part in said.split(","))
-    return parts[0] if len(parts) == 1 else parts
 
 
 def _shown(guess: "Guess") -> Iterator[str]:
@@ -170,6 +202,7 @@ def _shown(guess: "Guess") -> Iterator[str]:
     yield from [f"  not read  {', '.join(guess.unused)}"] if guess.unused else []
     listed = ", ".join(f"({letter}) {text}" for letter, text in zip(first.letters, first.choices, strict=True))
     asked = cut(" ".join(f"{first.question} {listed}".split()), most=200)
-    yield f"The first question: {asked} Gold answer: {first.answer}"
+    yield f"The first question: {asked}"
+    yield f"Its gold answer: {first.answer}"
     yield from [f"{guess.bad} rows cannot be used and are left out."] if guess.bad else []
     yield from (f"Warning: {slip}" for slip in guess.slips)

@@ -87,11 +87,12 @@ def _named(text: str, foreign: str, otherwise: str) -> str:
 
 
 def write_new(file: Path, text: str) -> None:
-    """Write a configuration where no file is.
+    """Write a configuration where no file is; its folder is made.
 
     Raises:
         ConfigError: If there is one already.
     """
+    file.parent.mkdir(parents=True, exist_ok=True)
     try:
         with file.open("x", encoding="utf-8") as stream:
             stream.write(text)

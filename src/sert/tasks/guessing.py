@@ -19,7 +19,7 @@ from sert.tasks.choices import numbered_columns, read_choices
 from sert.tasks.load import BAD_ROW, load_task
 from sert.tasks.normalize import is_number
 from sert.tasks.readers import read_file
-from sert.tasks.rows import Record, all_names, column
+from sert.tasks.rows import Record, all_names, column, nearest_names
 from sert.tasks.statements import TRUTH
 from sert.terminal.text import shorten
 
@@ -35,8 +35,10 @@ _WORDS = {
     "answer": "answer answerkey gold label target correct key solution output result antwort lösung loesung "
     "respuesta réponse reponse resposta risposta antwoord",
     "choices": "choices options choix optionen opciones",
-    "id": "id qid uid key index nummer number nr",
+    "id": "id qid uid key index nummer number nr num numero numéro",
 }
+# As names by themselves alone: in longer ones they mean other things.
+_WHOLE = {"id": ("no", "n°", "nº")}
 _PLACES = ("index", "number")
 
 
@@ -65,15 +67,14 @@ def guess_columns(file: Path, given: Mapping[str, Any] | None = None, *, task: s
     Messages name the settings of the task so called.
 
     Raises:
-        DataError: If the file cannot be read, no guess reads its rows, or an answer could be counted from 0 or from 1.
+        DataError: If the file cannot be read, a column that is given is not there, no column holds answers, no guess
+            reads the rows, or an answer could be counted from 0 or from 1.
     """
-    records = list(islice(read_file(file), LOOKED_AT))
-    if not records:
-        raise DataError(f"{file} holds no questions.")
-    said = ""
+    records, said = _first_records(file), ""
     with tempfile.TemporaryDirectory(prefix="sert-guess-") as folder:
         sample = _Sample(file, Path(folder) / "sample.jsonl", records, task)
-        for columns in _candidates(sample, dict(given or {})):
+        known = _checked(sample, given or {})
+        for columns in _candidates(sample, known):
             found = [guess for guess in map(sample.tried, _ways(columns)) if isinstance(guess, Guess)]
             if len(found) == 1:
                 return found[0]
@@ -82,12 +83,36 @@ def guess_columns(file: Path, given: Mapping[str, Any] | None = None, *, task: s
                     f"{file}: the answers in {columns.answer!r} may be counted from 0 or from 1; say which by "
                     "--answer-is index (0 is the first choice) or number (1 is the first)."
                 )
-            said = said or str(sample.tried(columns)).replace(str(sample.copy), str(file))
+            said = said or str(sample.tried(columns))
+    if not said and "answer" not in known:
+        raise _no_answers(sample)
     hint = f" What was guessed first: {said}" if said else ""
+    told = "answer" in known or any(_hint(name, "answer") for name in sample.names)
+    unsure = "which of them hold question and answer" if told else "none is called as one of answers; which it is"
     raise DataError(
-        f"{file} has the columns {', '.join(map(shorten, sample.names[:20]))}, and which of them hold question and "
-        f"answer cannot be guessed; name them: --question-column, --choices-column, --answer-column, --answer-is.{hint}"
+        f"{file} has the columns {', '.join(map(shorten, sample.names[:20]))}, and {unsure} cannot be guessed; "
+        f"name them: --question-column, --choices-column, --answer-column, --answer-is.{hint}"
     )
+
+
+def column_names(file: Path) -> tuple[str, ...]:
+    """List the columns of a file's first rows, and those one level below.
+
+    Raises:
+        DataError: If the file cannot be read, or holds no rows.
+    """
+    return tuple(_names(_first_records(file)))
+
+
+def _first_records(file: Path) -> list[Record]:
+    records = list(islice(read_file(file), LOOKED_AT))
+    if not records:
+        raise DataError(f"{file} holds no questions.")
+    return records
+
+
+def _names(records: Iterable[Record]) -> list[str]:
+    return list(dict.fromkeys(name for each in records for name in all_names(each.columns)))
 
 
 class _Sample:
@@ -95,7 +120,7 @@ class _Sample:
 
     def __init__(self, file: Path, copy: Path, records: Sequence[Record], task: str) -> None:
         self.file, self.copy, self.records, self.task = file, copy, records, task
-        self.names = list(dict.fromkeys(name for each in records for name in all_names(each.columns)))
+        self.names = _names(records)
         self.texts = {name: _texts(records, name) for name in self.names}
         lines = (json.dumps(dict(each.columns), default=str) + "\n" for each in records)
         copy.write_text("".join(lines), encoding="utf-8")
@@ -105,15 +130,76 @@ class _Sample:
         try:
             data = load_task(self.task, TaskConfig(kind="table", data=self.copy, columns=columns, bad_rows="leave_out"))
         except DataError as error:
-            return error
+            return DataError(self._in_place(str(error)))
         bad = data.left_out.get(BAD_ROW, 0)
         if bad > MOST_BAD * len(self.records):
-            return DataError("; ".join(data.slips))
+            return DataError(self._in_place("; ".join(data.slips)))
         used = [columns.question_id or "", columns.answer, *_listed(columns.question), *_listed(columns.choices)]
         roots = {name.split(".")[0] for name in used}
         unused = tuple(name for name in self.names if name.split(".")[0] not in roots)
-        slips = tuple(slip for slip in data.slips if not slip.startswith("left out"))
+        slips = tuple(self._in_place(slip) for slip in data.slips if not slip.startswith("left out"))
         return Guess(columns, data.questions[0], unused, len(self.records), bad, slips)
+
+    def has(self, name: str) -> bool:
+        """Tell whether a row has a column so called."""
+        return any(_reaches(record, name) for record in self.records)
+
+    def is_empty(self, name: str) -> bool:
+        """Tell whether a column holds nothing in any row."""
+        values = (_value(record, name) for record in self.records)
+        return all(value is None or (isinstance(value, str) and not value.strip()) for value in values)
+
+    def _in_place(self, message: str) -> str:
+        """Name the rows of the file, where a message names lines of the copy."""
+        placed = re.sub(
+            re.escape(str(self.copy)) + r", line (\d+)", lambda found: self.records[int(found[1]) - 1].where, message
+        )
+        return placed.replace(str(self.copy), str(self.file))
+
+
+def _checked(sample: _Sample, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Split listed names at their commas, and check that the columns that are given are there.
+
+    Raises:
+        DataError: If one is not there, holds nothing, or is given for both question and answer.
+    """
+    known = dict(given)
+    for part in ("question", "choices"):
+        if known.get(part) is not None:
+            names = tuple(name for each in _listed(known[part]) for name in _parted(sample, each))
+            known[part] = names[0] if len(names) == 1 else names
+    for part in ("question", "choices", "answer", "question_id"):
+        for name in _listed(known.get(part)):
+            if not sample.has(name):
+                near = nearest_names(name, sample.names)
+                hint = f" did you mean {' or '.join(map(repr, near))}?" if near else ""
+                listed = ", ".join(map(shorten, sample.names[:20]))
+                raise DataError(f"{sample.file}: there is no column {name!r};{hint} The columns there are: {listed}.")
+    if known.get("answer") in _listed(known.get("question")):
+        raise DataError(f"{sample.file}: {known['answer']!r} is given for question and answer; name another for one.")
+    if "answer" in known and sample.is_empty(known["answer"]):
+        raise _no_answers(sample, known["answer"])
+    called = [name for name in sample.names if _hint(name, "answer") == 2]
+    if "answer" not in known and called and all(map(sample.is_empty, called)):
+        raise _no_answers(sample, called[0])
+    return known
+
+
+def _parted(sample: _Sample, names: str) -> tuple[str, ...]:
+    """Split names at their commas, unless a column is called so in whole."""
+    return (
+        (names,) if sample.has(names) else tuple(part.strip() for part in names.split(",") if part.strip()) or (names,)
+    )
+
+
+def _no_answers(sample: _Sample, name: str | None = None) -> DataError:
+    """Say that there is nothing to learn from or to grade by; `name` is the column that should hold it."""
+    what = "no column holds answers" if name is None else f"the column {name!r} is empty, and it is that of the answers"
+    listed = ", ".join(map(shorten, sample.names[:20]))
+    return DataError(
+        f"{sample.file}: {what}. Every question needs its gold answer; fill it in, or name the column that holds it by "
+        f"--answer-column. The columns there are: {listed}."
+    )
 
 
 def _ways(columns: Columns) -> Iterator[Columns]:
@@ -147,7 +233,10 @@ def _candidates(sample: _Sample, given: Mapping[str, Any]) -> Iterator[Columns]:
     texts, choices = sample.texts, given.get("choices", _choices(sample))
     held = _listed(choices)
     free = [name for name in sample.names if texts[name] and not any(_within(name, other) for other in held)]
-    for question in [given["question"]] if "question" in given else _ranked(free, texts, _as_question)[:2]:
+    asking = [name for name in free if name not in (given.get("answer"), given.get("question_id"))]
+    asking = _ranked(asking, texts, _as_question)
+    certain = [name for name in asking[:1] if _asks(name, asking, texts)]
+    for question in [given["question"]] if "question" in given else certain or asking[:2]:
         others = [name for name in free if name not in _listed(question)]
         question_id = given.get("question_id", _id(others, sample))
         rest = [name for name in others if name != question_id]
@@ -195,6 +284,14 @@ def _value(record: Record, name: str) -> Any:
         return None
 
 
+def _reaches(record: Record, name: str) -> bool:
+    try:
+        column(record, name)
+    except DataError:
+        return False
+    return True
+
+
 def _within(name: str, other: str) -> bool:
     return name == other or name.startswith(f"{other}.")
 
@@ -214,10 +311,17 @@ def _ranked(
 
 def _hint(name: str, what: str) -> int:
     """Tell how far a column is called as this is: 2 the same, 1 in part, 0 not at all."""
-    low, words = name.rpartition(".")[2].casefold(), _WORDS[what].split()
-    if low in words or set(re.split(r"\W|_", low)) & set(words):
+    low, words = name.rstrip(".").rpartition(".")[2].strip().casefold(), _WORDS[what].split()
+    if low in words or low in _WHOLE.get(what, ()) or set(re.split(r"\W|_", low)) & set(words):
         return 2
     return int(any(len(word) > 3 and word in low for word in words))
+
+
+def _asks(name: str, others: Sequence[str], texts: Mapping[str, Sequence[str]]) -> bool:
+    """Tell whether a column is surely that of the questions: it alone is called so, or it alone asks."""
+    called = [each for each in others if _hint(each, "question") == 2]
+    asking = [each for each in others if 2 * sum(text.endswith("?") for text in texts[each]) > len(texts[each])]
+    return name in (called if len(called) == 1 else asking if len(asking) == 1 else ())
 
 
 def _as_question(name: str, texts: Sequence[str]) -> float:

@@ -24,6 +24,8 @@ from sert.terminal.text import shorten
 LARGEST_JSON = 2**26
 """Bytes of a question file that is one JSON value."""
 _ROWS_A_READ = 64
+# Between the fields of a line, with their names for people; of two that split a header alike, the first.
+_SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs"}
 # Between lines that end in a carriage return alone.
 _BEHIND_RETURN = re.compile(r"(?<=\r)(?!\n)")
 
@@ -168,12 +170,15 @@ def _is_object(line: str) -> bool:
 
 
 def read_csv(file: Path) -> Iterator[Record]:
-    """Read a CSV file with a header line. A cell may hold 131,072 characters, the csv module's own limit.
+    """Read a CSV file with a header line, split at commas, semicolons or tabs; a `.tsv` file at tabs.
+
+    A cell may hold 131,072 characters, the csv module's own limit.
 
     Raises:
         DataError: If it is missing or unreadable, or a line has more or fewer fields than the header.
     """
-    lines = csv.DictReader(_lines(file), strict=True)
+    separator = "\t" if file.suffix == ".tsv" else max(_SEPARATORS, key=lambda each: _header_fields(file, each))
+    lines = csv.DictReader(_lines(file), delimiter=separator, strict=True)
     try:
         names = lines.fieldnames or ()
         if twice := sorted({name for name in names if names.count(name) > 1}):
@@ -181,10 +186,21 @@ def read_csv(file: Path) -> Iterator[Record]:
         for index, columns in enumerate(lines):
             where = f"{file}, line {lines.line_num}"
             if None in columns or None in columns.values():
-                raise DataError(f"{where}: the number of fields is not that of the header; quote fields with commas.")
+                raise DataError(
+                    f"{where}: the number of fields is not that of the header, which {_SEPARATORS[separator]} split; "
+                    f"quote fields with {_SEPARATORS[separator]}."
+                )
             yield Record(where, index, columns)
     except csv.Error as error:
         raise DataError(f"{file}, line {lines.reader.line_num}: not CSV ({error}).") from None
+
+
+def _header_fields(file: Path, separator: str) -> int:
+    """Count the fields that a separator splits the header into; none, where it is not well-formed so."""
+    try:
+        return len(next(csv.reader(_lines(file), delimiter=separator, strict=True), ()))
+    except csv.Error:
+        return 0
 
 
 def read_parquet(file: Path) -> Iterator[Record]:
@@ -211,11 +227,17 @@ def read_parquet(file: Path) -> Iterator[Record]:
         raise DataError(f"{file} cannot be read as Parquet: {error}") from None
 
 
-_BY_ENDING = {".jsonl": read_jsonl, ".json": read_json_rows, ".csv": read_csv, ".parquet": read_parquet}
+_BY_ENDING = {
+    ".jsonl": read_jsonl,
+    ".json": read_json_rows,
+    ".csv": read_csv,
+    ".tsv": read_csv,
+    ".parquet": read_parquet,
+}
 
 
 def read_file(file: Path) -> Iterator[Record]:
-    """Read a JSONL, JSON, CSV or Parquet file, which its name tells.
+    """Read a JSONL, JSON, CSV, TSV or Parquet file, which its name tells.
 
     Raises:
         DataError: If it is of another kind, or cannot be read.

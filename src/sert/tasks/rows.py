@@ -1,7 +1,7 @@
 """Rows of question sets as they are found: nothing in them has been checked yet."""
 
 import difflib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 from sert.errors import DataError
@@ -101,6 +101,11 @@ def all_names(columns: Mapping[str, Any]) -> Iterator[str]:
             yield from (f"{name}.{each}" for each in inner)
 
 
+def nearest_names(name: str, names: Sequence[str]) -> list[str]:
+    """List the names that one may have been meant by another, the nearest first, at most three."""
+    return difflib.get_close_matches(name, names, n=3)
+
+
 def is_conversation(value: Any) -> bool:
     """Tell whether a value is a list of messages, each with a role or a sender."""
     return (
@@ -115,7 +120,7 @@ def is_conversation(value: Any) -> bool:
 
 def _no_column(record: Record, name: str) -> DataError:
     names = [str(key) for key in all_names(record.columns)]
-    nearest = difflib.get_close_matches(name, names, n=3)
+    nearest = nearest_names(name, names)
     hint = f"did you mean {' or '.join(map(repr, nearest))}?" if nearest else f"it has {shorten(', '.join(names))}."
     return DataError(f"{record.where}: there is no column {name!r}; {hint}{_chat_hint(record)}")
 

@@ -58,7 +58,7 @@ def _scored_answer(record: Record) -> str:
 
 
 def _read_file(file: Path) -> Iterator[Record]:
-    if file.suffix in (".jsonl", ".csv", ".parquet"):
+    if file.suffix in (".jsonl", ".csv", ".tsv", ".parquet"):
         yield from read_file(file)
         return
     content = read_json(file)

@@ -1,4 +1,4 @@
-"""Your own questions, from JSONL, JSON, CSV, Parquet, a hub set or a local data set folder.
+"""Your own questions, from JSONL, JSON, CSV, TSV, Parquet, a hub set or a local data set folder.
 
 `columns` of the task says which column holds what; dots reach into nested columns. An instance of a JSONL file, with
 `columns = {question_id = "key", question = "ask", choices = "options", answer = "gold"}`:
