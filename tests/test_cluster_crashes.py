@@ -36,7 +36,7 @@ def test_whatever_is_killed_the_same_command_comes_to_the_same_bytes(
     run(load_config(config, overrides=LONGER), out=tmp_path / "whole")
     whole = result_of(tmp_path / "whole")
     with Nodes(2, folder=Path("/tmp") / tmp_path.name) as nodes:
-        for number in range(60 if full else 4):
+        for number in range(60 if full else 2):
             nodes.mend()
             out, log = tmp_path / f"run-{number}", tmp_path / f"log-{number}"
             settings = [part for override in LONGER for part in ("--set", override)]
