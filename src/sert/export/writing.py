@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from sert.errors import DataError
 from sert.export.sources import Source
 from sert.store.disk import check_folder, make_folder, whole_folder
+from sert.store.stage import named_values
 from sert.terminal.text import cut, printable, readable
 
 _LICENCE = (
@@ -87,22 +88,18 @@ def _card(written: Sequence[Exported], *, title: str, use: str) -> Iterator[str]
         yield from (f"- {line}" for line in each.told)
         yield from ("", "| what | value |", "|---|---|")
         about = {name: manifest.get(name) for name in ("stage", "key", "seed", "created")}
-        rows = [*about.items(), *_flat(manifest["config"]), *_flat(manifest["counts"]), *_flat(_versions(manifest))]
+        rows = [
+            *about.items(),
+            *named_values(manifest["config"]),
+            *named_values(manifest["counts"]),
+            *named_values(_versions(manifest)),
+        ]
         yield from (f"| {_cell(name)} | {_cell(value)} |" for name, value in rows)
 
 
 def _versions(manifest: Mapping[str, Any]) -> dict[str, Any]:
     versions = manifest.get("versions")
     return dict(versions) if isinstance(versions, Mapping) else {}
-
-
-def _flat(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Name every value, those inside another with its name before them."""
-    for name, value in settings.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}", value
 
 
 def _cell(value: Any) -> str:

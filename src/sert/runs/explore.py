@@ -1,7 +1,6 @@
 """Looking at all paths: the explorer's page of a run, a grid, a prospect or a mined folder."""
 
 import os
-import uuid
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -22,7 +21,7 @@ from sert.runs.making import require_finished
 from sert.runs.prospect_graph import build_prospect
 from sert.runs.request import Request, read_request
 from sert.store.artifacts import MANIFEST, SETTINGS, open_artifact
-from sert.store.disk import make_folder, sync, writing
+from sert.store.disk import make_folder, put_parts
 from sert.store.tables import read_table
 from sert.student.source import called
 from sert.terminal.progress import Reporter, Silent
@@ -100,16 +99,7 @@ def write_page(file: Path, shown: Explored) -> None:
         DiskFullError: If there is no room.
     """
     make_folder(file.parent)
-    scratch = file.with_name(f".{file.name}.tmp-{uuid.uuid4().hex[:8]}")
-    try:
-        with writing(file.parent, shown.size):
-            with scratch.open("w", encoding="utf-8", newline="\n") as stream:
-                stream.writelines(page_parts(shown))
-            sync(scratch)
-            scratch.rename(file)
-            sync(file.parent)
-    finally:
-        scratch.unlink(missing_ok=True)
+    put_parts(file, (part.encode() for part in page_parts(shown)), needed=shown.size)
 
 
 def _check_place(out: Path) -> None:

@@ -1,16 +1,17 @@
 """The plan of a run: its stages, what each depends on, and what a change of the configuration means to them."""
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from sert.config.tree import StudentConfig
+from sert.errors import DataError
 from sert.runs.estimate import Estimate
 from sert.runs.students import ForeseenStudent
 from sert.store.artifacts import content_key, json_text
 from sert.store.disk import check_folder, put
-from sert.store.stage import Stage, input_keys
+from sert.store.stage import Stage, input_keys, named_values
 
 PLAN = "plan.json"
 """In a run folder: its stages, and what each depends on."""
@@ -77,12 +78,24 @@ def read_plan(run: Path) -> dict[str, dict[str, Any]]:
         return {}
 
 
+def require_plan(run: Path) -> dict[str, dict[str, Any]]:
+    """Read the stages that were planned last.
+
+    Raises:
+        DataError: If there is no plan.
+    """
+    if not (stages := read_plan(run)):
+        raise DataError(f"{run} has no {PLAN} that can be read; give the folder of a run that was started.")
+    return stages
+
+
 def why_again(stage: Stage, plan: Mapping[str, Mapping[str, Any]]) -> list[str]:
     """Say what changed since the plan was written, if the stage depends on something else now; empty if it does not."""
     before = plan.get(stage.name)
     if before is None or before["folder"] == stage.folder.name:
         return []
-    old, new = dict(_flat(before["settings"])), dict(_flat(_settings_of(stage)))
+    old, now = dict(named_values(before["settings"])), named_values(_settings_of(stage))
+    new = {key: list(value) if isinstance(value, tuple) else value for key, value in now}  # as JSON has it
     changed = [
         f"{key}: {json.dumps(old.get(key))} -> {json.dumps(new.get(key))}"
         for key in [*new, *(key for key in old if key not in new)]
@@ -94,12 +107,3 @@ def why_again(stage: Stage, plan: Mapping[str, Mapping[str, Any]]) -> list[str]:
 
 def _settings_of(stage: Stage) -> dict[str, Any]:
     return stage.job.settings() | {"seed": stage.job.seed}
-
-
-def _flat(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Name every setting by its path, `mining.top_k` for instance."""
-    for key, value in tree.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", list(value) if isinstance(value, tuple) else value

@@ -8,7 +8,7 @@ from typing import NamedTuple, TypeVar
 from sert.errors import DataError
 from sert.records import Example, PathKey, Prediction, Question, Rationale, Verdict
 from sert.records import Path as MinedPath
-from sert.runs.plan import PLAN, read_plan
+from sert.runs.plan import require_plan
 from sert.store.artifacts import MANIFEST, Artifact, open_artifact
 from sert.store.tables import StoredTable
 from sert.terminal.text import counted
@@ -48,10 +48,7 @@ def show_question(run: Path, question_id: str, *, task: str | None = None) -> li
     Raises:
         DataError: If there is no plan, or no finished stage has such a question.
     """
-    planned = read_plan(run)
-    if not planned:
-        raise DataError(f"{run} has no {PLAN} that can be read; give the folder of a run.")
-    folders = {name: run / str(each["folder"]) for name, each in planned.items()}
+    folders = {name: run / str(each["folder"]) for name, each in require_plan(run).items()}
     stages = {name: open_artifact(folder) for name, folder in folders.items() if (folder / MANIFEST).is_file()}
     questions, known = dict[str, Question](), dict[str, None]()
     of_stage = dict[str, Question]()

@@ -17,7 +17,7 @@ from sert.config.tree import APART, StudentConfig, TrainingConfig
 from sert.errors import DataError
 from sert.store.artifacts import MANIFEST, RESULT, UNITS, files_of, tidy, work_folder
 from sert.store.disk import make_folder, remove, sync, sync_tree, writing
-from sert.store.lock import run_lock
+from sert.store.lock import is_alive, run_lock
 from sert.store.portable import Parcels, Places, Portable, changed, moved
 from sert.store.shipping import STAGES, Parcel, node_cache
 from sert.store.stage import Job, Result, Stage
@@ -223,5 +223,5 @@ def _adopted(stage: Stage) -> Path:
 def _left_behind(stage: Stage) -> Iterator[Path]:
     for other in (node_cache() / STAGES).glob(f"{stage.result.key}.{platform.node()}.*"):
         process = other.name.rpartition(".")[2]
-        if process.isdecimal() and not Path("/proc", process).exists():
+        if process.isdecimal() and not is_alive(int(process)):
             yield other

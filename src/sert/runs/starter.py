@@ -11,6 +11,7 @@ import tomli_w
 from sert.config.load import validate
 from sert.config.tree import METHODS, Config
 from sert.errors import ConfigError
+from sert.store.disk import make_folder
 from sert.tasks.guessing import Guess, guess_columns
 from sert.terminal.text import printable
 
@@ -92,7 +93,7 @@ def write_new(file: Path, text: str) -> None:
     Raises:
         ConfigError: If there is one already.
     """
-    file.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(file.parent)
     try:
         with file.open("x", encoding="utf-8") as stream:
             stream.write(text)

@@ -1,8 +1,5 @@
 """How far a run is, from its folder alone: nothing is written there, and no lock is taken."""
 
-import json
-import os
-import platform
 import re
 from collections.abc import Mapping
 from contextlib import suppress
@@ -11,11 +8,11 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from sert.endpoint.replay import replay_journal
-from sert.errors import DataError, SertError
-from sert.runs.plan import PLAN, read_plan
+from sert.errors import SertError
+from sert.runs.plan import require_plan
 from sert.runs.run import stages_in
-from sert.store.artifacts import MANIFEST, SPENT, UNITS, WORK_ENDING, open_artifact
-from sert.store.lock import OWNER
+from sert.store.artifacts import MANIFEST, UNITS, WORK_ENDING, open_artifact, spent_seconds
+from sert.store.lock import holder_of
 from sert.store.stage import CALLS, Job
 from sert.terminal.progress import Silent
 
@@ -23,7 +20,6 @@ State = Literal["finished", "in work", "stopped", "to do"]
 
 _IN_WORK: State = "in work"
 _STOPPED: State = "stopped"
-_HOLDER = re.compile(r"process (\d+) on (.+)")
 _STEP = re.compile(r"step-(\d+)")
 _CHECKPOINTS = "checkpoints"
 
@@ -81,13 +77,11 @@ def status_of(run: Path) -> RunStatus:
     Raises:
         DataError: If there is no plan.
     """
-    planned = read_plan(run)
-    if not planned:
-        raise DataError(f"{run} has no {PLAN} that can be read; give the folder of a run that was started.")
+    planned = require_plan(run)
     unfinished = [each["folder"] for each in planned.values() if not (run / each["folder"] / MANIFEST).is_file()]
     jobs = _jobs_of(run) if unfinished else {}
     stages = [_stage(run, name, str(each["folder"]), jobs) for name, each in planned.items()]
-    return RunStatus(_holder(run), stages, _spent(run))
+    return RunStatus(holder_of(run), stages, _spent(run))
 
 
 def _jobs_of(run: Path) -> Mapping[str, Job]:
@@ -104,13 +98,13 @@ def _stage(run: Path, name: str, folder: str, jobs: Mapping[str, Job]) -> StageS
     works = sorted(run.glob(f".{folder}.*{WORK_ENDING}"))
     if not works:
         return StageStatus(name, "to do")
-    held = next((work for work in works if _holder(work)), None)
+    held = next((work for work in works if holder_of(work)), None)
     work, state = held or works[-1], _IN_WORK if held else _STOPPED
     done, unit = _done(work)
     total = None
     with suppress(SertError, OSError):
         total = _total(jobs.get(folder), unit)
-    return StageStatus(name, state, _seconds(work), done, total, unit)
+    return StageStatus(name, state, spent_seconds(work), done, total, unit)
 
 
 def _done(work: Path) -> tuple[int | None, str]:
@@ -133,34 +127,6 @@ def _total(job: Job | None, unit: str) -> int | None:
 
         return len(job.decoding(job.student.config).units()) if isinstance(job, MineJob | EvaluateJob) else None
     return None
-
-
-def _seconds(work: Path) -> float | None:
-    with suppress(OSError, ValueError, TypeError):
-        return float(json.loads((work / SPENT).read_text(encoding="ascii")))
-    return None
-
-
-def _holder(folder: Path) -> str | None:
-    """Say who holds a folder; None where nobody does, or the process that did is gone from this machine."""
-    try:
-        owner = (folder / OWNER).read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError):
-        return None
-    found = _HOLDER.fullmatch(owner)
-    if found is None or (found[2] == platform.node() and not _lives(int(found[1]))):
-        return None
-    return owner
-
-
-def _lives(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except (ProcessLookupError, OverflowError):
-        return False
-    except PermissionError:  # it is there, and somebody else's
-        return True
-    return True
 
 
 def _spent(run: Path) -> dict[str, Any]:

@@ -120,6 +120,13 @@ def write_json(file: Path, value: Any) -> None:
         file.write_bytes(text)
 
 
+def spent_seconds(work: Path) -> float | None:
+    """Read what unfinished work took in all attempts so far; None where that is not known."""
+    with suppress(OSError, ValueError, TypeError):
+        return float(json.loads((work / SPENT).read_text(encoding="ascii")))
+    return None
+
+
 @dataclass(slots=True)
 class Draft:
     """An artifact that is being made.
@@ -135,11 +142,9 @@ class Draft:
 
     def lap(self) -> float:
         """Note that work got on, and return the seconds that were spent on it in all attempts."""
-        now, file, before = time.monotonic(), self.work / SPENT, 0.0
-        with suppress(OSError, ValueError, TypeError):
-            before = float(json.loads(file.read_text(encoding="ascii")))
+        now, before = time.monotonic(), spent_seconds(self.work) or 0.0
         spent, self._since = before + now - self._since, now
-        put(file, json.dumps(spent).encode())
+        put(self.work / SPENT, json.dumps(spent).encode())
         return spent
 
     def made_in(self, surroundings: Mapping[str, Any]) -> None:

@@ -5,7 +5,7 @@ import os
 import re
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -146,10 +146,20 @@ def put(file: Path, content: bytes) -> None:
     Raises:
         DiskFullError: If there is no room.
     """
+    put_parts(file, [content], needed=len(content))
+
+
+def put_parts(file: Path, parts: Iterable[bytes], *, needed: int) -> None:
+    """Write a file part by part, of `needed` bytes or more, that is complete or as it was before, whatever happens.
+
+    Raises:
+        DiskFullError: If there is no room.
+    """
     scratch = file.with_name(f".{file.name}.tmp-{uuid.uuid4().hex[:8]}")
     try:
-        with writing(file.parent, len(content)):
-            scratch.write_bytes(content)
+        with writing(file.parent, needed):
+            with scratch.open("wb") as stream:
+                stream.writelines(parts)
             sync(scratch)
             scratch.rename(file)
             sync(file.parent)

@@ -2,6 +2,7 @@
 
 import os
 import platform
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -12,6 +13,8 @@ from sert.errors import RunLockedError
 from sert.store.disk import make_folder, writing
 
 LOCK, OWNER = ".lock", ".lock-owner"
+_OWNED = "process {} on {}"
+_NAMED = re.compile(_OWNED.format(r"(\d+)", "(.+)"))
 WAIT_SECONDS = 0.5
 
 
@@ -32,7 +35,7 @@ def run_lock(folder: Path) -> Iterator[None]:
     try:
         with suppress(OSError):  # whom to name to others is no reason to stop, on a full disk least of all
             owner.unlink(missing_ok=True)
-            owner.write_text(f"process {os.getpid()} on {platform.node()}\n", encoding="utf-8")
+            owner.write_text(_OWNED.format(os.getpid(), platform.node()) + "\n", encoding="utf-8")
         yield
     finally:
         owner.unlink(missing_ok=True)
@@ -57,11 +60,33 @@ def waited_lock(folder: Path) -> Iterator[None]:
         lock.release()
 
 
-def _holder(owner: Path) -> str:
+def holder_of(folder: Path) -> str | None:
+    """Say who holds a folder; None where nobody does, or the process that did is gone from this machine.
+
+    A number that another process has by now looks like the one that had it.
+    """
+    named = _NAMED.fullmatch(owner := _owner_of(folder))
+    if named is None or (named[2] == platform.node() and not is_alive(int(named[1]))):
+        return None
+    return owner
+
+
+def is_alive(process: int) -> bool:
+    """Tell whether this machine has a process of this number."""
     try:
-        return owner.read_text(encoding="utf-8").strip() or "another process"
-    except OSError:
-        return "another process"
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:  # it is there, and somebody else's
+        return True
+    return True
+
+
+def _owner_of(folder: Path) -> str:
+    """Read who said last that the folder was its own; nothing where nobody did."""
+    with suppress(OSError, UnicodeDecodeError):
+        return (folder / OWNER).read_text(encoding="utf-8").strip()
+    return ""
 
 
 def _acquire(folder: Path) -> FileLock:
@@ -75,6 +100,5 @@ def _acquire(folder: Path) -> FileLock:
             except FileNotFoundError:  # its owner was done, and removed the folder
                 continue
             except Timeout:
-                raise RunLockedError(
-                    f"{folder} is in use by {_holder(folder / OWNER)}; wait for it or choose another --out."
-                ) from None
+                owner = _owner_of(folder) or "another process"
+                raise RunLockedError(f"{folder} is in use by {owner}; wait for it or choose another --out.") from None

@@ -6,7 +6,7 @@ configuration makes a new folder beside it.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -173,6 +173,15 @@ def discard(job: Job, folder: Path, *, if_counts: Callable[[Mapping[str, Any]], 
         found = open_artifact(folder)
         if found.key in (key_of(job), former_key(job), job.earlier_key()) and if_counts(found.counts):
             remove(folder)
+
+
+def named_values(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Name every value of settings by its path, those of a section inside with its name before them: `mining.top_k`."""
+    for name, value in tree.items():
+        if isinstance(value, Mapping):
+            yield from named_values(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
 
 
 def dumped(**sections: Section) -> dict[str, Any]:

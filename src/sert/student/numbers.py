@@ -16,7 +16,7 @@ from sert.store.portable import Parcels, Places, Portable, moved
 from sert.store.shipping import Parcel, Source
 from sert.student.folder import ADAPTER_CONFIG, LAB_STUDENT, Place, count_weights, find_student, keyed_files, read_json
 from sert.student.load import device_named
-from sert.student.surroundings import TOLD, forget_precision
+from sert.student.surroundings import TOLD, device_told, forget_precision, processor_fields
 from sert.student.weights import hash_of
 
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "MKL_DYNAMIC", "OMP_DYNAMIC", "OMP_THREAD_LIMIT")
@@ -47,7 +47,7 @@ def numbers_of(students: Iterable[StudentConfig], *, threads: int) -> dict[str, 
     import torch
 
     students = list(students)
-    devices = {_told(student) for student in students}
+    devices = {device_told(device_named(student.device)) for student in students}
     numbers = {
         "torch": torch.__version__,
         "device": ", ".join(sorted(devices)),
@@ -63,13 +63,6 @@ def numbers_of(students: Iterable[StudentConfig], *, threads: int) -> dict[str, 
     return numbers | ({"variables": ", ".join(chosen)} if chosen else {})
 
 
-def _told(student: StudentConfig) -> str:
-    import torch
-
-    device = device_named(student.device)
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
-
-
 def _may_be_large(student: StudentConfig) -> bool:
     """Tell whether loops are compiled for a student, as far as its files tell."""
     from sert.student.speed.quantized import LARGE_STUDENT
@@ -83,14 +76,7 @@ def instructions(capability: str, cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
 
     Libraries choose their loops by all three.
     """
-    try:
-        lines = cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        lines = []
-    found = dict[str, str]()
-    for line in lines:
-        name, _, value = line.partition(":")
-        found.setdefault(name.strip(), value.strip())
+    found = processor_fields(cpuinfo)
     maker = found.get("vendor_id") or found.get("CPU implementer") or "unknown maker"
     flags = (found.get("flags") or found.get("Features") or "").split()
     return f"{capability} ({maker}: {' '.join(sorted(flag for flag in flags if flag.startswith(_EXTENSIONS)))})"

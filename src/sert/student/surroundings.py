@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    import torch
+
     from sert.student.load import Student
 
 PRECISION = (
@@ -94,10 +96,10 @@ def surroundings_of(student: "Student") -> dict[str, Any]:
     device = student.device
     told: dict[str, Any] = {
         "system": f"{platform.system()} {platform.machine()}",
-        "processor": _processor(),
+        "processor": processor_fields().get("model name", platform.processor()),
         "instructions": torch.backends.cpu.get_cpu_capability(),
         "threads": torch.get_num_threads(),
-        "device": device.type if device.type != "cuda" else torch.cuda.get_device_name(device),
+        "device": device_told(device),
         "attention": getattr(student.model.config, "_attn_implementation", None),
     }
     commit = getattr(student.model.config, "_commit_hash", None)
@@ -105,12 +107,20 @@ def surroundings_of(student: "Student") -> dict[str, Any]:
     return told | ({"commit": commit} if commit else {}) | ({"variables": variables} if variables else {})
 
 
-def _processor() -> str:
-    """Name the processor, as Linux does; else as Python does."""
+def device_told(device: "torch.device") -> str:
+    """Name a device: an accelerator as its maker does, since they round in ways of their own."""
+    import torch
+
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+
+
+def processor_fields(cpuinfo: Path = Path("/proc/cpuinfo")) -> dict[str, str]:
+    """Read what Linux tells of the first processor; nothing elsewhere."""
     try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+        lines = cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
-        lines = []
-    return next(
-        (line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.processor()
-    )
+        return {}
+    found = dict[str, str]()
+    for name, _, value in (line.partition(":") for line in lines):
+        found.setdefault(name.strip(), value.strip())
+    return found

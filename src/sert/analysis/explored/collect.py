@@ -1,6 +1,6 @@
 """From what finished stages left to all that the explorer's page holds."""
 
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from typing import Any, Generic, TypeVar
@@ -13,7 +13,7 @@ from sert.analysis.explored.tables import all_fields, outputs_element, questions
 from sert.config.rules import RULES, RulesConfig, SelectionConfig
 from sert.paths.rules import OUTRUN, REJECTED
 from sert.records import Question
-from sert.report.explorer.elements import Element, packed
+from sert.report.explorer.elements import Columns, Element, packed
 from sert.report.explorer.page import Explored
 from sert.report.names import METHODS, rule_name
 from sert.store.tables import questions_key
@@ -129,7 +129,8 @@ def explored(
     sets = contents.sets.items
     room = Room([len(sets[contents.set_of(mined)].questions) for _, mined in contents.mined.items], largest)
     pools = _read_pools(contents, logprobs, room, name=runs[0].name, reporter=reporter)
-    tables = [room.take(element) for element in _tables(contents, pools)]
+    marks = [_marks(contents, number, pools) for number in range(len(contents.filtered.items))]
+    tables = [room.take(element) for element in _tables(contents, marks)]
     header = {
         "format": FORMAT,
         "sert_version": version("sert"),
@@ -145,7 +146,7 @@ def explored(
             pool.description(set_number=contents.set_of(mined), run=run)
             for pool, (run, mined) in zip(pools, contents.mined.items, strict=True)
         ],
-        "views": [_view_row(contents, number, pools) for number in range(len(contents.filtered.items))],
+        "views": [_view_row(contents, number, columns.layout) for number, columns in enumerate(marks)],
         "outputs": [_outputs_row(contents, run, each) for run, each in contents.outputs.items],
         "arms": arms,
     }
@@ -178,29 +179,31 @@ def _read_pools(contents: _Contents, logprobs: Logprobs, room: Room, *, name: st
     return pools
 
 
-def _tables(contents: _Contents, pools: Sequence[Pool]) -> Iterator[Element]:
+def _marks(contents: _Contents, number: int, pools: Sequence[Pool]) -> Columns:
+    """Lay out what one filter said of the paths."""
+    run, filtered = contents.filtered.items[number]
+    return pools[contents.number_of(run, filtered.mined)].marks_of(number)
+
+
+def _tables(contents: _Contents, marks: Sequence[Columns]) -> Iterator[Element]:
     """Write the questions, what the filters said, and what students answered."""
     for number, each in enumerate(contents.sets.items):
         yield questions_element(f"questions-{number}", each.questions)
-    for number, (run, filtered) in enumerate(contents.filtered.items):
-        yield packed(f"view-{number}", _pool_of(contents, run, filtered, pools).marks_of(number).data)
+    for number, columns in enumerate(marks):
+        yield packed(f"view-{number}", columns.data)
     for number, (_, outputs) in enumerate(contents.outputs.items):
         places = places_of(contents.sets.items[contents.set_of(outputs)].questions)
         yield outputs_element(f"outputs-{number}", outputs.predictions, places)
 
 
-def _pool_of(contents: _Contents, run: int, filtered: FilteredPaths, pools: Sequence[Pool]) -> Pool:
-    return pools[contents.number_of(run, filtered.mined)]
-
-
-def _view_row(contents: _Contents, number: int, pools: Sequence[Pool]) -> dict[str, Any]:
+def _view_row(contents: _Contents, number: int, layout: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     run, filtered = contents.filtered.items[number]
     return {
         "pool": contents.number_of(run, filtered.mined),
         "folder": filtered.name,
         **all_fields(filtered.rules, filtered.selection),
         "limits": dict(filtered.limits),
-        "columns": _pool_of(contents, run, filtered, pools).marks_of(number).layout,
+        "columns": layout,
         "examples": filtered.artifact is not None,
         "own": filtered.artifact is None,
     }

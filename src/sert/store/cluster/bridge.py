@@ -17,6 +17,8 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any, NamedTuple
 
+from sert.store.lock import is_alive
+
 LOCAL = "local"
 """The address that stands for a cluster on this machine alone, which is started for the run and ends with it."""
 LOOPBACK = "127.0.0.1"
@@ -66,23 +68,14 @@ def scratch_folder() -> Iterator[str]:
     """
     root = Path("/tmp" if os.path.isdir("/tmp") else tempfile.gettempdir())
     for left in root.glob(f"{_SCRATCH}*"):
-        if not _is_alive(left.name.removeprefix(_SCRATCH).partition("-")[0]):
+        process = left.name.removeprefix(_SCRATCH).partition("-")[0]
+        if process.isdecimal() and not is_alive(int(process)):
             shutil.rmtree(left, ignore_errors=True)  # that of another user stays
     folder = tempfile.mkdtemp(prefix=f"{_SCRATCH}{os.getpid()}-", dir=root)
     try:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def _is_alive(process: str) -> bool:
-    try:
-        os.kill(int(process), 0)
-    except ProcessLookupError:
-        return False
-    except (PermissionError, ValueError):
-        pass
-    return True
 
 
 def last_words(folder: str) -> str:

@@ -1,11 +1,12 @@
 """The model card of a trained student: where it started, what it was trained on, with which recipe."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from sert.config.tree import StudentConfig, TrainingConfig
+from sert.store.stage import named_values
 
 _PACKAGES = ("sert", "torch", "transformers")
 
@@ -19,7 +20,7 @@ def write_model_card(
     base = "a local folder" if local else student.path
     rows = [
         ("started from", base),
-        *_flat(config.model_dump(exclude={"forgetting"})),
+        *named_values(config.model_dump(exclude={"forgetting"})),
         *((name.replace("_", " "), value) for name, value in counts.items()),
         *((package, version(package)) for package in (*_PACKAGES, *(["peft"] if config.lora else []))),
     ]
@@ -43,12 +44,3 @@ def write_model_card(
         "",
     ]
     file.write_text("\n".join(lines), encoding="utf-8")
-
-
-def _flat(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Name every setting, those of a section inside with its name before them."""
-    for name, value in settings.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}", value
