@@ -3,6 +3,7 @@
 import json
 import warnings
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -52,21 +53,31 @@ def test_written_answers_are_read_as_here(said: str, right: float, right_strictl
     assert process_results(doc, [said]) == {"accuracy": right, "accuracy_strict": right_strictly}
 
 
-@pytest.mark.filterwarnings("ignore")
-def test_the_harness_renders_no_text_of_a_question(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def harness(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """lm-evaluation-harness, which keeps what it reads beside the test."""
     with warnings.catch_warnings():  # of the harness, which are not ours
         warnings.simplefilter("ignore")
-        tasks = pytest.importorskip("lm_eval.tasks", exc_type=ImportError)
+        pytest.importorskip("lm_eval.tasks", exc_type=ImportError)
         datasets = pytest.importorskip("datasets", exc_type=ImportError)
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
+    return pytest.importorskip("lm_eval", exc_type=ImportError)
+
+
+def tasks_of(evaluated: Path, folder: Path, harness: Any) -> Any:
+    """What finds the tasks that are written of an evaluation."""
+    folder.mkdir()
+    write_lm_eval(source_of(evaluated, KINDS), folder, place=folder)
+    return harness.tasks.TaskManager(include_path=str(folder), include_defaults=False)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_the_harness_renders_no_text_of_a_question(harness: Any, tmp_path: Path) -> None:
     asked = "What is {{ 7*7 }} and {% raw %}?"
     question = Question("q", "t", "test", asked, ("{{1+1}}", "{# b #}"), "A", f"{asked} {{{{ doc }}}}")
     evaluated = evaluate([question], LAB, out=tmp_path / "e", config=EvaluationConfig(max_new_tokens=2)).folder
-    folder = tmp_path / "tasks"
-    folder.mkdir()
-    write_lm_eval(source_of(evaluated, KINDS), folder, place=folder)
-    manager = tasks.TaskManager(include_path=str(folder), include_defaults=False)
-    for name, task in tasks.get_task_dict(["e", "e_generated"], manager).items():
+    manager = tasks_of(evaluated, tmp_path / "tasks", harness)
+    for name, task in harness.tasks.get_task_dict(["e", "e_generated"], manager).items():
         (doc,) = task.test_docs()
         assert task.doc_to_text(doc) == question.prompt
         if name == "e":
@@ -75,23 +86,14 @@ def test_the_harness_renders_no_text_of_a_question(tmp_path: Path, monkeypatch: 
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
-def test_the_harness_scores_what_is_scored_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with warnings.catch_warnings():  # of the harness, which are not ours
-        warnings.simplefilter("ignore")
-        lm_eval = pytest.importorskip("lm_eval", exc_type=ImportError)
-        tasks = pytest.importorskip("lm_eval.tasks", exc_type=ImportError)
-        datasets = pytest.importorskip("datasets", exc_type=ImportError)
-    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
+def test_the_harness_scores_what_is_scored_here(harness: Any, tmp_path: Path) -> None:
     evaluated = evaluate_lab(tmp_path / "evaluated", limit=QUESTIONS, max_new_tokens=48)
-    folder = tmp_path / "tasks"
-    folder.mkdir()
-    write_lm_eval(source_of(evaluated, KINDS), folder, place=folder)
     names = ["evaluated", "evaluated_letter", "evaluated_generated"]
-    found = lm_eval.simple_evaluate(
+    found = harness.simple_evaluate(
         model="hf",
         model_args={"pretrained": str(LAB_STUDENT), "dtype": "float32", "device": "cpu"},
         tasks=names,
-        task_manager=tasks.TaskManager(include_path=str(folder), include_defaults=False),
+        task_manager=tasks_of(evaluated, tmp_path / "tasks", harness),
         batch_size=25,
         bootstrap_iters=0,
     )["results"]

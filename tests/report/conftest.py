@@ -2,7 +2,9 @@
 
 import shutil
 from collections.abc import Iterator
+from pathlib import Path
 
+import explorer_pages as pages
 import pytest
 
 from browser import Browser, Canary
@@ -23,12 +25,36 @@ def no_pixels(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="module")
+def canary() -> Iterator[Canary]:
+    """Somebody who notices what pages ask for."""
+    with Canary() as canary:
+        yield canary
+
+
+@pytest.fixture(scope="module")
+def browser(canary: Canary, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    """A browser that does with pages what their readers could do."""
+    with Browser(_program(), profile=tmp_path_factory.mktemp("profile"), canary=canary) as browser:
+        yield browser
+
+
+@pytest.fixture(scope="module")
 def reader(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
     """A browser that does nothing by itself with the pages that it opens."""
+    profile = tmp_path_factory.mktemp("reader")
+    with Canary() as canary, Browser(_program(), profile=profile, canary=canary, uses=False) as browser:
+        browser.resize(1400)
+        yield browser
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The explorer of a small run."""
+    return pages.write(tmp_path_factory.mktemp("small"), pages.small_parts())
+
+
+def _program() -> str:
     program = shutil.which("chromium")
     if program is None:
         pytest.skip("needs a browser: there is no program `chromium` on the path")
-    profile = tmp_path_factory.mktemp("reader")
-    with Canary() as canary, Browser(program, profile=profile, canary=canary, uses=False) as browser:
-        browser.resize(1400)
-        yield browser
+    return program

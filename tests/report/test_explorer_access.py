@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import Any
 
-import explorer_pages as pages
 import pytest
 from explorer_reader import Reader
 
@@ -40,12 +39,6 @@ FOCUSED = """(() => {
   const name = found.getAttribute("aria-label") ?? found.textContent.slice(0, 30);
   return [found.tagName, name, getComputedStyle(found).outlineStyle, width * height > 0];
 })()"""
-
-
-@pytest.fixture(scope="module")
-def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The page of a small run."""
-    return pages.write(tmp_path_factory.mktemp("small"), pages.small_parts())
 
 
 def names(browser: Browser) -> list[tuple[str, str]]:

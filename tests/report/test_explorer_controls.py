@@ -16,12 +16,6 @@ PAPER = {
 }
 
 
-@pytest.fixture(scope="module")
-def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The page of a small run."""
-    return pages.write(tmp_path_factory.mktemp("small"), pages.small_parts())
-
-
 @pytest.fixture
 def page(reader: Browser, small: Path) -> Reader:
     """The rules of a small run, just opened."""

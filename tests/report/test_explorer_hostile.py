@@ -1,7 +1,6 @@
 """The path explorer of hostile and odd texts: it shows every one, and runs, loads and opens none."""
 
-import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import explorer_pages as pages
@@ -30,20 +29,9 @@ NUMBER = "Number(document.querySelector('.tree').dataset.number)"
 pytestmark = pytest.mark.soak
 
 
-@pytest.fixture(scope="module")
-def canary() -> Iterator[Canary]:
-    with Canary() as canary:
-        yield canary
-
-
-@pytest.fixture(scope="module")
-def browser(canary: Canary, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    program = shutil.which("chromium")
-    if program is None:
-        pytest.skip("needs a browser: there is no program `chromium` on the path")
-    with Browser(program, profile=tmp_path_factory.mktemp("profile"), canary=canary) as browser:
-        browser.resize(1400)
-        yield browser
+@pytest.fixture(autouse=True, scope="module")
+def wide(browser: Browser) -> None:
+    browser.resize(1400)
 
 
 @pytest.fixture(scope="module")

@@ -11,12 +11,6 @@ from browser import Browser
 SECTIONS = "[...document.querySelectorAll('#explorer > section:not([hidden])')].map(each => each.id)"
 
 
-@pytest.fixture(scope="module")
-def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The page of a small run."""
-    return pages.write(tmp_path_factory.mktemp("small"), pages.small_parts())
-
-
 @pytest.fixture
 def page(reader: Browser, small: Path) -> Reader:
     """The page of a small run, just opened."""

@@ -1,7 +1,6 @@
 """A real browser opens the report of hostile texts: it shows every one and runs, loads and opens none."""
 
 import re
-import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -77,21 +76,6 @@ def no_pixels() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr("sert.report.page.images", lambda figure, name: Images(svg(figure, name), b""))
         yield
-
-
-@pytest.fixture(scope="module")
-def canary() -> Iterator[Canary]:
-    with Canary() as canary:
-        yield canary
-
-
-@pytest.fixture(scope="module")
-def browser(canary: Canary, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    program = shutil.which("chromium")
-    if program is None:
-        pytest.skip("needs a browser: there is no program `chromium` on the path")
-    with Browser(program, profile=tmp_path_factory.mktemp("profile"), canary=canary) as browser:
-        yield browser
 
 
 @pytest.fixture(scope="module")
