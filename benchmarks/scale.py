@@ -120,7 +120,8 @@ def mine(options: argparse.Namespace) -> dict[str, Any]:
             questions,
             StudentConfig(path="lab", device="cpu", num_threads=1),
             out=Path(folder) / "mined",
-            config=MiningConfig(max_new_tokens=64, keep_all=True, max_lanes=100),
+            # One question a wave, and units of fifteen.
+            config=MiningConfig(samples=options.samples, max_new_tokens=64, keep_all=True, max_lanes=60),
             execution=ExecutionConfig(engine=options.engine, workers=options.workers[0]),
         )
         took = time.monotonic() - started
@@ -161,6 +162,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=0.1, help="of sleep a unit")
     parser.add_argument("--megabytes", type=int, default=200)
     parser.add_argument("--questions", type=int, default=240)
+    parser.add_argument("--samples", type=int, default=40, help="of each of a question's five branches")
     parser.add_argument("--here", action="store_true", help="measure in this process")
     return parser.parse_args()
 

@@ -3,6 +3,7 @@
 import ipaddress
 import multiprocessing
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -101,6 +102,33 @@ def test_a_unit_that_kills_whoever_does_it_is_given_up_and_the_others_are_kept(t
     with pytest.raises(WorkerError, match=r"unit 5 died 3 times"):
         on_ray(Toy(tmp_path, dies_at=5, deaths=99), store)
     assert contents(store).keys() >= {0, 1, 2, 3}
+
+
+def test_no_more_is_done_twice_than_was_under_way(tmp_path: Path, full: bool) -> None:
+    """Workers are killed at random moments, and the work is stopped and taken up again."""
+    most, random_, store = 30 if full else 3, random.Random("under way"), UnitStore(tmp_path / "units")
+    units = [Unit(number, (number,)) for number in range(15 * most)]
+    killed_at, stops = [0], 0
+
+    def disturb(done: float, note: str = "") -> None:
+        nonlocal stops
+        finished, chance = len(contents(store)), random_.random()
+        alive = [process for process in workers_in(tmp_path) if Path("/proc", str(process)).exists()]
+        if chance < 0.1 and stops < most:
+            stops += 1
+            raise KeyboardInterrupt
+        # Not the same unit again and again, which would be given up.
+        if chance < 0.4 and len(killed_at) <= most and finished >= killed_at[-1] + 4 and alive:
+            killed_at.append(finished)
+            os.kill(random_.choice(alive), signal.SIGKILL)
+
+    while left := [unit for unit in units if unit.number not in store.finished()]:
+        with suppress(KeyboardInterrupt):
+            on_ray(Toy(tmp_path, seconds=0.05), store, units=left, advance=disturb)
+    assert contents(store) == {unit.number: str(unit.number**2).encode() for unit in units}
+    assert stops == most and len(killed_at) == most + 1
+    again = len(list(tmp_path.glob("did-*"))) - len(units)
+    assert 0 <= again <= most + 2 * stops
 
 
 def test_an_error_of_a_worker_is_that_of_the_run(tmp_path: Path) -> None:
