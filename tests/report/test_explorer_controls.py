@@ -407,3 +407,14 @@ def test_what_the_lab_and_gains_tell(reader: Browser, tmp_path: Path) -> None:
     page.press("3")
     page.pick("Up", "gain")
     assert page.browser.evaluate("document.querySelector('canvas').ariaLabel").endswith("and gain, nats (up)")
+
+
+def test_a_first_token_of_blanks_is_written_out(reader: Browser, tmp_path: Path) -> None:
+    parts = pages.Parts(pages.empty_header())
+    pages.add_set(parts, pages.TRAIN[:1])
+    pages.add_pool(parts, [pages.path(0, 0, 0, 3, 0.1, 9.0, text="\n\tIce", first="\n\t Ice")])
+    pages.add_view(parts, [("length", 0)])
+    parts.header["arms"].append(pages.arm(rounds=[0]))
+    page = Reader(reader)
+    page.open(pages.write(tmp_path, parts))
+    assert page.text(".branch h3 .token") == "\u21b5\u21e5\u2423Ice"

@@ -4,7 +4,7 @@
   const { element, foreign, foreignLine, labelled, announce, freshId } = sertExplorer.dom;
   const { KEPT, FLAGS } = rules;
   const { count, short } = numbers;
-  const { cut, onOneLine } = sertExplorer.visible;
+  const { cut, onOneLine, withBlanks } = sertExplorer.visible;
   const PREVIEW = 240;
 
   class Tree {
@@ -108,7 +108,7 @@
       const bar = element("span", { class: "bar", "aria-hidden": "true" }, element("i"));
       bar.firstChild.style.setProperty("width", `${100 * (probability ?? 0)}%`);
       const name = token
-        ? foreign(token.replaceAll(" ", "␣"), "span", { class: "token" })
+        ? foreign(withBlanks(token), "span", { class: "token" })
         : element("span", { class: "soft" }, "(no token)");
       const heading = element(
         "h3",

@@ -13,6 +13,11 @@
     return visible(text.replace(/\s+/gu, " ").trim());
   }
 
+  /** A token with its blanks, which are most of what some tokens are, written out. */
+  function withBlanks(token) {
+    return token.replaceAll(" ", "␣").replaceAll("\n", "↵").replaceAll("\t", "⇥");
+  }
+
   function escape(character) {
     const code = character.codePointAt(0);
     if (code === 13) return "\\r";
@@ -27,5 +32,5 @@
     return `${text.slice(0, end)}…`;
   }
 
-  sertExplorer.visible = { visible, onOneLine, cut, TO_CUT_AT };
+  sertExplorer.visible = { visible, onOneLine, withBlanks, cut, TO_CUT_AT };
 }
