@@ -72,6 +72,7 @@ def test_every_row_is_explained_and_rendered() -> None:
     assert "continuous batching did not run: ValueError: no." in page
 
 
+@pytest.mark.slow
 def test_paired_runs_alternate_and_a_rival_that_cannot_run_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     from benchmarks.harness import best_of, paired
 
@@ -85,6 +86,7 @@ def test_paired_runs_alternate_and_a_rival_that_cannot_run_is_named(capsys: pyte
     assert set(best_of({"a": counter, "c": broken}, what="x")[1]) == {"a"}
 
 
+@pytest.mark.slow
 def test_contestants_side_by_side_share_the_threads_and_are_one(monkeypatch: pytest.MonkeyPatch) -> None:
     from benchmarks.harness import SideBySide, get_ready
 

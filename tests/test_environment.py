@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from sert.lab import DEMO_CONFIG
 
 ENVIRONMENT = {
@@ -96,6 +98,7 @@ def outputs(folder: Path, environment: dict[str, str]) -> dict[str, dict[str, st
     return {each["key"]: each["outputs"] for each in manifests}
 
 
+@pytest.mark.slow
 def test_the_environment_changes_no_byte(tmp_path: Path) -> None:
     environment = {name: value.format(folder=tmp_path) for name, value in ENVIRONMENT.items()}
     plain, surrounded = (outputs(tmp_path / name, given) for name, given in (("plain", {}), ("other", environment)))

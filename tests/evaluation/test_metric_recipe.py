@@ -3,6 +3,8 @@
 import json
 from pathlib import Path
 
+import pytest
+
 from recipes import changed_package, run_changed
 
 EDITS = {
@@ -26,6 +28,7 @@ evaluation.probe_samples = 0
 """
 
 
+@pytest.mark.slow
 def test_a_metric_is_a_column_everywhere(tmp_path: Path) -> None:
     changed_package(tmp_path, EDITS)
     (tmp_path / "toy.toml").write_text(CONFIG)

@@ -302,7 +302,10 @@ def test_sprawling_texts_stay_in_their_place(browser: Browser, sprawling: Path, 
     assert_in_place(browser, sprawling, width=width)
 
 
-@pytest.mark.parametrize("text", ["W" * 4000, "e" + "\u0301" * 400], ids=["wide", "high"])
+@pytest.mark.parametrize(
+    "text",
+    [pytest.param("W" * 4000, id="wide"), pytest.param("e" + "\u0301" * 400, id="high", marks=pytest.mark.slow)],
+)
 def test_sprawling_texts_stay_in_their_place_in_the_report_of_a_grid(
     browser: Browser, tmp_path: Path, text: str
 ) -> None:

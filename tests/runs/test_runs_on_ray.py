@@ -162,9 +162,8 @@ def outputs(run: Path) -> dict[str, dict[str, str]]:
     return {each.name: open_artifact(each).manifest["outputs"] for each in found}
 
 
-@pytest.mark.parametrize(
-    ("methods", "seeds", "stages"), [('["sert"]', 1, 6), pytest.param("", None, 24, marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize(("methods", "seeds", "stages"), [('["sert"]', 1, 6), ("", None, 24)])
 def test_the_stages_of_a_grid_come_home(methods: str, seeds: int | None, stages: int, tmp_path: Path) -> None:
     (tmp_path / "small.toml").write_text(GRID)
     here, there, overrides = tmp_path / "here", tmp_path / "there", [f"methods={methods}"] if methods else []

@@ -74,6 +74,9 @@ probe_samples = 0
 """
 
 
+pytestmark = pytest.mark.slow
+
+
 @pytest.fixture(scope="module")
 def used(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     """The folder of the changed package, where it mined and reproduced a grid, and what was printed."""
