@@ -7,7 +7,7 @@ STAMP := .venv/.installed-$(shell cksum pyproject.toml constraints.txt | cksum |
 DATA ?= data
 STUDENT := models/SmolLM2-135M-Instruct.Q4_1.gguf
 
-.PHONY: demo real test slow soak bench check format build-lab clean
+.PHONY: demo real test slow soak bench check format package site build-lab clean
 
 demo: $(STAMP)-run
 	$(BIN)/sert demo
@@ -57,6 +57,19 @@ format: $(STAMP)-dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+# The source distribution, and the wheel that is built from it: what is missing in the one is missing in the other.
+package: $(STAMP)-dev
+	rm -rf dist
+	$(BIN)/python -m build --no-isolation
+
+# The pages that are made from the code, then the site by both of its builders, and whether its links lead somewhere.
+site: $(STAMP)-site
+	$(BIN)/python -m site_pages
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --site-dir build/site-mkdocs
+	$(BIN)/python -m site_pages --links build/site-mkdocs
+	$(BIN)/zensical build --strict --clean
+	$(BIN)/python -m site_pages --links build/site
+
 build-lab: $(STAMP)-run
 	$(BIN)/sert lab build --out runs/lab-student
 
@@ -76,6 +89,10 @@ $(STAMP)-dev: .venv/bin/python
 
 $(STAMP)-real: .venv/bin/python
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[gguf,hub]'
+	touch $@ $(STAMP)-run
+
+$(STAMP)-site: .venv/bin/python
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[site]'
 	touch $@ $(STAMP)-run
 
 $(STAMP)-bench: .venv/bin/python

@@ -9,6 +9,7 @@ import click
 from sert.cli.endpoints import doctor_command, judge_command, teach_command
 from sert.cli.explore import explore_command
 from sert.cli.export import export_group
+from sert.cli.help import Group
 from sert.cli.init import init_command
 from sert.cli.listings import lab_group, tasks_command
 from sert.cli.looking import show_command, status_command
@@ -67,7 +68,9 @@ def _run() -> int:
         return SertError.exit_code
 
 
-@click.group(epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(
+    cls=Group, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+)
 @click.version_option(package_name="sert")
 def cli() -> None:
     """Make a small language model reason: mine its latent reasoning, train on it, distil a teacher, measure honestly.
@@ -80,28 +83,20 @@ def cli() -> None:
     """
 
 
-for _command in (
-    demo,
-    doctor_command,
-    evaluate_command,
-    explore_command,
-    export_group,
-    filter_command,
-    gain_command,
-    gc_command,
-    init_command,
-    judge_command,
-    lab_group,
+cli.add("Begin", demo, init_command, tasks_command, doctor_command)
+cli.add("Look before training", prospect_command)
+cli.add("Run the whole method", run_command, reproduce, status_command)
+cli.add(
+    "Run one stage",
     mine_command,
-    prospect_command,
-    report_command,
-    reproduce,
-    run_command,
-    show_command,
-    status_command,
-    tasks_command,
+    filter_command,
     teach_command,
     train_command,
-    verify_command,
-):
-    cli.add_command(_command)
+    evaluate_command,
+    gain_command,
+    judge_command,
+)
+cli.add("Look at results", report_command, explore_command, show_command)
+cli.add("Hand results on", export_group)
+cli.add("Look after results", verify_command, gc_command)
+cli.add("The lab", lab_group)

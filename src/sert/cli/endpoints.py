@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from sert.cli.help import Command
 from sert.cli.options import (
     DRY_RUN,
     JSON,
@@ -65,7 +66,11 @@ def check_endpoint_options(settings: Mapping[str, Any], section: str) -> None:
         raise click.UsageError("--endpoint needs --model, the model's name there.")
 
 
-@click.command("teach")
+@click.command(
+    "teach",
+    cls=Command,
+    rest="--hub --limit --api --api-key-env --max-tokens --concurrency --batch --retry-quarantined --json",
+)
 @with_options(TASK, OUT)
 @click.option("--recorded", type=InputPath(), help="Recorded answers: .log, .json or .jsonl.")
 @with_options(calling_options("teacher"), SET, DRY_RUN, JSON)
@@ -127,7 +132,7 @@ def teach_command(
     print_artifact(taught, as_json, share_correct=round(share, 4))
 
 
-@click.command("judge")
+@click.command("judge", cls=Command, rest="--api --api-key-env --max-tokens --concurrency --retry-quarantined --json")
 @click.argument("folders", type=InputPath(), nargs=-1, required=True)
 @with_options(OUT, "judge.limit", "judge.repeats", calling_options("judge"), SET, DRY_RUN, JSON)
 def judge_command(
@@ -163,7 +168,7 @@ def judge_command(
     click.echo(printable(f"Written to {judged.folder}"))
 
 
-@click.command("doctor")
+@click.command("doctor", cls=Command)
 @with_options(
     setting("student.path", "--student"),
     endpoint_options("teacher", help="Send nothing if the probes could cost more than this."),

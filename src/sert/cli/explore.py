@@ -5,11 +5,12 @@ from typing import Any
 
 import click
 
+from sert.cli.help import Command
 from sert.cli.options import JSON, InputPath, print_json, setting, terminal
 from sert.terminal.text import printable
 
 
-@click.command("explore")
+@click.command("explore", cls=Command)
 @click.argument("run", type=InputPath())
 @click.option("--out", type=InputPath(), help="The page.  [default: <name of RUN>-explore.html beside RUN]")
 @click.option("--compare", type=InputPath(), metavar="RUN2", help="Another one, shown on the same page.")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from sert.cli.help import Group
 from sert.cli.options import JSON, InputPath, OutFolder, print_json, setting, with_options
 from sert.terminal.text import counted, printable
 
@@ -21,7 +22,7 @@ _ON_EXPORT = with_options(
 )
 
 
-@click.group("export")
+@click.group("export", cls=Group)
 def export_group() -> None:
     """Hand results on to TRL, lm-evaluation-harness, inspect_ai, or as plain tables.
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
+from sert.cli.help import Command
 from sert.cli.options import JSON, InputPath, OutFolder, print_json, setting, with_options
 from sert.config.columns import Columns
 from sert.errors import ConfigError, DataError
@@ -21,7 +22,7 @@ _ANSWER_IS = get_args(Columns.model_fields["answer_is"].annotation)
 _NONE = "none"
 
 
-@click.command("init")
+@click.command("init", cls=Command, rest="--max-cost --price --free --id-column --json")
 @click.argument("file", type=OutFolder(), default=Path("own.toml"), metavar="[FILE]")
 @click.option("--questions", type=InputPath(), help="File of questions: JSONL, JSON, CSV, TSV or Parquet.")
 @click.option("--test-questions", type=InputPath(), help="File of test questions.  [default: a share of the questions]")

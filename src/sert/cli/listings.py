@@ -4,10 +4,11 @@ from pathlib import Path
 
 import click
 
+from sert.cli.help import Command, Group
 from sert.cli.options import DRY_RUN, JSON, OUT, SEED, print_artifact, print_json, print_plan, terminal, with_options
 
 
-@click.command("tasks")
+@click.command("tasks", cls=Command)
 @JSON
 def tasks_command(as_json: bool) -> None:
     """List the kinds of question sets.
@@ -23,7 +24,7 @@ def tasks_command(as_json: bool) -> None:
         click.echo(f"{kind:14} {each.description}")
 
 
-@click.group("lab")
+@click.group("lab", cls=Group)
 def lab_group() -> None:
     """The embedded lab."""
 

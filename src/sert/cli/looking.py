@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from sert.cli.help import Command
 from sert.cli.options import JSON, InputPath, print_json
 from sert.terminal.text import counted, cut, printable
 
@@ -21,7 +22,7 @@ SHOWN_CHARACTERS = 160
 """Of a text, unless all of it is asked for."""
 
 
-@click.command("status")
+@click.command("status", cls=Command)
 @click.argument("folder", type=InputPath())
 @JSON
 def status_command(folder: Path, as_json: bool) -> None:
@@ -61,7 +62,7 @@ def _progress(stage: "StageStatus") -> str:
     return f": {', '.join(parts)}" if parts else ""
 
 
-@click.command("show")
+@click.command("show", cls=Command)
 @click.argument("folder", type=InputPath())
 @click.argument("question_id")
 @click.option("--task", help="Name of the task, where several have a question of this id.")

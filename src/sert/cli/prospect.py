@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from sert.cli.help import Command
 from sert.cli.options import (
     JSON,
     SET,
@@ -36,7 +37,7 @@ _OTHER_SOURCE = {
 """What a configuration says of a source of questions that is not asked: option -> settings that go."""
 
 
-@click.command("prospect")
+@click.command("prospect", cls=Command, rest="--hub --workers --engine --address")
 @click.argument("config", type=InputPath(), required=False)
 @setting(
     "tasks.<name>.kind",

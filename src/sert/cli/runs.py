@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from sert.cli.help import Command
 from sert.cli.options import (
     JSON,
     LIMIT,
@@ -36,7 +37,7 @@ ENGINE = with_options(setting("execution.engine", name="engine"), setting("execu
 ON_RUN = with_options(setting("execution.workers", name="workers"), ENGINE, SET, TRYING_DRY_RUN, JSON)
 
 
-@click.command()
+@click.command("demo", cls=Command)
 @click.option("--out", type=OutFolder(), default=Path("runs/demo"), show_default=True)
 @ON_RUN
 def demo(**options: Any) -> None:
@@ -51,7 +52,7 @@ def demo(**options: Any) -> None:
     _run(DEMO_CONFIG, limit=None, **options)
 
 
-@click.command("run")
+@click.command("run", cls=Command)
 @click.argument("config", type=InputPath())
 @click.option("--out", type=OutFolder(), help="Run folder.  [default: runs/<name of the config>]")
 @with_options(LIMIT, ON_RUN)
@@ -107,7 +108,7 @@ def _run(
     print_result(result, as_json, took)
 
 
-@click.command()
+@click.command("reproduce", cls=Command, rest="--engine --address")
 @click.argument("grid", metavar="GRID")
 @click.option("--out", type=OutFolder(), help="Folder of the grid.  [default: runs/<name of the grid>]")
 @click.option("--student", "students", multiple=True, help="Hub id or folder instead of the grid's; repeatable.")
@@ -217,7 +218,7 @@ def _time_and_disk(guess: "Estimate", workers: int) -> str:
     return f"{time} on this machine's processor with {workers} at a time, and about {disk} on the disk."
 
 
-@click.command("report")
+@click.command("report", cls=Command)
 @click.argument("folder", type=InputPath())
 @JSON
 def report_command(folder: Path, as_json: bool) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from sert.cli.help import Command
 from sert.cli.options import (
     DRY_RUN,
     JSON,
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
     from sert.store.artifacts import Artifact
 
 
-@click.command("mine")
+@click.command("mine", cls=Command, rest="--hub --split --dtype --keep-all --workers --engine --address --json")
 @with_options(TASK, SPLIT, STUDENT, OUT, SEED)
 @with_options("mining.branches", "mining.samples", "mining.max_new_tokens", "mining.keep_all")
 @with_options(WORKERS, SET, TRYING_DRY_RUN, JSON)
@@ -94,7 +95,7 @@ def _foreseen(job_of: "Callable[[StudentConfig], MineJob | EvaluateJob]", config
     return {"dtype": student.dtype, **foresee(job_of(student).decoding(student), terminal())}
 
 
-@click.command("filter")
+@click.command("filter", cls=Command)
 @click.argument("mined", type=InputPath())
 @setting("student.path", "--student", help="The student that mined them, where the selection goes by gain.")
 @with_options(OUT, SET, JSON)
@@ -125,7 +126,7 @@ def filter_command(mined: Path, out: Path, as_json: bool, **settings: Any) -> No
     print_artifact(filtered, as_json)
 
 
-@click.command("gain")
+@click.command("gain", cls=Command)
 @click.argument("folder", type=InputPath())
 @with_options(setting("student.path", "--student", default="lab", show_default=True), WORKERS)
 @with_options(OUT, SET, JSON)
@@ -151,7 +152,7 @@ def _gains_of(source: "Artifact", config: Config, out: Path) -> "Artifact":
     return score_gains(source, config.student, out=out, execution=config.execution, reporter=terminal())
 
 
-@click.command("train")
+@click.command("train", cls=Command)
 @click.option("--examples", type=InputPath(), required=True, help="Folder of `filter` or `teach`, or a file.")
 @with_options(STUDENT, OUT, SEED, SET, DRY_RUN, JSON)
 def train_command(examples: Path, out: Path, dry_run: bool, as_json: bool, **settings: Any) -> None:
@@ -200,7 +201,7 @@ def _memory_of(examples: Sequence[Example], config: Config) -> dict[str, Any]:
     return {"memory": str(need)}
 
 
-@click.command("evaluate")
+@click.command("evaluate", cls=Command, rest="--hub --dtype --workers --engine --address --json")
 @with_options(TASK, SPLIT, STUDENT, OUT, SEED)
 @click.option(
     "--prompt",

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from sert.cli.help import Command
 from sert.cli.options import JSON, InputPath, print_json, terminal, with_options
 from sert.terminal.text import counted, printable
 
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     from sert.runs.verify import Verified
 
 
-@click.command("verify")
+@click.command("verify", cls=Command)
 @click.argument("folder", type=InputPath())
 @click.option("--repair", is_flag=True, help="Make what is broken in a run again, and its report.")
 @with_options(JSON)
@@ -58,7 +59,7 @@ def _print_verified(found: "Sequence[Verified]") -> None:
             click.echo(printable(f"{state:7} {line}"))
 
 
-@click.command("gc")
+@click.command("gc", cls=Command)
 @click.argument("folder", type=InputPath())
 @click.option("--delete", is_flag=True, help="Remove what is listed.")
 @with_options(JSON)
