@@ -20,6 +20,7 @@ from sert.tasks.numbers import (
     concluding_number,
     explained_number,
     pointed_number,
+    told_number,
 )
 from sert.tasks.statements import NOTHING, TRUTH, Stated, ends_there, first_plausible, opening, stated
 
@@ -134,7 +135,7 @@ def _only_answer(own: str, announced: Sequence[_Announced], said: Sequence[State
     is_marked = announced and announced[0].by_letter and not before.strip()  # `A: No.`
     first = said[0] if is_marked else opening(own, question)
     told = [pair for pair in zip(announced, said, strict=True) if pair[1] != NOTHING or not pair[0].by_letter]
-    if told and told[-1][1] == NOTHING and (first == NOTHING or _takes_back(told[-1][0].statement, question)):
+    if told and told[-1][1] == NOTHING and (is_counted or _takes_back(told[-1][0].statement, first, question)):
         return None
     places = [*said, first]
     if is_counted or question.answer_type != "text":
@@ -154,14 +155,19 @@ def _numbers(own: str, before: str, first: Stated, said: Sequence[Stated]) -> It
     yield pointed_number(own)
     if said and first not in said:
         yield calculated_number(before)
+        if own.startswith("####", len(before)):
+            yield told_number(before)
     elif not said and first != NOTHING:
         yield explained_number(own)
 
 
-def _takes_back(statement: str, question: Question) -> bool:
-    """Tell whether an announcement that states no answer names one all the same (`neither yes nor no`)."""
+def _takes_back(statement: str, first: Stated, question: Question) -> bool:
+    """Tell whether an announcement that states nothing leaves nothing of what the text begins with.
+
+    So it is where that is no answer either, or the announcement names another one all the same (`neither yes nor no`).
+    """
     sentence = SENTENCE_END.split(statement.lstrip(WRAPPING + " \t\n"), maxsplit=1)[0]
-    return first_plausible(sentence, question) is not None
+    return first == NOTHING or first_plausible(sentence, question) not in (None, first.answer)
 
 
 def extract_loose(text: str, question: Question) -> str | None:

@@ -20,10 +20,10 @@ _NUMBER_HERE = re.compile(rf"[$€£]?{NUMBER}(?![\w])")
 _BREAKS_OFF = re.compile(r"[-+−*/x×÷=(]\s*\Z")  # noqa: RUF001
 _OPERATION = re.compile(rf"(?<![\w.,]){NUMBER}[)%]? ?[-+−*/x×÷] ?[$€£(]?{NUMBER}")  # noqa: RUF001
 _OPEN_END = re.compile(r"[0-9]\Z")
-_ASIDE = re.compile(r" ?\(")
+_ASIDE = re.compile(r" ?\((?![^()\n]{0,80}\) ?[-+−*/x×÷=])")  # noqa: RUF001
 _CALCULATION = re.compile(rf"(?:[$€£(]?{NUMBER}[)%]? ?[-+−*/x×÷] ?)+[$€£]?{NUMBER}[)%]? ?=")  # noqa: RUF001
 # Possessive, since blank lines without end would be gone through again and again.
-_LIST = re.compile(r"\s*+1[.)](?:\s[^\S\n]*+\n|\s++[^\n]*+\n)\s*+2[.)]\s")
+_FIRST_OF_LIST, _SECOND_OF_LIST = re.compile(r"\s*+1[.)]\s"), re.compile(r"\n[^\S\n]*+2[.)]\s")
 # A number and the words that say of what it is.
 _COUNTED = re.compile(rf"(?<![\w.,])[$€£]?({NUMBER})[^\S\n]{{1,4}}([^\W\d_][^.!?,\n0-9]{{0,80}})")
 _POINTS_BACK = re.compile(r"\bthis\s+is\s+(?:the|my)\s+(?:\w+\s+)?answer\b", re.IGNORECASE)
@@ -36,7 +36,7 @@ def first_number(text: str) -> str | None:
     So `7`, `$7.00`, `7 pens.`, `7 (of 9)` and `3 + 4 = 7` are answers; `24 hours make a day, and a week has seven`,
     `11 figures make 11 x 6 = 66` and a numbered list are none.
     """
-    if _LIST.match(text):
+    if _FIRST_OF_LIST.match(text) and _SECOND_OF_LIST.search(text):
         return None
     opened = OPENING.match(text)
     words = SENTENCE_END.split(text[opened.end() if opened else 0 :], maxsplit=1)[0].split()
@@ -82,6 +82,11 @@ def pointed_number(text: str) -> str | None:
     """Read the number that is concluded or calculated right before the last `This is the answer`."""
     pointers = list(_POINTS_BACK.finditer(text))
     return calculated_number(text[: pointers[-1].start()]) if pointers else None
+
+
+def told_number(text: str) -> str | None:
+    """Read the only number of the last sentence that has one."""
+    return next((only_number(each) for each in reversed(_sentences(text)) if _NUMBER.search(each)), None)
 
 
 def explained_number(text: str) -> str | None:
