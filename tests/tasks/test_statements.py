@@ -71,6 +71,7 @@ def test_a_text_that_repeats_what_was_asked_does_not_begin_with_two_answers(text
         ("The answer is indeed no.", "no"),
         ("The answer is probably no.", None),
         ("No.\nAnswer:", "no"),
+        ("A: Yes. It may. The answer is both yes and no.", None),
         ("No, the answer is no question at all.", "no"),
     ],
 )

@@ -22,7 +22,7 @@ from sert.tasks.numbers import (
     pointed_number,
     told_number,
 )
-from sert.tasks.statements import NOTHING, TRUTH, Stated, ends_there, first_plausible, opening, stated
+from sert.tasks.statements import NOTHING, TRUTH, Stated, ends_there, first_plausible, named, opening, stated
 
 ANSWER_PHRASE = "So the answer is"
 """What students are trained to write before their answer."""
@@ -167,7 +167,7 @@ def _takes_back(statement: str, first: Stated, question: Question) -> bool:
     So it is where that is no answer either, or the announcement names another one all the same (`neither yes nor no`).
     """
     sentence = SENTENCE_END.split(statement.lstrip(WRAPPING + " \t\n"), maxsplit=1)[0]
-    return first == NOTHING or first_plausible(sentence, question) not in (None, first.answer)
+    return first == NOTHING or not named(sentence, question) <= {first.answer}
 
 
 def extract_loose(text: str, question: Question) -> str | None:

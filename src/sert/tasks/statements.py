@@ -316,6 +316,15 @@ def first_plausible(text: str, question: Question) -> str | None:
     return next((tidy for line in text.split("\n") if (tidy := tidied(line))), None)
 
 
+def named(text: str, question: Question) -> set[str | None]:
+    """List what a text names of yes and no, or of the letters and texts of choices, however it does so."""
+    if question.answer_type == "yes_no":
+        return {each[0].lower() for each in _YES_NO.finditer(text)}
+    plain = _plain(text)
+    by_letter = {_letter_of(each) for each in _marker(len(question.choices)).finditer(plain)}
+    return by_letter | {each.lastgroup for each in _mention(question.choices).finditer(plain)}
+
+
 @functools.cache
 def _marker(num_choices: int) -> re.Pattern[str]:
     """Match a letter that names a choice: `(B)`, `b)`, `B.`, a lone `B`; never the words `A` and `I`."""
