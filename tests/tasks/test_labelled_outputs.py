@@ -74,8 +74,8 @@ def test_two_answers_are_none_however_they_are_written_and_joined(key, firsts, s
 _FILE = Path(__file__).with_name("smollm2_outputs.jsonl")
 REAL = [json.loads(line) for line in _FILE.read_text("utf-8").rstrip("\n").split("\n")]
 STATES_NOTHING = ("none", "ambiguous")
-LEAST_REAL = {"first": 0.96, "second": 0.96, "third": 0.93, "fourth": 0.905}
-MOST_READ_ALL_THE_SAME = 27
+LEAST_REAL = {"first": 0.985, "second": 0.955, "third": 0.955, "fourth": 0.96, "fifth": 0.96}
+MOST_READ_ALL_THE_SAME = 14
 """Outputs that state nothing, or two things, and of which something is read; smollm2_outputs.md says what they are."""
 
 

@@ -212,7 +212,7 @@ def test_control_characters_are_data(tmp_path):
 
 def test_template_that_the_grader_cannot_read(tmp_path):
     with pytest.raises(DataError, match=r"is read back as None .* keep `So the answer is \{answer\}\.`"):
-        load(write(tmp_path, SEA), prompts={"label": " Well, {answer}"})
+        load(write(tmp_path, SEA), prompts={"label": " Perhaps {answer}"})
 
 
 def test_template_without_its_part(tmp_path):

@@ -12,17 +12,28 @@ from typing import NamedTuple
 
 from sert.records import LETTERS, Question
 from sert.tasks.markers import markers_of, own_part
-from sert.tasks.normalize import canonical, is_number
-from sert.tasks.numbers import CONCLUDING, calculated_number, concluding_number
-from sert.tasks.statements import TRUTH, ends_there, first_plausible, opening, stated
+from sert.tasks.normalize import WRAPPING, canonical, is_number
+from sert.tasks.numbers import (
+    CONCLUDING,
+    SENTENCE_END,
+    calculated_number,
+    concluding_number,
+    explained_number,
+    pointed_number,
+    told_number,
+)
+from sert.tasks.statements import NOTHING, TRUTH, Stated, ends_there, first_plausible, named, opening, stated
 
 ANSWER_PHRASE = "So the answer is"
 """What students are trained to write before their answer."""
-READING = 3
+READING = 4
 """Version of the rules by which texts are read and cut, a part of the key of whatever was read by them."""
 
 _PHRASE = re.compile(rf"\b{ANSWER_PHRASE}\b".replace(" ", r"\s+"), re.IGNORECASE | re.ASCII)
-_IS = r"(?:is|was|(?:would|must|should|will)\s+be)\b(?:(?:\s*:\s*|\s+)(?:option|choice)\b)?"
+_IS = (
+    r"(?:is|was|(?:would|must|should|will)\s+be)\b(?:\s+(?:indeed|therefore|thus)\b)?"
+    r"(?:(?:\s*:\s*|\s+)(?:option|choice)\b)?"
+)
 _WHAT = r"""\s(?:[^.!?:\n"]{1,120}?|[^.!?:\n"]{0,40}"[^"\n]{1,400}")"""
 _ANNOUNCEMENT = re.compile(
     rf"\b(?<!whether )(?:{CONCLUDING})?(?:the|my|our)\s+(?:(?!the\b)\w+\s+){{0,3}}answer(?:\s+(?:to|for){_WHAT})?"
@@ -33,9 +44,10 @@ _ANNOUNCEMENT = re.compile(
     re.IGNORECASE | re.MULTILINE,
 )
 
+_OPINION = r"(?:(?<!as )well|I\s+(?:think|believe|would\s+say)),?\s+"
 # What is the answer only if it can be read: `Therefore, no` but not `Therefore, no fish`, `(B) is the answer`.
 _UNANNOUNCED = re.compile(
-    rf"\b{CONCLUDING}((?:yes|no|true|false)\b[^\n]{{0,80}})"
+    rf"\b(?:{CONCLUDING}|{_OPINION})((?:yes|no|true|false)\b[^\n]{{0,80}})"
     r"|([^\s.!?,;:][^.!?,;:\n]{0,40}?)\s{1,4}(?:is|would\s+be)\s+"
     r"(?:correct|(?:the|my)\s+(?:\w+\s+)?(?:answer|choice|option))\b",
     re.IGNORECASE,
@@ -71,18 +83,16 @@ class Reading(NamedTuple):
 @lru_cache(maxsize=1024)  # whoever grades a text asks for one thing after the other
 def read(text: str, question: Question) -> Reading:
     """Read a text's reasoning and its answer at once."""
-    own = own_part(text, question)
+    own = _without_open_end(own_part(text, question), question)
     phrases = _phrases(own)
     announced = phrases or _announced(own, question)
     said = [stated(each.statement, question) for each in announced]
     parts = (*(each.statement for each in reversed(announced)), own)
     if phrases:
-        return Reading(own[: phrases[-1].start], said[-1], by_phrase=said[-1] is not None, parts=parts)
-    closes = announced and said[-1] is not None and ends_there(announced[-1].statement)
+        return Reading(own[: phrases[-1].start], said[-1].answer, by_phrase=said[-1].answer is not None, parts=parts)
+    closes = announced and said[-1].answer is not None and ends_there(announced[-1].statement)
     reasoning = own[: announced[-1].start] if closes else own
-    said = [answer for each, answer in zip(announced, said, strict=True) if answer is not None or not each.by_letter]
-    before = own[: announced[0].start] if announced else ""
-    return Reading(reasoning, _only_answer(own, before, said, question), by_phrase=False, parts=parts)
+    return Reading(reasoning, _only_answer(own, announced, said, question), by_phrase=False, parts=parts)
 
 
 def extract_strict(text: str, question: Question) -> str | None:
@@ -90,7 +100,8 @@ def extract_strict(text: str, question: Question) -> str | None:
 
     Behind the last `So the answer is` alone where it is there. Else behind announcements in other words (`The correct
     answer is`, `Answer:`, a box) and at the beginning of the text (`No, because`, `(B) hook`, `7 pens.`): all that
-    can be read there must say the same, and the last announcement must be one of them.
+    can be read there must say the same, and the last announcement must be one of them, unless it names no possible
+    answer and the text begins with one.
 
     Quotes, brackets, emphasis, dashes and a colon may stand before the answer, other words may not. Behind it come the
     end, punctuation, a symbol or a reason (`because`, `since`, `as`), but no other words of the same phrase.
@@ -102,8 +113,10 @@ def extract_strict(text: str, question: Question) -> str | None:
       or the one behind its last `=`.
 
     Two answers are none: joined (`B or C`, `yes, but no`), a letter with another choice's text, the opposite word or
-    another letter further on in the same sentence (`yes, and in winter no`; for letters only up to a reason), or
-    nothing but another answer in the next (`B. C.`).
+    another letter further on in the same sentence (`yes, and in winter no`; for letters only up to a reason), a letter
+    with a sentence that mentions another choice alone (`(B) He used the fork.`), or nothing but another answer in the
+    next (`B. C.`). So are a number and another one that is calculated right before it is announced or concluded, or at
+    the end of what explains it, and two results for what is named alike.
 
     Returns:
         `yes`/`no`, a capital letter, or a text; None when no answer, or more than one, is stated.
@@ -111,25 +124,50 @@ def extract_strict(text: str, question: Question) -> str | None:
     return read(text, question).answer
 
 
-def _only_answer(own: str, before: str, said: Sequence[str | None], question: Question) -> str | None:
+def _only_answer(own: str, announced: Sequence[_Announced], said: Sequence[Stated], question: Question) -> str | None:
     """Return what all places of a text say that can state its answer, where no phrase does.
 
-    A number must also be what is calculated `before` the first announcement, unless the text begins and ends with it.
+    The last announcement must be one of them, unless the text begins with an answer and the announcement names none
+    (`No. The answer is open to many.`).
     """
-    first, is_counted = opening(own, question), question.answer_type == "text" and is_number(question.answer)
-    begins_with_it = question.answer_type == "yes_no" and first is not None  # `No. The answer is open to many.`
-    if said and said[-1] is None and not begins_with_it:
+    is_counted = question.answer_type == "text" and is_number(question.answer)
+    before = own[: announced[0].start] if announced else own
+    is_marked = announced and announced[0].by_letter and not before.strip()  # `A: No.`
+    first = said[0] if is_marked else opening(own, question)
+    told = [pair for pair in zip(announced, said, strict=True) if pair[1] != NOTHING or not pair[0].by_letter]
+    if told and told[-1][1] == NOTHING and (is_counted or _takes_back(told[-1][0].statement, first, question)):
         return None
     places = [*said, first]
-    if is_counted:
-        places.append(concluding_number(own))
     if is_counted or question.answer_type != "text":
         places += [stated(found[1] or found[2], question) for found in _UNANNOUNCED.finditer(own)]
-    answers = {canonical(each): each for each in places if each is not None}
-    if is_counted and answers and (first is None or first not in said):
-        result = calculated_number(before)
-        answers |= {} if result is None else {canonical(result): result}
-    return answers.popitem()[1] if len(answers) == 1 else None
+    if is_counted:
+        places += map(Stated, _numbers(own, before, first, [each for _, each in told]))
+    answers = {canonical(each.answer): each.answer for each in places if each.answer is not None}
+    return answers.popitem()[1] if len(answers) == 1 and not any(each.is_two for each in places) else None
+
+
+def _numbers(own: str, before: str, first: Stated, said: Sequence[Stated]) -> Iterator[str | None]:
+    """List the numbers that a text concludes, and those that it calculates, which must be the same.
+
+    Those are looked for `before` the first announcement, unless the text begins and ends with what it announces.
+    """
+    yield concluding_number(own)
+    yield pointed_number(own)
+    if said and first not in said:
+        yield calculated_number(before)
+        if own.startswith("####", len(before)):
+            yield told_number(before)
+    elif not said and first != NOTHING:
+        yield explained_number(own)
+
+
+def _takes_back(statement: str, first: Stated, question: Question) -> bool:
+    """Tell whether an announcement that states nothing leaves nothing of what the text begins with.
+
+    So it is where that is no answer either, or the announcement names another one all the same (`neither yes nor no`).
+    """
+    sentence = SENTENCE_END.split(statement.lstrip(WRAPPING + " \t\n"), maxsplit=1)[0]
+    return first == NOTHING or not named(sentence, question) <= {first.answer}
 
 
 def extract_loose(text: str, question: Question) -> str | None:
@@ -196,6 +234,16 @@ def _announced(own: str, question: Question) -> list[_Announced]:
     )
     found = _between(own, heads)
     return [each for each in found if any(map(str.isalnum, each.statement))]
+
+
+def _without_open_end(own: str, question: Question) -> str:
+    """Cut what begins an answer, as `A:` does, and says none."""
+    end = len(own)
+    for marker in reversed(list(markers_of(question).answer.finditer(own))):
+        if any(map(str.isalnum, own[marker.end() : end])):
+            break
+        end = marker.start()
+    return own[:end]
 
 
 def _between(own: str, heads: Sequence[re.Match[str]]) -> list[_Announced]:

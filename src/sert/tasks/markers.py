@@ -35,7 +35,9 @@ def _role(names: str, control: str) -> str:
     return rf"(?i:{inside}|{behind}|{control}|{_LINE}(?:{names})(?:[*_]{{0,3}}[ \t]?:|[ \t]*\n))"
 
 
-_FURTHER = r"(?i:\b(?:problem|exercise|example|puzzle|task)\s?#?(?:[2-9]|[1-9]\d)\s*:)"
+# `Problem 2:`, or `Problem:` where a later paragraph begins and asks something.
+_ANOTHER = r"(?<=\S\n\n)problem\s*:(?=[^\n]*\?)"
+_FURTHER = rf"(?i:\b(?:problem|exercise|example|puzzle|task)\s?#?(?:[2-9]|[1-9]\d)\s*:|{_ANOTHER})"
 _QUESTION = f"{_word('question', 'Q')}|{_FURTHER}|" + _role("user|human", r"\[INST\]")
 _ANSWER = _word("answer", "A") + "|" + _role("assistant|model|bot|ai", r"\[/INST\]")
 _SENTENCE_START = re.compile(r"(?:\A|[0-9.!?…:\"'”’)\]*]\s|\n)\s*[#>*_]*\s*\Z")  # noqa: RUF001

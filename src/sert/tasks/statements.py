@@ -7,6 +7,7 @@ import functools
 import re
 import unicodedata
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from sert.records import LETTERS, Question
 from sert.tasks.normalize import QUOTES, WRAPPING, canonical, is_number, tidied
@@ -32,11 +33,12 @@ _BREATH_END = re.compile(rf"{SENTENCE_END.pattern}|\b(?:because|since|as|so|not|
 
 TRUTH = {"yes": "yes", "true": "yes", "no": "no", "false": "no"}
 _YES_NO = re.compile(r"(?<![\w-])(?<!\bnot )(?:yes|no)(?!\w|-\w)", re.IGNORECASE)
+_YES_OR_NO = re.compile(r"\W*(?:yes|true|no|false)\s*(?:/|\bor\b)\s*(?:yes|true|no|false)\b", re.IGNORECASE)
 _YES_NO_HERE = re.compile(r"[(\[]?(yes|no|true|false)(?![^\W_])", re.IGNORECASE)
 
 # What numbers or letters an answer as an item of a list: `1) Yes`, `A. No`, `(b) no`.
 _ITEM = re.compile(r"\(?(?:[0-9]{1,2}|[A-Ja-j])[.)]\s+")
-_NEXT_ITEM = re.compile(r"\n[^\S\n]*+\(?(?:2|[Bb])[.)]\s")
+_SECOND_NUMBER, _SECOND_LETTER = (re.compile(rf"\n[^\S\n]*+\(?{each}[.)]\s") for each in ("2", "[Bb]"))
 
 # A letter in brackets, or one that may have a bracket behind it.
 _INSIDE = rf"[\s*`_{QUOTES}]*"
@@ -52,34 +54,49 @@ _NAME = re.compile(
 )
 _ARTICLE = re.compile(r"(?:(?:the|an?)\s+[\W_]*)?", re.IGNORECASE)
 
+_FEWEST_OF_LIST = 3
 # Composed letter by letter: a whole text takes quadratic time where accents pile up.
 _ACCENTED = re.compile(r"\w[\u0300-\u036f]{1,4}")
 _BLANKS = re.compile(r"\s+")
 
 
-def stated(statement: str, question: Question) -> str | None:
-    """Read the answer that a statement begins with; None where it begins with none, or states two (`B or C`)."""
+class Stated(NamedTuple):
+    """What a statement says: its answer if it states one, or that it states two (`B or C`)."""
+
+    answer: str | None
+    is_two: bool = False
+
+
+NOTHING, TWO = Stated(None), Stated(None, is_two=True)
+
+
+def stated(statement: str, question: Question) -> Stated:
+    """Read the answer that a statement begins with."""
     if question.answer_type == "text":
-        return _text_in(statement, question)
+        return Stated(_text_in(statement, question))
     plain = _plain(statement)
     start = _end_of(OPENING, plain, 0)
     return _yes_no_at(plain, start) if question.answer_type == "yes_no" else _choice_at(plain, start, question)
 
 
-def opening(text: str, question: Question) -> str | None:
+def opening(text: str, question: Question) -> Stated:
     """Read the answer that a text begins with, alone or with its reason; a free text that is no number has none.
 
     It is read like a statement, but no sentence may say something of a letter (`(A) oven is wrong`), and an article may
-    stand before a choice that is all of the text (`A hook.`).
+    stand before a choice that is all of the text (`A hook.`). `Yes or no?` and a list of choices, three or more of
+    them, repeat what was asked.
     """
     if question.answer_type == "text":
-        return first_number(text) if is_number(question.answer) else None
-    answer = stated(text, question)
+        return Stated(first_number(text) if is_number(question.answer) else None)
+    said = stated(text, question)
     if question.answer_type == "yes_no":
-        return answer
-    if answer is None:
-        return _only_choice(text.strip(), question) or _lone_letter(text, question)
-    return answer if _stands_off(_plain(text), answer, question) else None
+        return NOTHING if said.is_two and _YES_OR_NO.match(text) else said
+    if said.is_two:
+        letters = {_letter_of(each) for each in _marker(len(question.choices)).finditer(text)}
+        return TWO if len(letters) < _FEWEST_OF_LIST else NOTHING
+    if said.answer is None:
+        return Stated(_only_choice(text.strip(), question) or _lone_letter(text, question))
+    return said if _stands_off(_plain(text), said.answer, question) else NOTHING
 
 
 def _only_choice(text: str, question: Question) -> str | None:
@@ -104,8 +121,12 @@ def _stands_off(text: str, answer: str, question: Question) -> bool:
     end = _end_of_own_text(text, letter.end(), question.choices[question.letters.index(answer)])
     if any(_END.match(text, each) for each in (letter.end(), end) if each is not None):
         return True
-    name = _NAME.match(text, letter.end()) if letter[1] else None
-    return name is not None and not _beginnings([name[0]]) & _beginnings(question.choices)
+    name = _NAME.match(text, letter.end()) if letter[0][-1] in ")]" else None
+    if name is None:
+        return False
+    own = question.choices[question.letters.index(answer)]
+    others = [each for each in question.choices if each != own]
+    return not _beginnings([name[0]]) & (_beginnings(others) - _beginnings([own]))
 
 
 def _beginnings(texts: Sequence[str]) -> set[str]:
@@ -130,41 +151,45 @@ def _end_of(pattern: re.Pattern[str], text: str, start: int) -> int:
     return found.end() if found else start
 
 
-def _yes_no_at(text: str, start: int) -> str | None:
-    found = _YES_NO_HERE.match(text, start) or _YES_NO_HERE.match(text, _end_of(_ITEM, text, start))
-    if found and found.start() > start and _NEXT_ITEM.search(text, found.end()):
-        return None
-    if found is None or not _END.match(text, found.end()):
-        return None
+def _yes_no_at(text: str, start: int) -> Stated:
+    item = _ITEM.match(text, start)
+    found = _YES_NO_HERE.match(text, item.end() if item else start)
+    if found is None:
+        return NOTHING
+    if item and (_SECOND_NUMBER if item[0].strip("( ")[0].isdigit() else _SECOND_LETTER).search(text, found.end()):
+        return NOTHING
     answer = TRUTH[found[1].lower()]
     start, worded = _joined(text, found.end())
     other = _YES_NO_HERE.match(text, start)
     if other and TRUTH[other[1].lower()] != answer and (worded or _END.match(text, other.end())):
-        return None
+        return TWO
+    if not _END.match(text, found.end()):
+        return NOTHING
     sentence_end = SENTENCE_END.search(text, found.end())
     others = _YES_NO.finditer(text, found.end(), sentence_end.start() if sentence_end else len(text))
     closes = any(each[0].lower() != answer and _END.match(text, each.end()) for each in others)
-    return None if closes else answer
+    return TWO if closes else Stated(answer)
 
 
-def _choice_at(text: str, start: int, question: Question) -> str | None:
+def _choice_at(text: str, start: int, question: Question) -> Stated:
     by_letter = _letter_at(text, start, question)
     by_text = _choice_text_at(text, start + (text[start : start + 1] in ("(", "[")), question)
-    if by_letter is None or by_text is None or by_letter == by_text:
-        return by_letter or by_text
+    if by_text.answer is None or by_letter in (NOTHING, by_text):
+        return by_text if by_letter == NOTHING else by_letter
     # "C." can be a letter and another choice's text; a longer text ("E. coli") makes it two answers.
-    return by_letter if len(canonical(question.choices[question.letters.index(by_text)])) == 1 else None
+    return by_letter if len(canonical(question.choices[question.letters.index(by_text.answer)])) == 1 else TWO
 
 
-def _letter_at(text: str, start: int, question: Question) -> str | None:
+def _letter_at(text: str, start: int, question: Question) -> Stated:
     found = _LETTER_HERE.match(text, start)
     if found is None or (found[1] or found[2]).upper() not in question.letters:
-        return None
+        return NOTHING
     letter = (found[1] or found[2]).upper()
     end = _end_of_own_text(text, found.end(), question.choices[question.letters.index(letter)])
     if not _is_marked(text, found) and (end is None or found[2].islower()):
-        return None
-    return None if _names_another(text, end or found.end(), letter, question) else letter
+        return NOTHING
+    is_other = end is None and _says_another(text, found.end(), letter, question)
+    return TWO if is_other or _names_another(text, end or found.end(), letter, question) else Stated(letter)
 
 
 def _end_of_own_text(text: str, start: int, own: str) -> int | None:
@@ -192,29 +217,42 @@ def _is_marked(text: str, found: re.Match[str]) -> bool:
     return _END.match(text, found.end()) is not None
 
 
-def _choice_text_at(text: str, start: int, question: Question) -> str | None:
+def _choice_text_at(text: str, start: int, question: Question) -> Stated:
     lettered = zip(question.letters, question.choices, strict=True)
     found = [(letter, _end_of_choice(text, start, choice)) for letter, choice in lettered]
     ends = {letter: end for letter, end in found if end is not None and _END.match(text, end)}
     last = max(ends.values(), default=0)
     letters = [letter for letter, end in ends.items() if end == last]
-    return letters[0] if len(letters) == 1 and not _names_another(text, last, letters[0], question) else None
+    if len(letters) != 1:
+        return NOTHING
+    return TWO if _names_another(text, last, letters[0], question) else Stated(letters[0])
 
 
 def _names_another(text: str, end: int, letter: str, question: Question) -> bool:
-    """Tell whether a second answer follows, as in `B or C` or `B. C.`, but not in `B. C is wet`."""
+    """Tell whether a second answer follows, as in `B or C`, `B. C.` or `B, while (C) is`, but not in `B. C is wet`."""
     start, worded = _joined(text, end)
     marker = _marker(len(question.choices)).match(text, start)
     if marker and (worded or _is_bare(text, marker, question)):
         return worded or _letter_of(marker) != letter
-    breath_end = _BREATH_END.search(text, end)
-    later = _marker(len(question.choices)).finditer(text, end, breath_end.start() if breath_end else len(text))
-    if any(_letter_of(each) != letter and _is_bare(text, each, question) for each in later):
+    later = _marker(len(question.choices)).finditer(text, end, _end_of_breath(text, end))
+    if any(_letter_of(each) != letter and (each[0][-1] == ")" or _is_bare(text, each, question)) for each in later):
         return True
     starts = _starts_of_text(text, end, start)
     others = [choice for other, choice in zip(question.letters, question.choices, strict=True) if other != letter]
     ends = (_end_of_choice(text, each, other) for each in starts for other in others)
     return any(_END.match(text, each) or _GOES_ON.match(text, each) for each in ends if each is not None)
+
+
+def _says_another(text: str, end: int, letter: str, question: Question) -> bool:
+    """Tell whether what is said behind a letter mentions other choices and not its own, as `(B) the fork` may."""
+    mentions = _mention(question.choices).finditer(text, end, _end_of_breath(text, end))
+    mentioned = {each.lastgroup for each in mentions}
+    return bool(mentioned) and letter not in mentioned
+
+
+def _end_of_breath(text: str, start: int) -> int:
+    found = _BREATH_END.search(text, start)
+    return found.start() if found else len(text)
 
 
 def _is_bare(text: str, marker: re.Match[str], question: Question) -> bool:
@@ -276,6 +314,15 @@ def first_plausible(text: str, question: Question) -> str | None:
     if is_number(question.answer):
         return last_number(text)
     return next((tidy for line in text.split("\n") if (tidy := tidied(line))), None)
+
+
+def named(text: str, question: Question) -> set[str | None]:
+    """List what a text names of yes and no, or of the letters and texts of choices, however it does so."""
+    if question.answer_type == "yes_no":
+        return {each[0].lower() for each in _YES_NO.finditer(text)}
+    plain = _plain(text)
+    by_letter = {_letter_of(each) for each in _marker(len(question.choices)).finditer(plain)}
+    return by_letter | {each.lastgroup for each in _mention(question.choices).finditer(plain)}
 
 
 @functools.cache
