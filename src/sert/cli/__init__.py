@@ -13,6 +13,7 @@ from sert.cli.init import init_command
 from sert.cli.listings import lab_group, tasks_command
 from sert.cli.looking import show_command, status_command
 from sert.cli.prospect import prospect_command
+from sert.cli.push import push_group
 from sert.cli.runs import demo, report_command, reproduce, run_command
 from sert.cli.stages import evaluate_command, filter_command, gain_command, mine_command, train_command
 from sert.cli.upkeep import gc_command, verify_command
@@ -94,6 +95,7 @@ for _command in (
     lab_group,
     mine_command,
     prospect_command,
+    push_group,
     report_command,
     reproduce,
     run_command,
