@@ -106,6 +106,8 @@ EFFECTS: dict[str, tuple[str, set[str]]] = {
     "selection.order": ('"random"', {"mine", "filter"}),
     "selection.only_agreeing": ("true", {"mine", "filter"}),
     "selection.shuffled": ("true", {"mine", "filter"}),
+    "selection.only_sometimes_right": ("true", {"mine", "filter"}),
+    "selection.max_per_question": ("2", {"mine", "filter"}),
     "training.batch_size": ("3", {"train"}),
     "training.micro_batch_size": ("2", {"train"}),
     "training.learning_rate": ("0.5", {"train"}),

@@ -22,6 +22,7 @@ TaskKind = Literal[
     "strategyqa",
     "commonsenseqa",
     "gsm8k",
+    "math",
     "arc_easy",
     "arc_challenge",
     "openbookqa",

@@ -9,6 +9,7 @@ import unicodedata
 from collections.abc import Sequence
 
 from sert.records import LETTERS, Question
+from sert.tasks.expressions import plausible_expression, stated_expression
 from sert.tasks.normalize import QUOTES, WRAPPING, canonical, is_number, tidied
 from sert.tasks.numbers import OPENING, SENTENCE_END, first_number, last_number, only_number
 
@@ -61,6 +62,8 @@ def stated(statement: str, question: Question) -> str | None:
     """Read the answer that a statement begins with; None where it begins with none, or states two (`B or C`)."""
     if question.answer_type == "text":
         return _text_in(statement, question)
+    if question.answer_type == "expression":
+        return stated_expression(statement)
     plain = _plain(statement)
     start = _end_of(OPENING, plain, 0)
     return _yes_no_at(plain, start) if question.answer_type == "yes_no" else _choice_at(plain, start, question)
@@ -74,6 +77,8 @@ def opening(text: str, question: Question) -> str | None:
     """
     if question.answer_type == "text":
         return first_number(text) if is_number(question.answer) else None
+    if question.answer_type == "expression":
+        return None
     answer = stated(text, question)
     if question.answer_type == "yes_no":
         return answer
@@ -273,6 +278,8 @@ def first_plausible(text: str, question: Question) -> str | None:
         marker = _marker(len(question.choices)).search(plain)
         mention = None if marker else _mention(question.choices).search(plain)
         return _letter_of(marker) if marker else mention and mention.lastgroup
+    if question.answer_type == "expression":
+        return plausible_expression(text)
     if is_number(question.answer):
         return last_number(text)
     return next((tidy for line in text.split("\n") if (tidy := tidied(line))), None)
