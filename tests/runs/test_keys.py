@@ -155,6 +155,7 @@ EFFECTS: dict[str, tuple[str, set[str]]] = {
     "execution.mixed": ("true", NOTHING),
     "execution.checkpoint_seconds": ("9.0", NOTHING),
     "report.explore": ("false", NOTHING),  # what is written of the results
+    "report.tracker": ('"wandb"', NOTHING),  # who is told of them
     "execution.keep_units": ("false", NOTHING),
 }
 _ENDPOINT = {
