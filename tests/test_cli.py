@@ -54,6 +54,9 @@ COMMANDS = [
     ["export", "inspect"],
     ["export", "parquet"],
     ["export", "jsonl"],
+    ["push"],
+    ["push", "model"],
+    ["push", "dataset"],
     ["status"],
     ["show"],
 ]

@@ -66,8 +66,8 @@ def build_graph(task: str, config: Config, data: TaskData, *, out: Path, prefix:
     def after(method: Method, snapshot: int | None = None) -> StudentSource:
         return StudentSource(config.student, trained[method].result, snapshot) if method in trained else student
 
-    def learn(step: str, examples: ExampleSource, start: StudentSource = student) -> Stage:
-        cost = training_cost(training, train, completion_tokens=mining.max_new_tokens // 2)
+    def learn(step: str, examples: ExampleSource, start: StudentSource = student, each: int = 1) -> Stage:
+        cost = training_cost(training, train * each, completion_tokens=mining.max_new_tokens // 2)
         return add(TrainJob(examples, start, training, execution, seed, f"train-{step}", cost))
 
     def draw(step: str, questions: Questions, asked: StudentSource, **shape: int) -> Stage:
@@ -85,7 +85,8 @@ def build_graph(task: str, config: Config, data: TaskData, *, out: Path, prefix:
         mined = add(MineJob(train, asked, shape, config.rules, prompts, execution, seed, f"mine{ending}"))
         gains = add(gain_job(mined, asked, prompts, execution)).result if config.scores_paths else None
         filtered = add(FilterJob(mined.result, config.rules, config.selection, seed, f"filter{ending}", gains))
-        trained["sert"] = learn(f"sert{ending}", StageExamples(filtered.result, prompts))
+        kept = StageExamples(filtered.result, prompts)
+        trained["sert"] = learn(f"sert{ending}", kept, each=config.selection.max_per_question)
         rounds.append((mined, filtered))
 
     # Sample the test questions: does branching find more than raw sampling, and what did self-training change?

@@ -7,7 +7,7 @@ accuracies are 0..1, log-probabilities are natural logs under the untempered, un
 from dataclasses import dataclass
 from typing import Annotated, Literal, NamedTuple
 
-AnswerType = Literal["yes_no", "choice", "text"]
+AnswerType = Literal["yes_no", "choice", "text", "expression"]
 Split = Literal["train", "dev", "test"]
 
 LETTERS = "ABCDEFGHIJ"
@@ -30,6 +30,7 @@ class Question:
         answer: The gold answer: `yes` or `no`, a choice letter, or a text.
         prompt: What the student is asked, from the task's `student` template.
         context: What the templates name of further columns, such as a passage: pairs of placeholder and text.
+        expression: Whether the gold answer is a mathematical expression, and answers are compared by their value.
     """
 
     question_id: str
@@ -40,6 +41,7 @@ class Question:
     answer: str
     prompt: str
     context: tuple[tuple[str, str], ...] = ()
+    expression: bool = False
 
     @property
     def letters(self) -> str:
@@ -48,9 +50,11 @@ class Question:
 
     @property
     def answer_type(self) -> AnswerType:
-        """How answers to this question are read: a choice letter, yes or no, or free text."""
+        """How answers to this question are read: a choice letter, yes or no, an expression, or free text."""
         if self.choices:
             return "choice"
+        if self.expression:
+            return "expression"
         return "yes_no" if self.answer in ("yes", "no") else "text"
 
 

@@ -144,6 +144,9 @@ def test_selection_and_budget_are_counted_by_question() -> None:
     row = counts.selection_row()
     assert (row["questions"], row["with_selected"], row["selected_agree"], row["selected_true"]) == (2, 1, 1, 1)
     assert [row[f"selected_{name}"] for name in ("wrong", "unread", "cut")] == [0, 0, 0]
+    both = [(path, replace(verdict, selected=verdict.reason is None)) for path, verdict in pairs()]
+    several = counted(both).selection_row()
+    assert (several["selected"], several["with_selected"]) == (2, 1)
     unread = [(path, replace(verdict, agrees=None)) for path, verdict in pairs()]
     assert counted(unread).selection_row()["selected_unread"] == 1
     assert (row["mined"], row["mined_true"]) == (4, 2)

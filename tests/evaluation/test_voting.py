@@ -1,9 +1,11 @@
 """Votes counted by hand."""
 
+from dataclasses import replace
+
 import pytest
 
-from sert.evaluation.voting import count_votes
-from sert.records import Question
+from sert.evaluation.voting import count_votes, pass_rates
+from sert.records import Output, Question
 
 YES_NO = Question("q", "table", "test", "?", (), "yes", "?")
 CHOICE = Question("q", "table", "test", "?", ("ice", "fire"), "A", "?")
@@ -32,3 +34,21 @@ TEXT = Question("q", "table", "test", "?", (), "1000", "?")
 )
 def test_votes_by_hand(question: Question, answers: list[str | None], winner: int, votes: int) -> None:
     assert count_votes(answers, question) == (winner, votes)
+
+
+def test_how_often_one_of_k_outputs_is_right() -> None:
+    """Of four outputs none, one, two or all are right; by hand: 1 - C(4 - c, k) / C(4, k)."""
+    questions = [replace(CHOICE, question_id=f"q{right}") for right in (0, 1, 2, 4)]
+    outputs = [
+        Output(question.question_id, sample, "", "eos", 1, "A" if sample < int(question.question_id[1:]) else None)
+        for question in questions
+        for sample in range(4)
+        if question.question_id != "q0"  # which was too long to be asked
+    ]
+    found = pass_rates(outputs, questions, votes=4)
+    assert found.keys() == {"1", "2", "4"}
+    assert found["1"]["share"] == pytest.approx((0 + 1 / 4 + 2 / 4 + 1) / 4)
+    assert found["2"]["share"] == pytest.approx((0 + 1 / 2 + 5 / 6 + 1) / 4)
+    assert found["4"]["share"] == pytest.approx(3 / 4)
+    low, high = found["4"]["ci95"]
+    assert 0 < low < 0.75 < high < 1

@@ -5,10 +5,12 @@ from pathlib import Path
 import pytest
 
 from exported_results import evaluate_lab
-from sert.config.tree import StudentConfig, TrainingConfig
+from sert.config.tree import StudentConfig, TaskConfig, TeacherConfig, TrainingConfig
 from sert.records import Example
 from sert.student.load import Student
 from sert.student.training.stage import train
+from sert.tasks.load import load_task
+from sert.teacher.rationales import teach
 
 PATH = " It is cold outside."
 
@@ -32,3 +34,11 @@ def trained(student: Student, student_folder: Path, tmp_path_factory: pytest.Tem
 def evaluated(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The lab's student on five questions with choices, cut short."""
     return evaluate_lab(tmp_path_factory.mktemp("export") / "evaluated", limit=5, max_new_tokens=12)
+
+
+@pytest.fixture(scope="session")
+def taught(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three rationales of the lab's oracle."""
+    data = load_task("lab", TaskConfig(kind="lab_choice", limit=3))
+    out = tmp_path_factory.mktemp("export") / "taught"
+    return teach(data.split("train"), held_out=data.held_out, teacher=TeacherConfig(kind="lab"), out=out).folder

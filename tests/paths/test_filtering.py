@@ -77,6 +77,41 @@ def test_only_paths_that_agree_with_gold_can_be_asked_for():
     assert not any(each.selected for each in select(verdicts[:2], SelectionConfig(only_agreeing=True)))
 
 
+@pytest.mark.parametrize(
+    ("agrees", "selected"),
+    [
+        ([True, False, None], [0, 1]),
+        ([True, None, None], [0, 1]),
+        ([True, True, True], []),
+        ([False, False, None], []),
+        ([None, None, None], []),
+    ],
+)
+def test_only_questions_that_are_sometimes_right_can_be_asked_for(agrees, selected):
+    """The third path is dropped, and counts all the same."""
+    other = [replace(make_verdict("q2", sample=sample), agrees=sample == 0) for sample in range(2)]
+    mine = [replace(make_verdict(sample=sample), agrees=each) for sample, each in enumerate(agrees)]
+    mine[2] = replace(mine[2], reason="length")
+    config = SelectionConfig(only_sometimes_right=True, max_per_question=2)
+    chosen = [each.key for each in select([*mine, *other], config) if each.selected]
+    assert chosen == [*(("q1", 0, sample) for sample in selected), ("q2", 0, 0), ("q2", 0, 1)]
+
+
+def test_several_paths_of_a_question_can_be_selected_in_the_order_of_preference():
+    verdicts = [make_verdict(sample=sample, rep_2=rep) for sample, rep in enumerate((0.1, 0.0, 0.15, 0.05))]
+    for most, expected in ((1, [1]), (2, [1, 3]), (3, [0, 1, 3]), (9, [0, 1, 2, 3])):
+        chosen = select(verdicts, SelectionConfig(max_per_question=most))
+        assert [each.sample for each in chosen if each.selected] == expected
+        assert [each.sample for each in chosen] == [0, 1, 2, 3]
+
+
+def test_settings_of_the_selection_that_do_nothing_are_in_no_key():
+    plain = SelectionConfig().model_dump()
+    assert plain.keys() == {"rules", "order", "only_agreeing", "shuffled"}
+    changed = SelectionConfig(only_sometimes_right=True, max_per_question=2).model_dump()
+    assert changed == plain | {"only_sometimes_right": True, "max_per_question": 2}
+
+
 def test_the_lowest_repetition_is_selected():
     assert selected_keys([make_verdict(sample=0, rep_2=0.1), make_verdict(sample=1, rep_2=0.05)]) == [("q1", 0, 1)]
 
@@ -261,6 +296,38 @@ def test_selected_paths_become_examples_with_the_gold_answer(tmp_path):
         )
     ]
     assert result.counts["selected_agree"] == 0
+
+
+def test_each_of_several_selected_paths_is_an_example(tmp_path):
+    texts = [" Herons eat fish in ponds.", " Herons stand in water all day.", " Herons wade on long legs."]
+    paths = [make_path(question_id="q2", sample=number, text=text) for number, text in enumerate(texts)]
+    paths.append(make_path(question_id="q1", text=" Ducks swim on the pond and dive."))
+    mined, selection = make_mined(tmp_path / "mined", paths), SelectionConfig(max_per_question=2)
+    result = filter_paths(mined, rules=RulesConfig(), selection=selection, out=tmp_path / "filtered")
+    examples = read_table(result.file("examples.parquet"), Example)
+    answers = {question.question_id: question.answer for question in QUESTIONS}
+    expected = [("q2", texts[0]), ("q2", texts[1]), ("q1", paths[3].text)]
+    assert [(each.question_id, each.completion) for each in examples] == [
+        (name, f"{text} So the answer is {answers[name]}.") for name, text in expected
+    ]
+    assert (result.counts["selected"], result.counts["questions_without_path"]) == (3, 0)
+
+    shuffled = selection.model_copy(update={"shuffled": True})
+    result = filter_paths(mined, rules=RulesConfig(), selection=shuffled, out=tmp_path / "shuffled")
+    examples = read_table(result.file("examples.parquet"), Example)
+    assert [(each.question_id, each.completion) for each in examples] == [
+        ("q2", f"{paths[3].text} So the answer is {answers['q2']}."),
+        ("q1", f"{texts[0]} So the answer is {answers['q1']}."),
+        ("q1", f"{texts[1]} So the answer is {answers['q1']}."),
+    ]
+
+
+def test_choosing_questions_by_their_answers_is_told(tmp_path):
+    listener, selection = Listener(), SelectionConfig(only_sometimes_right=True)
+    mined = make_mined(tmp_path / "mined", PATHS)
+    result = filter_paths(mined, rules=RulesConfig(), selection=selection, out=tmp_path / "out", reporter=listener)
+    assert listener.lines[0].startswith("filter: selection.only_sometimes_right looks at the gold answer")
+    assert (result.counts["selected"], result.counts["questions_without_path"]) == (1, 1)
 
 
 def test_an_implausible_rule_is_told_on_one_line_an_example(tmp_path):

@@ -80,6 +80,8 @@ def random_selection(drawn: random.Random, *, scored: bool) -> SelectionConfig:
         rules=tuple(name for name in RULES if drawn.random() < 0.85),
         order=drawn.choice(orders),
         only_agreeing=drawn.random() < 0.3,
+        only_sometimes_right=drawn.random() < 0.2,
+        max_per_question=drawn.choice((1, 1, 1, 2, 5)),
     )
 
 

@@ -106,6 +106,8 @@ EFFECTS: dict[str, tuple[str, set[str]]] = {
     "selection.order": ('"random"', {"mine", "filter"}),
     "selection.only_agreeing": ("true", {"mine", "filter"}),
     "selection.shuffled": ("true", {"mine", "filter"}),
+    "selection.only_sometimes_right": ("true", {"mine", "filter"}),
+    "selection.max_per_question": ("2", {"mine", "filter"}),
     "training.batch_size": ("3", {"train"}),
     "training.micro_batch_size": ("2", {"train"}),
     "training.learning_rate": ("0.5", {"train"}),
@@ -153,6 +155,7 @@ EFFECTS: dict[str, tuple[str, set[str]]] = {
     "execution.mixed": ("true", NOTHING),
     "execution.checkpoint_seconds": ("9.0", NOTHING),
     "report.explore": ("false", NOTHING),  # what is written of the results
+    "report.tracker": ('"wandb"', NOTHING),  # who is told of them
     "execution.keep_units": ("false", NOTHING),
 }
 _ENDPOINT = {

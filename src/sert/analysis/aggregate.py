@@ -60,8 +60,11 @@ POOLED: Mapping[str, Pool] = {
     ),
     "selection": Pool(
         ("variant", "group"),
-        ("questions", "with_selected", "selected_agree", "selected_wrong", "selected_unread", "selected_cut"),
-        {"selected_true_share": ("selected_true", "with_selected"), "mined_true_share": ("mined_true", "mined")},
+        (
+            *("questions", "with_selected", "selected", "selected_agree", "selected_wrong", "selected_unread"),
+            "selected_cut",
+        ),
+        {"selected_true_share": ("selected_true", "selected"), "mined_true_share": ("mined_true", "mined")},
     ),
     "bands": Pool(
         ("scorer", "source", "band"), (), {"share": ("hits", "questions")}, same=("questions", "samples")

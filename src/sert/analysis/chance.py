@@ -28,7 +28,7 @@ class Chance(NamedTuple):
 
 def chance_of(question: Question) -> float | None:
     """Say how often guessing is right; None where there is nothing to guess from."""
-    if question.answer_type == "text":
+    if question.answer_type in ("text", "expression"):
         return None
     return 1 / len(question.choices) if question.choices else 0.5
 

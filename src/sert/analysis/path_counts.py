@@ -158,14 +158,20 @@ class PathCounts:
         """Count the paths in each band of the verifier's scores that are left after each rule (figure 4)."""
         return filtering_rows(self.ends if self.truth_is_known else {}, "verifier", rules=self._rules)
 
+    @property
+    def questions_with_selected(self) -> int:
+        """How many questions have a selected path."""
+        return sum(counts["selected"] > 0 for counts in self.by_question.values())
+
     def selection_row(self) -> Row:
-        """Count the questions with a selected path, of these paths the true ones, and how they stand.
+        """Count the questions with a selected path, all selected ones, the true ones of these, and how they stand.
 
         Those that agree with the gold answer are right. Also all the paths that were mined for it, and the true ones.
         """
         return {
             "questions": len(self.questions),
-            "with_selected": self.all["selected"],
+            "with_selected": self.questions_with_selected,
+            "selected": self.all["selected"],
             "selected_agree": self.all["selected_agree"],
             **{f"selected_{name}": self.all[f"selected_{name}"] for name in ("wrong", "unread", "cut")},
             "selected_true": self.all["selected_true"] if self.verified else None,

@@ -21,14 +21,12 @@ from sert.records import TOO_LONG, Likelihood, Path, Prediction, Question, Verdi
 from sert.seeds import derive_seed
 from sert.stats.clusters import clustered_share
 from sert.stats.counts import Row
-from sert.stats.pass_at_k import guessed_pass_at_k, pass_at_k
+from sert.stats.pass_at_k import guessed_pass_at_k, ks_of, pass_at_k
 from sert.tasks.prompts import shows_letters
 from sert.tasks.standing import standing_of_prediction
 
 BRANCHING, RAW, GREEDY = "branching", "raw sampling", "greedy"
 PERCENTILES = (5, 10, 25, 50, 75, 90, 95)
-KS = (1, 2, 5, 10, 25, 50, 100)
-"""Numbers of samples that pass@k is told of, as far as there are so many; and of all that there are."""
 KNOWN = 0.9
 """Share of right greedy outputs from which on the train questions may be known by heart."""
 SUGGESTED = {"perplexity": 25, "num_tokens": 25, "rep_2": 75}
@@ -140,7 +138,7 @@ def pass_rows(decoding: str, counts: Array, chances: Sequence[float | None]) -> 
     asked = np.flatnonzero(totals)
     most = int(totals[asked].min()) if asked.size else 0
     rows = []
-    for k in sorted({*(k for k in KS if k <= most), *([most] if most else [])}):
+    for k in ks_of(most) if most else ():
         of_each = [pass_at_k(int(totals[row]), int(counts[row, RIGHT]), k) for row in asked]
         weights = totals[asked].tolist()
         hits = [share * weight for share, weight in zip(of_each, weights, strict=True)]

@@ -46,8 +46,9 @@ def _of_stages(result: TaskResults) -> Iterator[str]:
                 f"{too_long} of {len(measured.primary)} test questions are too long for the student and count as not "
                 f"answered by {method}"
             )
-    if result.trained_on and (without := len(result.train) - result.trained_on.all["selected"]):
-        yield f"{without} train questions have no surviving path and train nothing"
+    narrowed = result.config.selection.only_sometimes_right
+    if result.trained_on and (without := len(result.train) - result.trained_on.questions_with_selected):
+        yield f"{without} train questions have no {'selected' if narrowed else 'surviving'} path and train nothing"
     yield from _of_cut(result)
     yield from _of_unfinished(result)
     if result.rounds and result.config.selection.order == "gain":

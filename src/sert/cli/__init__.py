@@ -14,6 +14,7 @@ from sert.cli.init import init_command
 from sert.cli.listings import lab_group, tasks_command
 from sert.cli.looking import show_command, status_command
 from sert.cli.prospect import prospect_command
+from sert.cli.push import push_group
 from sert.cli.runs import demo, report_command, reproduce, run_command
 from sert.cli.stages import evaluate_command, filter_command, gain_command, mine_command, train_command
 from sert.cli.upkeep import gc_command, verify_command
@@ -97,6 +98,6 @@ cli.add(
     judge_command,
 )
 cli.add("Look at results", report_command, explore_command, show_command)
-cli.add("Hand results on", export_group)
+cli.add("Hand results on", export_group, push_group)
 cli.add("Look after results", verify_command, gc_command)
 cli.add("The lab", lab_group)

@@ -22,9 +22,10 @@ class Columns(Section):
     """Column of what the options are called, where that does not stand beside them."""
     answer: str = "answer"
     """Gold answer: yes/no or true/false, a letter or an option's text, a number, or a text."""
-    answer_is: Literal["auto", "text", "label", "index", "number", "yes_no"] = "auto"
+    answer_is: Literal["auto", "text", "label", "index", "number", "yes_no", "expression"] = "auto"
     """How the gold answer is written: as an option's text, its label, its index (0 is the first option) or its number
-    (1 is the first); `yes_no` takes 1 for yes and 0 for no. `auto` takes what can mean one thing only."""
+    (1 is the first); `yes_no` takes 1 for yes and 0 for no; `expression` is one of mathematics, compared by its value.
+    `auto` takes what can mean one thing only."""
     answer_after: str | None = Field(default=None, min_length=1)
     """The gold answer stands behind the last of these signs, such as `####`."""
     context: dict[Annotated[str, Field(pattern=r"^\w+$")], str] = Field(default={})

@@ -48,6 +48,7 @@ _FOREIGN = {
     "tpm": "calls.tokens_per_minute",
     "dataset": "tasks.<name>.data",
     "random_seed": "seed",
+    "report_to": "report.tracker",
 }
 
 

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, NamedTuple, Self, get_args
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from sert.config.limits import Limit, is_above, percentile_of
-from sert.config.section import Section, Share
+from sert.config.section import PositiveInt, Section, Share
 
 RuleName = Literal[
     "imitation",
@@ -29,6 +29,8 @@ class Added(NamedTuple):
 
 
 ADDED = {"max_perplexity": Added("high_perplexity", None), "unfinished": Added("unfinished", "keep")}
+LATER = {"only_sometimes_right": False, "max_per_question": 1}
+"""Settings of the selection that came later, and what they are when they do nothing."""
 USUAL: tuple[RuleName, ...] = tuple(name for name in RULES if name not in {added.rule for added in ADDED.values()})
 """The rules that drop paths unless a setting adds others."""
 
@@ -112,9 +114,19 @@ class SelectionConfig(Section):
     looks at the gold answer, and has the student score every path. Paper: the lowest rep-2."""
     only_agreeing: bool = False
     """Select only paths whose own conclusion is the gold answer. The paper never compares the two."""
+    only_sometimes_right: bool = False
+    """Select only for questions that the student can do and cannot yet rely on: some of their mined paths, and not all,
+    conclude the gold answer (a path that states no answer does not). Looks at the gold answer. Not in the paper."""
+    max_per_question: PositiveInt = 1
+    """Surviving paths of a question that are trained on, the first ones in this order; each is an example. Paper: 1."""
     shuffled: bool = False
     """Train each question on the path that was selected for another one, which shows what the paths' content is worth.
     Not in the paper."""
+
+    @model_serializer(mode="wrap")
+    def _leave_out_what_is_off(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Write what came later only where it is on, so that results that were made before it keep their keys."""
+        return {name: value for name, value in write(self).items() if name not in LATER or value != LATER[name]}
 
     def with_rules(self, rules: RulesConfig) -> "SelectionConfig":
         """Leave out the rules that do nothing because they came after the paper's and are off."""

@@ -22,6 +22,7 @@ TaskKind = Literal[
     "strategyqa",
     "commonsenseqa",
     "gsm8k",
+    "math",
     "arc_easy",
     "arc_challenge",
     "openbookqa",
@@ -302,6 +303,13 @@ class ReportConfig(Section):
 
     explore: bool = True
     """Write `explore.html` beside the report: all paths and outputs on one page (`docs/explorer.md`)."""
+    tracker: Literal["none", "tensorboard", "trackio", "wandb"] = "none"
+    """Who is told the curves of trainings and the results of stages besides, as numbers alone (`docs/exports.md`)."""
+
+    @model_serializer(mode="wrap")
+    def _leave_out_what_is_off(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Write the tracker, which came later, only where there is one."""
+        return {name: value for name, value in write(self).items() if (name, value) != ("tracker", "none")}
 
 
 class Config(Section):

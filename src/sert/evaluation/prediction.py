@@ -16,7 +16,7 @@ from sert.config.tree import APART, EvaluationConfig, ExecutionConfig, MiningCon
 from sert.errors import ConfigError, DataError
 from sert.evaluation.grading import grade, summarize
 from sert.evaluation.likelihood import write_likelihoods
-from sert.evaluation.voting import Vote, count_votes
+from sert.evaluation.voting import Vote, count_votes, pass_rates
 from sert.records import TOO_LONG, Output, Prediction, Question
 from sert.store.artifacts import Artifact, Draft, artifact_key
 from sert.store.executors import make_executor
@@ -121,11 +121,13 @@ class EvaluateJob(Job):
         predictions = [self._grade(question, lanes(row), texts) for row, question in enumerate(questions)]
         write_table(draft.folder / "questions.parquet", questions, Question)
         write_table(draft.folder / "predictions.parquet", predictions, Prediction)
-        if self.evaluation.votes > 1:
-            write_table(draft.folder / "outputs.parquet", _outputs(questions, lanes, texts), Output)
         scored: dict[str, Any] = {}
+        if (votes := self.evaluation.votes) > 1:
+            outputs = list(_outputs(questions, lanes, texts))
+            write_table(draft.folder / "outputs.parquet", outputs, Output)
+            scored["pass_at_k"] = pass_rates(outputs, questions, votes=votes)
         if self.evaluation.likelihood:
-            scored = write_likelihoods(draft, questions, self.student.resolve(), label=label, reporter=reporter)
+            scored |= write_likelihoods(draft, questions, self.student.resolve(), label=label, reporter=reporter)
         return summarize(predictions, questions) | scored | driven
 
     def decoding(self, student: StudentConfig) -> DecodingJob:

@@ -41,7 +41,7 @@ def find_sources(
     Raises:
         DataError: If there is none, or the run has no such stage or is not finished.
     """
-    named = _stages_of(folder)
+    named = stages_of(folder)
     if named is None:
         if stages:
             raise DataError(f"--stage names a stage of a run, and {folder} is no finished run; leave it out.")
@@ -61,8 +61,8 @@ def find_sources(
     return fitting
 
 
-def _stages_of(folder: Path) -> dict[str, str] | None:
-    """Read the stages of a finished run, name -> folder; None where the folder is that of a stage."""
+def stages_of(folder: Path) -> dict[str, str] | None:
+    """Read the stages of a finished run, name -> name of its folder; None where the folder is that of a stage."""
     try:
         manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
     except (OSError, ValueError):

@@ -4,6 +4,7 @@ import json
 import math
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sert.errors import DataError
+from sert.export.markdown import as_code
 from sert.export.sources import Source
 from sert.export.writing import Exported
 from sert.store.disk import writing
@@ -45,17 +47,33 @@ def write_tables(source: Source, folder: Path, *, form: Form) -> Exported:
 
 def _write(table: Path, file: Path, *, form: Form) -> str:
     """Write one table, and say what it holds."""
+    with opened_table(table) as opened, writing(file.parent):
+        if form == "parquet":
+            shutil.copyfile(table, file)
+        else:
+            with file.open("w", encoding="utf-8") as stream:
+                stream.writelines(_lines(opened))
+        return contents(table.stem, opened)
+
+
+@contextmanager
+def opened_table(table: Path) -> Iterator[Any]:
+    """Open a table; its pages are checked as they are read.
+
+    Raises:
+        DataError: If it cannot be read, here or where it is used.
+    """
     try:
-        with pq.ParquetFile(table, page_checksum_verification=True) as opened, writing(file.parent):
-            if form == "parquet":
-                shutil.copyfile(table, file)
-            else:
-                with file.open("w", encoding="utf-8") as stream:
-                    stream.writelines(_lines(opened))
-            columns = ", ".join(f"`{name}`" for name in opened.schema_arrow.names)
-            return f"{table.stem}: {opened.metadata.num_rows:,} rows, columns {columns}"
+        with pq.ParquetFile(table, page_checksum_verification=True) as opened:
+            yield opened
     except pa.ArrowException as error:
         raise DataError(f"{table} cannot be read as Parquet: {error}") from None
+
+
+def contents(name: str, opened: Any) -> str:
+    """Say how many rows a table has, and which columns, in Markdown."""
+    columns = ", ".join(map(as_code, opened.schema_arrow.names))
+    return f"{as_code(name)}: {opened.metadata.num_rows:,} rows, columns {columns}"
 
 
 def _lines(table: Any) -> Iterator[str]:

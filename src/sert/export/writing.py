@@ -1,21 +1,21 @@
 """The folder of an export, which is there whole or not at all, and the card that describes it."""
 
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from sert.errors import DataError
+from sert.export.markdown import as_code, front_matter, settings_table
 from sert.export.sources import Source
 from sert.store.disk import check_folder, make_folder, whole_folder
-from sert.store.stage import named_values
-from sert.terminal.text import cut, printable, readable
 
+CARD = "README.md"
+TAGS = ["sert", "reasoning"]
+ORIGIN = "Exported from results of Self-Enhanced Reasoning Training (arXiv 2502.12744)."
 _LICENCE = (
     "Licence: not stated here. Questions, a teacher's texts and a student's outputs come under the licences of where "
     "they come from; name them before you publish this."
 )
-_LONGEST_VALUE = 200
 
 
 class Exported(NamedTuple):
@@ -62,47 +62,25 @@ def write_export(
         if not any(each.files for each in written):
             told = "; ".join(f"{each.source.name}: {', '.join(each.told)}" for each in written)
             raise DataError(f"There is nothing to export ({told}).")
-        card = "\n".join([*_front_matter(written, viewer=viewer), *_card(written, title=title, use=use), ""])
-        (scratch / "README.md").write_text(card, encoding="utf-8")
+        head = front_matter({"tags": TAGS, "configs": configurations(written)}) if viewer else ()
+        lines = [*head, f"# {title}", "", ORIGIN, "", use, "", _LICENCE, *described(written), ""]
+        (scratch / CARD).write_text("\n".join(lines), encoding="utf-8")
     return written
 
 
-def _front_matter(written: Sequence[Exported], *, viewer: bool) -> Iterator[str]:
-    """Name the files in the form of the hub's data cards."""
-    if viewer:
-        yield from ("---", "tags: [sert, reasoning]", "configs:")
-        for each in written:
-            for what, file in each.files.items():
-                yield f"- config_name: {json.dumps(f'{each.source.name}.{what}')}"
-                yield f"  data_files: {json.dumps(file)}"
-        yield from ("---", "")
+def configurations(written: Sequence[Exported]) -> list[dict[str, Any]]:
+    """Name each file as the hub's data cards do."""
+    return [
+        {"config_name": f"{each.source.name}.{what}", "data_files": file}
+        for each in written
+        for what, file in each.files.items()
+    ]
 
 
-def _card(written: Sequence[Exported], *, title: str, use: str) -> Iterator[str]:
-    yield from (f"# {title}", "", "Exported from results of Self-Enhanced Reasoning Training (arXiv 2502.12744).", "")
-    yield from (use, "", _LICENCE)
+def described(written: Sequence[Exported]) -> Iterator[str]:
+    """Say of each result which files it became, what these hold, and by what it was made."""
     for each in written:
-        manifest = each.source.artifact.manifest
-        yield from ("", f"## {each.source.name}", "")
-        yield from (f"- {what}: `{file}`" for what, file in each.files.items())
+        yield from ("", f"## {as_code(each.source.name)}", "")
+        yield from (f"- {as_code(what)}: {as_code(file)}" for what, file in each.files.items())
         yield from (f"- {line}" for line in each.told)
-        yield from ("", "| what | value |", "|---|---|")
-        about = {name: manifest.get(name) for name in ("stage", "key", "seed", "created")}
-        rows = [
-            *about.items(),
-            *named_values(manifest["config"]),
-            *named_values(manifest["counts"]),
-            *named_values(_versions(manifest)),
-        ]
-        yield from (f"| {_cell(name)} | {_cell(value)} |" for name, value in rows)
-
-
-def _versions(manifest: Mapping[str, Any]) -> dict[str, Any]:
-    versions = manifest.get("versions")
-    return dict(versions) if isinstance(versions, Mapping) else {}
-
-
-def _cell(value: Any) -> str:
-    """Write a value as text that is no Markdown: settings and names come from users."""
-    text = cut(printable(readable(value)).replace("\n", "\\n"), most=_LONGEST_VALUE)
-    return "`" + text.replace("`", "'").replace("|", "\\|") + "`"
+        yield from ("", *settings_table(each.source.artifact))

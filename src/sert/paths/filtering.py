@@ -26,6 +26,11 @@ from sert.terminal.text import counted, cut
 
 SHOWN_EXAMPLES = 3
 SHOWN_CHARACTERS = 100
+OF_SOME_QUESTIONS = (
+    "selection.only_sometimes_right looks at the gold answer: paths are selected only of questions of whose paths "
+    "some, and not all, conclude it"
+)
+"""What people are told where questions are chosen so."""
 TOLERATED_UNFINISHED = 0.05
 """Share of the selected paths above which half sentences in front of their conclusions are warned of."""
 
@@ -53,12 +58,14 @@ class Tally:
 
     Attributes:
         unfinished: How many of the selected paths break off within a sentence.
+        questions: Those that have a selected path.
     """
 
     def __init__(self, verdicts: Iterable[Verdict] = (), rules: Sequence[str] = USUAL) -> None:
         """Count verdicts by these rules, in their order."""
         self.reasons: Counter[str | None] = Counter()
         self.selected = self.agreeing = self.unfinished = 0
+        self.questions = set[str]()
         self._rules = rules
         self.add(verdicts)
 
@@ -69,6 +76,8 @@ class Tally:
             self.selected += verdict.selected
             self.agreeing += verdict.selected and verdict.agrees is True
             self.unfinished += verdict.selected and verdict.whole_characters is not None
+            if verdict.selected:
+                self.questions.add(verdict.question_id)
 
     def funnel(self) -> list[FunnelRow]:
         """Count what is left after each rule: first `mined`, then the rules in order, last `selected`.
@@ -92,7 +101,7 @@ class Tally:
             "kept": self.reasons[None],
             "selected": self.selected,
             "questions": questions,
-            "questions_without_path": questions - self.selected,
+            "questions_without_path": questions - len(self.questions),
             "dropped": {row.rule: row.dropped for row in self.funnel() if row.rule not in ("mined", "selected")},
             "selected_agree": self.agreeing,
             "selected_unfinished": self.unfinished,
@@ -146,7 +155,9 @@ class FilterJob(Job):
     def work(self) -> str:
         """How much there is to do, for people."""
         rules = self.selection.with_rules(self.rules).rules
-        return f"{counted(len(rules), 'rules')}, then one path of each question"
+        most = self.selection.max_per_question
+        each = "one path" if most == 1 else f"at most {most} paths"
+        return f"{counted(len(rules), 'rules')}, then {each} of each question"
 
     def settings(self) -> dict[str, Any]:
         """What the verdicts depend on, and in which form the examples are: earlier ones had no tokens."""
@@ -175,6 +186,8 @@ class FilterJob(Job):
         questions = read_table(mined.file("questions.parquet"), Question)
         paths = StoredTable(mined.file("paths.parquet"), Path)
         tally, selected = Tally(rules=self.rules.names), list[tuple[Question, Chosen]]()
+        if self.selection.only_sometimes_right:
+            reporter.say(f"{label}: {OF_SOME_QUESTIONS}")
         limits = found_limits(paths, self.rules)
         rules = with_limits(self.rules, limits)
         _tell_limits(limits, self.rules, label=label, reporter=reporter)

@@ -1,6 +1,7 @@
 """Which of the kept paths of a question it is trained on, and the examples that they become."""
 
 import math
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
@@ -20,20 +21,31 @@ def select(
 ) -> list[Verdict]:
     """Mark one kept path a question: by default the lowest rep-2, then the lower branch, then the lower sample.
 
-    All verdicts come back in their order; a question without a path to select gets no mark. The seed decides where the
-    order of the configuration is random, the gains where it goes by them; then a path without one comes last.
+    Where the configuration allows several, they are the first ones in this order. All verdicts come back in their own
+    order; a question without a path to select gets no mark. The seed decides where the order of the configuration is
+    random, the gains where it goes by them; then a path without one comes last.
     """
     verdicts, config = list(verdicts), config or SelectionConfig()
-    best: dict[str, Verdict] = {}
+    asked = _sometimes_right(verdicts) if config.only_sometimes_right else None
+    kept: dict[str, list[Verdict]] = defaultdict(list)
     for verdict in verdicts:
-        if verdict.reason is None and (verdict.agrees is True or not config.only_agreeing):
-            rival = best.setdefault(verdict.question_id, verdict)
-            best[verdict.question_id] = min(
-                rival, verdict, key=lambda each: preference(each, config.order, seed=seed, gains=gains)
-            )
-    return [
-        replace(verdict, selected=True) if best.get(verdict.question_id) is verdict else verdict for verdict in verdicts
-    ]
+        agrees = verdict.agrees is True or not config.only_agreeing
+        if verdict.reason is None and agrees and (asked is None or verdict.question_id in asked):
+            kept[verdict.question_id].append(verdict)
+    chosen = set[PathKey]()
+    for rivals in kept.values():
+        rivals.sort(key=lambda each: preference(each, config.order, seed=seed, gains=gains))
+        chosen |= {each.key for each in rivals[: config.max_per_question]}
+    return [replace(verdict, selected=True) if verdict.key in chosen else verdict for verdict in verdicts]
+
+
+def _sometimes_right(verdicts: Iterable[Verdict]) -> set[str]:
+    """Find the questions of whose paths some conclude the gold answer, and some do not."""
+    right, paths = Counter[str](), Counter[str]()
+    for verdict in verdicts:
+        paths[verdict.question_id] += 1
+        right[verdict.question_id] += verdict.agrees is True
+    return {question_id for question_id, number in paths.items() if 0 < right[question_id] < number}
 
 
 def preference(
@@ -61,11 +73,15 @@ def selected_examples(
 ) -> list[Example]:
     """Make the examples of questions and their selected paths, in their order.
 
-    Shuffled, each question gets the path of the next one of a circle that the seed draws.
+    Shuffled, each question gets the paths of the next one of a circle that the seed draws.
     """
-    paths = {question.question_id: path for question, path in selected}
+    paths: dict[str, list[Chosen]] = defaultdict(list)
+    for question, path in selected:
+        paths[question.question_id].append(path)
+    given: Mapping[str, list[Chosen]] = paths
     if shuffled:
         circle = sorted(paths, key=lambda question_id: derive_seed(seed, "shuffle", question_id))
-        paths = {here: paths[there] for here, there in zip(circle, circle[1:] + circle[:1], strict=True)}
-    found = ((question, paths[question.question_id]) for question, _ in selected)
+        given = {here: paths[there] for here, there in zip(circle, circle[1:] + circle[:1], strict=True)}
+    asked = {question.question_id: question for question, _ in selected}
+    found = ((asked[question_id], path) for question_id in asked for path in given[question_id])
     return [path_example(question, path.text, prompts, path_ids=path.token_ids) for question, path in found]

@@ -11,6 +11,7 @@ from sert.runs.folder import RunResult, begin, seal
 from sert.runs.plan import write_plan
 from sert.runs.request import Request
 from sert.runs.stage_work import StageWork
+from sert.runs.tracking import Tracked, tracking
 from sert.store.artifacts import MANIFEST
 from sert.store.executors import engine_kept, make_executor
 from sert.store.lock import run_lock
@@ -71,8 +72,8 @@ def make_stages(
         to_do = [stage for stage in stages if not stage.finished]
         finished = len(stages) - len(to_do)
         reporter.say(f"{request.asked.name}: {counted(len(stages), 'stages')}, {finished} of them finished earlier")
-        with engine_kept(request.execution):
-            _make(to_do, out, _side_by_side(request.execution, workers), reporter)
+        with engine_kept(request.execution), tracking(request, out, reporter) as tracked:
+            _make(to_do, out, _side_by_side(request.execution, workers), tracked)
         metrics = write_report()
         return result(out, metrics, len(to_do), finished, seal(request, stages, out))
 
@@ -116,7 +117,7 @@ def _side_by_side(execution: ExecutionConfig, workers: int) -> ExecutionConfig:
     return execution.model_copy(update={"workers": workers} | ({"engine": "local"} if workers == 1 else {}))
 
 
-def _make(stages: Sequence[Stage], out: Path, execution: ExecutionConfig, reporter: Reporter) -> None:
+def _make(stages: Sequence[Stage], out: Path, execution: ExecutionConfig, reporter: Tracked) -> None:
     """Make stages, as many side by side as there are workers."""
     one_by_one = execution.workers == 1  # then they tell of their progress themselves
     work = StageWork(out, tuple(stages), reporter if one_by_one else Silent())
@@ -125,6 +126,7 @@ def _make(stages: Sequence[Stage], out: Path, execution: ExecutionConfig, report
         executor = make_executor(execution, say=reporter.say)
         for unit in executor.execute(work, units, work, advance=advance):
             advance(1, stages[unit.number].name)
+            reporter.finished(stages[unit.number], curve=not one_by_one)
 
 
 def _waits(stages: Sequence[Stage]) -> Iterator[frozenset[int]]:

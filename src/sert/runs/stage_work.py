@@ -15,6 +15,7 @@ from typing import Any
 
 from sert.config.tree import APART, StudentConfig, TrainingConfig
 from sert.errors import DataError
+from sert.runs.tracking import Tracked
 from sert.store.artifacts import MANIFEST, RESULT, UNITS, files_of, tidy, work_folder
 from sert.store.disk import make_folder, remove, sync, sync_tree, writing
 from sert.store.lock import is_alive, run_lock
@@ -67,6 +68,8 @@ class StageWork(StudentWork):
     def _make(self, unit: Unit, advance: Advance) -> bytes:
         stage = self.stages[unit.number]
         self.reporter.say(f"{unit.number + 1} of {len(self.stages)}, {stage.name}: {stage.job.work}")
+        if isinstance(self.reporter, Tracked):
+            self.reporter.name = stage.name
         stage.make(self.reporter)
         return b""
 

@@ -3,6 +3,14 @@
 import numpy as np
 from scipy.stats import hypergeom
 
+KS = (1, 2, 5, 10, 25, 50, 100)
+"""Numbers of samples that pass@k is told of, as far as there are so many; and of all that there are."""
+
+
+def ks_of(n: int) -> list[int]:
+    """List the numbers of samples that are told of where there are `n`."""
+    return [*(k for k in KS if k < n), n]
+
 
 def pass_at_k(n: int, right: int, k: int) -> float:
     """Chance that k of n samples, drawn without putting back, hold one of the right ones: 1 - C(n-c, k) / C(n, k).

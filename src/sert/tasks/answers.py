@@ -11,7 +11,9 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from sert.records import LETTERS, Question
+from sert.tasks.expressions import braced, form_of_expression, same_expression
 from sert.tasks.markers import markers_of, own_part
+from sert.tasks.mentions import first_plausible, named
 from sert.tasks.normalize import WRAPPING, canonical, is_number
 from sert.tasks.numbers import (
     CONCLUDING,
@@ -22,7 +24,7 @@ from sert.tasks.numbers import (
     pointed_number,
     told_number,
 )
-from sert.tasks.statements import NOTHING, TRUTH, Stated, ends_there, first_plausible, named, opening, stated
+from sert.tasks.statements import NOTHING, TRUTH, Stated, ends_there, opening, stated
 
 ANSWER_PHRASE = "So the answer is"
 """What students are trained to write before their answer."""
@@ -87,7 +89,10 @@ def read(text: str, question: Question) -> Reading:
     phrases = _phrases(own)
     announced = phrases or _announced(own, question)
     said = [stated(each.statement, question) for each in announced]
-    parts = (*(each.statement for each in reversed(announced)), own)
+    lenient = [each.statement for each in announced]
+    if question.expression:  # what is announced is the expression itself, of which no part is plausible
+        lenient = [rf"\boxed{{{each.answer}}}" for each in said if each.answer is not None]
+    parts = (*reversed(lenient), own)
     if phrases:
         return Reading(own[: phrases[-1].start], said[-1].answer, by_phrase=said[-1].answer is not None, parts=parts)
     closes = announced and said[-1].answer is not None and ends_there(announced[-1].statement)
@@ -111,6 +116,7 @@ def extract_strict(text: str, question: Question) -> str | None:
       exactly the text of one choice, whatever its case, spacing and closing stop.
     - text: the rest of the sentence without what wraps it; where the gold answer is a number, the sentence's only one,
       or the one behind its last `=`.
+    - expression: what a box or the signs of a formula hold, else the rest of the sentence.
 
     Two answers are none: joined (`B or C`, `yes, but no`), a letter with another choice's text, the opposite word or
     another letter further on in the same sentence (`yes, and in winter no`; for letters only up to a reason), a letter
@@ -138,11 +144,12 @@ def _only_answer(own: str, announced: Sequence[_Announced], said: Sequence[State
     if told and told[-1][1] == NOTHING and (is_counted or _takes_back(told[-1][0].statement, first, question)):
         return None
     places = [*said, first]
-    if is_counted or question.answer_type != "text":
+    if is_counted or question.answer_type in ("yes_no", "choice"):
         places += [stated(found[1] or found[2], question) for found in _UNANNOUNCED.finditer(own)]
     if is_counted:
         places += map(Stated, _numbers(own, before, first, [each for _, each in told]))
-    answers = {canonical(each.answer): each.answer for each in places if each.answer is not None}
+    same = form_of_expression if question.expression else canonical
+    answers = {same(each.answer): each.answer for each in places if each.answer is not None}
     return answers.popitem()[1] if len(answers) == 1 and not any(each.is_two for each in places) else None
 
 
@@ -179,6 +186,7 @@ def extract_loose(text: str, question: Question) -> str | None:
     - choice: the first letter of the question that is marked (`(B)`, `B)`, `B.`) or stands alone (`A` and `I` before
       a word are English words, not letters, unless it is `or` or `and`), else the choice text that is mentioned first.
     - text: the last number where the gold answer is a number, else the first line that is not empty.
+    - expression: the last box, else the last formula between its signs, else the last number.
     """
     found = read(text, question)
     if found.answer is not None:
@@ -195,8 +203,10 @@ def is_correct(answer: str, question: Question) -> bool:
     """Compare an extracted answer with the gold one.
 
     Texts are compared without regard to case, blanks, wrapping punctuation, and the way numbers are written
-    (`$1,000.0` is `1000`).
+    (`$1,000.0` is `1000`); expressions by their value.
     """
+    if question.answer_type == "expression":
+        return same_expression(answer, question.answer)
     if question.answer_type == "text":
         return canonical(answer) == canonical(question.answer)
     return answer == question.answer
@@ -232,7 +242,7 @@ def _announced(own: str, question: Question) -> list[_Announced]:
     heads = sorted(
         (*_ANNOUNCEMENT.finditer(own), *_answer_markers(own, question)), key=lambda head: (head.start(), head.end())
     )
-    found = _between(own, heads)
+    found = _between(own, heads, nested=question.expression)
     return [each for each in found if any(map(str.isalnum, each.statement))]
 
 
@@ -246,17 +256,23 @@ def _without_open_end(own: str, question: Question) -> str:
     return own[:end]
 
 
-def _between(own: str, heads: Sequence[re.Match[str]]) -> list[_Announced]:
+def _between(own: str, heads: Sequence[re.Match[str]], *, nested: bool = False) -> list[_Announced]:
+    """Take what stands behind each head up to the next one; of braces what they hold, up to the first that closes.
+
+    Of `nested` ones it is the one that closes the first; a head within what another holds is none then, nor is one
+    that nothing closes.
+    """
     ends = [*(head.start() for head in heads), len(own)][1:]
-    behind = [own[head.end() : end] for head, end in zip(heads, ends, strict=True)]
-    return [
-        _Announced(
-            head.start(),
-            statement.partition("}")[0] if head[0].endswith("{") else statement,
-            by_letter=sum(map(str.isalpha, head[0])) == 1,
-        )
-        for head, statement in zip(heads, behind, strict=True)
-    ]
+    found, held_to = list[_Announced](), 0
+    for head, end in zip(heads, ends, strict=True):
+        statement = own[head.end() : end]
+        if head[0].endswith("{"):
+            held = braced(own, head.end()) if nested else statement.partition("}")[0]
+            if held is None or (nested and head.start() < held_to):
+                continue
+            statement, held_to = held, head.end() + len(held)
+        found.append(_Announced(head.start(), statement, by_letter=sum(map(str.isalpha, head[0])) == 1))
+    return found
 
 
 def _answer_markers(own: str, question: Question) -> Iterator[re.Match[str]]:

@@ -19,6 +19,7 @@ from sert.config.columns import Columns
 from sert.errors import DataError
 from sert.records import LETTERS
 from sert.tasks.choices import Choices
+from sert.tasks.expressions import gold_expression
 from sert.tasks.normalize import canonical, whole_number, written
 from sert.terminal.text import shorten
 
@@ -45,11 +46,19 @@ def read_gold(given: Any, choices: Choices | None, *, columns: Columns, where: s
     """
     value = _behind(_alone(given), columns.answer_after, where)
     if choices is None:
-        return Gold(_yes_no(value, where) if columns.answer_is == "yes_no" else _plain(value, columns, where))
+        return Gold(_without_choices(value, columns, where))
     if not all(isinstance(text, str) for text in choices.texts) or len(choices.texts) > len(LETTERS):
         return Gold(value)  # these choices are refused
     place, read_as = _place(value, choices, columns, where)
     return Gold(value if place is None else f"({LETTERS[place]})", read_as)
+
+
+def _without_choices(value: Any, columns: Columns, where: str) -> Any:
+    if columns.answer_is == "yes_no":
+        return _yes_no(value, where)
+    if columns.answer_is == "expression":
+        return gold_expression(value) if isinstance(value, str) else value
+    return _plain(value, columns, where)
 
 
 def _alone(given: Any) -> Any:

@@ -12,6 +12,7 @@ from sert.errors import ConfigError, DataError
 from sert.records import LETTERS, Question
 from sert.tasks.answers import ANSWER_PHRASE, extract_strict, is_correct, normalize_gold
 from sert.tasks.duplicates import NearDuplicate
+from sert.tasks.expressions import MOST_CHARACTERS, check_comparing
 from sert.tasks.gold import UNANSWERED, check_keys
 from sert.tasks.kinds import KINDS
 from sert.tasks.prompts import label_example, student_prompt
@@ -76,6 +77,8 @@ def load_task(name: str, config: TaskConfig) -> TaskData:
     _check_options(name, config)
     _check_columns(name, config.columns)
     check_placeholders(name, config, has_columns=bool(KINDS[config.kind].options))
+    if config.kind == "math" or config.columns.answer_is == "expression":
+        check_comparing(name)
     try:
         asked, refused = _read(name, config)
     except DataError as error:
@@ -146,9 +149,10 @@ def _check_columns(name: str, columns: Columns) -> None:
     of_choices += ["labels"] if columns.labels is not None else []
     if columns.choices is None and of_choices:
         raise ConfigError(f"tasks.{name}.columns.{of_choices[0]} needs choices; name their column in columns.choices.")
-    if columns.choices is not None and columns.answer_is == "yes_no":
+    if columns.choices is not None and columns.answer_is in ("yes_no", "expression"):
         raise ConfigError(
-            f"tasks.{name}.columns.answer_is = 'yes_no' is for questions without choices; leave one of them out."
+            f"tasks.{name}.columns.answer_is = {columns.answer_is!r} is for questions without choices; leave one of "
+            "them out."
         )
 
 
@@ -205,6 +209,7 @@ def _question(name: str, row: Row, config: TaskConfig) -> Question:
         answer=_answer(row, choices, question_set),
         prompt=student_prompt(stem, choices, config.prompts, context=context),
         context=tuple(context.items()),
+        expression=row.expression,
     )
     _check_readable(question, row, config.prompts)
     return question
@@ -246,6 +251,8 @@ def _answer(row: Row, choices: tuple[str, ...], question_set: QuestionSet) -> st
     if not isinstance(row.answer, bool | str):
         allowed = "a text" if isinstance(row.answer, int | float) else "a text, a number, true or false"
         raise DataError(f"{row.where}: the answer must be {allowed}, not {shorten(row.answer)}.")
+    if row.expression:
+        return _expression(row)
     raw = row.answer if isinstance(row.answer, bool) else _text(row.answer, "answer", row)
     answer = normalize_gold(raw, choices)
     if choices and answer is None:
@@ -259,6 +266,16 @@ def _answer(row: Row, choices: tuple[str, ...], question_set: QuestionSet) -> st
         allowed = "yes/no or true/false" if question_set.is_yes_no else "yes/no, true/false or a text with words"
         raise DataError(f"{row.where}: the answer is {shorten(raw)}; it must be {allowed}.")
     return answer
+
+
+def _expression(row: Row) -> str:
+    text = _text(row.answer, "answer", row)
+    if len(text) > MOST_CHARACTERS:
+        raise DataError(
+            f"{row.where}: the answer {shorten(text)} has {len(text):,} characters; an expression has at most "
+            f"{MOST_CHARACTERS}."
+        )
+    return text
 
 
 def _check_readable(question: Question, row: Row, templates: PromptTemplates) -> None:

@@ -44,6 +44,7 @@ class Row(NamedTuple):
         read_as: How an answer was told from others, where the choices have labels of their own: `label`, `text`, or
             `both` for a label that is another choice's text, too.
         lettered: The first choice as it was written, where the choices' letters were taken off.
+        expression: Whether the answer is a mathematical expression.
     """
 
     split: Split
@@ -56,6 +57,7 @@ class Row(NamedTuple):
     unread_choices: UnreadChoices | None = None
     read_as: str | None = None
     lettered: str | None = None
+    expression: bool = False
 
 
 def bounded(records: Iterable[RecordT], source: object) -> Iterator[RecordT]:

@@ -3,15 +3,15 @@
 Reading is linear in the length of the text, whatever it holds.
 """
 
-import functools
 import re
-import unicodedata
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from sert.records import LETTERS, Question
-from sert.tasks.normalize import QUOTES, WRAPPING, canonical, is_number, tidied
-from sert.tasks.numbers import OPENING, SENTENCE_END, first_number, last_number, only_number
+from sert.records import Question
+from sert.tasks.expressions import stated_expression
+from sert.tasks.mentions import YES_NO, bare_text, letter_of, marker_of, mention_of, plain_letters
+from sert.tasks.normalize import QUOTES, canonical, is_number, tidied
+from sert.tasks.numbers import OPENING, SENTENCE_END, first_number, only_number
 
 # Emoji and the like. Units, currencies and signs of mathematics change what they stand behind.
 _SYMBOL = r"[^\w\s\x00-\u2027\u2030-\u2037\u20a0-\u20cf\u2100-\u22ff]"
@@ -32,7 +32,6 @@ _REASON = re.compile(r"\b(?:because|since|as)\b", re.IGNORECASE)
 _BREATH_END = re.compile(rf"{SENTENCE_END.pattern}|\b(?:because|since|as|so|not|than|instead)\b", re.IGNORECASE)
 
 TRUTH = {"yes": "yes", "true": "yes", "no": "no", "false": "no"}
-_YES_NO = re.compile(r"(?<![\w-])(?<!\bnot )(?:yes|no)(?!\w|-\w)", re.IGNORECASE)
 _YES_OR_NO = re.compile(r"\W*(?:yes|true|no|false)\s*(?:/|\bor\b)\s*(?:yes|true|no|false)\b", re.IGNORECASE)
 _YES_NO_HERE = re.compile(r"[(\[]?(yes|no|true|false)(?![^\W_])", re.IGNORECASE)
 
@@ -55,8 +54,6 @@ _NAME = re.compile(
 _ARTICLE = re.compile(r"(?:(?:the|an?)\s+[\W_]*)?", re.IGNORECASE)
 
 _FEWEST_OF_LIST = 3
-# Composed letter by letter: a whole text takes quadratic time where accents pile up.
-_ACCENTED = re.compile(r"\w[\u0300-\u036f]{1,4}")
 _BLANKS = re.compile(r"\s+")
 
 
@@ -74,7 +71,9 @@ def stated(statement: str, question: Question) -> Stated:
     """Read the answer that a statement begins with."""
     if question.answer_type == "text":
         return Stated(_text_in(statement, question))
-    plain = _plain(statement)
+    if question.answer_type == "expression":
+        return Stated(stated_expression(statement))
+    plain = plain_letters(statement)
     start = _end_of(OPENING, plain, 0)
     return _yes_no_at(plain, start) if question.answer_type == "yes_no" else _choice_at(plain, start, question)
 
@@ -88,15 +87,17 @@ def opening(text: str, question: Question) -> Stated:
     """
     if question.answer_type == "text":
         return Stated(first_number(text) if is_number(question.answer) else None)
+    if question.answer_type == "expression":
+        return NOTHING
     said = stated(text, question)
     if question.answer_type == "yes_no":
         return NOTHING if said.is_two and _YES_OR_NO.match(text) else said
     if said.is_two:
-        letters = {_letter_of(each) for each in _marker(len(question.choices)).finditer(text)}
+        letters = {letter_of(each) for each in marker_of(len(question.choices)).finditer(text)}
         return TWO if len(letters) < _FEWEST_OF_LIST else NOTHING
     if said.answer is None:
         return Stated(_only_choice(text.strip(), question) or _lone_letter(text, question))
-    return said if _stands_off(_plain(text), said.answer, question) else NOTHING
+    return said if _stands_off(plain_letters(text), said.answer, question) else NOTHING
 
 
 def _only_choice(text: str, question: Question) -> str | None:
@@ -131,19 +132,13 @@ def _stands_off(text: str, answer: str, question: Question) -> bool:
 
 def _beginnings(texts: Sequence[str]) -> set[str]:
     """Take the first letters of each word, by which `loneliness` and `lonely` are alike."""
-    return {word[:4] for text in texts for word in _bare(text).casefold().split()}
+    return {word[:4] for text in texts for word in bare_text(text).casefold().split()}
 
 
 def ends_there(statement: str) -> bool:
     """Tell whether a statement is one sentence and gives no reason, so that nothing behind its answer is lost."""
     sentence = SENTENCE_END.split(statement.strip(), maxsplit=1)
     return _REASON.search(sentence[0]) is None and not any(map(str.isalnum, "".join(sentence[1:])))
-
-
-def _plain(text: str) -> str:
-    """Write composed letters and straight apostrophes, so that equal texts compare equal."""
-    composed = _ACCENTED.sub(lambda found: unicodedata.normalize("NFC", found[0]), text)
-    return composed.replace("’", "'")  # noqa: RUF001
 
 
 def _end_of(pattern: re.Pattern[str], text: str, start: int) -> int:
@@ -166,7 +161,7 @@ def _yes_no_at(text: str, start: int) -> Stated:
     if not _END.match(text, found.end()):
         return NOTHING
     sentence_end = SENTENCE_END.search(text, found.end())
-    others = _YES_NO.finditer(text, found.end(), sentence_end.start() if sentence_end else len(text))
+    others = YES_NO.finditer(text, found.end(), sentence_end.start() if sentence_end else len(text))
     closes = any(each[0].lower() != answer and _END.match(text, each.end()) for each in others)
     return TWO if closes else Stated(answer)
 
@@ -231,11 +226,11 @@ def _choice_text_at(text: str, start: int, question: Question) -> Stated:
 def _names_another(text: str, end: int, letter: str, question: Question) -> bool:
     """Tell whether a second answer follows, as in `B or C`, `B. C.` or `B, while (C) is`, but not in `B. C is wet`."""
     start, worded = _joined(text, end)
-    marker = _marker(len(question.choices)).match(text, start)
+    marker = marker_of(len(question.choices)).match(text, start)
     if marker and (worded or _is_bare(text, marker, question)):
-        return worded or _letter_of(marker) != letter
-    later = _marker(len(question.choices)).finditer(text, end, _end_of_breath(text, end))
-    if any(_letter_of(each) != letter and (each[0][-1] == ")" or _is_bare(text, each, question)) for each in later):
+        return worded or letter_of(marker) != letter
+    later = marker_of(len(question.choices)).finditer(text, end, _end_of_breath(text, end))
+    if any(letter_of(each) != letter and (each[0][-1] == ")" or _is_bare(text, each, question)) for each in later):
         return True
     starts = _starts_of_text(text, end, start)
     others = [choice for other, choice in zip(question.letters, question.choices, strict=True) if other != letter]
@@ -245,7 +240,7 @@ def _names_another(text: str, end: int, letter: str, question: Question) -> bool
 
 def _says_another(text: str, end: int, letter: str, question: Question) -> bool:
     """Tell whether what is said behind a letter mentions other choices and not its own, as `(B) the fork` may."""
-    mentions = _mention(question.choices).finditer(text, end, _end_of_breath(text, end))
+    mentions = mention_of(question.choices).finditer(text, end, _end_of_breath(text, end))
     mentioned = {each.lastgroup for each in mentions}
     return bool(mentioned) and letter not in mentioned
 
@@ -259,7 +254,7 @@ def _is_bare(text: str, marker: re.Match[str], question: Question) -> bool:
     """Tell whether a letter stands there alone, or with nothing but its own text."""
     if _END.match(text, marker.end()):
         return True
-    own = question.choices[question.letters.index(_letter_of(marker))]
+    own = question.choices[question.letters.index(letter_of(marker))]
     end = _end_of_own_text(text, marker.end(), own)
     return end is not None and _END.match(text, end) is not None
 
@@ -272,7 +267,7 @@ def _joined(text: str, start: int) -> tuple[int, bool]:
 
 def _end_of_choice(text: str, start: int, choice: str) -> int | None:
     """Tell where a choice's text ends that stands at `start` as whole words, in any case and spacing."""
-    wanted, end, seen = _bare(choice).casefold(), start, 0
+    wanted, end, seen = bare_text(choice).casefold(), start, 0
     if not wanted or _SIGNED.match(text, start):
         return None
     while seen < len(wanted):
@@ -286,12 +281,6 @@ def _end_of_choice(text: str, start: int, choice: str) -> int | None:
     return None if text[end : end + 1].isalnum() else end
 
 
-@functools.lru_cache(maxsize=1024)
-def _bare(choice: str) -> str:
-    """Take away what may wrap a choice's text anyway: quotes and brackets around it, and its closing stop."""
-    return " ".join(_plain(choice).split()).lstrip(QUOTES + "([*`_").rstrip(WRAPPING)
-
-
 def _text_in(statement: str, question: Question) -> str | None:
     start = _end_of(OPENING, statement, 0)
     end = SENTENCE_END.search(statement, start)
@@ -299,50 +288,3 @@ def _text_in(statement: str, question: Question) -> str | None:
     if is_number(question.answer):
         return only_number(sentence)
     return tidied(sentence) or None
-
-
-def first_plausible(text: str, question: Question) -> str | None:
-    """Read the first answer that a lenient reader would note down, of numbers the last one."""
-    if question.answer_type == "yes_no":
-        found = _YES_NO.search(text)
-        return found[0].lower() if found else None
-    if question.answer_type == "choice":
-        plain = _plain(text)
-        marker = _marker(len(question.choices)).search(plain)
-        mention = None if marker else _mention(question.choices).search(plain)
-        return _letter_of(marker) if marker else mention and mention.lastgroup
-    if is_number(question.answer):
-        return last_number(text)
-    return next((tidy for line in text.split("\n") if (tidy := tidied(line))), None)
-
-
-def named(text: str, question: Question) -> set[str | None]:
-    """List what a text names of yes and no, or of the letters and texts of choices, however it does so."""
-    if question.answer_type == "yes_no":
-        return {each[0].lower() for each in _YES_NO.finditer(text)}
-    plain = _plain(text)
-    by_letter = {_letter_of(each) for each in _marker(len(question.choices)).finditer(plain)}
-    return by_letter | {each.lastgroup for each in _mention(question.choices).finditer(plain)}
-
-
-@functools.cache
-def _marker(num_choices: int) -> re.Pattern[str]:
-    """Match a letter that names a choice: `(B)`, `b)`, `B.`, a lone `B`; never the words `A` and `I`."""
-    capitals = LETTERS[:num_choices]
-    either = capitals + capitals.lower()
-    words = r"A[ \t]+(?!(?:or|and)\b)\w|I[ \t]+\w"
-    lone = rf"(?!{words})([{capitals}])(?![\w'’]|-\w|\.\w)"  # noqa: RUF001
-    return re.compile(rf"\(([{either}])\)|(?<![\w'’.-])(?:([{either}])\)|{lone})")  # noqa: RUF001
-
-
-def _letter_of(marker: re.Match[str]) -> str:
-    return str(marker[1] or marker[2] or marker[3]).upper()
-
-
-@functools.lru_cache(maxsize=256)
-def _mention(choices: tuple[str, ...]) -> re.Pattern[str]:
-    """Match one of the texts as whole words, in a group named by its letter; of two that begin together, the longer."""
-    lettered = sorted(zip(LETTERS, map(_bare, choices), strict=False), key=lambda pair: -len(pair[1]))
-    spaced = [(letter, re.escape(bare).replace(r"\ ", r"\s+")) for letter, bare in lettered if bare]
-    groups = "|".join(f"(?P<{letter}>{pattern})" for letter, pattern in spaced)
-    return re.compile(rf"(?<!\w)(?:{groups or '(?!)'})(?!\w)", re.IGNORECASE)

@@ -58,6 +58,7 @@ def table_row(columns: Columns, split: Split, record: Record) -> Row:
         _like_choices(record, gold.answer) if choices is None else None,
         gold.read_as,
         None if choices is None else choices.lettered,
+        expression=columns.answer_is == "expression",
     )
 
 

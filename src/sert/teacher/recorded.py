@@ -13,6 +13,7 @@ from sert.errors import TeacherError
 from sert.records import Question, Rationale
 from sert.tasks.answers import ANSWER_PHRASE, extract_strict, normalize_gold
 from sert.tasks.duplicates import fold
+from sert.tasks.expressions import gold_expression
 from sert.teacher.formats import RecordedRow, read_recorded_rows
 from sert.teacher.guard import refuse_test_questions
 from sert.teacher.live import rationale_of
@@ -183,6 +184,8 @@ def _rationale(row: RecordedRow, question: Question, used: Used, *, model: str |
 def _own_answer(row: RecordedRow, question: Question, used: Used) -> str | None:
     if row.answer is None:
         return extract_strict(used.whole, question)
+    if question.expression:
+        return gold_expression(str(row.answer))
     normal = normalize_gold(row.answer, question.choices)
     if question.answer_type == "text":
         return normal

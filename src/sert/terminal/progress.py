@@ -2,8 +2,8 @@
 
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
 
 from rich.console import Console
@@ -27,9 +27,11 @@ class Reporter(Protocol):
     def say(self, line: str) -> None:
         """Say one line."""
 
-    @contextmanager
-    def track(self, label: str, total: int, unit: str) -> Iterator[Advance]:
+    def track(self, label: str, total: int, unit: str) -> AbstractContextManager[Advance]:
         """Track one stage of `total` units."""
+
+    def measure(self, label: str, step: int, numbers: Mapping[str, float]) -> None:
+        """Note the numbers of a step of a training, for who draws curves."""
 
 
 class Silent:
@@ -42,6 +44,9 @@ class Silent:
     def track(self, label: str, total: int, unit: str) -> Iterator[Advance]:
         """Track nothing."""
         yield lambda units, note="": None
+
+    def measure(self, label: str, step: int, numbers: Mapping[str, float]) -> None:
+        """Drop the numbers."""
 
 
 class Terminal:
@@ -66,6 +71,9 @@ class Terminal:
             yield from self._bar(label, total, unit)
         else:
             yield from self._lines(label, total, unit)
+
+    def measure(self, label: str, step: int, numbers: Mapping[str, float]) -> None:
+        """Drop the numbers: the progress holds the loss."""
 
     def _bar(self, label: str, total: int, unit: str) -> Iterator[Advance]:
         columns = (

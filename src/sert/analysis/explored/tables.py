@@ -28,9 +28,14 @@ def questions_element(name: str, questions: Sequence[Question]) -> Element:
 
 
 def examples_by_question(filtered: Artifact) -> dict[str, tuple[str, str]]:
-    """Read what the selected paths became: question id -> what is learned, and its end that is not of the path."""
-    examples = StoredTable(filtered.file("examples.parquet"), Example)
-    return {each.question_id: (each.completion, each.conclusion) for each in examples}
+    """Read what the selected paths became: question id -> what is learned, and its end that is not of the path.
+
+    Of a question with several selected paths, that is the first one in the order of its paths.
+    """
+    found: dict[str, tuple[str, str]] = {}
+    for each in StoredTable(filtered.file("examples.parquet"), Example):
+        found.setdefault(each.question_id, (each.completion, each.conclusion))
+    return found
 
 
 def outputs_element(name: str, predictions: Sequence[Prediction], places: Places) -> Element:
@@ -57,4 +62,5 @@ def outputs_element(name: str, predictions: Sequence[Prediction], places: Places
 def all_fields(rules: RulesConfig, selection: SelectionConfig) -> dict[str, Any]:
     """Write rules and selection with every field, also those that keys leave out where they are off."""
     plain = {name: getattr(rules, name) for name in RulesConfig.model_fields}
-    return {"rules": plain, "selection": selection.model_dump(mode="json")}
+    chosen = {name: getattr(selection, name) for name in SelectionConfig.model_fields}
+    return {"rules": plain, "selection": chosen | {"rules": list(selection.rules)}}

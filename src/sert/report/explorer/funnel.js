@@ -37,7 +37,7 @@
     return { comeIn, fallOut };
   }
 
-  /** Of each question: how many paths it has, how many are kept, and the row of the selected one, or -1. */
+  /** Of each question: how many paths it has, how many are kept, and the row of the first selected one, or -1. */
   function byQuestion(columns, { reasons, selected }) {
     const { question_rows: starts } = columns;
     const size = Math.max(0, starts.length - 1);
@@ -46,7 +46,7 @@
     for (let question = 0; question < size; question += 1) {
       for (let row = starts[question]; row < starts[question + 1]; row += 1) {
         if (reasons[row] === KEPT) kept[question] += 1;
-        if (selected[row]) chosen[question] = row;
+        if (selected[row] && chosen[question] < 0) chosen[question] = row;
       }
     }
     return { kept, selected: chosen };

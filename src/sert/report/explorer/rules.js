@@ -117,21 +117,33 @@
     return losses.get(gain);
   }
 
-  /** Mark one kept path a question: the least preference, then the lower branch, then the lower sample. */
+  /** Mark the kept paths of a question, one or as many as are set: by preference, then branch, then sample. */
   function selectedOf(columns, settings, reasons) {
     const preference = preferenceOf(columns, settings);
     const { question_rows: starts, flags, branch, sample } = columns;
-    const needed = settings.selection.only_agreeing ? FLAGS.agrees : 0;
+    const { only_agreeing, only_sometimes_right: sometimes, max_per_question: most = 1 } = settings.selection;
+    const needed = only_agreeing ? FLAGS.agrees : 0;
     const marks = new Uint8Array(reasons.length);
     for (let question = 0; question + 1 < starts.length; question += 1) {
-      let best = -1;
-      for (let row = starts[question]; row < starts[question + 1]; row += 1) {
+      const [first, end] = [starts[question], starts[question + 1]];
+      if (sometimes && !isSometimesRight(flags, first, end)) continue;
+      const best = [];
+      for (let row = first; row < end; row += 1) {
         if (reasons[row] !== KEPT || (flags[row] & needed) !== needed) continue;
-        if (best < 0 || precedes(preference, branch, sample, row, best)) best = row;
+        const place = best.findIndex((other) => precedes(preference, branch, sample, row, other));
+        best.splice(place < 0 ? best.length : place, 0, row);
+        best.length = Math.min(best.length, most);
       }
-      if (best >= 0) marks[best] = 1;
+      for (const row of best) marks[row] = 1;
     }
     return marks;
+  }
+
+  /** Tell whether some of a question's paths, and not all, conclude the gold answer. */
+  function isSometimesRight(flags, first, end) {
+    let right = 0;
+    for (let row = first; row < end; row += 1) right += flags[row] & FLAGS.agrees ? 1 : 0;
+    return right > 0 && right < end - first;
   }
 
   function precedes(preference, branch, sample, row, best) {

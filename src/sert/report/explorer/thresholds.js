@@ -245,7 +245,8 @@
     }
 
     stepName(step) {
-      if (step === "selected") return "selected, one a question";
+      const { max_per_question: most = 1 } = this.model.settings.selection;
+      if (step === "selected") return most > 1 ? `selected, at most ${most} a question` : "selected, one a question";
       return this.model.header.rule_names[step] ?? step;
     }
   }

@@ -63,7 +63,14 @@
       return `No path is selected: all ${rows.length} are dropped, most as “${mostCommon(header, now, rows)}”.`;
     if (!candidates.length)
       return `No path is selected: none of the ${counted(kept.length, "kept paths")} states the gold answer.`;
+    if (!candidates.some((row) => now.selected[row]))
+      return "No path is selected: either none or all of the question's paths conclude the gold answer.";
     const preference = rules.preferenceOf(columns, settings);
+    const several = candidates.filter((row) => now.selected[row]);
+    if (several.length > 1) {
+      const names = several.map((row) => pathName(columns, row)).join("; ");
+      return `Selected: ${several.length} of ${counted(candidates.length, "kept paths")}, ${names}.`;
+    }
     const best = candidates.find((row) => now.selected[row]);
     const others = candidates.filter((row) => row !== best).sort((a, b) => preference[a] - preference[b]);
     const most = ORDERS[settings.selection.order];

@@ -90,7 +90,7 @@ def _gain(reasoned: Reasoned, sums: Sequence[float], templates: PromptTemplates)
     gold, texts = [*written].index(question.answer), [*written.values()]
     behind, without = sums[: len(written)], sums[len(written) :]
     nats = behind[gold] - without[gold]
-    if question.answer_type == "text":
+    if question.answer_type in ("text", "expression"):
         return reasoned.gain(nats)
     return reasoned.gain(nats, *(_most_probable(of, texts) == gold for of in (behind, without)))
 

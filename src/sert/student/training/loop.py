@@ -7,7 +7,7 @@ processes change nothing but rounding and, for students with dropout, where the 
 import itertools
 import json
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -237,10 +237,18 @@ class _Loop:
                     snapshot(progress.step)
                 if read:
                     advance(read, f"loss {progress.curve[-1]['loss']:.4f}")
+                    self._measure(progress.curve[-read:])
                 if read and checkpoints and checkpoints.due and self.processes.is_first:
                     checkpoints.save(progress, self._student.model, self._adamw)
         self._student.model.eval()
         return progress
+
+    def _measure(self, lines: Sequence[Mapping[str, float]]) -> None:
+        """Tell the numbers of steps to who draws curves."""
+        for line in lines:
+            self._reporter.measure(
+                self._label, int(line["step"]), {name: value for name, value in line.items() if name != "step"}
+            )
 
     def _step(self, step: int, batch: Sequence[EncodedExample], progress: Progress) -> tuple[Tensor, Tensor, float]:
         """Make one optimizer step and return its loss, gradient norm and learning rate."""

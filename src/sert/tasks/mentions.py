@@ -1,0 +1,80 @@
+"""What a text names of the answers that are possible, and what a lenient reader would take from it.
+
+Reading is linear in the length of the text, whatever it holds.
+"""
+
+import functools
+import re
+import unicodedata
+
+from sert.records import LETTERS, Question
+from sert.tasks.expressions import plausible_expression
+from sert.tasks.normalize import QUOTES, WRAPPING, is_number, tidied
+from sert.tasks.numbers import last_number
+
+YES_NO = re.compile(r"(?<![\w-])(?<!\bnot )(?:yes|no)(?!\w|-\w)", re.IGNORECASE)
+
+# Composed letter by letter: a whole text takes quadratic time where accents pile up.
+_ACCENTED = re.compile(r"\w[\u0300-\u036f]{1,4}")
+
+
+def first_plausible(text: str, question: Question) -> str | None:
+    """Read the first answer that a lenient reader would note down, of numbers the last one."""
+    if question.answer_type == "yes_no":
+        found = YES_NO.search(text)
+        return found[0].lower() if found else None
+    if question.answer_type == "choice":
+        plain = plain_letters(text)
+        marker = marker_of(len(question.choices)).search(plain)
+        mention = None if marker else mention_of(question.choices).search(plain)
+        return letter_of(marker) if marker else mention and mention.lastgroup
+    if question.answer_type == "expression":
+        return plausible_expression(text)
+    if is_number(question.answer):
+        return last_number(text)
+    return next((tidy for line in text.split("\n") if (tidy := tidied(line))), None)
+
+
+def named(text: str, question: Question) -> set[str | None]:
+    """List what a text names of yes and no, or of the letters and texts of choices, however it does so."""
+    if question.answer_type == "yes_no":
+        return {each[0].lower() for each in YES_NO.finditer(text)}
+    plain = plain_letters(text)
+    by_letter = {letter_of(each) for each in marker_of(len(question.choices)).finditer(plain)}
+    return by_letter | {each.lastgroup for each in mention_of(question.choices).finditer(plain)}
+
+
+@functools.cache
+def marker_of(num_choices: int) -> re.Pattern[str]:
+    """Match a letter that names a choice: `(B)`, `b)`, `B.`, a lone `B`; never the words `A` and `I`."""
+    capitals = LETTERS[:num_choices]
+    either = capitals + capitals.lower()
+    words = r"A[ \t]+(?!(?:or|and)\b)\w|I[ \t]+\w"
+    lone = rf"(?!{words})([{capitals}])(?![\w'’]|-\w|\.\w)"  # noqa: RUF001
+    return re.compile(rf"\(([{either}])\)|(?<![\w'’.-])(?:([{either}])\)|{lone})")  # noqa: RUF001
+
+
+def letter_of(marker: re.Match[str]) -> str:
+    """Tell which letter a match of `marker_of` names."""
+    return str(marker[1] or marker[2] or marker[3]).upper()
+
+
+@functools.lru_cache(maxsize=256)
+def mention_of(choices: tuple[str, ...]) -> re.Pattern[str]:
+    """Match one of the texts as whole words, in a group named by its letter; of two that begin together, the longer."""
+    lettered = sorted(zip(LETTERS, map(bare_text, choices), strict=False), key=lambda pair: -len(pair[1]))
+    spaced = [(letter, re.escape(bare).replace(r"\ ", r"\s+")) for letter, bare in lettered if bare]
+    groups = "|".join(f"(?P<{letter}>{pattern})" for letter, pattern in spaced)
+    return re.compile(rf"(?<!\w)(?:{groups or '(?!)'})(?!\w)", re.IGNORECASE)
+
+
+@functools.lru_cache(maxsize=1024)
+def bare_text(choice: str) -> str:
+    """Take away what may wrap a choice's text anyway: quotes and brackets around it, and its closing stop."""
+    return " ".join(plain_letters(choice).split()).lstrip(QUOTES + "([*`_").rstrip(WRAPPING)
+
+
+def plain_letters(text: str) -> str:
+    """Write composed letters and straight apostrophes, so that equal texts compare equal."""
+    composed = _ACCENTED.sub(lambda found: unicodedata.normalize("NFC", found[0]), text)
+    return composed.replace("’", "'")  # noqa: RUF001
