@@ -1,0 +1,107 @@
+"""Mining through a vLLM server on loopback, against the student here: `python -m benchmarks.served STUDENT QUESTIONS`.
+
+Serves the student in float32 by vLLM's build for CPUs, in the environment of the rival of that name, mines the first
+questions of CommonsenseQA through it, and reads what it sampled by plain forward passes of the student.
+"""
+
+import argparse
+import json
+import os
+import socket
+import subprocess
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import groupby
+from pathlib import Path
+
+from benchmarks.rivals import environment
+from sert.config.mining import MiningConfig, MiningEndpoint
+from sert.config.tree import StudentConfig, TaskConfig
+from sert.paths.mining import mine
+from sert.records import Path as MinedPath
+from sert.store.tables import read_table
+from sert.student.decoding.lanes import Lane
+from sert.student.decoding.schedule import DecodingPrompt
+from sert.student.folder import find_student
+from sert.student.gguf import converted
+from sert.student.load import load_outline
+from sert.student.served.agreement import agreement
+from sert.tasks.load import load_task
+from sert.terminal.progress import Terminal
+
+LONGEST = 1024
+NAME = "student"
+SECONDS_TO_START = 600
+
+
+@contextmanager
+def vllm_server(folder: str, *, dtype: str, log: Path) -> Iterator[str]:
+    """Serve a student; gives the address up to `/v1`."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [str(environment("vllm").with_name("vllm")), "serve", folder, "--served-model-name", NAME]
+    command += ["--host", "127.0.0.1", "--port", str(port), "--dtype", dtype, "--max-model-len", str(LONGEST)]
+    variables = {"VLLM_CPU_KVCACHE_SPACE": "4", "HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1"}
+    with log.open("wb") as said:
+        server = subprocess.Popen(command, env=os.environ | variables, stdout=said, stderr=said, start_new_session=True)
+    try:
+        _wait(f"http://127.0.0.1:{port}/health", server, log)
+        yield f"http://127.0.0.1:{port}/v1"
+    finally:
+        os.killpg(server.pid, 15)
+        server.wait()
+
+
+def _wait(address: str, server: "subprocess.Popen[bytes]", log: Path) -> None:
+    for _ in range(SECONDS_TO_START):
+        if server.poll() is not None:
+            raise RuntimeError(f"vLLM ended with {server.returncode}: {log.read_text()[-2000:]}")
+        try:
+            with urllib.request.urlopen(address, timeout=5):
+                return
+        except (urllib.error.URLError, ConnectionError, TimeoutError):
+            time.sleep(1.0)
+    raise RuntimeError("vLLM does not answer")
+
+
+def main() -> None:
+    """Mine and compare; prints one line of JSON."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("student", help="a folder or a .gguf file")
+    parser.add_argument("data", type=Path, help="train_rand_split.jsonl of CommonsenseQA")
+    parser.add_argument("--questions", type=int, default=12)
+    parser.add_argument("--dtype", default="float32", help="of the server")
+    asked = parser.parse_args()
+    student = StudentConfig(path=asked.student)
+    place = find_student(student)
+    folder = str(converted(Path(place.path))) if place.kind == "gguf" else place.path
+    task = TaskConfig(kind="commonsenseqa", data=asked.data, limit=asked.questions, test_share=0.5)
+    questions = load_task("commonsenseqa", task).split("train")
+    with tempfile.TemporaryDirectory(prefix="sert-served-") as scratch:
+        out = Path(scratch)
+        with vllm_server(folder, dtype=asked.dtype, log=out / "log") as url:
+            config = MiningConfig(engine="openai", endpoint=MiningEndpoint(url=url, model=NAME))
+            started = time.perf_counter()
+            mined = mine(questions, student, out=out / "mined", config=config, reporter=Terminal())
+            seconds = time.perf_counter() - started
+        paths = read_table(mined.file("paths.parquet"), MinedPath)
+    outline = load_outline(student)
+    prompts = [DecodingPrompt(each.question_id, outline.encode_prompt(each.prompt)) for each in questions]
+    lanes = [
+        [Lane(path.branch, path.sample, [*path.token_ids], [*path.logprobs], path.finish) for path in of_one]
+        for _, of_one in groupby(paths, key=lambda path: path.question_id)
+    ]
+    found = agreement(student, prompts, lanes, skip_ends=True)
+    rate = {"tokens_a_second": round(mined.counts["tokens"] / seconds, 1), "seconds": round(seconds, 1)}
+    counts = {name: mined.counts[name] for name in ("paths", "tokens", "finish", "repeatable")}
+    about = {"server": mined.manifest["surroundings"][0]["server"]}
+    print(json.dumps({**found._asdict(), **counts, **rate, **about}))
+
+
+if __name__ == "__main__":
+    main()
