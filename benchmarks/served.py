@@ -1,4 +1,4 @@
-"""Mining through a vLLM server on loopback, against the student here: `python -m benchmarks.served STUDENT QUESTIONS`.
+"""Mining through a vLLM server on loopback, against the student here: `python -m benchmarks.served STUDENT FILE`.
 
 Serves the student in float32 by vLLM's build for CPUs, in the environment of the rival of that name, mines the first
 questions of CommonsenseQA through it, and reads what it sampled by plain forward passes of the student.
@@ -7,6 +7,7 @@ questions of CommonsenseQA through it, and reads what it sampled by plain forwar
 import argparse
 import json
 import os
+import signal
 import socket
 import subprocess
 import tempfile
@@ -14,7 +15,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, suppress
 from itertools import groupby
 from pathlib import Path
 
@@ -44,7 +45,9 @@ def vllm_server(folder: str, *, dtype: str, log: Path) -> Iterator[str]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [str(environment("vllm").with_name("vllm")), "serve", folder, "--served-model-name", NAME]
+    # What `vllm serve` runs; the command itself looks for a package of another name.
+    command = [str(environment("vllm")), "-m", "vllm.entrypoints.openai.api_server", "--model", folder]
+    command += ["--served-model-name", NAME, "--enforce-eager"]  # compiling takes longer than this
     command += ["--host", "127.0.0.1", "--port", str(port), "--dtype", dtype, "--max-model-len", str(LONGEST)]
     variables = {"VLLM_CPU_KVCACHE_SPACE": "4", "HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1"}
     with log.open("wb") as said:
@@ -53,7 +56,8 @@ def vllm_server(folder: str, *, dtype: str, log: Path) -> Iterator[str]:
         _wait(f"http://127.0.0.1:{port}/health", server, log)
         yield f"http://127.0.0.1:{port}/v1"
     finally:
-        os.killpg(server.pid, 15)
+        with suppress(ProcessLookupError):
+            os.killpg(server.pid, signal.SIGTERM)
         server.wait()
 
 
@@ -75,7 +79,9 @@ def main() -> None:
     parser.add_argument("student", help="a folder or a .gguf file")
     parser.add_argument("data", type=Path, help="train_rand_split.jsonl of CommonsenseQA")
     parser.add_argument("--questions", type=int, default=12)
+    parser.add_argument("--max-new-tokens", type=int, default=128)
     parser.add_argument("--dtype", default="float32", help="of the server")
+    parser.add_argument("--url", help=f"of a server that has the student as {NAME!r} already, up to /v1")
     asked = parser.parse_args()
     student = StudentConfig(path=asked.student)
     place = find_student(student)
@@ -84,8 +90,10 @@ def main() -> None:
     questions = load_task("commonsenseqa", task).split("train")
     with tempfile.TemporaryDirectory(prefix="sert-served-") as scratch:
         out = Path(scratch)
-        with vllm_server(folder, dtype=asked.dtype, log=out / "log") as url:
-            config = MiningConfig(engine="openai", endpoint=MiningEndpoint(url=url, model=NAME))
+        own = vllm_server(folder, dtype=asked.dtype, log=out / "log")
+        with nullcontext(asked.url) if asked.url else own as url:
+            endpoint = MiningEndpoint(url=url, model=NAME)
+            config = MiningConfig(engine="openai", endpoint=endpoint, max_new_tokens=asked.max_new_tokens)
             started = time.perf_counter()
             mined = mine(questions, student, out=out / "mined", config=config, reporter=Terminal())
             seconds = time.perf_counter() - started
