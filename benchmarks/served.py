@@ -47,7 +47,8 @@ def vllm_server(folder: str, *, dtype: str, log: Path) -> Iterator[str]:
         port = free.getsockname()[1]
     # What `vllm serve` runs; the command itself looks for a package of another name.
     command = [str(environment("vllm")), "-m", "vllm.entrypoints.openai.api_server", "--model", folder]
-    command += ["--served-model-name", NAME, "--enforce-eager"]  # compiling takes longer than this
+    # Compiling takes longer than all of this; and a prompt with a seed that is read in parts ends the build for CPUs.
+    command += ["--served-model-name", NAME, "--enforce-eager", "--no-enable-chunked-prefill"]
     command += ["--host", "127.0.0.1", "--port", str(port), "--dtype", dtype, "--max-model-len", str(LONGEST)]
     variables = {"VLLM_CPU_KVCACHE_SPACE": "4", "HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1"}
     with log.open("wb") as said:
