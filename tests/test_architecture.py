@@ -24,7 +24,7 @@ endpoint tasks student.kernels
 lab.verifier student.speed
 lab.oracle student
 student.decoding
-student.training
+student.training student.served
 lab.build doctor teacher judge evaluation paths export
 method
 report

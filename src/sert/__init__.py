@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from sert.config.load import load_config as load_config
+    from sert.config.mining import MiningConfig as MiningConfig
     from sert.config.rules import RulesConfig as RulesConfig
     from sert.config.tree import Config as Config
     from sert.config.tree import EvaluationConfig as EvaluationConfig
-    from sert.config.tree import MiningConfig as MiningConfig
     from sert.config.tree import StudentConfig as StudentConfig
     from sert.config.tree import TaskConfig as TaskConfig
     from sert.config.tree import TeacherConfig as TeacherConfig
@@ -37,7 +37,7 @@ _HOMES = {
     "Artifact": "sert.store.artifacts",
     "Config": "sert.config.tree",
     "EvaluationConfig": "sert.config.tree",
-    "MiningConfig": "sert.config.tree",
+    "MiningConfig": "sert.config.mining",
     "RulesConfig": "sert.config.rules",
     "SertError": "sert.errors",
     "StudentConfig": "sert.config.tree",

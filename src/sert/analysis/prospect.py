@@ -14,8 +14,9 @@ from sert.analysis.prospect_likelihood import knowing_row, likelihood_rows
 from sert.analysis.prospect_looks import look_rows, needed_row
 from sert.analysis.prospect_sample import MEASURES, Sample, sample_of
 from sert.analysis.prospect_verdict import verdict_row
+from sert.analysis.warnings import SERVED
+from sert.config.mining import MiningConfig
 from sert.config.rules import RULES, RuleName, RulesConfig
-from sert.config.tree import MiningConfig
 from sert.paths.rules import RULE_TABLE
 from sert.records import TOO_LONG, Likelihood, Path, Prediction, Question, Verdict
 from sert.seeds import derive_seed
@@ -93,7 +94,8 @@ def prospect_numbers(
         "thresholds": threshold_rows(sample, rules),
     }
     verdict = verdict_row(numbers) | {"knows": knowing_row(likely or [])}
-    return {**numbers, "verdict": verdict, "warnings": list(_warnings(numbers))}
+    served = [] if mining.engine == "student" else [SERVED]
+    return {**numbers, "verdict": verdict, "warnings": [*served, *_warnings(numbers)]}
 
 
 def questions_row(found: Prospected, *, too_long: int) -> Row:

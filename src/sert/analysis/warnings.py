@@ -11,13 +11,19 @@ from sert.tasks.splits import NEARLY
 from sert.tasks.standing import standing_of_prediction, standing_shares
 from sert.terminal.text import shorten
 
+SERVED = (
+    "the first student's paths were sampled by a server (mining.engine), which cannot be repeated: the same settings "
+    "give other paths; the manifests of these stages say which server it was"
+)
+"""What is told of paths that are not ours."""
 SHOWN_PAIRS = 3
 """Nearly equal questions that a warning names."""
 
 
 def warnings_of(result: TaskResults) -> Iterator[str]:
     """Say of what was measured on one task what a reader of the numbers should know."""
-    yield from (f"{result.task}: {said}" for said in (*_of_data(result), *_of_stages(result)))
+    served = [SERVED] if result.rounds and result.config.mining.engine != "student" else []
+    yield from (f"{result.task}: {said}" for said in (*_of_data(result), *served, *_of_stages(result)))
     yield from untrained(result)
 
 

@@ -28,6 +28,7 @@ from sert.errors import EndpointError
 from sert.terminal.text import printable
 
 if TYPE_CHECKING:
+    from sert.config.tree import Config
     from sert.doctor.finding import Finding
 
 
@@ -172,11 +173,14 @@ def judge_command(
 @with_options(
     setting("student.path", "--student"),
     endpoint_options("teacher", help="Send nothing if the probes could cost more than this."),
+    click.option("--mining", is_flag=True, help="Examine the endpoint as one that samples this student's paths."),
     SET,
     JSON,
 )
-def doctor_command(as_json: bool, **settings: Any) -> None:
+def doctor_command(as_json: bool, mining: bool, **settings: Any) -> None:
     """Examine the machine, try a student, and probe an endpoint with a dozen small requests: does it do as it is asked?
+
+    With --mining: does it take and give token ids, keep to the settings of mining, and have the same student?
 
     Exit code 7 says that the endpoint would spoil a run.
 
@@ -187,20 +191,23 @@ def doctor_command(as_json: bool, **settings: Any) -> None:
     sert doctor --endpoint http://127.0.0.1:8000/v1 --model NAME --free
     sert doctor --endpoint https://api.openai.com/v1 --model NAME --price 0.5,1.5 --max-cost 0.10 --json
     sert doctor --endpoint http://127.0.0.1:8000/v1 --model NAME --free --set teacher.calls.timeout=30
+    sert doctor --mining --student gpt2 --endpoint http://127.0.0.1:8000/v1 --model gpt2
     """
     from sert.doctor.machine import examine_machine
 
     check_endpoint_options(settings, "teacher")
-    config = config_of(reads=("teacher", "student"), **settings)
+    config = config_of(reads=("teacher", "student", *(["mining"] if mining else [])), **settings)
     teacher = config.teacher
     endpoint: list[Finding] = []
     student: list[Finding] = []
-    if teacher.endpoint is not None:
+    if mining:
+        endpoint = _examined_for_mining(config, named=settings["student__path"] is not None)
+    elif teacher.endpoint is not None:
         from sert.doctor.endpoint import probe_endpoint
 
         terminal().say(f"Probing {teacher.endpoint.url} ...")
         endpoint = probe_endpoint(teacher.endpoint, teacher.calls)
-    if settings["student__path"] is not None:
+    if settings["student__path"] is not None and not mining:
         from sert.doctor.student import examine_student
 
         terminal().say(f"Trying {config.student.path} ...")
@@ -208,6 +215,21 @@ def doctor_command(as_json: bool, **settings: Any) -> None:
     _print({"endpoint": endpoint, "student": student, "machine": examine_machine(Path.cwd())}, as_json)
     if problems := [finding.name for finding in endpoint if finding.verdict == "problem"]:
         raise EndpointError(f"The endpoint would spoil a run: {', '.join(problems)}. The findings say how to mend it.")
+
+
+def _examined_for_mining(config: "Config", *, named: bool) -> "list[Finding]":
+    """Examine the endpoint as one that samples, with the student that it should have."""
+    from sert.config.mining import MiningEndpoint
+    from sert.doctor.server import examine_server
+
+    endpoint = config.teacher.endpoint
+    if endpoint is None or not named:
+        raise click.UsageError("--mining needs --endpoint URL and --model NAME of the server, and --student PATH.")
+    asked = MiningEndpoint(url=endpoint.url, model=endpoint.model)
+    calls = config.mining.calls.model_copy(update={"api_key_env": config.teacher.calls.api_key_env})
+    served = config.mining.model_copy(update={"engine": "openai", "endpoint": asked, "calls": calls})
+    terminal().say(f"Sampling from {endpoint.url} and reading it with {config.student.path} ...")
+    return examine_server(config.student, served)
 
 
 def _print(examined: "dict[str, list[Finding]]", as_json: bool) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from sert.cli.endpoints import check_endpoint_options
 from sert.cli.help import Command
 from sert.cli.options import (
     DRY_RUN,
@@ -44,20 +45,31 @@ if TYPE_CHECKING:
     from sert.store.artifacts import Artifact
 
 
-@click.command("mine", cls=Command, rest="--hub --split --dtype --keep-all --workers --engine --address --json")
+@click.command(
+    "mine", cls=Command, rest="--hub --split --dtype --keep-all --endpoint --model --workers --engine --address --json"
+)
 @with_options(TASK, SPLIT, STUDENT, OUT, SEED)
 @with_options("mining.branches", "mining.samples", "mining.max_new_tokens", "mining.keep_all")
+@with_options(setting("mining.endpoint.url", "--endpoint", metavar="URL"), "mining.endpoint.model")
 @with_options(WORKERS, SET, TRYING_DRY_RUN, JSON)
 def mine_command(out: Path, split: str | None, dry_run: bool, as_json: bool, **settings: Any) -> None:
     """Sample a student's paths: branch on its top first tokens, continue each several times.
+
+    With --endpoint a server that has the student samples them by token ids, as vLLM can: faster where a GPU is, and
+    other paths each time. `sert doctor --mining` looks whether it does as it is asked.
 
     \b
     sert mine --task lab_yes_no --limit 20 --max-new-tokens 48 --out mined
     sert mine --task commonsenseqa --data train_rand_split.jsonl --student gpt2 \\
         --limit 8 --branches 5 --samples 5 --keep-all --out mined
+    sert mine --task commonsenseqa --data train_rand_split.jsonl --student gpt2 \\
+        --endpoint http://127.0.0.1:8000/v1 --model gpt2 --limit 8 --dry-run --out mined-by-vllm
     """
     from sert.runs.checks import check_templates
 
+    check_endpoint_options(settings, "mining")
+    if settings["mining__endpoint__url"]:
+        settings["mining__engine"] = "openai"
     reads = ("tasks", "student", "mining", "rules", "execution", "seed")
     config = config_of(reads=reads, execution__keep_units=False, **settings)
     data = data_of(config)
@@ -76,7 +88,8 @@ def mine_command(out: Path, split: str | None, dry_run: bool, as_json: bool, **s
         "seed": config.seed,
     }
     if dry_run:
-        foreseen = _foreseen(partial(mining_job, questions, **given), config, out)
+        served = _foreseen_served(mining_job(questions, config.student, **given))
+        foreseen = served or _foreseen(partial(mining_job, questions, **given), config, out)
         paths = len(questions) * config.mining.paths_a_question
         work: dict[str, Any] = {"questions": len(questions), "answers": gold_answers(questions), "paths": paths}
         work["tokens_at_most"] = paths * config.mining.max_new_tokens
@@ -93,6 +106,16 @@ def _foreseen(job_of: "Callable[[StudentConfig], MineJob | EvaluateJob]", config
     check_place(out)
     student = settled(config.student, job_of, out=out, reporter=terminal(), choose=choose_beforehand)
     return {"dtype": student.dtype, **foresee(job_of(student).decoding(student), terminal())}
+
+
+def _foreseen_served(job: "MineJob") -> dict[str, Any]:
+    """Say what a server will be asked, if one samples; it is not asked now."""
+    if not job.served:
+        return {}
+    from sert.student.served.decoding import DRIVEN_BY, foretold
+
+    endpoint, questions = job.serving().endpoint, len(job.questions)
+    return {"driven_by": DRIVEN_BY, "told": foretold(endpoint, questions=questions, branches=job.mining.branches)}
 
 
 @click.command("filter", cls=Command)

@@ -13,6 +13,8 @@ from sert.terminal.text import counted, printable
 if TYPE_CHECKING:
     from sert.runs.verify import Verified
 
+SERVED = "a server sampled it, which cannot be repeated: what is sampled again differs from what later stages read"
+
 
 @click.command("verify", cls=Command)
 @click.argument("folder", type=InputPath())
@@ -54,6 +56,9 @@ def _print_verified(found: "Sequence[Verified]") -> None:
         if each.damage:
             state = "mended" if each.mended else "broken" if each.broken else "added"
             lines[state].append("; ".join([each.folder.name, *each.damage]))
+    for each in found:
+        if not each.repeatable:
+            click.echo(printable(f"served  {each.folder.name}: {SERVED}"))
     for state, told in lines.items():
         for line in told:
             click.echo(printable(f"{state:7} {line}"))

@@ -10,6 +10,8 @@ from sert.config.section import PositiveInt, Section
 FinishReason = Literal["stop", "length", "content_filter", "tool_calls"]
 """What the end of an answer can mean, in OpenAI's words."""
 Thinking = Literal["drop", "keep"]
+VARIABLE = r"^[A-Z_][A-Z0-9_]{0,63}$"
+"""How the environment variable of a key may be called."""
 
 
 class EndpointConfig(Section):
@@ -64,7 +66,7 @@ class Price(NamedTuple):
 class CallsConfig(Section):
     """How an endpoint is called: key, pace, patience and money. None of it changes what comes back."""
 
-    api_key_env: Annotated[str, Field(pattern=r"^[A-Z_][A-Z0-9_]{0,63}$")] | None = None
+    api_key_env: Annotated[str, Field(pattern=VARIABLE)] | None = None
     """Name, in capitals, of the environment variable with the key; without it OPENAI_API_KEY at api.openai.com, and no
     key elsewhere."""
     max_cost: Annotated[Decimal, Field(gt=0)] | None = None

@@ -12,6 +12,7 @@ from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, mod
 from sert.config.columns import Columns
 from sert.config.endpoints import CallsConfig, EndpointConfig, Thinking
 from sert.config.lora import LoraConfig
+from sert.config.mining import MiningConfig
 from sert.config.prompts import OF_KIND, PromptTemplates
 from sert.config.rules import RulesConfig, SelectionConfig
 from sert.config.section import FilePath, PositiveInt, Section, Share
@@ -111,48 +112,6 @@ class StudentConfig(Section):
     """`auto` takes the accelerator if there is one."""
     num_threads: PositiveInt | None = None
     """CPU threads of each process; None = torch's own choice. A tiny student is no faster on several."""
-
-
-class MiningConfig(Section):
-    """Branching decoding."""
-
-    branches: Annotated[int, Field(ge=0)] = 5
-    """First tokens that are branched on; 0 = raw sampling, the first token is drawn too. Paper: top 5."""
-    samples: PositiveInt = 5
-    """Continuations a branch. Paper: 5."""
-    top_k: PositiveInt = 10
-    """Paper: 10."""
-    top_p: Annotated[float, Field(gt=0, le=1)] = 0.95
-    """Paper: 0.95."""
-    temperature: Annotated[float, Field(gt=0)] = 1.0
-    """Not stated by the paper."""
-    max_new_tokens: PositiveInt = 128
-    """Longest path, in tokens. Not stated by the paper."""
-    eos_branch: Literal["skip", "continue"] = "skip"
-    """End-of-text among the top first tokens: take the next token instead, or keep it as a branch."""
-    keep_all: bool = False
-    """Decode every lane to its end, also when it cannot be selected any more. Otherwise most stop at one token, but
-    where a limit of the rules is a percentile."""
-    max_lanes: PositiveInt = 400
-    """Lanes that decode together. Bounds memory."""
-
-    @property
-    def paths_a_question(self) -> int:
-        """How many paths are sampled of each question."""
-        return (self.branches or 1) * self.samples
-
-    def for_rules(self, rules: RulesConfig, selection: SelectionConfig | None = None) -> "MiningConfig":
-        """Sample every path to its end where nothing is certain of it before.
-
-        That is so where a limit is a percentile of all paths, or where the selection is not the paper's.
-        """
-        chosen = (selection or SelectionConfig()).with_rules(rules)
-        foreseen = not rules.percentiles and chosen == SelectionConfig().with_rules(rules)
-        return self.model_copy(update={"keep_all": self.keep_all or not foreseen})
-
-    def shaped(self, **shape: int) -> "MiningConfig":
-        """Sample every path to its end, with other `branches` and `samples`."""
-        return self.model_copy(update={**shape, "keep_all": True})
 
 
 class TrainingConfig(Section):

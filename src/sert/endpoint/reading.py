@@ -11,7 +11,7 @@ from typing import Any
 from sert.endpoint.answers import flag_reply
 from sert.endpoint.calls import Call, Reply, TroubleError, Usage
 from sert.endpoint.finish import flag_of, meaning_of
-from sert.endpoint.refusals import Redact, read_refusal
+from sert.endpoint.refusals import MENDS, Redact, read_refusal
 from sert.endpoint.shapes import fields_of, read_choice
 from sert.terminal.text import cut
 
@@ -80,15 +80,21 @@ def read_reply(body: bytes, call: Call, *, redact: Redact) -> Reply:
 
 
 def read_error(
-    status: int, headers: Mapping[str, str], body: bytes, *, redact: Redact, now: float = 0.0
+    status: int,
+    headers: Mapping[str, str],
+    body: bytes,
+    *,
+    redact: Redact,
+    now: float = 0.0,
+    mends: Mapping[str, str] = MENDS,
 ) -> TroubleError:
-    """Classify a reply that is an error; its headers have names in lower case.
+    """Classify a reply that is an error; its headers have names in lower case, `mends` say how to do without a field.
 
     `now`, in seconds since the epoch, counts where the reply has no `Date` of its own. An error that comes with status
     200 and names another is classified by that.
     """
     raw = shown(body, redact)
-    message, words, named = read_refusal(body, redact=redact)
+    message, words, named = read_refusal(body, redact=redact, mends=mends)
     message = _SURROGATE.sub("�", message)
     told = f"HTTP {status}"
     if status == 200 and named is not None:

@@ -3,7 +3,7 @@
 import html
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from sert.endpoint.shapes import fields_of
@@ -17,7 +17,7 @@ FIELDS_SHOWN = 5
 _MESSAGE_FIELDS = ("message", "msg", "detail", "error", "errors", "title", "reason", "Message")
 _PAGE = re.compile(r"<(?:!doctype|html|head|body)\b", re.IGNORECASE)
 _HEADLINE = re.compile(r"<(title|h1)\b[^<>]{0,200}>([^<]{1,500})", re.IGNORECASE)
-_MENDS = {
+MENDS: Mapping[str, str] = {
     "temperature": 'endpoint.temperature="unset" leaves it out',
     "top_p": "leave endpoint.top_p out",
     "seed": "leave endpoint.seed out",
@@ -26,6 +26,7 @@ _MENDS = {
     "max_completion_tokens": "see endpoint.max_tokens and endpoint.token_limit_field",
     "response_format": 'judge.output="lines" does without',
 }
+"""How teachers and judges do without a field that is refused."""
 
 
 class Refusal(NamedTuple):
@@ -42,7 +43,7 @@ class Refusal(NamedTuple):
     status: int | None
 
 
-def read_refusal(body: bytes, *, redact: Redact) -> Refusal:
+def read_refusal(body: bytes, *, redact: Redact, mends: Mapping[str, str] = MENDS) -> Refusal:
     """Read the body of an error; what is cut off is cut last, so that no part of a key is left over."""
     text = body.decode("utf-8", "replace")
     try:
@@ -56,7 +57,7 @@ def read_refusal(body: bytes, *, redact: Redact) -> Refusal:
     message, field = redact(one_line(_message(value))), redact(_refused_field(error))[:64]
     if field and not re.search(rf"\b{re.escape(field)}\b", message):
         message = f"{field}: {message}"
-    mend = _MENDS.get(field)
+    mend = mends.get(field)
     message = message[:MESSAGE_SHOWN] + (f" ({mend})" if mend else "")
     words = frozenset(each for name in ("code", "type") if isinstance(each := error.get(name), str))
     codes = (error.get(name) for name in ("code", "status", "status_code"))

@@ -39,9 +39,11 @@ def backoff(failures: int, *, longest: float = LONGEST_PAUSE) -> float:
     return min(FIRST_PAUSE * 2.0 ** min(failures - 1, 16), longest)
 
 
-def endpoint_error(what: str, reason: str, *, answers: int | None = None) -> EndpointError:
-    """Say why calls cannot be settled now, and how many answers there are, where that is known."""
-    kept = "Answers are kept" if answers is None else f"Answers kept: {answers}"
+def endpoint_error(
+    what: str, reason: str, *, answers: int | None = None, kept: str = "Answers are kept"
+) -> EndpointError:
+    """Say why calls cannot be settled now, what is kept, and how many answers there are, where that is known."""
+    kept = kept if answers is None else f"Answers kept: {answers}"
     return EndpointError(f"The endpoint {what}: {reason}. {kept}; the same command goes on.")
 
 
@@ -132,8 +134,10 @@ class EndpointHealth:
 class RequestRetries:
     """Makes a request again while that may help, for requests without which nothing goes on."""
 
-    def __init__(self, config: CallsConfig, *, pause: Pause, say: Callable[[str], None]) -> None:
-        self._most, self._pause, self._say = config.max_attempts, pause, say
+    def __init__(
+        self, config: CallsConfig, *, pause: Pause, say: Callable[[str], None], kept: str = "Answers are kept"
+    ) -> None:
+        self._most, self._pause, self._say, self._kept = config.max_attempts, pause, say, kept
         self._reached = False
 
     async def insist(self, attempt: Callable[[], Awaitable[T]], *, refusal: str = "refuses to go on") -> T:
@@ -151,12 +155,13 @@ class RequestRetries:
                 failures += trouble.kind == "transient"
                 self._reached = self._reached or not trouble.unreachable
                 if trouble.kind in ("refused", "fatal"):
-                    raise endpoint_error(refusal, trouble.reason) from None
+                    raise endpoint_error(refusal, trouble.reason, kept=self._kept) from None
                 if failures >= (self._most if self._reached else min(self._most, UNREACHABLE_ATTEMPTS)):
                     what = f"failed {failures} times in a row" if self._reached else "is not there"
-                    raise endpoint_error(what, trouble.reason) from None
+                    raise endpoint_error(what, trouble.reason, kept=self._kept) from None
                 if waits >= WAITS_IN_A_ROW:
-                    raise endpoint_error(f"asked us {waits} times in a row to wait", trouble.reason) from None
+                    what = f"asked us {waits} times in a row to wait"
+                    raise endpoint_error(what, trouble.reason, kept=self._kept) from None
                 seconds = max(backoff(failures + waits), trouble.wait or 0.0)
                 if seconds >= WORTH_TELLING:
                     self._say(f"trying again in {seconds:.0f} s ({trouble.reason})")

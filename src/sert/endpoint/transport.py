@@ -12,6 +12,7 @@ from sert.config.endpoints import CallsConfig, EndpointConfig
 from sert.endpoint.calls import Call, Reply, TroubleError
 from sert.endpoint.proxies import find_proxy, proxy_variables
 from sert.endpoint.reading import headroom, read_error, read_reply
+from sert.endpoint.refusals import MENDS
 from sert.endpoint.secrets import Redactor, read_key
 from sert.errors import ConfigError
 
@@ -46,13 +47,13 @@ class Response(NamedTuple):
 class HttpTransport:
     """Sends calls over HTTP. Use it as an asynchronous context manager."""
 
-    def __init__(self, endpoint: EndpointConfig, calls: CallsConfig) -> None:
-        """Check the address and read the key.
+    def __init__(self, endpoint: EndpointConfig, calls: CallsConfig, *, mends: Mapping[str, str] = MENDS) -> None:
+        """Check the address and read the key; `mends` say how to do without a field that is refused.
 
         Raises:
             ConfigError: If one of them cannot be used.
         """
-        self._endpoint, self._calls = endpoint, calls
+        self._endpoint, self._calls, self._mends = endpoint, calls, mends
         self._key = read_key(endpoint, calls)
         self.redact = Redactor(self._key)
         self._proxy = find_proxy(endpoint.url)
@@ -176,7 +177,8 @@ class HttpTransport:
                         raise _useless("the reply is compressed, which was not asked for")
                     if not response.is_success and response.status_code != expected:
                         status, headers, body = response.status_code, _headers(response), await self._read(response)
-                        trouble = read_error(status, headers, body, redact=self.redact, now=time.time())
+                        redact, mends = self.redact, self._mends
+                        trouble = read_error(status, headers, body, redact=redact, now=time.time(), mends=mends)
                         raise self._with_proxy(trouble, status=status)
                     yield response, deadline
                 finally:

@@ -11,8 +11,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
+from sert.config.mining import MiningConfig
 from sert.config.rules import RulesConfig
-from sert.config.tree import APART, EvaluationConfig, ExecutionConfig, MiningConfig, StudentConfig
+from sert.config.tree import APART, EvaluationConfig, ExecutionConfig, StudentConfig
 from sert.errors import ConfigError, DataError
 from sert.evaluation.grading import grade, summarize
 from sert.evaluation.likelihood import write_likelihoods

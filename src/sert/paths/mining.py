@@ -11,9 +11,10 @@ from functools import partial
 from pathlib import Path as FilePath
 from typing import Any, ClassVar
 
+from sert.config.mining import MiningConfig
 from sert.config.prompts import PromptTemplates
 from sert.config.rules import RulesConfig
-from sert.config.tree import APART, ExecutionConfig, MiningConfig, StudentConfig
+from sert.config.tree import APART, ExecutionConfig, StudentConfig
 from sert.errors import DataError
 from sert.paths.limits import named_limits
 from sert.paths.referee import RuleReferee
@@ -21,15 +22,20 @@ from sert.paths.rules import path_of
 from sert.records import Path, Question
 from sert.store.artifacts import Artifact, Draft, artifact_key
 from sert.store.executors import make_executor
-from sert.store.stage import Cost, Inputs, Job, dumped
+from sert.store.stage import NOTHING, Cost, Inputs, Job, dumped
 from sert.store.tables import questions_input, questions_key, write_table
 from sert.student.decoding.schedule import Decoding
-from sert.student.decoding.units import DecodingJob, decode_in_units, settled
+from sert.student.decoding.units import DecodingJob, DecodingWork, decode_in_units, settled
 from sert.student.load import load_texts, student_key
+from sert.student.served.decoding import ServedDecoding
+from sert.student.served.server import check_served
 from sert.student.source import StudentSource
 from sert.tasks.answers import READING
 from sert.terminal.progress import Advance, Reporter, Silent
 from sert.terminal.text import counted
+
+_SAMPLING = {"samples", "max_new_tokens", "top_k", "top_p", "temperature", "eos_branch", "max_lanes"}
+"""Settings of mining that say how texts are sampled, beside the branches."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +46,8 @@ class MineJob(Job):
     early when a rule is certain to drop it (`finish = "rejected"`) or when another path of its question is certain to
     be preferred (`finish = "outrun"`), often at its first token; which path gets selected does not change. Where a
     limit is a percentile of all paths nothing is certain before, and `mining` keeps all (`MiningConfig.for_rules`).
+
+    A server that has the student may sample instead (`mining.engine`). What is sampled then cannot be repeated.
 
     Attributes:
         questions: What the student is asked.
@@ -69,11 +77,20 @@ class MineJob(Job):
     def work(self) -> str:
         """How much there is to do, for people."""
         longest = counted(self.mining.max_new_tokens, "tokens")
-        return f"{counted(self.num_texts, 'paths')} of at most {longest}"
+        server = self.mining.endpoint if self.served else None
+        by = "" if server is None else f", sampled by {server.model!r} at its server"
+        return f"{counted(self.num_texts, 'paths')} of at most {longest}{by}"
+
+    @property
+    def served(self) -> bool:
+        """Whether a server samples the paths: it has the first student, and none that is trained here."""
+        return self.mining.engine != "student" and self.student.trained is None
 
     @property
     def cost(self) -> Cost:
-        """How much there is to do, in tokens."""
+        """How much there is to do here, in tokens."""
+        if self.served:
+            return NOTHING
         return Cost(decoded=self.num_texts * self.mining.max_new_tokens)
 
     def settings(self) -> dict[str, Any]:
@@ -83,10 +100,13 @@ class MineJob(Job):
 
     def inputs(self) -> Inputs:
         """The questions and the student."""
-        return {**questions_input(self.questions), **self.student.inputs()}
+        asked = self.student.weights() if self.served else self.student.inputs()
+        return {**questions_input(self.questions), **asked}
 
     def former_inputs(self) -> Inputs:
         """The same as in earlier versions."""
+        if self.served:
+            return self.inputs()
         return {**questions_input(self.questions), **self.student.former_inputs()}
 
     def earlier_key(self) -> str:
@@ -101,7 +121,8 @@ class MineJob(Job):
     def _chosen(self) -> dict[str, Any]:
         prompts = {} if self.prompts is None else dumped(prompts=self.prompts)
         rules = {} if self.rules is None or not self._stops_early else dumped(rules=self.rules)
-        return dumped(mining=self.mining) | prompts | rules
+        mining = self.mining if self.served else self.mining.by_student()
+        return {"mining": mining.keyed()} | prompts | rules
 
     def _notes(self, label: str) -> dict[str, Any]:
         return dumped(prompts=self.prompts or PromptTemplates())
@@ -110,10 +131,12 @@ class MineJob(Job):
         if self.rules is not None and self.rules.percentiles:
             said = "no path is stopped early, since a percentile is known when all are there"
             reporter.say(f"{label}: {named_limits(self.rules)}: {said}")
-        executor = make_executor(self.execution, say=reporter.say)
-        decoded = decode_in_units(
-            self.decoding(self.student.resolve()), draft, executor=executor, label=label, reporter=reporter
-        )
+        if self.served:
+            job: DecodingWork = self.serving()
+            executor = make_executor(APART)  # requests are many at a time in one process
+        else:
+            job, executor = self.decoding(self.student.resolve()), make_executor(self.execution, say=reporter.say)
+        decoded = decode_in_units(job, draft, executor=executor, label=label, reporter=reporter)
         texts, tokens, finishes = load_texts(self.student.resolve()), 0, Counter[str]()
         too_long = 0
 
@@ -144,11 +167,23 @@ class MineJob(Job):
     def decoding(self, student: StudentConfig) -> DecodingJob:
         """What is decoded, by this student."""
         mining, referee = self.mining, None
-        settings = mining.model_dump(exclude={"branches", "keep_all"})
-        decoding = Decoding(branches=mining.branches or None, seed=self.seed, **settings)
         if self.rules is not None and self._stops_early:
             referee = partial(RuleReferee, rules=self.rules, max_new_tokens=mining.max_new_tokens)
-        return DecodingJob(student, self.questions, decoding, referee)
+        return DecodingJob(student, self.questions, self._how, referee)
+
+    def serving(self) -> ServedDecoding:
+        """What a server samples.
+
+        Raises:
+            ConfigError: If no server is named, or it cannot be called so.
+        """
+        endpoint = check_served(self.mining)
+        return ServedDecoding(self.student.config, self.questions, self._how, endpoint, self.mining.calls)
+
+    @property
+    def _how(self) -> Decoding:
+        settings = self.mining.model_dump(include=_SAMPLING)
+        return Decoding(branches=self.mining.branches or None, seed=self.seed, **settings)
 
 
 def mine(
@@ -169,10 +204,14 @@ def mine(
     Raises:
         DataError: If there are no questions.
         StudentError: If the student cannot be loaded, or all prompts and continuations exceed its positions.
+        ConfigError, EndpointError: If a server samples, and it cannot be called so, refuses or cannot be reached.
     """
     if not questions:
         raise DataError(f"{label}: there are no questions to mine.")
-    reporter = reporter or Silent()
+    reporter, config = reporter or Silent(), config or MiningConfig()
+    if config.engine != "student":
+        check_served(config)
+        student = student.model_copy(update={"dtype": "float32"})  # nothing is decoded here
     job_of = partial(mining_job, questions, config=config, rules=rules, prompts=prompts, execution=execution, seed=seed)
     job = job_of(settled(student, job_of, out=out, reporter=reporter))
     return job.make(out, label=label, reporter=reporter)

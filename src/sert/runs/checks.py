@@ -11,6 +11,7 @@ from sert.method import TaskGraph
 from sert.paths.mining import MineJob
 from sert.store.stage import Stage
 from sert.student.lengths import foresee_too_long
+from sert.student.served.server import check_served
 from sert.tasks.kinds import KINDS
 from sert.tasks.load import TaskData
 from sert.teacher.sources import recorded_source
@@ -126,13 +127,16 @@ def check_calls(config: Config, stages: Iterable[Stage]) -> None:
     """Check the endpoints that unfinished stages will call, as far as that goes without calling them.
 
     Raises:
-        ConfigError: If it is not said who pays, or an address or a key cannot be used.
+        ConfigError: If it is not said who pays, or an address, a key or a server's settings cannot be used.
     """
+    stages = list(stages)
     to_do = {stage.job.kind for stage in stages if not stage.finished}
     if "teach" in to_do and config.teacher.endpoint is not None:
         check_endpoint(config.teacher.endpoint, config.teacher.calls)
     if "judge" in to_do and config.judge.endpoint is not None:
         check_endpoint(config.judge.endpoint, config.judge.calls)
+    if any(isinstance(stage.job, MineJob) and stage.job.served and not stage.finished for stage in stages):
+        check_served(config.mining)
 
 
 def check_rationales(task: str, data: TaskData, config: Config) -> None:

@@ -14,6 +14,7 @@ from sert.evaluation.prediction import EvaluateJob
 from sert.paths.filtering import FilterJob
 from sert.paths.mining import MineJob
 from sert.runs.build import warn
+from sert.runs.checks import check_calls
 from sert.store.stage import Job, Stage
 from sert.student.lengths import foresee_too_long
 from sert.student.source import StudentSource
@@ -89,6 +90,7 @@ def build_prospect(config: Prospect, *, out: Path, reporter: Reporter | None = N
         add(EvaluateJob(questions, student, once, config.rules, mining, execution, seed, "greedy")),
         add(LikelihoodJob(questions, student)) if config.evaluation.likelihood and has_closed_set else None,
     )
+    check_calls(config, graph.stages)
     warn(reporter, task, _too_long(graph))
     return graph
 

@@ -15,6 +15,7 @@ from typing import Any
 
 from sert.config.tree import APART, StudentConfig, TrainingConfig
 from sert.errors import DataError
+from sert.paths.mining import MineJob
 from sert.runs.tracking import Tracked
 from sert.store.artifacts import MANIFEST, RESULT, UNITS, files_of, tidy, work_folder
 from sert.store.disk import make_folder, remove, sync, sync_tree, writing
@@ -147,8 +148,11 @@ def _sources_of(job: Job) -> list[StudentSource]:
 
 
 def _stays(job: Job) -> bool:
-    """Tell whether a job is done where the run is: it asks no student, or saves an adapter, which names its base."""
-    found = list[bool]()
+    """Tell whether a job is done where the run is: it asks no student, or a server, or saves an adapter.
+
+    That names where its base lies.
+    """
+    found = [isinstance(job, MineJob) and job.served]
 
     def look(part: Any) -> Any:
         if isinstance(part, TrainingConfig):

@@ -63,5 +63,7 @@ def _decodings(
         job = stage.job
         if stage.finished:
             continue
-        if isinstance(job, MineJob) or (isinstance(job, EvaluateJob) and job.evaluation.harness == "clean"):
+        if isinstance(job, MineJob) and not job.served:
+            yield student, stage, job.decoding(student)
+        if isinstance(job, EvaluateJob) and job.evaluation.harness == "clean":
             yield student, stage, job.decoding(student)

@@ -27,11 +27,13 @@ class Verified(NamedTuple):
     Attributes:
         damage: What is no longer as it was left.
         mended: Whether it was made anew.
+        repeatable: Whether making it anew gives the same bytes; a server's samples come otherwise each time.
     """
 
     folder: Path
     damage: list[str]
     mended: bool
+    repeatable: bool = True
 
     @property
     def broken(self) -> bool:
@@ -64,7 +66,7 @@ def verify(folder: Path, *, repair: bool = False, reporter: Reporter | None = No
     """
     reporter = reporter or Silent()
     if not _is_run(folder):
-        single = Verified(folder, find_damage(folder), mended=False)
+        single = Verified(folder, find_damage(folder), mended=False, repeatable=_is_repeatable(folder))
         if single.broken and repair:
             raise DataError(
                 f"{folder} is broken ({'; '.join(single.damage)}) and no run's; remove it and give its command again."
@@ -76,7 +78,7 @@ def verify(folder: Path, *, repair: bool = False, reporter: Reporter | None = No
     with reporter.track("verify", len(results) + len(parts), "folders") as advance:
         for each in results:
             damage = find_damage(each) if (each / MANIFEST).is_file() else ["it is missing"]
-            found.append(Verified(each, damage, mended=False))
+            found.append(Verified(each, damage, mended=False, repeatable=_is_repeatable(each)))
             advance(1)
         for each in parts:
             found.append(Verified(each.parent, UnitStore(each).damaged(), mended=False))
@@ -143,6 +145,11 @@ def _manifest_of(folder: Path) -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     return manifest if isinstance(manifest, dict) else {}
+
+
+def _is_repeatable(folder: Path) -> bool:
+    counts = _manifest_of(folder).get("counts")
+    return not isinstance(counts, dict) or counts.get("repeatable") is not False
 
 
 def _intact_manifest(run: Path) -> dict[str, Any] | None:

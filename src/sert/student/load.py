@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,14 +25,8 @@ from sert.student.folder import (
 from sert.student.form import form_of
 from sert.student.gguf import FORM, converted, tokenizer_of_gguf
 from sert.student.hub import hub_is_there
-from sert.student.soundness import (
-    RESIZE,
-    SENTENCE,
-    check_causal,
-    check_complete,
-    check_finite,
-    check_vocabulary,
-)
+from sert.student.outline import Outline, outline_of
+from sert.student.soundness import SENTENCE, check_causal, check_complete, check_finite
 from sert.student.speed.memory import out_of_memory_means
 from sert.student.texts import Texts
 from sert.student.weights import hash_of
@@ -47,60 +41,20 @@ CHARACTERS_A_TOKEN = 4
 
 
 @dataclass(frozen=True)
-class Student(Texts):
+class Student(Outline):
     """A causal language model with its tokenizer, ready to decode.
 
     Attributes:
         model: Any `AutoModelForCausalLM`, in evaluation mode, on its device.
-        name: How people call it.
-        eos_ids: Tokens that end a text.
-        max_positions: Longest prompt + completion, None when the model states no limit.
-        unknown_ids: Special tokens that were added to the tokenizer and not to the model.
     """
 
-    model: Any
-    name: str
-    eos_ids: tuple[int, ...]
-    max_positions: int | None
-    unknown_ids: frozenset[int] = frozenset()
+    model: Any = field(kw_only=True)
 
     @property
     def device(self) -> "torch.device":
         """Where the model's weights are."""
         device: torch.device = next(self.model.parameters()).device
         return device
-
-    @property
-    def end_of_text(self) -> int:
-        """The token that is put behind texts: the tokenizer's own, else one of the model's."""
-        own: int | None = self.tokenizer.eos_token_id
-        return self.eos_ids[0] if own is None else own
-
-    @property
-    def ends(self) -> frozenset[int]:
-        """Tokens that end a text."""
-        return frozenset(self.eos_ids)
-
-    @property
-    def end_of_example(self) -> int:
-        """The token that an example is ended by: that of the student's turn, else the end of a text."""
-        return self.end_of_text if self.chat is None else self.chat.end_of_turn
-
-    def encode_prompt(self, prompt: str) -> list[int]:
-        """Tokenize a prompt as the student is asked it: in a user's turn of its chat template, or as it stands.
-
-        Raises:
-            StudentError: If it holds a token that the model does not know, or becomes a control token.
-        """
-        return self._known(super().encode_prompt(prompt))
-
-    def _known(self, token_ids: list[int]) -> list[int]:
-        if not self.unknown_ids.isdisjoint(token_ids):
-            token = next(each for each in token_ids if each in self.unknown_ids)
-            raise StudentError(
-                f"A prompt holds {self.decode([token])!r}, which {self.name!r} has no embedding for. {RESIZE}"
-            )
-        return token_ids
 
 
 def student_key(config: StudentConfig) -> str:
@@ -169,6 +123,33 @@ def _load_tokenizer(place: Place, *, at_hand: bool) -> Any:
     for name in _HOW_LOADED:
         tokenizer.init_kwargs.pop(name, None)
     return tokenizer
+
+
+def load_outline(config: StudentConfig) -> Outline:
+    """Load what is known of a student without its weights: its files may be fetched for it, or converted.
+
+    Raises:
+        StudentError: If they cannot be read, or do not fit together.
+    """
+    place, texts = find_student(config), load_texts(config)
+    while place.base is not None:
+        place = place.base
+    from transformers import AutoConfig, GenerationConfig
+
+    with _loading(place):
+        settings = AutoConfig.from_pretrained(_readable(place), **_source(place))
+        try:
+            ends = GenerationConfig.from_pretrained(_readable(place), **_source(place))
+        except OSError:  # there is none
+            ends = GenerationConfig.from_model_config(settings)
+    return outline_of(
+        texts.tokenizer,
+        name=config.path,
+        chat=texts.chat,
+        vocabulary=settings.get_text_config(decoder=True).vocab_size,
+        settings=settings,
+        end=ends.eos_token_id,
+    )
 
 
 def load_settings(config: StudentConfig) -> Any | None:
@@ -313,16 +294,15 @@ def make_student(model: Any, tokenizer: Any, *, name: str, chat: Chat | None = N
     Raises:
         StudentError: If they do not fit together or state no end-of-text token.
     """
-    rows = model.get_input_embeddings().weight.shape[0]
-    unknown = check_vocabulary(tokenizer, rows, name=name)
-    eos = model.generation_config.eos_token_id
-    turn = None if chat is None else chat.end_of_turn
-    eos_ids = {tokenizer.eos_token_id, turn, *(eos if isinstance(eos, list) else [eos])} - {None}
-    eos_ids = {token for token in eos_ids if 0 <= token < rows}  # some configurations keep -1 for none
-    if not eos_ids:
-        raise StudentError(f"Neither the tokenizer nor the model of {name!r} states an end-of-text token.")
-    max_positions = getattr(model.config.get_text_config(decoder=True), "max_position_embeddings", None)
-    return Student(tokenizer, model.eval(), name, tuple(sorted(eos_ids)), max_positions, unknown, chat=chat)
+    known = outline_of(
+        tokenizer,
+        name=name,
+        chat=chat,
+        vocabulary=model.get_input_embeddings().weight.shape[0],
+        settings=model.config,
+        end=model.generation_config.eos_token_id,
+    )
+    return Student(**{each.name: getattr(known, each.name) for each in fields(known)}, model=model.eval())
 
 
 def device_named(name: str, worker: int = 0) -> "torch.device":

@@ -64,12 +64,12 @@ def test_an_output_ends_at_end_of_text_while_others_of_its_batch_go_on() -> None
     tokenizer = make_tokenizer()
     model = tiny_gpt2(len(tokenizer))
     prompts = [tokenizer(text)["input_ids"] for text in ("Is ice cold", "Is ice warm")]
-    student = Student(tokenizer, model, "tiny", (0,), 192)
+    student = Student(tokenizer, "tiny", (0,), 192, len(tokenizer), model=model)
     first, second = (plain_greedy(student, prompt)[0] for prompt in prompts)
     ending = next(
         place for place, token in enumerate(first) if place and token not in second and token not in first[:place]
     )
-    student = Student(tokenizer, model, "tiny", (0, first[ending]), 192)
+    student = Student(tokenizer, "tiny", (0, first[ending]), 192, len(tokenizer), model=model)
     found = [(lane.token_ids, lane.finish) for lane in generate_padded(student, prompts, max_new_tokens=STEPS)]
     assert found == [(first[:ending], "eos"), (second, "length")]
 

@@ -15,6 +15,7 @@ from transformers import GenerationConfig
 
 from sert.store.artifacts import Draft
 from sert.student.decoding.lanes import Lane
+from sert.student.decoding.prompts import encode_prompts
 from sert.student.decoding.units import DecodingJob
 from sert.student.load import Student, load_student
 from sert.student.speed.memory import out_of_memory_means
@@ -44,7 +45,7 @@ def decode_compat(job: DecodingJob, draft: Draft, *, label: str, reporter: Repor
     student = load_student(job.student)
     if (instead := fallback(student.model, job.student.dtype)) is not None:
         reporter.say(f"{label}: {instead}")
-    encoded = job.encode(student)
+    encoded = encode_prompts(student, job.questions, job.decoding)
     for line in encoded.told:
         reporter.say(f"{label}: {line}")
     draft.made_in(surroundings_of(student))

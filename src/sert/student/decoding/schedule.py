@@ -14,7 +14,7 @@ from typing import NamedTuple, Protocol
 from sert.errors import StudentError
 from sert.student.decoding.lanes import Lane, pack
 from sert.student.lengths import too_long_text
-from sert.student.load import Student
+from sert.student.outline import Outline
 
 WAITING = "waiting"
 """Finish of a lane that has its first token only, until its turn comes."""
@@ -60,15 +60,16 @@ class Decoding:
         return (self.branches or 1) * self.samples
 
 
-def check_lengths(student: Student, prompts: Sequence[DecodingPrompt], decoding: Decoding) -> None:
+def check_lengths(student: Outline, prompts: Sequence[DecodingPrompt], decoding: Decoding) -> None:
     """Check that every prompt and its continuation fit into the student's positions.
 
     Raises:
         StudentError: Naming those that do not.
     """
-    rows = student.model.get_input_embeddings().weight.shape[0]
-    if decoding.branches is not None and decoding.branches + len(student.eos_ids) > rows:
-        raise StudentError(f"{decoding.branches} branches are more than the {rows} tokens of {student.name!r} allow.")
+    if decoding.branches is not None and decoding.branches + len(student.eos_ids) > student.vocabulary:
+        raise StudentError(
+            f"{decoding.branches} branches are more than the {student.vocabulary} tokens of {student.name!r} allow."
+        )
     for prompt in prompts:
         if not prompt.token_ids:
             raise StudentError(f"The prompt of {prompt.item!r} has no tokens; prompts must not be empty.")
@@ -76,13 +77,13 @@ def check_lengths(student: Student, prompts: Sequence[DecodingPrompt], decoding:
         raise StudentError(told)
 
 
-def is_too_long(student: Student, prompt: DecodingPrompt, decoding: Decoding) -> bool:
+def is_too_long(student: Outline, prompt: DecodingPrompt, decoding: Decoding) -> bool:
     """Tell whether a prompt and the longest continuation have more tokens than the student has positions."""
     total = len(prompt.token_ids) + decoding.max_new_tokens
     return student.max_positions is not None and total > student.max_positions
 
 
-def tell_too_long(student: Student, prompts: Sequence[DecodingPrompt], decoding: Decoding) -> str | None:
+def tell_too_long(student: Outline, prompts: Sequence[DecodingPrompt], decoding: Decoding) -> str | None:
     """Say which prompts are too long and what mends it; None where none is."""
     return too_long_text(
         {each.item: len(each.token_ids) for each in prompts if is_too_long(student, each, decoding)},

@@ -8,23 +8,16 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from sert.config.tree import StudentConfig
 from sert.records import Question
 from sert.store.artifacts import UNITS, Draft, canonical_json, is_begun
 from sert.store.stage import Job, key_of
-from sert.store.units import Executor, Unit, UnitStore, plan_units
+from sert.store.units import Executor, Unit, UnitStore, UnitWork, plan_units
 from sert.student.decoding.lanes import Lane, PackedUnit, pack_unit
-from sert.student.decoding.schedule import (
-    Decoding,
-    DecodingPrompt,
-    Referee,
-    check_lengths,
-    is_too_long,
-    longest_text,
-    tell_too_long,
-)
+from sert.student.decoding.prompts import encode_prompts
+from sert.student.decoding.schedule import Decoding, DecodingPrompt, Referee, check_lengths, longest_text
 from sert.student.folder import find_student
 from sert.student.form import form_of
 from sert.student.load import CHARACTERS_A_TOKEN, Student, load_student
@@ -39,8 +32,8 @@ if TYPE_CHECKING:
 
 _UNIT_LANES = 0.25
 """Lanes a unit has at least, as a share of those that decode together: a unit is lost when the work is stopped."""
-_DRIVEN = ("driven_by", "refused", "fallback", "distance")
-"""What of a unit's notes says how the student was driven."""
+_DRIVEN = ("driven_by", "refused", "fallback", "distance", "repeatable")
+"""What of a unit's notes says how the student was driven, and that it was by what cannot be repeated."""
 
 Prepared = tuple[Student, "dict[int, DecodingPrompt]", "Drive", dict[str, Any]]
 """What `DecodingJob.prepare` gives."""
@@ -60,6 +53,24 @@ def prepared_once() -> Iterator[None]:
         yield
     finally:
         _PREPARED.reset(before)
+
+
+class DecodingWork(UnitWork, Protocol):
+    """Decoding that is split into units."""
+
+    @property
+    def questions(self) -> tuple[Question, ...]:
+        """Whose prompts are continued."""
+
+    @property
+    def decoding(self) -> Decoding:
+        """How."""
+
+    def units(self) -> list[Unit]:
+        """Split the prompts."""
+
+    def telling(self, say: Callable[[str], None]) -> Self:
+        """Tell people how the student is driven."""
 
 
 RefereeMaker = Callable[[Sequence[Question], Student], Referee]
@@ -94,26 +105,17 @@ class DecodingJob(StudentWork):
 
     def units(self) -> list[Unit]:
         """Split the prompts: those of like length together, whole waves of them."""
-        wave = max(1, self.decoding.max_lanes // self.decoding.lanes_per_question)
-        waves = math.ceil(_UNIT_LANES * self.decoding.max_lanes / wave)
-        return plan_units([len(question.prompt) for question in self.questions], rows_a_unit=wave * waves)
+        return decoding_units(self.questions, self.decoding)
+
+    def telling(self, say: Callable[[str], None]) -> "DecodingJob":
+        """Tell people how the student is driven."""
+        return replace(self, say=say)
 
     @property
     def longest_guess(self) -> int:
         """Tokens of the longest text that can come of it, roughly: no tokenizer is asked."""
         longest = max(len(question.prompt) for question in self.questions)
         return longest // CHARACTERS_A_TOKEN + self.decoding.max_new_tokens
-
-    def encode(self, student: Student) -> "Encoded":
-        """Tokenize and check all prompts.
-
-        Raises:
-            StudentError: If all prompts and their continuations exceed the student's positions.
-        """
-        prompts = [DecodingPrompt(each.question_id, student.encode_prompt(each.prompt)) for each in self.questions]
-        fitting = {row: each for row, each in enumerate(prompts) if not is_too_long(student, each, self.decoding)}
-        check_lengths(student, [*fitting.values()] or prompts, self.decoding)
-        return Encoded(fitting, tell_too_long(student, prompts, self.decoding))
 
     def prepare(self, worker: int) -> "Prepared":
         """Load the student, tokenize all prompts, find out how to drive it, and how far it lies from float32.
@@ -144,7 +146,7 @@ class DecodingJob(StudentWork):
         from sert.student.speed.quantized import fallback
 
         exact = load_student(self.student.model_copy(update={"dtype": "float32"}), worker=worker)
-        encoded = self.encode(exact)
+        encoded = encode_prompts(exact, self.questions, self.decoding)
         prompts = [*encoded.fitting.values()]
         token_ids = [prompt.token_ids for prompt in prompts]
         longest = longest_text(prompts, self.decoding)
@@ -199,21 +201,11 @@ class DecodingJob(StudentWork):
         return run
 
 
-class Encoded(NamedTuple):
-    """Tokenized prompts.
-
-    Attributes:
-        fitting: Row -> prompt, of those that fit into the student's positions with their continuations.
-        warning: Which do not, and what mends it; None where all do.
-    """
-
-    fitting: dict[int, DecodingPrompt]
-    warning: str | None
-
-    @property
-    def told(self) -> list[str]:
-        """What people are told."""
-        return [] if self.warning is None else [f"warning: {self.warning} Nothing is decoded of them."]
+def decoding_units(questions: Sequence[Question], decoding: Decoding) -> list[Unit]:
+    """Split the prompts: those of like length together, whole waves of them."""
+    wave = max(1, decoding.max_lanes // decoding.lanes_per_question)
+    waves = math.ceil(_UNIT_LANES * decoding.max_lanes / wave)
+    return plan_units([len(question.prompt) for question in questions], rows_a_unit=wave * waves)
 
 
 class DecodedRows:
@@ -285,7 +277,7 @@ def undecided(student: StudentConfig, reporter: Reporter) -> StudentConfig:
 
 
 def decode_in_units(
-    job: DecodingJob, draft: Draft, *, executor: Executor, label: str, reporter: Reporter
+    job: DecodingWork, draft: Draft, *, executor: Executor, label: str, reporter: Reporter
 ) -> DecodedRows:
     """Decode what no earlier attempt has decoded, and return everything.
 
@@ -300,7 +292,7 @@ def decode_in_units(
             told.add(line)
             reporter.say(f"{label}: {line}")
 
-    job = replace(job, say=say)
+    job = job.telling(say)
     lanes = job.decoding.lanes_per_question
     finished = store.finished()
     while to_do := [unit for unit in units if unit.number not in finished]:
