@@ -91,6 +91,13 @@ EFFECTS: dict[str, tuple[str, set[str]]] = {
     "mining.eos_branch": ('"continue"', SAMPLES),
     "mining.keep_all": ("true", {"mine"}),
     "mining.max_lanes": ("99", SAMPLES),  # by rounding
+    "mining.engine": ('"openai"', {"mine"}),
+    "mining.endpoint.url": ('"http://127.0.0.1:8/v1"', NOTHING),  # where the model is, which is in the key
+    "mining.endpoint.model": ('"other"', {"mine"}),
+    "mining.calls.api_key_env": ('"SOME_KEY"', NOTHING),
+    "mining.calls.concurrency": ("3", NOTHING),
+    "mining.calls.timeout": ("9.0", NOTHING),
+    "mining.calls.max_attempts": ("3", NOTHING),
     "rules.imitation": ("false", {"mine", "filter", "evaluate"}),
     "rules.option_repetition": ("false", {"mine", "filter", "evaluate"}),
     "rules.direct_response": ("false", {"mine", "filter", "evaluate"}),
@@ -198,6 +205,9 @@ COLUMN_NEEDS = {
     "context": {"columns.context": '{named = "key"}', "prompts.student": '"{named} {question}"'},
 }
 
+# What else is set where a server samples the paths.
+SERVED = ["mining.endpoint.url=http://127.0.0.1:9/v1", "mining.endpoint.model=m"]
+
 # Settings of questions that cannot be changed one at a time: others must go or come with them.
 OTHER_SOURCES = {
     f"tasks.<name>.{name}" for name in "kind split_file hub hub_config hub_revision train_split test_split".split()
@@ -285,6 +295,9 @@ def with_needs(folder: Path, path: str, value: str) -> tuple[list[str], list[str
     if path in ("student.prompt", "student.system", "student.thinking"):
         chatty = f"student.path={folder}/chatty"
         return [chatty], [chatty, changed]
+    if path.startswith(("mining.engine", "mining.endpoint.", "mining.calls.")):
+        before = [*SERVED, *([] if path == "mining.engine" else ["mining.engine=openai"])]
+        return before, [*before, changed]
     if path == "student.revision":
         return ["student.path=gpt2"], ["student.path=gpt2", changed]
     return [], [changed]
@@ -462,6 +475,7 @@ _NOT_ALONE = {
 def test_alone_a_setting_changes_the_result_that_it_can_change(
     folder: Path, path: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("SOME_KEY", "sesame")
     mined = commit(folder / "mined", lambda draft: {}, stage="mine", config={}, inputs={}, seed=0)
     value, steps = EFFECTS[path]
     before, after = (commands(config_of(folder, *each), folder, mined) for each in with_needs(folder, path, value))
