@@ -75,6 +75,7 @@ def test_a_model_is_private_whole_and_tells_what_it_was_tested_with(hub: FakeHub
     assert not [name for name, content in there.files.items() if TOKEN.encode() in content]
 
 
+@pytest.mark.slow
 def test_the_same_push_again_changes_nothing_and_a_public_one_says_so(hub: FakeHub, trained: Path) -> None:
     first = push(hub, "model", trained, "me/student", *NAMED, "--public", "--json")
     assert json.loads(first.stdout)["private"] is False and not hub.repositories[MODEL].private
@@ -114,6 +115,7 @@ def test_nothing_goes_without_licences(hub: FakeHub, trained: Path, given: list[
     assert not hub.asked
 
 
+@pytest.mark.slow
 def test_a_teacher_is_named_where_its_texts_are(hub: FakeHub, taught: Path) -> None:
     done = push(hub, "dataset", taught, "me/tables", "--question-licence", "mit")
     assert done.returncode == 3 and "Missing: of texts of a teacher or a judge. By --teacher-licence" in done.stderr
@@ -172,6 +174,7 @@ def test_a_token_that_is_refused_is_not_repeated(hub: FakeHub, trained: Path) ->
     assert hub.repositories == {}
 
 
+@pytest.mark.slow
 def test_what_is_public_gets_nothing_by_mistake(hub: FakeHub, trained: Path) -> None:
     hub.repositories[MODEL] = Repository(private=False, files={"old.bin": b"old"})
     done = push(hub, "model", trained, "me/student", *NAMED)
@@ -202,6 +205,7 @@ def test_texts_in_a_card_mean_nothing(hub: FakeHub, tested: Path, tmp_path: Path
     assert f"| `prompts.student` | {row} |" in text and "\x1b" not in text + done.stdout + done.stderr
 
 
+@pytest.mark.slow
 def test_another_students_test_and_damaged_files_are_refused(
     hub: FakeHub, trained: Path, evaluated: Path, tmp_path: Path
 ) -> None:
@@ -217,6 +221,7 @@ def test_another_students_test_and_damaged_files_are_refused(
     assert "secrets.txt" not in hub.repositories[MODEL].files
 
 
+@pytest.mark.slow
 def test_of_a_run_one_student_is_named_and_its_tests_are_found(
     hub: FakeHub, trained: Path, tested: Path, tmp_path: Path
 ) -> None:
@@ -240,6 +245,7 @@ def test_of_a_run_one_student_is_named_and_its_tests_are_found(
     assert "This student was not tested" in done.stdout and "`before any training, lab, test`" in done.stdout
 
 
+@pytest.mark.slow
 def test_an_adapter_of_a_base_that_nobody_else_has_is_refused(hub: FakeHub, trained: Path, tmp_path: Path) -> None:
     for base, code in ((str(trained / "model"), 5), ("some/base", 0)):
         folder = copied(trained, tmp_path / f"adapter-{code}")

@@ -94,6 +94,7 @@ def test_curves_come_as_they_are_made_and_results_when_stages_are_done(
     assert sink.closed == 1 and all(isinstance(each, int | float) for _, _, told in sink.told for each in told.values())
 
 
+@pytest.mark.slow
 def test_stages_of_other_processes_are_told_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     sink = Noted()
     tracked_run(tmp_path, sink, monkeypatch, workers=2)

@@ -33,7 +33,7 @@ def test_missing_values_and_empty_tables_come_back(tmp_path: FilePath) -> None:
 SCHEMAS = {
     Question: (
         "question_id task split question: string; choices: list<item: string>; answer prompt: string; "
-        "context: list<item: list<item: string>>"
+        "context: list<item: list<item: string>>; expression: bool"
     ),
     Path: (
         "question_id: string; branch sample first_token_id: int32; first_token_logprob: double; "

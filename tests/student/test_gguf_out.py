@@ -53,7 +53,7 @@ def save_llama(student: Student, folder: Path) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("kind", ["gpt2", "llama"])
+@pytest.mark.parametrize("kind", [pytest.param("gpt2", marks=pytest.mark.slow), "llama"])
 def test_twenty_greedy_answers_are_the_same(kind: str, lab: Student, tmp_path: Path) -> None:
     folder = STUDENT if kind == "gpt2" else save_llama(lab, tmp_path / "llama")
     done = write(folder, tmp_path / "it.gguf")
@@ -64,6 +64,7 @@ def test_twenty_greedy_answers_are_the_same(kind: str, lab: Student, tmp_path: P
     assert len(set(expected)) > 5
 
 
+@pytest.mark.slow
 def test_halves_are_nearly_the_same_student(lab: Student, tmp_path: Path) -> None:
     folder = save_llama(lab, tmp_path / "llama")
     assert write(folder, tmp_path / "it.gguf", "--type", "F16").returncode == 0
