@@ -11,6 +11,7 @@ from click.testing import CliRunner, Result
 from commands import sert
 from sert.cli import cli
 from sert.errors import SertError
+from sert.lab import DEMO_CONFIG
 
 ROWS = [{"text": f"Can a {one} bark?", "gold": gold} for one, gold in (("cat", "no"), ("dog", "yes"), ("cod", "no"))]
 
@@ -45,6 +46,7 @@ def test_it_is_written_shown_and_runs(pets: Path) -> None:
         }
     }
     assert tree["methods"] == ["zero_shot", "finetune", "sert"]
+    assert tree["rules"] == {name: tomllib.loads(DEMO_CONFIG.read_text())["rules"][name] for name in tree["rules"]}
     planned = sert("run", "pets.toml", "--set", "tasks.pets.test_share=0.5", "--dry-run", cwd=pets)
     assert planned.returncode == 0 and "pets train-sert" in planned.stdout, planned.stderr
 

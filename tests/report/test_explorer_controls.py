@@ -55,6 +55,9 @@ def test_a_slider_changes_all_at_once(page: Reader) -> None:
     assert sets_of(page) == ["rules.min_tokens=40", "rules.max_rep_2=0.3", "rules.min_perplexity=0"]
     page.pick("Of", "selected")
     assert changed(page) == ["Come in: 1 path", "Fall out: 1 path"]
+    page.press("1")
+    assert page.text("#questions .tally").endswith(" kept by other rules than the run's")
+    page.press("2")
     page.click_text("#rules button", "Back to the run")
     assert page.funnel() == PAPER
 

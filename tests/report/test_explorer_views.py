@@ -162,6 +162,7 @@ def test_filters_and_order(page: Reader) -> None:
         ("selected", [0, 2]),
         ("agreeing", [2]),
         ("disagreeing", [0]),
+        ("unanswered", []),
     ):
         page.pick("Show", kind)
         assert page.texts("#questions .row-text") == [asked[place] for place in places]

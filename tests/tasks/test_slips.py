@@ -137,3 +137,10 @@ def template_slips_of(tmp_path, prompts):
     file = tmp_path / "own.jsonl"
     file.write_text('{"question": "Is ice cold?", "answer": "yes"}\n', encoding="utf-8")
     return load_task("own", TaskConfig(kind="table", data=file, prompts=prompts)).slips
+
+
+def test_two_texts_as_answers_may_be_yes_and_no_in_another_language(tmp_path):
+    (slip,) = slips_of(tmp_path, ["nein", "ja"] * 10)
+    assert slip.startswith("20 answers are 'ja' or 'nein', and read as free text; if they mean yes and no, write yes")
+    assert slips_of(tmp_path, ["nein", "ja"] * 9) == ()
+    assert slips_of(tmp_path, ["nein", "ja", "Ja"] * 9 + ["vielleicht"]) == ()

@@ -17,6 +17,9 @@ from sert.terminal.text import printable
 
 TEST_SHARE = 0.3
 """Share of the questions that is tested on, where there is no file of test questions."""
+LAB = "lab"
+LAB_RULES = {"min_tokens": 12, "min_perplexity": 1.2}
+"""Limits for the lab's student: its reasoning is short, and it is far surer of its words than GPT-2 (docs/lab.md)."""
 _DISTILLED = ("rd", "sert+rd")
 
 
@@ -69,6 +72,7 @@ def make_starter(
         "methods": [method for method in METHODS if teacher or method not in _DISTILLED],
         "student": {"path": student},
         "tasks": {named_task: task},
+        **({"rules": LAB_RULES} if student == LAB else {}),
         **({"teacher": teacher} if teacher else {}),
     }
     validate(Config, tree, source="The configuration")

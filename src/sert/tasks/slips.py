@@ -14,7 +14,7 @@ from sert.terminal.text import counted, shorten
 SHOWN_ANSWERS = 3
 """Answers that are named."""
 ENOUGH = 20, 50
-"""Questions from which on it is told that all answers are the same, and that one choice is never right."""
+"""Questions from which on it is told that all answers are one or two texts, and that one choice is never right."""
 _LETTER = re.compile(r"[(\[]?[A-Ja-j][)\].]*")
 _NO_VALUE = {"nan", "null", "n/a", "#n/a", "<na>"}
 _TRUTH_VALUES = (("1", "0"), ("y", "n"), ("t", "f"))
@@ -80,7 +80,7 @@ def _unread_choices(name: str, texts: Asked, count: int) -> Iterator[str]:
 
 
 def _truth_values(name: str, texts: Asked) -> Iterator[str]:
-    """Truth values that are written as numbers or letters are read as numbers or texts."""
+    """Truth values that are written as numbers, letters or words of another language are read as numbers or texts."""
     answers = {canonical(question.answer) for _, question in texts}
     for yes, no in _TRUTH_VALUES:
         if answers == {yes, no}:
@@ -88,6 +88,13 @@ def _truth_values(name: str, texts: Asked) -> Iterator[str]:
                 f"{len(texts)} answers are {no} or {yes}, and read as such; if {yes} means yes and {no} no, set "
                 f'tasks.{name}.columns.answer_is = "yes_no"'
             )
+            return
+    if len(answers) == 2 and len(texts) >= ENOUGH[0]:
+        first, second = sorted({canonical(question.answer): question.answer for _, question in texts}.values())
+        yield (
+            f"{len(texts)} answers are {shorten(first)} or {shorten(second)}, and read as free text; if they mean yes "
+            "and no, write yes and no; if they are choices, give each question a list of them"
+        )
 
 
 def _letters_taken_off(asked: Asked) -> Iterator[str]:

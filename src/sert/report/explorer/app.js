@@ -87,6 +87,7 @@
     }
 
     show(name) {
+      if (name !== this.view) scrollTo(0, 0);
       this.view = name;
       this.hideOthers();
       const needsPaths = name !== "compare" && !this.model.mined;

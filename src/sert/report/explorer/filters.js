@@ -20,6 +20,11 @@
       (model, number) =>
         hasFlag(model, chosen(model, number), FLAGS.concluded) && !hasFlag(model, chosen(model, number), FLAGS.agrees),
     ],
+    unanswered: [
+      "selected path states no answer",
+      (model, number) =>
+        chosen(model, number) >= 0 && !hasFlag(model, chosen(model, number), FLAGS.concluded),
+    ],
     verified: [
       "selected path is true in the lab",
       (model, number) => hasFlag(model, chosen(model, number), FLAGS.verified),

@@ -152,7 +152,8 @@
       const { pool } = this.model.mined;
       const of = `${count(this.numbers.length)} of ${counted(pool.questions, "questions")}`;
       const kept = this.model.byQuestion.kept.reduce((sum, number) => sum + number, 0);
-      this.tally.textContent = `${of} · ${count(kept)} of ${counted(pool.paths, "paths")} kept`;
+      const by = this.model.isChanged ? " by other rules than the run's" : "";
+      this.tally.textContent = `${of} · ${count(kept)} of ${counted(pool.paths, "paths")} kept${by}`;
     }
 
     set(changed) {
