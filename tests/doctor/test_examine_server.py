@@ -53,6 +53,7 @@ def test_how_far_is_too_far(mean: float, verdict: str) -> None:
     assert judged(Agreement(5, 5, 100, mean, 2 * mean)).verdict == verdict
 
 
+@pytest.mark.slow
 def test_the_command(student: Student, folder: StudentConfig, tmp_path: Path) -> None:
     command = ["doctor", "--mining", "--student", folder.path, "--model", NAME, "--json"]
     environment = {"CC": "false"}

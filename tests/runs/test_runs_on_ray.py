@@ -111,6 +111,7 @@ def on_ray(file: Path) -> Config:
     return load_config(file, overrides=ON_RAY)
 
 
+@pytest.mark.slow
 def test_a_run_comes_to_the_same_bytes(here: Result, file: Path, tmp_path: Path) -> None:
     run(on_ray(file), out=tmp_path / "run")
     assert result_in(tmp_path / "run") == here

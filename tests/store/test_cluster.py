@@ -274,6 +274,7 @@ def test_what_a_killed_run_left_is_removed_by_the_next_one() -> None:
     assert not Path(folder).exists()
 
 
+@pytest.mark.slow
 def test_all_processes_end_with_the_run_however_it_ends(tmp_path: Path) -> None:
     with subprocess.Popen([sys.executable, str(HERE / "worked_by_a_cluster.py"), str(tmp_path)]) as run:
         wait_until(lambda: len(workers_in(tmp_path)) == 2)
