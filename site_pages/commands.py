@@ -9,6 +9,8 @@ import click
 from sert.cli import cli
 from sert.cli.help import Command
 
+_HELP = "-h, --help"
+"""How help is asked for; click keeps the option as whoever asked first had it."""
 NOTE = "<!-- Made from the code by `python -m site_pages`; change the command and make it again. -->"
 
 
@@ -73,6 +75,8 @@ def _options(command: click.Command, context: click.Context) -> Iterator[str]:
     usual, further = [], []
     for option in (each for each in command.get_params(context) if isinstance(each, click.Option)):
         record = option.get_help_record(context)
+        if record is not None and "--help" in option.opts:
+            record = _HELP, record[1]
         if record is not None:
             (usual if rest.isdisjoint(option.opts) else further).append(_option(record))
     yield from usual
