@@ -136,5 +136,5 @@ def test_what_cannot_be_taken_is_told(run: Path, evaluated: Path, tmp_path: Path
 
 def test_a_run_that_is_not_finished_is_called_so(tmp_path: Path) -> None:
     (tmp_path / "config.toml").touch()
-    with pytest.raises(DataError, match=r"a run that is not finished, .* goes on with it; or name the folder"):
-        find_sources(tmp_path, kinds=KINDS)
+    with pytest.raises(DataError, match=r"of a run, a grid or .* It is not finished; the command that made it goes on"):
+        find_sources(tmp_path, kinds=KINDS, stages=["lab mine"])

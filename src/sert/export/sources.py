@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from sert.errors import DataError
-from sert.store.artifacts import MANIFEST, SETTINGS, Artifact, open_artifact
+from sert.store.artifacts import MANIFEST, Artifact, open_artifact
 from sert.terminal.text import shorten
 
 
@@ -43,14 +43,10 @@ def find_sources(
     """
     named = stages_of(folder)
     if named is None:
-        if not (folder / MANIFEST).is_file() and any((folder / name).is_file() for name in SETTINGS):
-            raise DataError(
-                f"{folder} is the folder of a run that is not finished, or of a grid or a prospect. The same command "
-                "goes on with it; or name the folder of a finished stage in it."
-            )
+        artifact = open_artifact(folder)
         if stages:
             raise DataError(f"--stage names a stage of a run, and {folder} is no finished run; leave it out.")
-        source = Source(folder.resolve().name, open_artifact(folder))
+        source = Source(folder.resolve().name, artifact)
         if source.kind not in kinds:
             raise DataError(f"{folder} was made by the stage {source.kind!r}; {_wanted(kinds)} can be exported so.")
         return [source]

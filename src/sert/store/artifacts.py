@@ -87,7 +87,7 @@ def open_artifact(folder: Path) -> Artifact:
         manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
     except FileNotFoundError:
         if any((folder / name).is_file() for name in SETTINGS):
-            raise DataError(of_run) from None
+            raise DataError(f"{of_run} It is not finished; the command that made it goes on with it.") from None
         what = "is not a finished result (it has no manifest.json)" if folder.is_dir() else "does not exist"
         raise DataError(f"{folder} {what}. Give the --out folder of the step that comes before.") from None
     except (json.JSONDecodeError, UnicodeDecodeError, OSError) as error:

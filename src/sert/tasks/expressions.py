@@ -61,8 +61,7 @@ def stated_expression(statement: str) -> str | None:
     if (box := BOX.match(statement, start)) is not None:
         return _sound(braced(statement, box.end()))
     if (formula := _FORMULA.match(statement, start)) is not None:
-        inner = next(group for group in formula.groups() if group is not None)
-        return _sound(_unboxed(inner))
+        return _sound(_unboxed(_within(formula)))
     end = _END.search(statement, start)
     return _sound(statement[start : end.start() if end else len(statement)])
 
@@ -70,14 +69,13 @@ def stated_expression(statement: str) -> str | None:
 def plausible_expression(text: str) -> str | None:
     """Read the expression that a lenient reader would note down: the last box, else formula, else number."""
     boxes = [braced(text, box.end()) for box in list(BOX.finditer(text))[-1:]]
-    formulas = [_FORMULA.search(text, start) for start in _last_formula(text)]
-    found = [*boxes, *(next(each for each in hit.groups() if each is not None) for hit in formulas if hit)]
+    found = [*boxes, *(_within(formula) for formula in list(_FORMULA.finditer(text))[-1:])]
     return next((sound for each in found if (sound := _sound(each)) is not None), last_number(text))
 
 
-def _last_formula(text: str) -> list[int]:
-    starts = [found.start() for found in _FORMULA.finditer(text)]
-    return starts[-1:]
+def _within(formula: re.Match[str]) -> str:
+    """Take what stands between the signs of a formula."""
+    return next(group for group in formula.groups() if group is not None)
 
 
 def gold_expression(raw: str) -> str:
@@ -101,7 +99,7 @@ def bare(expression: str) -> str:
     """Take away blanks, emphasis, the signs of a formula and a closing stop around an expression."""
     text = _unstopped(expression)
     whole = _FORMULA.fullmatch(text)
-    return text if whole is None else _unstopped(next(group for group in whole.groups() if group is not None))
+    return text if whole is None else _unstopped(_within(whole))
 
 
 def _unstopped(text: str) -> str:
