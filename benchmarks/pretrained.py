@@ -8,6 +8,7 @@ import itertools
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -145,10 +146,10 @@ def products() -> dict[str, Any]:
     return {"products": product_rates(shapes), "gflops_per_token": operations / 1e9}
 
 
-def distances(questions: int, new_tokens: int) -> dict[str, str]:
+def distances(questions: int, new_tokens: int, dtypes: Sequence[str]) -> dict[str, str]:
     """Measure how far coarser numbers move the student on these questions."""
     exact = load("float32")
     token_ids = prompts_of(exact, questions)
     longest = max(map(len, token_ids)) + new_tokens
     reference = Reference(exact, find_drive(exact, token_ids, longest=longest), token_ids, longest=longest)
-    return {dtype: str(reference.distance_of(load(dtype))) for dtype in ("int16", "bfloat16", "int8")}
+    return {dtype: str(reference.distance_of(load(dtype))) for dtype in dtypes}

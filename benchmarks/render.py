@@ -117,6 +117,8 @@ def _extras(found: dict[str, Any]) -> list[str]:
         products = found["products"]
         shown = ", ".join(f"{name} {rate:.0f}" for name, rate in products.items())
         lines.append(f"Matrix products of this machine, GFLOP/s at the best of the student's shapes: {shown}.")
+        if products["bfloat16"] < products["float32"] / 2:
+            lines.append("Nothing was tried in bfloat16, which this machine multiplies too slowly.")
         for name, rate in found["rates"].items():
             if name.startswith("sert "):
                 gflops = rate * found["gflops_per_token"]

@@ -15,11 +15,11 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ProcessPoolExecutor
-from functools import partial
+from functools import cache, partial
 from importlib import metadata
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 
@@ -29,6 +29,7 @@ from benchmarks.render import render
 from sert.student.decoding.stepping import CacheStepper, PlainStepper
 
 SEARCH_TOKENS = 16
+EntryT = TypeVar("EntryT")
 
 
 def main() -> None:
@@ -91,7 +92,7 @@ def mining(rounds: int, limit_s: float) -> dict[str, Any]:
         for dtype, workers, batch in settings
     }
     _search("CTranslate2, best settings", tried, makes, searches)
-    found = paired(makes, rounds=rounds, limit_s=limit_s, ours="sert int8", unit="tokens")
+    found = paired(_worth_trying(makes), rounds=rounds, limit_s=limit_s, ours="sert int8", unit="tokens")
     after = in_a_process(contestants.product_rates)
     found["products"] = {name: max(rate, after[name]) for name, rate in products.items()}
     found["gflops_per_token"] = contestants.gflops_per_token()
@@ -107,7 +108,7 @@ def _search(
     new_tokens: int = 128,
 ) -> None:
     """Add the contestant with the fastest setting, found with shorter texts, to `makes`."""
-    short = {name: _of_length(make, SEARCH_TOKENS) for name, make in tried.items()}
+    short = {name: _of_length(make, SEARCH_TOKENS) for name, make in _worth_trying(tried).items()}
     try:
         best, rates = best_of(short, what=what)
     except ContestantError as error:
@@ -115,6 +116,18 @@ def _search(
         return
     searches[what] = {"best": best, "rates": rates}
     makes[what] = _of_length(tried[best], new_tokens)
+
+
+def _worth_trying(entries: Mapping[str, EntryT]) -> dict[str, EntryT]:
+    """Leave out what computes in bfloat16 where that can gain nothing: where the machine multiplies it too slowly."""
+    return {name: entry for name, entry in entries.items() if "bfloat16" not in name or bfloat16_can_pay()}
+
+
+@cache
+def bfloat16_can_pay() -> bool:
+    """Tell whether this machine multiplies bfloat16 at half the rate of float32 or more; emulated it takes hours."""
+    rates = in_a_process(contestants.product_rates)
+    return rates["bfloat16"] >= rates["float32"] / 2
 
 
 def _of_length(make: Callable[..., Any] | SideBySide, new_tokens: int) -> Entry:
@@ -156,8 +169,9 @@ def real_student(rounds: int, limit_s: float) -> dict[str, Any]:
         for dtype, n in (("bfloat16", 8), ("float32", 8))
     }
     _search("vLLM, best type and batch", tried, makes, searches)
-    found = paired(makes, rounds=rounds, limit_s=limit_s, ours=SIDE_BY_SIDE, unit="tokens")
-    distances = in_a_process(partial(pretrained.distances, 8, 128))
+    found = paired(_worth_trying(makes), rounds=rounds, limit_s=limit_s, ours=SIDE_BY_SIDE, unit="tokens")
+    dtypes = [*_worth_trying(dict.fromkeys(("int16", "bfloat16", "int8")))]
+    distances = in_a_process(partial(pretrained.distances, 8, 128, dtypes))
     return found | products | {"searches": searches, "distances": distances}
 
 
@@ -175,7 +189,7 @@ def mining_larger(rounds: int, limit_s: float, *, size: str) -> dict[str, Any]:
         "generate float32 + perplexity": partial(contestants.generate_mining, size, "float32", 1, 32, True),
         "generate bfloat16": partial(contestants.generate_mining, size, "bfloat16", 1, 32),
     }
-    return paired(makes, rounds=rounds, limit_s=limit_s, ours="sert int8", unit="tokens")
+    return paired(_worth_trying(makes), rounds=rounds, limit_s=limit_s, ours="sert int8", unit="tokens")
 
 
 def middle_way(rounds: int, limit_s: float, *, config: str) -> dict[str, Any]:
@@ -225,7 +239,7 @@ def training(rounds: int, limit_s: float) -> dict[str, Any]:
         "Trainer float32": partial(contestants.trainer_training, 4, False),
         "Trainer bfloat16": partial(contestants.trainer_training, 4, True),
     }
-    return paired(makes, rounds=rounds, limit_s=limit_s, ours=_fast_training(), unit="examples")
+    return paired(_worth_trying(makes), rounds=rounds, limit_s=limit_s, ours=_fast_training(), unit="examples")
 
 
 def real_training(rounds: int, limit_s: float, *, adapters: bool) -> dict[str, Any]:
@@ -236,7 +250,7 @@ def real_training(rounds: int, limit_s: float, *, adapters: bool) -> dict[str, A
         for by in ("sert", "Trainer")
         for bf16 in (True, False)
     }
-    return paired(makes, rounds=rounds, limit_s=limit_s, ours=_fast_training(), unit="examples")
+    return paired(_worth_trying(makes), rounds=rounds, limit_s=limit_s, ours=_fast_training(), unit="examples")
 
 
 def _fast_training() -> str:
@@ -255,7 +269,7 @@ def evaluation(rounds: int, limit_s: float) -> dict[str, Any]:
     }
     what = "generate, best type and batch"
     _search(what, tried, makes, searches, new_tokens=64)
-    found = paired(makes, rounds=rounds, limit_s=limit_s, ours="sert int8", unit="questions")
+    found = paired(_worth_trying(makes), rounds=rounds, limit_s=limit_s, ours="sert int8", unit="questions")
     return found | {"searches": searches}
 
 

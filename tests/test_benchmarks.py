@@ -117,3 +117,13 @@ def test_the_published_tables_are_those_of_the_published_numbers() -> None:
     del other["budget"][0]["paths"]
     (told,) = differences(other, metrics)
     assert told.startswith("budget[0].paths: None, published ")
+
+
+@pytest.mark.parametrize(("pays", "tried"), [(True, ["bfloat16, 8", "float32, 8"]), (False, ["float32, 8"])])
+def test_bfloat16_is_tried_where_the_machine_multiplies_it(
+    pays: bool, tried: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from benchmarks import run
+
+    monkeypatch.setattr(run, "bfloat16_can_pay", lambda: pays)
+    assert [*run._worth_trying(dict.fromkeys(("bfloat16, 8", "float32, 8")))] == tried

@@ -59,6 +59,7 @@ COMMANDS = [
     ["push", "dataset"],
     ["status"],
     ["show"],
+    ["ask"],
 ]
 
 

@@ -71,3 +71,26 @@ def test_what_must_be_given_is_never_left_out() -> None:
 
 def test_groups_without_aims_list_their_commands(capsys: pytest.CaptureFixture[str]) -> None:
     assert re.search(r"^Commands:\n  inspect ", shown("export", "--help", capsys=capsys), re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (
+            ["run", "own.toml", "--max-new-tokens", "64"],
+            "--set mining.max_new_tokens=... or --set evaluation.max_new_tokens",
+        ),
+        (["train", "--examples", "x", "--out", "y", "--learning-rate", "1e-4"], "--set training.learning_rate=..."),
+    ],
+)
+def test_an_option_that_is_a_setting_is_told_as_such(arguments: list[str], says: str) -> None:
+    with pytest.raises(click.NoSuchOption) as refused:
+        cli([*arguments], standalone_mode=False, prog_name="sert")
+    assert f"Give it as {says}" in refused.value.format_message()
+
+
+@pytest.mark.parametrize("arguments", [["run", "own.toml", "--learn"], ["verify", "x", "--max-new-tokens", "64"]])
+def test_an_option_that_is_none_is_refused_as_ever(arguments: list[str]) -> None:
+    with pytest.raises(click.NoSuchOption) as refused:
+        cli([*arguments], standalone_mode=False, prog_name="sert")
+    assert "Give it as" not in refused.value.format_message()

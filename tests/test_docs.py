@@ -132,6 +132,32 @@ def test_commands_run_as_written(document: str, request: pytest.FixtureRequest, 
             assert done.returncode == 0, f"{command}\n{done.stderr}"
 
 
+def shown_features() -> list[tuple[str, int]]:
+    """List the commands of docs/features.md in their order, each with the exit code that it is to end with."""
+    text = (ROOT / "docs/features.md").read_text(encoding="utf-8")
+    cells = [line.split(" | ")[1] for line in text.splitlines() if line.startswith("| ") and "`sert " in line]
+    found = [(cell, re.findall(r"`(sert [^`]+)`", cell), re.search(r"\(exit (\d+)\)", cell)) for cell in cells]
+    return [(command, int(code[1]) if code else 0) for _, commands, code in found for command in commands]
+
+
+@pytest.mark.slow
+def test_each_feature_is_shown_by_its_command(tmp_path: Path) -> None:
+    make_data(tmp_path)
+    with FaultServer(variant="honest", models=("NAME",)) as server:
+        for command, code in shown_features():
+            _, *arguments = shlex.split(command.replace(ENDPOINT, server.base_url))
+            done = sert(*arguments, cwd=tmp_path, environment={**ENVIRONMENT, "MY_KEY": "no-secret"})
+            assert done.returncode == code, f"{command}\n{done.stderr}"
+
+
+def test_the_tests_that_show_a_feature_are_there() -> None:
+    text = (ROOT / "docs/features.md").read_text(encoding="utf-8")
+    named = re.findall(r"`(tests/[\w/]+\.py)(?:::(\w+))?`", text)
+    assert len(named) > 5 and len(shown_features()) > 25
+    for file, test in named:
+        assert f"def {test}" in (ROOT / file).read_text(encoding="utf-8"), f"{file}::{test}"
+
+
 def python_example() -> str:
     return (ROOT / "examples/python_api.py").read_text(encoding="utf-8")
 

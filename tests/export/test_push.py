@@ -14,7 +14,9 @@ from huggingface_hub import ModelCard
 from exported_results import lab_questions
 from fake_hub import TOKEN, FakeHub, Repository, fake_hub
 from sert.config.tree import EvaluationConfig, StudentConfig
+from sert.errors import DataError
 from sert.evaluation.prediction import evaluate
+from sert.export.trained_model import find_model
 from sert.store.artifacts import MANIFEST, file_hash, open_artifact, signed
 
 NAMED = ["--student-licence", "apache-2.0", "--question-licence", "mit"]
@@ -219,6 +221,15 @@ def test_another_students_test_and_damaged_files_are_refused(
     (damaged / "model" / "config.json").write_bytes((trained / "model/config.json").read_bytes())
     assert push(hub, "model", damaged, "me/student", *NAMED).returncode == 0
     assert "secrets.txt" not in hub.repositories[MODEL].files
+
+
+def test_a_student_that_was_trained_on_nothing_is_refused(trained: Path, tmp_path: Path) -> None:
+    untrained = copied(trained, tmp_path / "untrained")
+    manifest = json.loads((trained / MANIFEST).read_text(encoding="utf-8"))
+    manifest["counts"]["steps"] = 0
+    (untrained / MANIFEST).write_text(json.dumps(signed(manifest)), encoding="utf-8")
+    with pytest.raises(DataError, match="untrained was trained on no example"):
+        find_model(untrained)
 
 
 @pytest.mark.slow

@@ -62,15 +62,16 @@ class MethodResults:
     @property
     def primary(self) -> Sequence[Prediction]:
         """The predictions that comparisons are about: of the chosen snapshot, else of the last."""
-        return self._reported.predictions
+        return self.reported.predictions
 
     @property
     def likelihoods(self) -> Sequence[Likelihood]:
         """How probable possible answers are to the same snapshot; none where they were not scored."""
-        return self._reported.likelihoods
+        return self.reported.likelihoods
 
     @property
-    def _reported(self) -> Chosen:
+    def reported(self) -> Chosen:
+        """The snapshot that comparisons are about."""
         return next((each for each in self.choices if each.choice == self.epoch_choice), self.choices[0])
 
     @property

@@ -6,6 +6,7 @@ from typing import NoReturn
 
 import click
 
+from sert.cli.asking import ask_command
 from sert.cli.endpoints import doctor_command, judge_command, teach_command
 from sert.cli.explore import explore_command
 from sert.cli.export import export_group
@@ -97,7 +98,7 @@ cli.add(
     gain_command,
     judge_command,
 )
-cli.add("Look at results", report_command, explore_command, show_command)
+cli.add("Look at results", report_command, explore_command, show_command, ask_command)
 cli.add("Hand results on", export_group, push_group)
 cli.add("Look after results", verify_command, gc_command)
 cli.add("The lab", lab_group)

@@ -27,6 +27,27 @@ class Command(click.Command):
         show_all: dict[str, Any] = {"is_flag": True, "is_eager": True, "expose_value": False, "callback": _show_all}
         self.params.append(click.Option(["--help-all"], help="Show every option.", hidden=True, **show_all))
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Read the options; of one that is none, say by which setting it is meant, if there is one of its name."""
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption as error:
+            if settings := self._meant(error.option_name):
+                listed = " or ".join(f"--set {path}=..." for path in settings)
+                told = f"{error.format_message()} Give it as {listed}."
+                raise click.NoSuchOption(error.option_name, told, ctx=ctx) from None
+            raise
+
+    def _meant(self, option: str) -> list[str]:
+        """List the settings of a name that the command takes by `--set`."""
+        if not any("--set" in each.opts for each in self.params):
+            return []
+        from sert.config.section import settings_of
+        from sert.config.tree import Config
+
+        name = option.lstrip("-").replace("-", "_")
+        return [each.path for each in settings_of(Config) if each.path.rpartition(".")[2] == name]
+
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the options that are asked for, and how to see the others."""
         if not self.rest or ctx.meta.get(_ALL):

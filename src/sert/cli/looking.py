@@ -1,7 +1,7 @@
 """The commands that look into the folder of a run, from another terminal, too."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -88,40 +88,51 @@ def show_command(folder: Path, question_id: str, task: str | None, full: bool, a
 def _question_lines(shown: "QuestionShown", *, most: int | None) -> Iterator[str]:
     question = shown.question
     yield f"{question.task}: question {question.question_id} ({question.split})"
-    yield f"  {_text(question.question, most)}"
+    yield f"  {one_line(question.question, most)}"
     listed = ", ".join(f"({letter}) {text}" for letter, text in zip(question.letters, question.choices, strict=True))
-    yield from [f"  {_text(listed, most)}"] if listed else []
-    yield f"  Gold answer: {_text(question.answer, most)}"
+    yield from [f"  {one_line(listed, most)}"] if listed else []
+    yield f"  Gold answer: {one_line(question.answer, most)}"
     for mined in shown.mined:
         yield from _path_lines(mined, most)
     for stage, rationale in shown.rationales.items():
         said = "none" if rationale.extracted is None else rationale.extracted
-        yield f"{stage}: the teacher answers {_text(said, most)}, {'right' if rationale.correct else 'not right'}"
-        yield f"    {_text(rationale.text, most)}"
+        yield f"{stage}: the teacher answers {one_line(said, most)}, {'right' if rationale.correct else 'not right'}"
+        yield f"    {one_line(rationale.text, most)}"
     for stage, example in shown.trained.items():
         yield f"{stage}: trained on ({example.source})"
-        yield f"    {_text(example.completion, most)}"
+        yield f"    {one_line(example.completion, most)}"
     for stage, prediction in shown.answered.items():
         yield f"{stage}: {_graded(prediction)}"
-        yield f"    {_text(prediction.completion, most)}"
+        yield f"    {one_line(prediction.completion, most)}"
 
 
 def _path_lines(mined: "Paths", most: int | None) -> Iterator[str]:
     yield f"{mined.stage}: {counted(len(mined.paths), 'paths')}"
     for path in mined.paths:
-        verdicts = [_verdict(path, verdicts.get(path.key)) for verdicts in mined.verdicts.values()]
-        numbers = f"{path.num_tokens} tokens, perplexity {path.perplexity:.2f}, rep-2 {path.rep_2:.2f}"
-        yield f"  {path.branch}.{path.sample}  {'; '.join([*verdicts, numbers])}"
-        yield f"    {_text(path.text, most)}"
+        verdicts = [_graded_verdict(path, verdicts.get(path.key)) for verdicts in mined.verdicts.values()]
+        yield from path_lines(path, verdicts, most)
 
 
-def _verdict(path: "MinedPath", verdict: "Verdict | None") -> str:
+def path_lines(path: "MinedPath", verdicts: Sequence[str], most: int | None) -> Iterator[str]:
+    """Tell of a path, of what is said of it, and show its text."""
+    numbers = f"{path.num_tokens} tokens, perplexity {path.perplexity:.2f}, rep-2 {path.rep_2:.2f}"
+    yield f"  {path.branch}.{path.sample}  {'; '.join([*verdicts, numbers])}"
+    yield f"    {one_line(path.text, most)}"
+
+
+def _graded_verdict(path: "MinedPath", verdict: "Verdict | None") -> str:
     if verdict is None:
         return "not judged"
+    graded = "" if verdict.conclusion is None else ", right" if verdict.agrees else ", wrong"
+    return f"{verdict_of(path, verdict)}{graded}"
+
+
+def verdict_of(path: "MinedPath", verdict: "Verdict") -> str:
+    """Say what the rules make of a path, and which answer it states."""
     kept = "selected" if verdict.selected else "kept" if verdict.reason is None else f"dropped by {verdict.reason}"
     if verdict.conclusion is None:
         return f"{kept}, states no answer{', cut' if path.finish == 'length' else ''}"
-    return f"{kept}, says {cut(verdict.conclusion, most=40)}, {'right' if verdict.agrees else 'wrong'}"
+    return f"{kept}, says {cut(verdict.conclusion, most=40)}"
 
 
 def _graded(prediction: "Prediction") -> str:
@@ -131,7 +142,7 @@ def _graded(prediction: "Prediction") -> str:
     return f"{answer}, {'right' if prediction.correct_loose else 'wrong'}; {prediction.num_tokens} tokens"
 
 
-def _text(text: str, most: int | None) -> str:
+def one_line(text: str, most: int | None) -> str:
     """Write a text on one line, cut off where not all of it is wanted."""
     return " ".join(text.split()) if most is None else cut(" ".join(text.split()), most=most)
 
@@ -142,7 +153,7 @@ def _as_json(shown: "QuestionShown") -> dict[str, Any]:
         "mined": [
             {
                 "stage": mined.stage,
-                "paths": [_finite(asdict(path)) for path in mined.paths],
+                "paths": [finite(asdict(path)) for path in mined.paths],
                 "verdicts": {name: [asdict(each) for each in found.values()] for name, found in mined.verdicts.items()},
             }
             for mined in shown.mined
@@ -153,6 +164,6 @@ def _as_json(shown: "QuestionShown") -> dict[str, Any]:
     }
 
 
-def _finite(row: dict[str, Any]) -> dict[str, Any]:
+def finite(row: dict[str, Any]) -> dict[str, Any]:
     """Write null for numbers that JSON does not have, such as the perplexity of an empty path."""
     return {name: None if isinstance(value, float) and math.isinf(value) else value for name, value in row.items()}

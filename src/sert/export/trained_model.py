@@ -72,7 +72,7 @@ def find_model(folder: Path, *, stages: Sequence[str] = (), evaluated: Sequence[
         evaluated: Folders of `evaluate` in which this student was asked.
 
     Raises:
-        DataError: If it is not one training, or another student was evaluated.
+        DataError: If it is not one training, it had no examples, or another student was evaluated.
     """
     found = find_sources(folder, kinds=("train",), stages=stages)
     named = stages_of(folder) or {}
@@ -82,6 +82,8 @@ def find_model(folder: Path, *, stages: Sequence[str] = (), evaluated: Sequence[
             f"{folder} holds several trained students; name one by --stage: {shorten(names, most=600)[1:-1]}."
         )
     (source,) = found
+    if not source.artifact.counts["steps"]:
+        raise DataError(f"{source.name} was trained on no example, so it is the student that it started from.")
     given = [_given(place, source) for place in evaluated]
     if not named:
         return TrainedModel(source.artifact, (), given)
