@@ -19,7 +19,7 @@ from sert.cli import cli
 from sert.cli.options import setting
 from sert.errors import DataError
 from sert.runs.estimate import Estimate
-from sert.runs.plan import PlannedStage
+from sert.runs.plan import Plan, PlannedStage, PlannedTask
 from sert.student.folder import LAB_STUDENT
 
 ENVIRONMENT = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "COLUMNS": "100"}
@@ -255,7 +255,11 @@ def test_a_dry_run_refuses_the_place_that_the_run_refuses(tmp_path: Path, capsys
 @pytest.mark.parametrize(
     ("seconds", "kept", "said"),
     [
-        (3.0, 5 * 2**20, "Under a minute on this machine's processor with 2 at a time, and about 5 MiB on the disk."),
+        (
+            3.0,
+            5 * 2**20,
+            "Under a minute on this machine's processor with 2 stages at a time, and about 5 MiB on the disk.",
+        ),
         (120.0, 1, "At most about 1 minute on .* about 1 MiB"),
         (4000.0, 2**30, "At most about 34 minutes on .* about 1.0 GiB"),
         (36000.0, 2**31, "At most about 5.0 hours on .* about 2.0 GiB"),
@@ -270,20 +274,24 @@ def test_a_grid_guesses_in_fitting_units(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     planned = [PlannedStage("lab mine", "1 path", False, "lab-mine-0", [])]
+    tasks = [PlannedTask("lab", 6, 0, 3, None)]
     monkeypatch.setattr(
         "sert.runs.run.plan",
-        lambda grid, *, out, reporter, try_students: (planned, Estimate(1, 5, 0, seconds, kept), [], []),
+        lambda grid, *, out, reporter, try_students: Plan(planned, Estimate(1, 5, 0, seconds, kept), [], [], tasks),
     )
     cli(["reproduce", "lab", "--workers", "2", "--dry-run"], standalone_mode=False)
     out = capsys.readouterr().out
     assert re.search(said, out) and "1 stage, 1 to do." in out
+    assert ("What makes it shorter: `--limit N`" in out) == (seconds is not None and seconds >= 1200)
+    assert "lab: 6 train and 3 test questions; of two students that disagree on 30 % of them no difference is" in out
 
 
 def test_the_dry_run_of_a_run_says_what_it_takes(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     cli(["demo", "--dry-run", "--out", str(tmp_path / "demo")], standalone_mode=False)
     said = capsys.readouterr().out
+    assert "lab-choice: 240 train and 240 test questions; of two students that disagree on 30 % of them a diff" in said
     assert re.search(r"28 stages, 28 to do\.\nTo decode: at most [\d,]+ tokens; to train on: about [\d,]+\.", said)
-    assert re.search(r"(minute|hours).* with 1 at a time, and about \d+ MiB on the disk\.", said)
+    assert re.search(r"(minute|hours).* with 1 stage at a time, and about \d+ MiB on the disk\.", said)
 
 
 def test_a_config_file_that_is_not_there_exits_with_3(tmp_path: Path) -> None:

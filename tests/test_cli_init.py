@@ -51,6 +51,23 @@ def test_it_is_written_shown_and_runs(pets: Path) -> None:
     assert planned.returncode == 0 and "pets train-sert" in planned.stdout, planned.stderr
 
 
+@pytest.mark.parametrize(
+    ("student", "rules"),
+    [
+        ("gpt2", None),
+        ("openai-community/gpt2-medium", None),
+        ("HuggingFaceTB/SmolLM2-135M", {"min_perplexity": "p25", "unfinished": "trim"}),
+    ],
+)
+def test_limits_are_the_papers_for_its_students_and_percentiles_for_others(
+    student: str, rules: dict[str, str] | None, pets: Path
+) -> None:
+    done = sert("init", "pets.toml", "--questions", "pets.jsonl", "--student", student, cwd=pets)
+    assert done.returncode == 0, done.stderr
+    assert written("pets.toml").get("rules") == rules
+    assert ("The limits fit any student" in Path("pets.toml").read_text()) == (rules is not None)
+
+
 def test_a_file_that_is_there_stays(pets: Path) -> None:
     Path("pets.toml").write_text("mine")
     done = sert("init", "pets.toml", "--questions", "pets.jsonl", cwd=pets)

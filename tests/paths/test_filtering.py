@@ -344,6 +344,15 @@ def test_an_implausible_rule_is_told_on_one_line_an_example(tmp_path):
     assert all("\n" not in line and len(line) < 140 for line in listener.lines[1:])
 
 
+def test_a_limit_of_perplexity_that_drops_nearly_all_is_mended_by_a_percentile(tmp_path):
+    listener = Listener()
+    paths = [make_path(question_id="q1", sample=number, logprobs=(-0.4,) * 30) for number in range(30)]
+    mined = make_mined(tmp_path / "mined", paths)
+    filter_paths(mined, rules=RulesConfig(min_tokens=1), out=tmp_path / "out", reporter=listener)
+    assert "(rules.min_perplexity = 5.0) dropped 30 of the 30 paths" in listener.lines[0]
+    assert 'rules.min_perplexity = "p25" drops the quarter of its own paths' in listener.lines[0]
+
+
 def test_plausible_rules_say_nothing(tmp_path):
     listener = Listener()
     filter_paths(make_mined(tmp_path / "m", PATHS), rules=RulesConfig(), out=tmp_path / "out", reporter=listener)

@@ -114,8 +114,8 @@ def test_how_many_outputs_state_an_answer_is_said_with_how_often_they_are_right(
     assert sentences(metrics, "Answered") == [
         "Right where they state an answer: Zero-shot 63.4 % (80.0 % do, 15.0 % are unread and 5.0 % cut), Finetune "
         "54.8 % (all do), SERT 73.7 % (95.0 % do, 3.0 % are unread and 2.0 % cut), RD 65.5 % (all do) and SERT+RD "
-        "72.5 % (all do). By the 95 % intervals of these answers, against chance (52.8 %), above it: Zero-shot, SERT, "
-        "RD and SERT+RD; not distinguishable from it: Finetune."
+        "72.5 % (all do). By the 95 % intervals of these answers, against always answering “no” (52.8 %), "
+        "above it: Zero-shot, SERT, RD and SERT+RD; not distinguishable from it: Finetune."
     ]
     metrics["rows"] = [row for row in metrics["rows"] if row["method"] in ("rd", "finetune")]
     assert sentences(summed(metrics), "Answered") == ["Every output states an answer."]

@@ -167,7 +167,8 @@ def test_the_command_keeps_nothing(finished: Path, tmp_path: Path) -> None:
     before = {file: file.stat().st_mtime_ns for file in finished.rglob("*")}
     asked = ["ask", finished, "Where does Mara live?", "--choice", "Riverton", "--choice", "Hillford"]
     done = sert(*asked, "--method", "zero_shot", "--method", "sert", cwd=tmp_path)
-    assert [line.split(":")[0] for line in done.stdout.splitlines() if line[0] != " "] == ["Zero-shot", "SERT"]
+    assert [line.split(":")[0] for line in done.stdout.splitlines() if line[0] != " "] == ["Asked", "Zero-shot", "SERT"]
+    assert done.stdout.startswith("Asked: Question: Where does Mara live? Answer choices: (A) Riverton, (B) Hillford.")
     lab = ["ask", "lab", "Does the pet of Mara swim well?", "--paths", "--set", "rules.min_tokens=12"]
     done = sert(*lab, "--set", "rules.min_perplexity=1.2", cwd=tmp_path)
     lines = [line for line in done.stdout.splitlines() if line.startswith("  ") and line[2] != " "]

@@ -18,6 +18,15 @@ def test_lines_tell_done_rate_and_time_left(capsys: pytest.CaptureFixture[str]) 
     assert lines[-1].startswith("mine: 10 paths in ")
 
 
+def test_no_time_left_is_told_before_there_is_a_rate(capsys: pytest.CaptureFixture[str]) -> None:
+    seconds = count(0, 6)
+    with Terminal(clock=lambda: float(next(seconds))).track("mine", 100, "paths") as advance:
+        advance(1.5)
+        advance(1)
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[:2] == ["mine: 2/100 paths, 0.1 paths/s", "mine: 2/100 paths, 0.1 paths/s, 702 s left"]
+
+
 def test_one_is_counted_as_one(capsys: pytest.CaptureFixture[str]) -> None:
     numbers = [(1, "replies"), (2, "replies"), (1.0, "epochs"), (0.5, "epochs"), (0, "runs"), (1_000_000, "tokens")]
     counts = ["1 reply", "2 replies", "1 epoch", "0.5 epochs", "0 runs", "1000000 tokens"]

@@ -36,7 +36,7 @@ _READS = ("student", "tasks", "mining", "rules", "selection", "evaluation", "see
 @click.option("--paths", is_flag=True, help="Mine the question, too, and show each path with what the rules say of it.")
 @with_options("evaluation.max_new_tokens", "student.dtype", "seed")
 @click.option("--column", "columns", multiple=True, metavar="NAME=TEXT", help="What a placeholder of templates holds.")
-@click.option("--full", is_flag=True, help="Show texts in full.")
+@click.option("--full", is_flag=True, help="Show paths in full, too.")
 @with_options(SET, JSON)
 def ask_command(
     student: str,
@@ -76,7 +76,11 @@ def ask_command(
         found = [ask_student(asked, config, **how)]
     if as_json:
         return print_json([_as_json(each) for each in found])
+    asked_last = None
     for each in found:
+        if each.prompt != asked_last:
+            click.echo(printable(f"Asked: {one_line(each.prompt, None)}"))
+            asked_last = each.prompt
         for line in _lines(each, most=None if full else SHOWN_CHARACTERS):
             click.echo(printable(line))
 
@@ -93,7 +97,7 @@ def _lines(answered: "Answered", *, most: int | None) -> Iterator[str]:
     how = "" if answered.strict or answered.answer is None else " (read loosely)"
     ended = ", cut at the limit" if answered.finish == "length" else ""
     yield f"{method_name(answered.who)}: {said}{how}; {counted(answered.num_tokens, 'tokens')}{ended}"
-    yield f"    {one_line(answered.text, most)}"
+    yield f"    {one_line(answered.text, None)}"
     for path in answered.paths:
         yield from path_lines(path, [verdict_of(path, answered.verdicts[path.key])], most)
 

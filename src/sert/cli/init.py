@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _ANSWER_IS = get_args(Columns.model_fields["answer_is"].annotation)
 _NONE = "none"
+_EXAMPLE = "sert init own.toml --questions train.jsonl --student gpt2"
 
 
 @click.command("init", cls=Command, rest="--max-cost --price --free --id-column --json")
@@ -120,7 +121,7 @@ def _ask(option: str, text: str, how: Callable[..., Any] = click.prompt, **rest:
 
 def _asked_for(what: str, option: str, asks: bool, kind: Any = str) -> Any:
     if not asks:
-        raise click.UsageError(f"Give {option}, or answer at a terminal.")
+        raise click.UsageError(f"Give {option}, or answer at a terminal. All of it in one line: {_EXAMPLE}")
     return _ask(option, what, type=kind)
 
 
@@ -200,7 +201,9 @@ def _shown(guess: "Guess") -> Iterator[str]:
     behind = f", behind {columns.answer_after}" if columns.answer_after else ""
     yield f"  answer    {columns.answer}{how}{behind}"
     yield f"  id        {columns.question_id or 'none, the number of the row'}"
-    yield from [f"  not read  {', '.join(guess.unused)}"] if guess.unused else []
+    if guess.unused:
+        told = "what belongs to the question: --question-column NAME, once for each"
+        yield f"  not read  {', '.join(guess.unused)} ({told})"
     listed = ", ".join(f"({letter}) {text}" for letter, text in zip(first.letters, first.choices, strict=True))
     asked = cut(" ".join(f"{first.question} {listed}".split()), most=200)
     yield f"The first question: {asked}"

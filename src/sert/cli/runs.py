@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from sert.config.tree import StudentConfig
     from sert.runs.estimate import Estimate
     from sert.runs.folder import RunResult
-    from sert.runs.plan import Plan, PlannedStage
+    from sert.runs.plan import Plan, PlannedStage, PlannedTask
     from sert.runs.students import ForeseenStudent
 
 ENGINE = with_options(setting("execution.engine", name="engine"), setting("execution.address", name="address"))
@@ -165,13 +165,16 @@ def _print_plan(grid: "Grid", folder: Path, workers: int, as_json: bool) -> None
 
 def print_planned(planned: "Plan", folder: Path, workers: int, as_json: bool) -> None:
     """Print what a dry run of many stages found."""
-    stages, guess, first, students = planned
+    stages, guess, first, students, tasks = planned
     if as_json:
         rows = {"stages": [stage._asdict() for stage in stages], "estimate": guess._asdict()}
+        rows |= {"tasks": [task._asdict() for task in tasks]}
         return print_json({**rows, "students": [student._asdict() for student in students]})
     for stage in stages:
         _print_stage(stage)
     _print_students(students)
+    for task in tasks:
+        click.echo(printable(_task_line(task)))
     click.echo(f"{counted(len(stages), 'stages')}, {guess.stages} to do.")
     if guess.stages:
         click.echo(f"To decode: at most {guess.tokens_decoded:,} tokens; to train on: about {guess.tokens_trained:,}.")
@@ -181,12 +184,31 @@ def print_planned(planned: "Plan", folder: Path, workers: int, as_json: bool) ->
     click.echo(printable(f"Would be written to {folder}"))
 
 
+def _task_line(task: "PlannedTask") -> str:
+    from sert.runs.plan import DISAGREEING
+
+    dev = f", {task.dev} dev" if task.dev else ""
+    found = "no difference is surely found"
+    if task.detectable is not None:
+        found = f"a difference of {100 * task.detectable:.0f} points is found four times of five"
+    of = f"of two students that disagree on {100 * DISAGREEING:.0f} % of them"
+    return f"{task.task}: {task.train} train{dev} and {task.test} test questions; {of} {found}."
+
+
 def _tell_prompts(first: "Sequence[tuple[StudentConfig, str]]") -> None:
     """Show the first prompt of each student whose tokenizer is at hand."""
     for student, prompt in first:
         if (shown := shown_prompt(student, prompt)) is not None:
             for line in shown.lines():
                 click.echo(printable(line if len(first) == 1 else f"{student.path}: {line}"))
+
+
+LONG_MINUTES = 10
+"""Minutes from which on a dry run says what makes a run shorter."""
+SHORTER = (
+    "What makes it shorter: `--limit N` questions of each split, --set mining.max_new_tokens=N and "
+    "evaluation.max_new_tokens (outputs that are cut are reported), --set training.epochs=1."
+)
 
 
 def _print_students(students: "Sequence[ForeseenStudent]") -> None:
@@ -215,7 +237,9 @@ def _time_and_disk(guess: "Estimate", workers: int) -> str:
         time = f"At most about {minutes / 60:,.1f} hours"
     large = guess.bytes_kept >= 2**30
     disk = f"{guess.bytes_kept / 2**30:,.1f} GiB" if large else f"{math.ceil(guess.bytes_kept / 2**20)} MiB"
-    return f"{time} on this machine's processor with {workers} at a time, and about {disk} on the disk."
+    at_a_time = counted(workers, "stages")
+    told = f"{time} on this machine's processor with {at_a_time} at a time, and about {disk} on the disk."
+    return told if minutes < LONG_MINUTES else f"{told} {SHORTER}"
 
 
 @click.command("report", cls=Command)

@@ -318,6 +318,15 @@ def _warn_of_cut_short(tally: Tally, mined: Artifact, job: FilterJob, *, label: 
         )
 
 
+_PERCENTILES = {
+    "min_perplexity": 'Students differ in how sure they are of their texts: rules.min_perplexity = "p25" drops '
+    "the quarter of its own paths that this one is surest of (they are mined anew for it, all to their ends).",
+    "max_perplexity": 'Students differ in how sure they are of their texts: rules.max_perplexity = "p95" drops '
+    "the twentieth of its own paths that this one is least sure of (they are mined anew for it, all to their ends).",
+}
+"""What mends a limit of perplexity that does not fit the student."""
+
+
 def _warn(implausible: list[ImplausibleRule], config: RulesConfig, paths: Iterable[Path], reporter: Reporter) -> None:
     settings: dict[str, str] = {rule.name: rule.setting for rule in RULE_TABLE}
     shown = {key for rule in implausible for key in rule.examples}
@@ -325,10 +334,10 @@ def _warn(implausible: list[ImplausibleRule], config: RulesConfig, paths: Iterab
     for rule in implausible:
         setting = settings[rule.rule]
         value = json.dumps(getattr(config, setting))
+        remedy = _PERCENTILES.get(setting, "`sert prospect` tells what its paths measure.")
         reporter.say(
             f"warning: the rule {rule.rule} (rules.{setting} = {value}) dropped {rule.dropped} of the {rule.reached} "
-            "paths that reached it. Does it fit this student and task? `sert prospect` tells what its paths measure. "
-            "For example:"
+            f"paths that reached it. Does it fit this student and task? {remedy} For example:"
         )
         for key in rule.examples:
             short = cut(" ".join(texts[key].split()), most=SHOWN_CHARACTERS)

@@ -103,6 +103,13 @@ def pair_findings(metrics: Metrics, pair: Pair) -> list[Statement]:
     return [*found, *_ablation_findings(metrics, pair), *_cautions(metrics, pair)]
 
 
+def activation_finding(metrics: Metrics, pair: Pair) -> Statement | None:
+    """Say what self-training did to the student, which most people ask first; None where it was not tested."""
+    rows = (row for row in method_comparisons(metrics, pair) if (row["a"], row["b"]) == ("sert", "zero_shot"))
+    names, about = (method_name("sert"), method_name("zero_shot")), about_task(metrics, pair.task)
+    return next((compared(row, a=names[0], b=names[1], about=about) for row in rows), None)
+
+
 def _counted(rows: Sequence[Row], what: str) -> str:
     significant = sum(is_significant(row) for row in rows)
     what = what.replace("comparisons", "comparison", 1) if len(rows) == 1 else what
@@ -146,15 +153,16 @@ def _placed(rows: Sequence[Row], key: str, line: float) -> str:
 
 
 def _answered(about: Row, rows: Sequence[Row]) -> Statement:
-    """Say how many outputs state an answer, how often these are right, and whether that is above chance."""
+    """Say how many outputs state an answer, how often these are right, and whether knowing nothing gets as much."""
     if all(row["unread"]["mean"] == row["cut"]["mean"] == 0 for row in rows):
         return Statement("Answered", "Every output states an answer.")
     said = listed([f"{method_name(row['method'])} {_right_where_answered(row)}" for row in rows])
     text = f"Right where they state an answer: {said}."
     if judged := _placed(rows, "interval_answered", about["chance_best"]):
-        text += (
-            f" By the 95 % intervals of these answers, against chance ({percent(about['chance_best'])} %), {judged}."
-        )
+        best = percent(about["chance_best"])
+        is_constant = about["chance_best"] == about["majority_accuracy"]
+        who = f"always answering “{about['majority_answer']}”" if is_constant else "guessing"
+        text += f" By the 95 % intervals of these answers, against {who} ({best} %), {judged}."
     return Statement("Answered", text)
 
 

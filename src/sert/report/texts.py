@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from sert.report.findings import forgetting_findings, overall_findings, pair_findings
+from sert.report.findings import activation_finding, forgetting_findings, overall_findings, pair_findings
 from sert.report.format import MINUS, count
 from sert.report.judging import judging_text
 from sert.report.parts import ReportSection
@@ -96,7 +96,7 @@ def _pair_parts(metrics: Metrics, pair: Pair) -> Iterator[str]:
             yield plain_table(standings)
     if single:
         yield from map(judging_text, of_pair(metrics, "judged", pair))
-    labels = DOUBTS if single else (*DOUBTS, CAUTION)
-    for finding in pair_findings(metrics, pair):
-        if finding.label in labels:
-            yield wrap(f"{finding.label}: {finding.text}".replace(MINUS, "-"))
+    labels, first = DOUBTS if single else (*DOUBTS, CAUTION), activation_finding(metrics, pair) if single else None
+    others = (finding for finding in pair_findings(metrics, pair) if finding.label in labels and finding != first)
+    for finding in (*([] if first is None else [first]), *others):
+        yield wrap(f"{finding.label}: {finding.text}".replace(MINUS, "-"))

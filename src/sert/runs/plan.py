@@ -12,7 +12,10 @@ from sert.runs.students import ForeseenStudent
 from sert.store.artifacts import content_key, json_text
 from sert.store.disk import check_folder, put
 from sert.store.stage import Stage, input_keys, named_values
+from sert.tasks.load import TaskData
 
+DISAGREEING = 0.3
+"""Share of the test questions on which two students disagree, as it is supposed before there are any answers."""
 PLAN = "plan.json"
 """In a run folder: its stages, and what each depends on."""
 
@@ -27,18 +30,43 @@ class PlannedStage(NamedTuple):
     because: list[str]
 
 
+class PlannedTask(NamedTuple):
+    """How many questions a task has in each split, and what its test questions can show.
+
+    Attributes:
+        detectable: The difference of two students' accuracies (0 to 1) that is found four times of five, before any
+            correction, if they disagree on `DISAGREEING` of the test questions; None where no difference can be.
+    """
+
+    task: str
+    train: int
+    dev: int
+    test: int
+    detectable: float | None
+
+    @staticmethod
+    def of(task: str, data: TaskData) -> "PlannedTask":
+        """Count the questions of a task."""
+        from sert.stats.shares import smallest_detectable_difference  # loads scipy
+
+        train, dev, test = (len(data.split(split)) for split in ("train", "dev", "test"))
+        return PlannedTask(task, train, dev, test, smallest_detectable_difference(test, DISAGREEING))
+
+
 class Plan(NamedTuple):
     """What a run would do, and what that would take.
 
     Attributes:
         asked: Each student with the first prompt that it is tested on.
         students: What was found out of each student that was to be tried.
+        tasks: Its tasks, each once.
     """
 
     stages: list[PlannedStage]
     estimate: Estimate
     asked: list[tuple[StudentConfig, str]]
     students: list[ForeseenStudent]
+    tasks: Sequence[PlannedTask] = ()
 
 
 def plan_stages(stages: Sequence[Stage], out: Path) -> list[PlannedStage]:

@@ -18,7 +18,7 @@ from sert.runs.estimate import estimate
 from sert.runs.explore import write_run_explorer
 from sert.runs.folder import RunResult, publish
 from sert.runs.making import Choose, choose_for_plan, choose_now, make_stages, report_again, settled
-from sert.runs.plan import Plan, plan_stages
+from sert.runs.plan import Plan, PlannedTask, plan_stages
 from sert.runs.prospect import report_prospect
 from sert.runs.prospect_graph import build_prospect
 from sert.runs.request import Request, read_request
@@ -53,7 +53,8 @@ def plan(asked: Config | Grid, *, out: Path, reporter: Reporter | None = None, t
             first[student] = arm.config.student, prompt
     guess = estimate((stage, students[stage.folder]) for stage in stages)
     foreseen = foresee_students(_students_of(arms), reporter) if try_students else []
-    return Plan(plan_stages(stages, out), guess, [*first.values()], foreseen)
+    tasks = dict.fromkeys(PlannedTask.of(graph.task, graph.data) for _, graphs in arms for graph in graphs)
+    return Plan(plan_stages(stages, out), guess, [*first.values()], foreseen, [*tasks])
 
 
 def _first_prompt(config: Config, graph: TaskGraph) -> str | None:

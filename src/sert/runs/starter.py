@@ -20,6 +20,13 @@ TEST_SHARE = 0.3
 LAB = "lab"
 LAB_RULES = {"min_tokens": 12, "min_perplexity": 1.2}
 """Limits for the lab's student: its reasoning is short, and it is far surer of its words than GPT-2 (docs/lab.md)."""
+GPT2 = "gpt2"
+RELATIVE_RULES = {"min_perplexity": "p25", "unfinished": "trim"}
+"""For students that the paper did not measure, which are surer of their texts than GPT-2, or less sure."""
+_RELATIVE = (
+    '# The limits fit any student: "p25" drops the quarter of its own paths of the lowest perplexity (of GPT-2 the paper\n'
+    "# drops those with one below 5), and paths that are cut within a sentence end with their last whole one.\n"
+)
 _DISTILLED = ("rd", "sert+rd")
 
 
@@ -72,18 +79,27 @@ def make_starter(
         "methods": [method for method in METHODS if teacher or method not in _DISTILLED],
         "student": {"path": student},
         "tasks": {named_task: task},
-        **({"rules": LAB_RULES} if student == LAB else {}),
+        **({"rules": rules} if (rules := _rules(student)) else {}),
         **({"teacher": teacher} if teacher else {}),
     }
     validate(Config, tree, source="The configuration")
+    about_rules = _RELATIVE if rules is RELATIVE_RULES else ""
     named = printable(shlex.quote(str(file))).replace("\n", " ")
     head = (
         "# Written by `sert init`. What is not set here has the paper's value; docs/paper_index.md lists it all.\n"
         f"# What would be done:          sert run {named} --dry-run\n"
         f"# Is there anything to mine?   sert prospect {named}\n"
-        f"# All of it:                   sert run {named}\n\n"
+        f"# All of it:                   sert run {named}\n"
+        f"# A small part of it:          sert run {named} --limit 40 --set training.epochs=1\n"
     )
-    return Starter(head + tomli_w.dumps(tree), guess)
+    return Starter(f"{head}{about_rules}\n{tomli_w.dumps(tree)}", guess)
+
+
+def _rules(student: str) -> dict[str, Any]:
+    """Find limits that fit a student: the paper's for GPT-2, of which it gives them."""
+    if student == LAB:
+        return LAB_RULES
+    return {} if GPT2 in student.lower() else RELATIVE_RULES
 
 
 def _named(text: str, foreign: str, otherwise: str) -> str:

@@ -12,6 +12,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from sert.terminal.text import counted, printable
 
 PLAIN_SECONDS = 5.0
+LEAST_DONE = 0.02
+"""Share of the work from which on the time left is told in lines: before, the first unit's start is most of it."""
 
 
 class Advance(Protocol):
@@ -108,11 +110,10 @@ class Terminal:
             now = self._clock()
             if now - last >= PLAIN_SECONDS and done < total:
                 last = now
-                left = (now - start) / max(done, 1) * (total - done)
+                known = done >= total * LEAST_DONE
+                left = f", {(now - start) / done * (total - done):.0f} s left" if known else ""
                 tail = f", {note}" if note else ""
-                self.say(
-                    f"{label}: {done:.0f}/{total} {unit}, {self._rate(done, start, unit)}, {left:.0f} s left{tail}"
-                )
+                self.say(f"{label}: {done:.0f}/{total} {unit}, {self._rate(done, start, unit)}{left}{tail}")
 
         yield advance
         took = self._clock() - start

@@ -73,7 +73,7 @@ class TrainJob(Job):
         """How much there is to do, for people."""
         steps, epochs = self.training.max_steps, self.training.epochs
         length = counted(steps, "steps") if steps else counted(epochs, "epochs")
-        return f"{length} of {counted(self.training.batch_size, 'examples')}"
+        return f"{length}, {counted(self.training.batch_size, 'examples')} a step"
 
     @property
     def memory(self) -> MemoryNeed | None:
