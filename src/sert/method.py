@@ -11,7 +11,7 @@ each student --> evaluate on the test questions --> judge, gain (where they are 
 from dataclasses import dataclass
 from pathlib import Path
 
-from sert.config.tree import Config, Method
+from sert.config.tree import DISTILLED, Config, Method
 from sert.evaluation.gains import gain_job
 from sert.evaluation.prediction import EvaluateJob, evaluation_step
 from sert.judge.stage import judge_job
@@ -76,7 +76,7 @@ def build_graph(task: str, config: Config, data: TaskData, *, out: Path, prefix:
     def evaluate(method: Method, questions: Questions, number: int, count: int) -> Stage:
         step = evaluation_step(method, number, count, dev=questions is dev)
         asked = after(method, number if number < count else None)
-        questions = asked_as_teacher(questions, prompts) if method in ("rd", "sert+rd") else questions
+        questions = asked_as_teacher(questions, prompts) if method in DISTILLED else questions
         return add(EvaluateJob(questions, asked, config.evaluation, config.rules, mining, execution, seed, step))
 
     # Mine, filter and self-train; a further round mines the student before and trains the first one anew.
@@ -104,7 +104,7 @@ def build_graph(task: str, config: Config, data: TaskData, *, out: Path, prefix:
     if "finetune" in methods:
         trained["finetune"] = learn("finetune", LabelExamples(train, prompts))
     taught, calls = None, out / CALLS / "teacher" if config.teacher.endpoint else None
-    for distilled in [each for each in methods if each in ("rd", "sert+rd")]:
+    for distilled in [each for each in methods if each in DISTILLED]:
         taught = taught or add(TeachJob(train, data.held_out, config.teacher, prompts, recorded, calls, seed=seed))
         rationales = StageExamples(taught.result, prompts, config.teacher.num_rationales, seed)
         trained[distilled] = learn(distilled, rationales, after("sert") if distilled == "sert+rd" else student)

@@ -81,6 +81,16 @@ def test_each_student_of_a_run_answers_as_it_was_tested(finished: Path, test_que
     assert asked["rd"] != question.prompt and question.question in asked["rd"]
 
 
+def test_what_is_set_is_asked_by_and_what_was_trained_stays(finished: Path) -> None:
+    template = 'tasks.lab-choice.prompts.student="{question} Well?"'
+    overrides = ("evaluation.max_new_tokens=3", template, "student.dtype=bfloat16")
+    heard = Heard()
+    asked = OwnQuestion("Who?", ("Mara", "Ivo"))
+    (told,) = ask_run(asked, finished, methods=["sert"], overrides=overrides, reporter=heard)
+    assert told.num_tokens <= 3 and told.prompt.endswith("(B) Ivo. Well?")
+    assert any("bfloat16" in line for line in heard.said)
+
+
 def reported(run: Path, method: str) -> list[Prediction]:
     """The predictions of the snapshot that the report takes: here the first of two, unless the second is better."""
     last = read_table(evaluated(run, method) / "predictions.parquet", Prediction)

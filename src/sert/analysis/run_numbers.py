@@ -9,7 +9,7 @@ from sert.analysis.four_numbers import Standings
 from sert.analysis.path_counts import Counts, texts_and_questions
 from sert.analysis.task_results import TaskResults
 from sert.config.grid import Arm
-from sert.config.tree import Method
+from sert.config.tree import DISTILLED, Method
 from sert.evaluation.grading import summarize
 from sert.paths.rules import is_reasoned
 from sert.records import TOO_LONG, Path, Prediction
@@ -160,7 +160,7 @@ def step_rows(result: TaskResults) -> Iterator[Row]:
 def amount_rows(result: TaskResults) -> Iterator[Row]:
     """Say how right the distilled students are that were trained on this many rationales, at their last epoch."""
     for method, measured in result.methods.items():
-        if method in ("rd", "sert+rd"):
+        if method in DISTILLED:
             right = _right(measured.choices[0].predictions)
             yield {"method": method, "rationales": measured.training["examples"], **right}
 

@@ -19,6 +19,8 @@ from sert.config.section import FilePath, PositiveInt, Section, Share
 
 Method = Literal["zero_shot", "finetune", "sert", "rd", "sert+rd"]
 METHODS: tuple[Method, ...] = get_args(Method)
+DISTILLED: tuple[Method, ...] = ("rd", "sert+rd")
+"""Methods that learn a teacher's rationales, and are asked with its prompt."""
 TaskKind = Literal[
     "strategyqa",
     "commonsenseqa",

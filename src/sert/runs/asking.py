@@ -9,7 +9,7 @@ from sert.analysis.results import method_results
 from sert.config.load import load_config
 from sert.config.prompts import PromptTemplates
 from sert.config.rules import SelectionConfig
-from sert.config.tree import Config, Method, StudentConfig
+from sert.config.tree import DISTILLED, Config, Method, StudentConfig
 from sert.errors import ConfigError, DataError
 from sert.evaluation.prediction import evaluate
 from sert.method import TaskGraph
@@ -30,7 +30,6 @@ from sert.terminal.text import counted
 
 OWN = "asked"
 """Id of the question."""
-_DISTILLED = ("rd", "sert+rd")
 _UNKNOWN = "?"
 """Stands for the gold answer of a question that is like none; nothing is compared with it."""
 
@@ -113,7 +112,7 @@ def ask_run(
         run: Folder of the run.
         task: Which of its tasks gives the question its form; need not be said where there is one.
         methods: Whose students are asked; all that are there when empty.
-        overrides: Settings of mining, rules, selection and evaluation to ask by, as `--set` takes them.
+        overrides: Settings to ask by, as `--set` takes them; what was trained stays as it is.
         paths: Mine the paths of each, too, each to its end, and judge them with the run's limits.
         reporter: Told of the progress, and of methods that are not trained yet.
 
@@ -122,7 +121,8 @@ def ask_run(
         SertError: If the question does not go with the task, or a student cannot be loaded or asked.
     """
     reporter, graph = reporter or Silent(), _graph_of(run, task)
-    templates, config = graph.config.tasks[graph.task].prompts, load_config(run / CONFIG, overrides=overrides)
+    config = load_config(run / CONFIG, overrides=overrides)
+    templates = config.tasks[graph.task].prompts
     config = config.model_copy(update={"rules": with_limits(config.rules, _known_limits(graph, config))})
     if unknown := [method for method in methods if method not in graph.evaluated]:
         raise ConfigError(f"{run} has no method {unknown[0]!r}; it has: {', '.join(graph.evaluated)}.")
@@ -136,8 +136,8 @@ def ask_run(
     (as_taught,) = asked_as_teacher([plain], templates)
     answered = []
     for method in there:
-        question = as_taught if method in _DISTILLED else plain
-        student = _student_of(method, graph)
+        question = as_taught if method in DISTILLED else plain
+        student = _student_of(method, graph, config.student)
         answered.append(_answer(method, student, question, config, paths=paths, reporter=reporter))
     return answered
 
@@ -165,9 +165,12 @@ def _known_limits(graph: TaskGraph, config: Config) -> dict[str, float]:
     return {name: limits[name] for name, of in config.rules.percentiles.items() if same.get(name) == of}
 
 
-def _student_of(method: Method, graph: TaskGraph) -> StudentConfig:
-    """Find the student of a method: the snapshot that is reported, or the last while that is not known."""
-    student, snapshots = graph.config.student, graph.snapshots.get(method, [])
+def _student_of(method: Method, graph: TaskGraph, student: StudentConfig) -> StudentConfig:
+    """Find the student of a method: the snapshot that is reported, or the last while that is not known.
+
+    It decodes as `student` does, which is the first one.
+    """
+    snapshots = graph.snapshots.get(method, [])
     if method not in graph.trained:
         return student
     stages, number = [stage for pair in snapshots for stage in pair if stage is not None], None

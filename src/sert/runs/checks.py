@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 
 from sert.config.prompts import PromptTemplates
-from sert.config.tree import Config, EvaluationConfig
+from sert.config.tree import DISTILLED, Config, EvaluationConfig
 from sert.endpoint.session import check_endpoint
 from sert.errors import ConfigError, DataError, StudentError, TeacherError
 from sert.evaluation.prediction import EvaluateJob
@@ -38,7 +38,7 @@ def check_task(task: str, data: TaskData, config: Config) -> None:
     check_votes(config.evaluation)
     if settings.rationales is not None and not settings.rationales.is_file():
         raise TeacherError(f"{task}: there is no file of recorded rationales {settings.rationales}.")
-    if not {"rd", "sert+rd"} & set(config.methods_of(task)):
+    if not {*DISTILLED} & {*config.methods_of(task)}:
         return
     if config.teacher.kind == "lab" and not KINDS[settings.kind].is_lab:
         raise ConfigError(f'{task}: the lab\'s oracle knows only the lab; set teacher.kind = "recorded".')

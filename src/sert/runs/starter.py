@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import tomli_w
 
 from sert.config.load import validate
-from sert.config.tree import METHODS, Config
+from sert.config.tree import DISTILLED, METHODS, Config
 from sert.errors import ConfigError
 from sert.store.disk import make_folder
 from sert.tasks.guessing import Guess, guess_columns
@@ -24,10 +24,9 @@ GPT2 = "gpt2"
 RELATIVE_RULES = {"min_perplexity": "p25", "unfinished": "trim"}
 """For students that the paper did not measure, which are surer of their texts than GPT-2, or less sure."""
 _RELATIVE = (
-    '# The limits fit any student: "p25" drops the quarter of its own paths of the lowest perplexity (of GPT-2 the paper\n'
-    "# drops those with one below 5), and paths that are cut within a sentence end with their last whole one.\n"
+    '# The limits fit any student: "p25" drops the quarter of its own paths with the lowest perplexity (of GPT-2 the\n'
+    "# paper drops those below 5), and paths that are cut within a sentence end with their last whole one.\n"
 )
-_DISTILLED = ("rd", "sert+rd")
 
 
 class Starter(NamedTuple):
@@ -76,7 +75,7 @@ def make_starter(
     task |= {"columns": guess.columns.model_dump(mode="json", exclude_defaults=True)}
     tree: dict[str, Any] = {
         "name": _named(file.stem, r"[^A-Za-z0-9._-]+", "own"),
-        "methods": [method for method in METHODS if teacher or method not in _DISTILLED],
+        "methods": [method for method in METHODS if teacher or method not in DISTILLED],
         "student": {"path": student},
         "tasks": {named_task: task},
         **({"rules": rules} if (rules := _rules(student)) else {}),
