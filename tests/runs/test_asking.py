@@ -8,6 +8,7 @@ import pytest
 import tomli_w
 
 from commands import sert
+from sert.cli import cli
 from sert.config.load import load_config
 from sert.config.tree import Config
 from sert.errors import ConfigError, DataError, SertError
@@ -179,14 +180,24 @@ def test_the_command_keeps_nothing(finished: Path, tmp_path: Path) -> None:
     done = sert(*asked, "--method", "zero_shot", "--method", "sert", cwd=tmp_path)
     assert [line.split(":")[0] for line in done.stdout.splitlines() if line[0] != " "] == ["Asked", "Zero-shot", "SERT"]
     assert done.stdout.startswith("Asked: Question: Where does Mara live? Answer choices: (A) Riverton, (B) Hillford.")
-    lab = ["ask", "lab", "Does the pet of Mara swim well?", "--paths", "--set", "rules.min_tokens=12"]
-    done = sert(*lab, "--set", "rules.min_perplexity=1.2", cwd=tmp_path)
-    lines = [line for line in done.stdout.splitlines() if line.startswith("  ") and line[2] != " "]
-    assert len(lines) == 25 and sum("  selected" in line for line in lines) == 1
-    assert "right" not in done.stdout and "wrong" not in done.stdout
-    (told,) = json.loads(sert(*lab, "--json", cwd=tmp_path).stdout)
-    assert told["who"] == "lab" and len(told["paths"]) == 25 and told["paths"][0]["token_ids"]
     assert before == {file: file.stat().st_mtime_ns for file in finished.rglob("*")}
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_command_shows_the_paths_of_a_question_without_calling_any_right(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    limits = ["--set", "rules.min_tokens=12", "--set", "rules.min_perplexity=1.2"]
+    lab = ["ask", "lab", "Does the pet of Mara swim well?", "--paths", "--max-new-tokens", "40", *limits]
+    cli(lab, standalone_mode=False)
+    out = capsys.readouterr().out
+    lines = [line for line in out.splitlines() if line.startswith("  ") and line[2] != " "]
+    assert len(lines) == 25 and sum("  selected" in line for line in lines) == 1
+    assert "right" not in out and "wrong" not in out
+    cli([*lab, "--json"], standalone_mode=False)
+    (told,) = json.loads(capsys.readouterr().out)
+    assert told["who"] == "lab" and len(told["paths"]) == 25 and told["paths"][0]["token_ids"]
     assert list(tmp_path.iterdir()) == []
 
 
