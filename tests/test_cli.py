@@ -283,7 +283,7 @@ def test_a_grid_guesses_in_fitting_units(
     out = capsys.readouterr().out
     assert re.search(said, out) and "1 stage, 1 to do." in out
     assert ("What makes it shorter: `--limit N`" in out) == (seconds is not None and seconds >= 1200)
-    assert "lab: 6 train and 3 test questions; of two students that disagree on 30 % of them no difference is" in out
+    assert "lab: 6 train and 3 test questions; too few to find any difference between two students that" in out
 
 
 def test_the_dry_run_of_a_run_says_what_it_takes(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

@@ -188,11 +188,11 @@ def _task_line(task: "PlannedTask") -> str:
     from sert.runs.plan import DISAGREEING
 
     dev = f", {task.dev} dev" if task.dev else ""
-    found = "no difference is surely found"
+    students = f"two students that disagree on {100 * DISAGREEING:.0f} % of them"
+    found = f"too few to find any difference between {students}"
     if task.detectable is not None:
-        found = f"a difference of {100 * task.detectable:.0f} points is found four times of five"
-    of = f"of two students that disagree on {100 * DISAGREEING:.0f} % of them"
-    return f"{task.task}: {task.train} train{dev} and {task.test} test questions; {of} {found}."
+        found = f"of {students} a difference of {100 * task.detectable:.0f} points is found four times of five"
+    return f"{task.task}: {task.train} train{dev} and {task.test} test questions; {found}."
 
 
 def _tell_prompts(first: "Sequence[tuple[StudentConfig, str]]") -> None:
