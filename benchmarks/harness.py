@@ -138,6 +138,11 @@ def _serve(make: Make, pipe: Connection, beside: int) -> None:
         pipe.send(f"{type(error).__name__}: {error}"[:300])
 
 
+def bfloat16_can_pay(rates: Mapping[str, float]) -> bool:
+    """Tell by the rates of its products whether a machine multiplies bfloat16 at half the rate of float32 or more."""
+    return rates["bfloat16"] >= rates["float32"] / 2
+
+
 def paired(makes: Mapping[str, Entry], *, rounds: int, limit_s: float, ours: str, unit: str) -> dict[str, Any]:
     """Let all contestants run in turn, `rounds` times, and compare each with `ours` within the rounds.
 

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from benchmarks.harness import bfloat16_can_pay
+
 GOALS = {
     ("mining", "generate float32 + perplexity"): (7, 12),
     ("mining", "generate, best type and batch"): (4.5, 7),
@@ -117,7 +119,7 @@ def _extras(found: dict[str, Any]) -> list[str]:
         products = found["products"]
         shown = ", ".join(f"{name} {rate:.0f}" for name, rate in products.items())
         lines.append(f"Matrix products of this machine, GFLOP/s at the best of the student's shapes: {shown}.")
-        if products["bfloat16"] < products["float32"] / 2:
+        if not bfloat16_can_pay(products):
             lines.append("Nothing was tried in bfloat16, which this machine multiplies too slowly.")
         for name, rate in found["rates"].items():
             if name.startswith("sert "):

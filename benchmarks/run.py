@@ -24,7 +24,7 @@ from typing import Any, TypeVar
 import torch
 
 from benchmarks import contestants, pretrained
-from benchmarks.harness import ContestantError, Entry, Make, SideBySide, best_of, paired, spread
+from benchmarks.harness import ContestantError, Entry, Make, SideBySide, best_of, bfloat16_can_pay, paired, spread
 from benchmarks.render import render
 from sert.student.decoding.stepping import CacheStepper, PlainStepper
 
@@ -120,14 +120,13 @@ def _search(
 
 def _worth_trying(entries: Mapping[str, EntryT]) -> dict[str, EntryT]:
     """Leave out what computes in bfloat16 where that can gain nothing: where the machine multiplies it too slowly."""
-    return {name: entry for name, entry in entries.items() if "bfloat16" not in name or bfloat16_can_pay()}
+    return {name: entry for name, entry in entries.items() if "bfloat16" not in name or _has_bfloat16()}
 
 
 @cache
-def bfloat16_can_pay() -> bool:
-    """Tell whether this machine multiplies bfloat16 at half the rate of float32 or more; emulated it takes hours."""
-    rates = in_a_process(contestants.product_rates)
-    return rates["bfloat16"] >= rates["float32"] / 2
+def _has_bfloat16() -> bool:
+    """Tell whether this machine multiplies bfloat16 fast enough to be tried; emulated it takes hours."""
+    return bfloat16_can_pay(in_a_process(contestants.product_rates))
 
 
 def _of_length(make: Callable[..., Any] | SideBySide, new_tokens: int) -> Entry:

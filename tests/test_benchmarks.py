@@ -125,5 +125,5 @@ def test_bfloat16_is_tried_where_the_machine_multiplies_it(
 ) -> None:
     from benchmarks import run
 
-    monkeypatch.setattr(run, "bfloat16_can_pay", lambda: pays)
+    monkeypatch.setattr(run, "_has_bfloat16", lambda: pays)
     assert [*run._worth_trying(dict.fromkeys(("bfloat16, 8", "float32, 8")))] == tried

@@ -61,12 +61,13 @@ def ask_command(
     sert ask runs/demo "Does the pet of Mara swim well?" --task lab-yes-no
     sert ask runs/demo "Where does Mara live?" --task lab-choice --choice Riverton --choice Hillford
     """
-    from sert.runs.asking import OwnQuestion, ask_run, ask_student, is_run
+    from sert.runs.asking import OwnQuestion, ask_run, ask_student
+    from sert.store.artifacts import has_settings
 
     asked = OwnQuestion(question, choices, dict(_column(each) for each in columns))
     folder = Path(student).expanduser()
     how: dict[str, Any] = {"paths": paths, "reporter": terminal()}
-    if is_run(folder):
+    if has_settings(folder):
         given = [f"{name.replace('__', '.')}={value}" for name, value in settings.items() if value is not None]
         found = ask_run(asked, folder, task=task, methods=methods, overrides=(*given, *overrides), **how)
     elif task is not None or methods:

@@ -20,7 +20,6 @@ from sert.records import LETTERS, PathKey, Prediction, Question, Verdict
 from sert.records import Path as MinedPath
 from sert.runs.build import build_arms
 from sert.runs.request import CONFIG, GRID, read_request
-from sert.store.artifacts import SETTINGS
 from sert.store.tables import read_table
 from sert.student.source import StudentSource, called
 from sert.tasks.prompts import NOTHING, asked_as_teacher, student_prompt
@@ -69,11 +68,6 @@ class Answered(NamedTuple):
     strict: bool
     paths: Sequence[MinedPath] = ()
     verdicts: Mapping[PathKey, Verdict] = {}
-
-
-def is_run(folder: Path) -> bool:
-    """Tell whether a folder is that of a run, a grid or a prospect."""
-    return any((folder / name).is_file() for name in SETTINGS)
 
 
 def ask_student(

@@ -20,7 +20,7 @@ from sert.runs.build import build_arms, distinct_stages
 from sert.runs.making import require_finished
 from sert.runs.prospect_graph import build_prospect
 from sert.runs.request import Request, read_request
-from sert.store.artifacts import MANIFEST, SETTINGS, open_artifact
+from sert.store.artifacts import MANIFEST, has_settings, open_artifact
 from sert.store.disk import make_folder, put_parts
 from sert.store.tables import read_table
 from sert.student.source import called
@@ -123,7 +123,7 @@ def _is_lone(folder: Path) -> bool:
     Raises:
         DataError: If it holds nothing to look at.
     """
-    if any((folder / name).is_file() for name in SETTINGS):
+    if has_settings(folder):
         return False
     if not (folder / MANIFEST).is_file():
         what = "is a file" if folder.is_file() else "is no finished result" if folder.exists() else "does not exist"

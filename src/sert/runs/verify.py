@@ -11,7 +11,7 @@ from sert.runs.folder import REPORT
 from sert.runs.plan import PLAN, read_plan
 from sert.runs.request import CONFIG
 from sert.runs.run import report_run, stages_in
-from sert.store.artifacts import MANIFEST, SETTINGS, UNITS, WORK_ENDING, is_as_signed
+from sert.store.artifacts import MANIFEST, SETTINGS, UNITS, WORK_ENDING, has_settings, is_as_signed
 from sert.store.disk import put
 from sert.store.disk import remove as remove_path
 from sert.store.lock import run_lock
@@ -135,7 +135,7 @@ def _was_added(line: str) -> bool:
 
 
 def _is_run(folder: Path) -> bool:
-    return any((folder / name).is_file() for name in SETTINGS) or "stages" in _manifest_of(folder)
+    return has_settings(folder) or "stages" in _manifest_of(folder)
 
 
 def _manifest_of(folder: Path) -> dict[str, Any]:

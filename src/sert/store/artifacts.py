@@ -76,6 +76,11 @@ class Artifact:
         return self.folder / name
 
 
+def has_settings(folder: Path) -> bool:
+    """Tell whether a folder has what a run, a grid or a prospect was asked for."""
+    return any((folder / name).is_file() for name in SETTINGS)
+
+
 def open_artifact(folder: Path) -> Artifact:
     """Open a finished folder.
 
@@ -86,7 +91,7 @@ def open_artifact(folder: Path) -> Artifact:
     try:
         manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
     except FileNotFoundError:
-        if any((folder / name).is_file() for name in SETTINGS):
+        if has_settings(folder):
             raise DataError(f"{of_run} It is not finished; the command that made it goes on with it.") from None
         what = "is not a finished result (it has no manifest.json)" if folder.is_dir() else "does not exist"
         raise DataError(f"{folder} {what}. Give the --out folder of the step that comes before.") from None
