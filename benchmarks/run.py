@@ -135,20 +135,19 @@ def _of_length(make: Callable[..., Any] | SideBySide, new_tokens: int) -> Entry:
     return partial(make, new_tokens=new_tokens)
 
 
-SIDE_BY_SIDE = "sert int16, a process a core"
-
-
 def real_student(rounds: int, limit_s: float) -> dict[str, Any]:
     """Sample 25 paths of at most 128 tokens of a pretrained student, which ends its texts where it will."""
     check_real_student()
     products = in_a_process(pretrained.products)
     searches: dict[str, Any] = {}
-    ours, cores = partial(pretrained.sert_mining, "int16", 64, 128), os.cpu_count() or 1
+    near: str = in_a_process(pretrained.default_numbers)["dtype"]
+    ours, cores = partial(pretrained.sert_mining, near, 64, 128), os.cpu_count() or 1
+    side_by_side = f"sert {near}, a process a core"
     makes: dict[str, Entry] = {
-        SIDE_BY_SIDE: SideBySide(ours, cores),
-        "sert int16": ours,
+        side_by_side: SideBySide(ours, cores),
         "sert bfloat16": partial(pretrained.sert_mining, "bfloat16", 16, 128),
         "sert float32": partial(pretrained.sert_mining, "float32", 8, 128),
+        f"sert {near}": ours,
         "generate float32 + perplexity": partial(pretrained.generate_mining, "float32", 1, 2, 128, True),
     }
     tried = {
@@ -168,8 +167,8 @@ def real_student(rounds: int, limit_s: float) -> dict[str, Any]:
         for dtype, n in (("bfloat16", 8), ("float32", 8))
     }
     _search("vLLM, best type and batch", tried, makes, searches)
-    found = paired(_worth_trying(makes), rounds=rounds, limit_s=limit_s, ours=SIDE_BY_SIDE, unit="tokens")
-    dtypes = [*_worth_trying(dict.fromkeys(("int16", "bfloat16", "int8")))]
+    found = paired(_worth_trying(makes), rounds=rounds, limit_s=limit_s, ours=side_by_side, unit="tokens")
+    dtypes = [*_worth_trying(dict.fromkeys((near, "int16", "bfloat16", "int8")))]
     distances = in_a_process(partial(pretrained.distances, 8, 128, dtypes))
     return found | products | {"searches": searches, "distances": distances}
 

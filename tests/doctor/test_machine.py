@@ -16,7 +16,8 @@ def test_the_machine_is_examined_as_students_are_loaded(tmp_path):
     assert findings["compiled loops"].verdict == ("warning" if kernels is None else "ok")
     assert kernels is None or f"made for {kernels.instructions};" in findings["compiled loops"].message
     if kernels is not None and kernels.has_integers and "none" in findings["accelerator"].message:
-        assert findings["fast dtype"].message.startswith("int8")
+        fast = "bfloat16x2, int16, " if kernels.has_tiles else "int16, "
+        assert findings["fast dtype"].message.startswith(fast)
 
 
 def test_packages_are_named_with_their_versions(tmp_path):

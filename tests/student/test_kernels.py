@@ -19,21 +19,24 @@ from sert.student.kernels import (
     Caches,
     Kernels,
     LanePlaces,
+    Packed,
     compilation,
     compile_loops,
     compiled,
     pack,
+    pack_tiles,
     serves_width,
 )
 from sert.student.load import Student, make_student
 from sert.student.speed import quantized
 from sert.student.speed.quantized import (
     BFloat16Linear,
+    BFloat16x2Linear,
     Int8Linear,
     Int16Linear,
     is_rounded,
     multiply_in_bfloat16,
-    multiply_in_int16,
+    multiply_nearly_exactly,
     quantize_blocks,
     quantize_rows,
     quantize_student,
@@ -212,24 +215,82 @@ def test_int16_is_finer_than_bfloat16(integer_loops: Kernels, bfloat16_loops: Ke
     assert errors[0] < 3e-4 and errors[1] > 1.5e-3
 
 
+@pytest.fixture
+def tile_loops(native_loops: Kernels) -> Kernels:
+    if not native_loops.has_tiles:
+        pytest.skip("this processor has no tiles (AMX)")
+    return native_loops
+
+
+@pytest.mark.parametrize("parts", [1, 2])
+@pytest.mark.parametrize("biased", [True, False])
+@pytest.mark.parametrize(("rows", "size", "outputs"), [(1, 32, 64), (13, 96, 63), (32, 192, 96), (70, 576, 200)])
+def test_tiles_multiply_the_parts_of_numbers(
+    tile_loops: Kernels, rows: int, size: int, outputs: int, biased: bool, parts: int
+) -> None:
+    torch.manual_seed(0)
+    inputs, weight = torch.randn(rows, size) * torch.logspace(-3, 3, size), torch.randn(size, outputs)
+    bias = torch.randn(outputs) if biased else None
+    (row, row_rest), (weights, weights_rest) = (
+        (first.double(), (whole - first).bfloat16().double())
+        for whole, first in ((each, each.bfloat16().float()) for each in (inputs, weight))
+    )
+    expected = row @ weights + (row_rest @ weights + row @ weights_rest if parts == 2 else 0)
+    expected = expected + (0 if bias is None else bias)
+    found = tile_loops.linear(inputs, pack_tiles(weight, bias, parts=parts))
+    magnitudes = inputs.abs().double() @ weight.abs().double() + 1
+    assert found.shape == (rows, outputs) and bool(((found - expected).abs() <= 1e-6 * magnitudes).all())
+
+
+def test_two_parts_are_nearer_than_int16_and_weights_of_bfloat16_need_one(tile_loops: Kernels) -> None:
+    torch.manual_seed(0)
+    inputs, weight = torch.randn(40, 192), torch.randn(192, 128)
+    for weights, parts in ((weight, 2), (weight.bfloat16().float(), 1)):
+        exact = inputs.double() @ weights.double()
+        error = BFloat16x2Linear(weights, None, tile_loops)(inputs) - exact
+        assert error.pow(2).mean().sqrt() < 1e-5 * exact.pow(2).mean().sqrt()
+        packed = pack_tiles(weights, None, parts=2)
+        assert packed.weight_parts == parts and packed.weights.numel() == parts * weights.numel()
+
+
+@pytest.mark.parametrize("parts", [1, 2])
+@pytest.mark.parametrize("broken", [torch.nan, torch.inf])
+def test_in_tiles_too_a_row_that_is_not_finite_stays_so_and_alone(
+    tile_loops: Kernels, broken: float, parts: int
+) -> None:
+    torch.manual_seed(0)
+    inputs, layer = torch.randn(7, 64), pack_tiles(torch.randn(64, 70), None, parts=parts)
+    inputs[2, 30] = broken
+    found = tile_loops.linear(inputs, layer)
+    assert not bool(found[2].isfinite().any()) and bool(found[[0, 1, 3, 4, 5, 6]].isfinite().all())
+
+
+def bfloat16_layers(loops: Kernels, weight: torch.Tensor) -> list[Packed]:
+    """Pack weights for every loop that multiplies in bfloat16 here."""
+    in_tiles = [pack_tiles(weight, None, parts=parts) for parts in (1, 2)] if loops.has_tiles else []
+    return [pack(weight.bfloat16(), None), *in_tiles]
+
+
 def test_other_libraries_find_the_processor_as_they_left_it(bfloat16_loops: Kernels) -> None:
     """torch multiplies with tiles of its own shapes, in the same threads."""
     torch.manual_seed(0)
     inputs, weight = torch.randn(70, 96), torch.randn(96, 130)
-    packed = pack(weight.bfloat16(), None)
-    theirs, ours = inputs.bfloat16() @ weight.bfloat16(), bfloat16_loops.linear(inputs, packed)
+    layers = bfloat16_layers(bfloat16_loops, weight)
+    theirs, ours = inputs.bfloat16() @ weight.bfloat16(), [bfloat16_loops.linear(inputs, layer) for layer in layers]
     for _ in range(5):
         assert torch.equal(inputs.bfloat16() @ weight.bfloat16(), theirs)
-        assert torch.equal(bfloat16_loops.linear(inputs, packed), ours)
+        for layer, before in zip(layers, ours, strict=True):
+            assert torch.equal(bfloat16_loops.linear(inputs, layer), before)
 
 
 @pytest.mark.parametrize("rows", [700, 1400])
 def test_more_rows_than_the_cache_holds_give_what_each_gives_alone(bfloat16_loops: Kernels, rows: int) -> None:
     torch.manual_seed(0)
-    inputs, layer = torch.randn(rows, 768), pack(torch.randn(768, 70).bfloat16(), None)
-    found = bfloat16_loops.linear(inputs, layer)
-    for row in (0, 5, 340, 341, 342, rows - 1):
-        assert torch.equal(found[row], bfloat16_loops.linear(inputs[row : row + 1], layer)[0])
+    inputs, weight = torch.randn(rows, 768), torch.randn(768, 70)
+    for layer in bfloat16_layers(bfloat16_loops, weight):
+        found = bfloat16_loops.linear(inputs, layer)
+        for row in (0, 5, 160, 340, 341, 342, rows - 1):
+            assert torch.equal(found[row], bfloat16_loops.linear(inputs[row : row + 1], layer)[0])
 
 
 @pytest.mark.parametrize(("processor", "needs"), [("haswell", "AVX"), ("skylake-avx512", "AVX-512")])
@@ -389,7 +450,7 @@ def test_results_do_not_depend_on_the_number_of_threads(loops: Kernels) -> None:
             given = caches(*prompt, dtype), torch.full((8,), 9), caches(*lane, dtype), where
             results.append(loops.attend(queries, news, *given, filled=6, scaling=0.2))  # type: ignore[arg-type]
         if loops.has_bfloat16:
-            results.append(loops.linear(logits[:, :96], pack(torch.randn(96, 200).bfloat16(), None)))
+            results += [loops.linear(logits[:, :96], layer) for layer in bfloat16_layers(loops, torch.randn(96, 200))]
         if loops.has_integers:
             layer = pack(torch.randint(-127, 128, (96, 200), dtype=torch.int8), None, torch.rand(200))
             results.append(loops.linear(logits[:, :96], layer))
@@ -487,7 +548,7 @@ def test_a_student_in_int16_says_with_avx2_what_it_says_natively(
             monkeypatch.setattr(module, "compiled", lambda loops=loops: loops)
         tokenizer = make_tokenizer()
         student = make_student(tiny_llama(len(tokenizer), width=64), tokenizer, name="wide")
-        multiply_in_int16(student.model)
+        multiply_nearly_exactly(student.model, "int16")
         assert is_rounded(student.model)
         found.append(decoded(student, SAMPLED))
     for text, lanes in found[0].items():

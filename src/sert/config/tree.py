@@ -95,10 +95,11 @@ class StudentConfig(Section):
     path: str = "gpt2"
     """Hub id, local folder (of a model or an adapter), `.gguf` file, or `lab`."""
     revision: str | None = None
-    dtype: Literal["float32", "auto", "int16", "bfloat16", "float16", "int8"] = "float32"
+    dtype: Literal["float32", "auto", "bfloat16x2", "int16", "bfloat16", "float16", "int8"] = "float32"
     """Type of the numbers that it decodes with; training keeps float32. `auto` measures which one is the fastest on
     this machine among those that hardly change the student (0.02 nats), and a run keeps what was chosen at its first
-    start. `int16` does so on CPUs; where its loops do not run, it is float32, and what decodes says so."""
+    start. `int16` does so on CPUs, and `bfloat16x2` on those with AMX; where their loops do not run, they are float32,
+    and what decodes says so."""
     max_distance: Annotated[float, Field(ge=0)] = 0.1
     """Largest mean difference, in nats, of log-probabilities of likely tokens from those in float32, measured on the
     first prompts; a `dtype` that is coarser than that for this student is refused. Changes no result."""

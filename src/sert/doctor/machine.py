@@ -110,18 +110,15 @@ def _dtype() -> Finding:
     import torch
 
     from sert.student.kernels import compiled
-    from sert.student.speed.quantized import torch_is_exact
+    from sert.student.speed.quantized import NEARLY_EXACT, products_of, torch_is_exact
 
     if torch.accelerator.current_accelerator(check_available=True) is not None:
         return Finding("fast dtype", "ok", "bfloat16, on the accelerator; int8 runs on CPUs only")
     kernels = compiled()
-    if kernels is not None and (kernels.has_integers or kernels.has_bfloat16):
-        known = {"int8": kernels.has_integers, "bfloat16": kernels.has_bfloat16, "int16": kernels.has_integers}
-        fast = ", ".join(dtype for dtype, is_there in known.items() if is_there)
-        message = (
-            f"{fast}, in compiled loops: `sert doctor --student PATH` measures them. int16 hardly changes a student"
-        )
-        return Finding("fast dtype", "ok", message)
+    if kernels is not None and (fast := products_of(kernels)):
+        near = " and ".join(dtype for dtype in fast if dtype in NEARLY_EXACT)
+        told = f"{', '.join(fast)}, in compiled loops: `sert doctor --student PATH` measures them."
+        return Finding("fast dtype", "ok", f"{told} Students hardly change in {near}")
     if not torch_is_exact():
         return Finding("fast dtype", "ok", "float32; int8 is refused, as 8-bit products are not exact here")
     return Finding("fast dtype", "ok", "float32; int8 and bfloat16 run through torch alone")

@@ -23,7 +23,7 @@ from sert.terminal.text import shorten
 _MODEL, _TRAIN, _EVALUATE, _UNTRAINED = "model/", "train-", "evaluate-", "zero_shot"
 _HUB_ID = re.compile(r"[\w.-]{1,96}(?:/[\w.-]{1,96})?", re.ASCII)
 _ADAPTER = "adapter_config.json"
-_NUMBERS = ("float32", "int16", "bfloat16", "float16", "int8")
+_NUMBERS = ("float32", "bfloat16x2", "int16", "bfloat16", "float16", "int8")
 _TRAINED_ON = {
     "label": "gold answers alone",
     "path": "paths of reasoning that it wrote itself, mined by branching on the first token and kept by rules",

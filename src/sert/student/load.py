@@ -213,15 +213,15 @@ def load_student(config: StudentConfig, *, worker: int = 0) -> Student:
 
 
 def _replace_products(model: Any, dtype: str) -> None:
-    if dtype in ("int8", "int16", "bfloat16"):
+    if dtype not in ("float32", "float16"):
         from sert.student.speed import quantized
 
-        into = {
-            "int8": quantized.quantize_student,
-            "int16": quantized.multiply_in_int16,
-            "bfloat16": quantized.multiply_in_bfloat16,
-        }
-        into[dtype](model)
+        if dtype == "int8":
+            quantized.quantize_student(model)
+        elif dtype == "bfloat16":
+            quantized.multiply_in_bfloat16(model)
+        else:
+            quantized.multiply_nearly_exactly(model, dtype)
 
 
 def _load_model(place: Place, dtype: "torch.dtype") -> Any:

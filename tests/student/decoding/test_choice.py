@@ -45,6 +45,7 @@ NEAR, FAR = Distance(0.005, 0.02, 1e-5, 1.0), Distance(0.3, 1.5, 0.05, 0.9)
         ({"int16": 2.0, "int8": 4.0}, {"int16": NEAR, "int8": FAR}, "int16", "int8 lies 0.3 nats from float32"),
         ({"int16": 2.0, "int8": 4.0}, {"int16": NEAR, "int8": None}, "int16", "int8 does not fit"),
         ({"bfloat16": 2.0}, {"bfloat16": FAR}, "float32", "bfloat16 lies 0.3 nats from float32"),
+        ({"bfloat16x2": 1.7, "int16": 2.0}, {"bfloat16x2": NEAR}, "bfloat16x2", "1.7 (bfloat16x2), 2.0 (int16)"),
         ({"bfloat16": 1.1, "int16": 0.9}, {}, "float32", "0.9 (int16), 1.1 (bfloat16)"),
         ({}, {}, "float32", "for students of 10,000,000 weights and more"),
     ],
@@ -103,7 +104,7 @@ def test_products_are_measured_where_a_student_is_large_enough(
     monkeypatch.setattr(choice, "LARGE_STUDENT", 0)
     monkeypatch.setattr(quantized, "LARGE_LAYER", 0)
     rates = product_rates(student)
-    assert "bfloat16" in rates and "float32" not in rates and set(rates) <= {"bfloat16", "int16", "int8"}
+    assert "bfloat16" in rates and "float32" not in rates and set(rates) <= {"bfloat16x2", "bfloat16", "int16", "int8"}
     assert all(rate > 0 for rate in rates.values())
 
 

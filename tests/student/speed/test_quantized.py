@@ -188,6 +188,7 @@ def no_compiler(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     ("dtype", "becomes"),
     [
         ("int16", "is float32 here"),
+        ("bfloat16x2", "is float32 here"),
         ("bfloat16", "is torch's own here, which rounds sums and norms too and can take many times as long"),
         ("int8", "is multiplied by torch here, which is slower"),
         ("float32", "decodes without compiled loops here, which is slower"),
@@ -206,9 +207,9 @@ def test_on_another_processor_the_instructions_are_named(tiny_folder: Path, monk
     if found is None:
         pytest.skip("there is no C compiler here")
     monkeypatch.setattr(quantized, "LARGE_STUDENT", 0)
-    monkeypatch.setattr(found, "has_integers", False)
-    monkeypatch.setattr(found, "has_bfloat16", False)
-    for dtype in ("int16", "int8", "bfloat16"):
+    for ability in ("has_integers", "has_bfloat16", "has_tiles"):
+        monkeypatch.setattr(found, ability, False)
+    for dtype in ("int16", "int8", "bfloat16", "bfloat16x2"):
         said = said_of(tiny_folder, dtype)
         assert said is not None and f"this processor ({found.instructions}) have no products for it: use flo" in said
     assert said_of(tiny_folder, "float32") is None
@@ -228,7 +229,7 @@ def test_a_model_that_reads_its_layers_is_said_to(monkeypatch: pytest.MonkeyPatc
         pytest.skip("there are no such loops here")
     monkeypatch.setattr(quantized, "LARGE_STUDENT", 0)
     model = reads_its_head().float()
-    quantized.multiply_in_int16(model)
+    quantized.multiply_nearly_exactly(model, "int16")
     assert "is float32 here, because the model does more with its layers" in str(fallback(model, "int16"))
 
 

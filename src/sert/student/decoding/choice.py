@@ -15,12 +15,13 @@ from sert.config.prompts import PromptTemplates
 from sert.config.tree import StudentConfig
 from sert.errors import StudentError
 from sert.student.decoding.proof import Distance, Drive, Reference, find_drive
-from sert.student.kernels import LANE, compiled
+from sert.student.kernels import LANE, TILE_INPUTS, compiled
 from sert.student.load import Student, load_student
 from sert.student.source import called
 from sert.student.speed.quantized import (
     LARGE_STUDENT,
     BFloat16Linear,
+    BFloat16x2Linear,
     Int8Linear,
     Int16Linear,
     Lacking,
@@ -42,7 +43,7 @@ LONGEST = 256
 """Tokens of the texts that are thought of: a prompt and a path."""
 WORTH_IT = 1.2
 """Products must be so many times as fast as in float32 for other numbers to be taken."""
-NEAREST_FIRST = ("int16", "bfloat16", "int8")
+NEAREST_FIRST = ("bfloat16x2", "int16", "bfloat16", "int8")
 """What may be taken, from what moves pretrained students least to what moves them most."""
 MARGIN = 1.3
 """Products must be so many times as fast as in what moves a student less to be taken before it: of two that are nearly
@@ -151,6 +152,8 @@ def _products(weight_IO: Tensor) -> Mapping[str, Callable[[Tensor], Any]]:
         products |= {"int16": Int16Linear(weight_IO, None, kernels), "int8": Int8Linear(weight_IO, None)}
     if kernels is not None and kernels.has_bfloat16:
         products["bfloat16"] = BFloat16Linear(weight_IO, None, kernels)
+    if kernels is not None and kernels.has_tiles and len(weight_IO) % TILE_INPUTS == 0:
+        products["bfloat16x2"] = BFloat16x2Linear(weight_IO, None, kernels)
     return products
 
 

@@ -235,7 +235,7 @@ class DecodedRows:
         return {reason: dict(total[reason]) for reason in sorted(total)}
 
 
-_CHOICES = ("float32", "int16", "bfloat16", "int8")
+_CHOICES = ("float32", "bfloat16x2", "int16", "bfloat16", "int8")
 """What may be chosen where `student.dtype` is `auto`."""
 
 

@@ -29,6 +29,8 @@ PANEL = 64
 """Outputs that products.c packs together."""
 TILE_ROWS = 32
 """Most rows that products.c multiplies at a time; it reads so many, whether they are there or not."""
+TILE_INPUTS = 32
+"""Inputs in bfloat16 of a tile; layers that are multiplied in tiles have a multiple of it."""
 BLOCK = 64
 """Inputs that share a step in int16."""
 LARGEST_INT16 = 5792
@@ -64,23 +66,31 @@ class _Linear(ctypes.Structure):
     _fields_ = _fields(
         (_POINTER, "inputs weights zeros scales bias rounded steps out"),
         (_SIZE, "rows inputs_size outputs"),
-        (_INT, "threads"),
+        (_INT, "row_parts weight_parts threads"),
     )
 
 
 class Packed(NamedTuple):
     """A linear layer as products.c reads it; what belongs to outputs is filled up to whole panels.
 
-    `scales` belong to int8 and int16 weights, and `zeros` (what the offset of the rounded inputs adds to each sum) to
-    int8 ones.
+    `kind` names the loop. `scales` belong to int8 and int16 weights, and `zeros` (what the offset of the rounded inputs
+    adds to each sum) to int8 ones. In tiles of bfloat16 inputs and weights have one part or two.
     """
 
+    kind: str
     weights: Tensor
     bias: Tensor | None
-    scales: Tensor | None
-    zeros: Tensor | None
     inputs: int
     outputs: int
+    scales: Tensor | None = None
+    zeros: Tensor | None = None
+    row_parts: int = 1
+    weight_parts: int = 1
+
+    @property
+    def row_bytes(self) -> int:
+        """Bytes of a rounded row."""
+        return self.inputs * (1 if self.kind == "int8" else 2 * self.row_parts)
 
 
 class Caches(NamedTuple):
@@ -114,7 +124,9 @@ class Kernels:
         self._library = library
         self.instructions: str = library.sert_instructions().decode()
         abilities = int(library.sert_abilities())
-        self.has_integers, self.has_bfloat16, self._has_pairs = (bool(abilities & bit) for bit in (1, 2, 4))
+        self.has_integers, self.has_bfloat16, self._has_pairs, self.has_tiles = (
+            bool(abilities & bit) for bit in (1, 2, 4, 8)
+        )
 
     def gelu(self, values: Tensor) -> Tensor:
         """GELU's tanh form, of any shape."""
@@ -135,13 +147,13 @@ class Kernels:
         inputs_BI = inputs_BI.contiguous()
         rows = len(inputs_BI)
         out_BO = torch.empty((rows, layer.outputs))
-        kind = layer.weights.dtype
-        rounded = torch.empty((rows + TILE_ROWS, layer.inputs), dtype=torch.uint8 if kind == torch.int8 else kind)
+        rounded = torch.empty((rows + TILE_ROWS, layer.row_bytes), dtype=torch.uint8)
         steps = torch.empty((rows + TILE_ROWS, -(-layer.inputs // BLOCK)))
         tensors = (inputs_BI, layer.weights, layer.zeros, layer.scales, layer.bias, rounded, steps, out_BO)
         pointers = (None if tensor is None else tensor.data_ptr() for tensor in tensors)
-        given = _Linear(*pointers, rows, layer.inputs, layer.outputs, torch.get_num_threads())
-        getattr(self._library, f"sert_linear_{str(kind).removeprefix('torch.')}")(ctypes.byref(given))
+        sizes = (rows, layer.inputs, layer.outputs, layer.row_parts, layer.weight_parts)
+        given = _Linear(*pointers, *sizes, torch.get_num_threads())
+        getattr(self._library, f"sert_linear_{layer.kind}")(ctypes.byref(given))
         return out_BO
 
     def block_maxima(self, logits_BV: Tensor, *, block: int) -> tuple[Tensor, Tensor]:
@@ -212,19 +224,37 @@ def pack(weight_IO: Tensor, bias_O: Tensor | None, scale_NO: Tensor | None = Non
     inputs, outputs = weight_IO.shape
     panels = -(-outputs // PANEL)
     group = 4 // weight_IO.element_size()
-    filled_up = _fill_up(weight_IO, panels * PANEL)
+    filled_up = _fill_up(weight_IO)
     weights = filled_up.view(inputs // group, group, panels, PANEL).permute(2, 0, 3, 1).contiguous()
     zeros = filled_up.sum(dim=0, dtype=torch.int32) * 128 if weight_IO.dtype == torch.int8 else None
-    scales = bias = None
-    if scale_NO is not None:
-        scales = _fill_up(scale_NO, panels * PANEL).view(-1, panels, PANEL).transpose(0, 1).contiguous()
-    if bias_O is not None:
-        bias = _fill_up(bias_O.detach().float(), panels * PANEL)
-    return Packed(weights, bias, scales, zeros, inputs, outputs)
+    scales = None if scale_NO is None else _fill_up(scale_NO).view(-1, panels, PANEL).transpose(0, 1).contiguous()
+    kind = str(weight_IO.dtype).removeprefix("torch.")
+    return Packed(kind, weights, _filled_bias(bias_O), inputs, outputs, scales, zeros)
 
 
-def _fill_up(values: Tensor, outputs: int) -> Tensor:
-    return torch.nn.functional.pad(values, (0, outputs - values.shape[-1]))
+def pack_tiles(weight_IO: Tensor, bias_O: Tensor | None, *, parts: int) -> Packed:
+    """Pack weights for tiles of bfloat16 (`Kernels.has_tiles`); I is a multiple of `TILE_INPUTS`.
+
+    With `parts` = 2 inputs are the sums of two bfloat16 numbers, and so are weights that are more than one.
+    """
+    inputs, outputs = weight_IO.shape
+    first_IO = weight_IO.bfloat16()
+    second_IO = (weight_IO.float() - first_IO.float()).bfloat16()
+    parts_of_weights = [first_IO, second_IO] if parts == 2 and bool(second_IO.any()) else [first_IO]
+    filled_up = _fill_up(torch.stack(parts_of_weights))
+    halves = filled_up.view(len(parts_of_weights), inputs // TILE_INPUTS, TILE_INPUTS // 2, 2, -1, 2, 16)
+    weights = halves.permute(4, 1, 0, 5, 2, 6, 3).contiguous()
+    bias = _filled_bias(bias_O)
+    return Packed("bfloat16_tiles", weights, bias, inputs, outputs, row_parts=parts, weight_parts=len(weights[0, 0]))
+
+
+def _filled_bias(bias_O: Tensor | None) -> Tensor | None:
+    return None if bias_O is None else _fill_up(bias_O.detach().float())
+
+
+def _fill_up(values: Tensor) -> Tensor:
+    """Fill up the last dimension, outputs, to whole panels."""
+    return torch.nn.functional.pad(values, (0, -values.shape[-1] % PANEL))
 
 
 class Compilation(NamedTuple):

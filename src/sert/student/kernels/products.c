@@ -3,7 +3,13 @@
    Shapes: B rows, I inputs, O outputs. Weights are packed in panels of 64 outputs, filled up with zeros; a panel holds, for
    each group of inputs that fills four bytes (four int8, two int16 or bfloat16), the group of every output:
    (O / 64, groups, 64, inputs of a group). Six rows and some vectors of weights make as many sums as stay in registers.
-   Where there are tiles, 32 rows and half a panel make four tiles of sums; inputs then come in whole tiles of 64 bytes. */
+   Where there are tiles, 32 rows and half a panel make four tiles of sums; inputs then come in whole tiles of 64 bytes.
+
+   Tiles of bfloat16 are read in the order in which they lie: rows (B / 16, I / 32, parts, 16, 32) and weights (O / 32,
+   I / 32, parts, 2, 16, 16, 2), 32 inputs and their pairs at a time. A number may have two parts there, the nearest bfloat16
+   number and the one nearest to what is left: together some 16 bits. Products of two second parts are left out.
+   Source: Henry, Tang and Heinecke, Leveraging the bfloat16 Artificial Intelligence Datatype For Higher-Precision
+   Computations, 2019. */
 
 #include "common.h"
 
@@ -27,6 +33,7 @@ struct linear {
     float *steps;         /* (B + TILE_ROWS), int8; (B + TILE_ROWS, I / 64), int16 */
     float *out;           /* (B, O) */
     int64_t rows, inputs_size, outputs;
+    int32_t row_parts, weight_parts; /* of each number in tiles of bfloat16: 1 or 2 */
     int32_t threads;
 };
 
@@ -197,34 +204,37 @@ static int tiles_are_allowed(void) {
     if (theirs.palette) _tile_loadconfig(&theirs);                                                                     \
     else _tile_release()
 
+/* Add the products of 32 rows in tiles 4 and 5 and 32 outputs in tiles 6 and 7 to tiles 0 to 3. */
+#define ADD_SQUARE(add_products)                                                                                       \
+    do {                                                                                                               \
+        add_products(0, 4, 6);                                                                                         \
+        add_products(1, 4, 7);                                                                                         \
+        add_products(2, 5, 6);                                                                                         \
+        add_products(3, 5, 7);                                                                                         \
+    } while (0)
+
 /* Multiply some bytes of 32 rows, which lie `stride` bytes apart, with a panel. */
-#define DEFINE_TILES(name, type, add_products)                                                                         \
-    INLINE void name(const uint8_t *rows, int64_t stride, const uint8_t *panel, int64_t bytes,                         \
-                     type sums[TILE_ROWS][VECTORS]) {                                                                  \
-        for (int64_t half = 0; half < 2; half++) {                                                                     \
-            _tile_zero(0);                                                                                             \
-            _tile_zero(1);                                                                                             \
-            _tile_zero(2);                                                                                             \
-            _tile_zero(3);                                                                                             \
-            for (int64_t at = 0; at < bytes; at += 64) {                                                               \
-                const uint8_t *weights = panel + at * PANEL + half * 128;                                              \
-                _tile_loadd(4, rows + at, stride);                                                                     \
-                _tile_loadd(5, rows + at + 16 * stride, stride);                                                       \
-                _tile_loadd(6, weights, 4 * PANEL);                                                                    \
-                _tile_loadd(7, weights + 64, 4 * PANEL);                                                               \
-                add_products(0, 4, 6);                                                                                 \
-                add_products(1, 4, 7);                                                                                 \
-                add_products(2, 5, 6);                                                                                 \
-                add_products(3, 5, 7);                                                                                 \
-            }                                                                                                          \
-            _tile_stored(0, &sums[0][2 * half], 4 * PANEL);                                                            \
-            _tile_stored(1, &sums[0][2 * half + 1], 4 * PANEL);                                                        \
-            _tile_stored(2, &sums[16][2 * half], 4 * PANEL);                                                           \
-            _tile_stored(3, &sums[16][2 * half + 1], 4 * PANEL);                                                       \
-        }                                                                                                              \
+INLINE void tiles_int8(const uint8_t *rows, int64_t stride, const uint8_t *panel, int64_t bytes,
+                       integers sums[TILE_ROWS][VECTORS]) {
+    for (int64_t half = 0; half < 2; half++) {
+        _tile_zero(0);
+        _tile_zero(1);
+        _tile_zero(2);
+        _tile_zero(3);
+        for (int64_t at = 0; at < bytes; at += 64) {
+            const uint8_t *weights = panel + at * PANEL + half * 128;
+            _tile_loadd(4, rows + at, stride);
+            _tile_loadd(5, rows + at + 16 * stride, stride);
+            _tile_loadd(6, weights, 4 * PANEL);
+            _tile_loadd(7, weights + 64, 4 * PANEL);
+            ADD_SQUARE(_tile_dpbusd);
+        }
+        _tile_stored(0, &sums[0][2 * half], 4 * PANEL);
+        _tile_stored(1, &sums[0][2 * half + 1], 4 * PANEL);
+        _tile_stored(2, &sums[16][2 * half], 4 * PANEL);
+        _tile_stored(3, &sums[16][2 * half + 1], 4 * PANEL);
     }
-DEFINE_TILES(tiles_int8, integers, _tile_dpbusd)
-DEFINE_TILES(tiles_bfloat16, floats, _tile_dpbf16ps)
+}
 #endif
 
 #ifdef HAS_INTEGERS
@@ -335,8 +345,98 @@ DEFINE_MULTIPLY(multiply_bfloat16, floats, uint32_t, 2, TILE, tile_bfloat16, put
 DEFINE_LINEAR(linear_bfloat16, round_bfloat16, multiply_bfloat16, 2, TILE, NOTHING, NOTHING)
 
 #ifdef HAS_TILES
-DEFINE_MULTIPLY(multiply_bfloat16_tiles, floats, uint8_t, 2, TILE_ROWS, tiles_bfloat16, put_floats)
-DEFINE_LINEAR(linear_bfloat16_tiles, round_bfloat16, multiply_bfloat16_tiles, 2, TILE_ROWS, CONFIGURE, RESTORE)
+/* Bytes of a tile, and inputs in bfloat16 of one. */
+#define TILE_BYTES 1024
+#define TILE_INPUTS 32
+
+/* Round a row, and what rounding left of it, into the tiles of its sixteen rows. */
+INLINE void round_parts(const struct linear *l, int64_t b) {
+    const float *row = l->inputs + b * l->inputs_size;
+    const int64_t parts = l->row_parts, tiles = l->inputs_size / TILE_INPUTS * parts;
+    uint8_t *out = (uint8_t *)l->rounded + b / 16 * tiles * TILE_BYTES + b % 16 * 64;
+    for (int64_t i = 0; i < l->inputs_size; i += LANE) {
+        uint8_t *at = out + i / TILE_INPUTS * parts * TILE_BYTES + i % TILE_INPUTS * 2;
+        const __m512 whole = _mm512_loadu_ps(row + i);
+        const __m256bh first = _mm512_cvtneps_pbh(whole);
+        memcpy(at, &first, sizeof first);
+        if (parts == 1) continue;
+        const __m512i widened = _mm512_slli_epi32(_mm512_cvtepu16_epi32((__m256i)first), 16);
+        const __m256bh second = _mm512_cvtneps_pbh(whole - (__m512)widened);
+        memcpy(at + TILE_BYTES, &second, sizeof second);
+    }
+}
+
+INLINE void load_rows(const uint8_t *upper, const uint8_t *lower) {
+    _tile_loadd(4, upper, 64);
+    _tile_loadd(5, lower, 64);
+}
+
+INLINE void load_outputs(const uint8_t *weights) {
+    _tile_loadd(6, weights, 64);
+    _tile_loadd(7, weights + TILE_BYTES, 64);
+}
+
+/* Multiply 32 rows with half a panel: sums begin with the bias. `ahead` is brought nearer, some bytes a step. */
+INLINE void tiles_bfloat16(const struct linear *l, int64_t b, int64_t at, const uint8_t *ahead, int64_t ahead_bytes) {
+    const int64_t row_parts = l->row_parts, weight_parts = l->weight_parts, steps = l->inputs_size / TILE_INPUTS;
+    const uint8_t *upper = (const uint8_t *)l->rounded + b / 16 * steps * row_parts * TILE_BYTES;
+    const uint8_t *lower = upper + steps * row_parts * TILE_BYTES;
+    const uint8_t *weights = (const uint8_t *)l->weights + at / 16 * steps * weight_parts * TILE_BYTES;
+    static const float nothing[32];
+    const float *bias = l->bias ? l->bias + at : nothing;
+    _tile_loadd(0, bias, 0); /* the same for all rows */
+    _tile_loadd(1, bias + 16, 0);
+    _tile_loadd(2, bias, 0);
+    _tile_loadd(3, bias + 16, 0);
+    for (int64_t step = 0; step < steps; step++) {
+        for (int64_t i = 0; i < ahead_bytes; i += 64) __builtin_prefetch(ahead + step * ahead_bytes + i);
+        load_outputs(weights);
+        if (row_parts == 2) {
+            load_rows(upper + TILE_BYTES, lower + TILE_BYTES);
+            ADD_SQUARE(_tile_dpbf16ps);
+        }
+        load_rows(upper, lower);
+        ADD_SQUARE(_tile_dpbf16ps);
+        if (weight_parts == 2) {
+            load_outputs(weights + 2 * TILE_BYTES);
+            ADD_SQUARE(_tile_dpbf16ps);
+        }
+        upper += row_parts * TILE_BYTES;
+        lower += row_parts * TILE_BYTES;
+        weights += 2 * weight_parts * TILE_BYTES;
+    }
+}
+
+INLINE void store_square(float *to, int64_t stride) {
+    _tile_stored(0, to, 4 * stride);
+    _tile_stored(1, to + 16, 4 * stride);
+    _tile_stored(2, to + 16 * stride, 4 * stride);
+    _tile_stored(3, to + 16 * stride + 16, 4 * stride);
+}
+
+/* Multiply up to 32 rows with a panel and write what comes of it: whole squares at once, as stored tiles are slow to
+   read again. The next panel comes from memory meanwhile, which takes as long. */
+INLINE void multiply_bfloat16_tiles(const struct linear *l, int64_t b, int64_t end, int64_t p) {
+    const int64_t steps = l->inputs_size / TILE_INPUTS, panel = 4 * steps * l->weight_parts * TILE_BYTES;
+    const int64_t squares = 2 * ((end + TILE_ROWS - 1) / TILE_ROWS), each = panel / (squares * steps) / 64 * 64 + 64;
+    const uint8_t *ahead = (const uint8_t *)l->weights + (p + 1) * panel + 2 * (b / TILE_ROWS) * steps * each;
+    for (int64_t at = p * PANEL; at < (p + 1) * PANEL; at += 32, ahead += steps * each) {
+        const int64_t rows = end - b, outputs = l->outputs - at;
+        float *out = l->out + b * l->outputs + at;
+        tiles_bfloat16(l, b, at, ahead, each);
+        if (rows >= TILE_ROWS && outputs >= 32) {
+            store_square(out, l->outputs);
+            continue;
+        }
+        floats square[TILE_ROWS][2];
+        store_square((float *)square, 32);
+        for (int64_t r = 0; r < rows && r < TILE_ROWS; r++) {
+            write_outputs(out + r * l->outputs, outputs, square[r][0]);
+            write_outputs(out + r * l->outputs + LANE, outputs - LANE, square[r][1]);
+        }
+    }
+}
+DEFINE_LINEAR(linear_bfloat16_tiles, round_parts, multiply_bfloat16_tiles, 4, TILE_ROWS, CONFIGURE, RESTORE)
 #endif
 #endif
 
@@ -363,7 +463,19 @@ const char *sert_instructions(void) {
 #endif
 }
 
-/* What this processor can do here: 1 for int8 and int16 layers, 2 for bfloat16 layers, 4 for attention over bfloat16 pairs. */
+/* Tell whether there are tiles, and the system gives room for them; it is asked once. */
+static int has_tiles(void) {
+#ifdef HAS_TILES
+    static int allowed = -1;
+    if (allowed < 0) allowed = tiles_are_allowed();
+    return allowed;
+#else
+    return 0;
+#endif
+}
+
+/* What this processor can do here: 1 for int8 and int16 layers, 2 for bfloat16 layers, 4 for attention over bfloat16
+   pairs, 8 for bfloat16 layers in tiles. */
 int sert_abilities(void) {
     int found = 0;
 #ifdef HAS_INTEGERS
@@ -372,23 +484,24 @@ int sert_abilities(void) {
 #ifdef HAS_PAIRS
     found += 2 + 4;
 #endif
-    return found;
+    return found + (has_tiles() ? 8 : 0);
 }
 
-#ifdef HAS_TILES
-#define LINEAR(kind, bytes, l)                                                                                         \
-    static int allowed = -1;                                                                                           \
-    if (allowed < 0) allowed = tiles_are_allowed();                                                                    \
-    if (allowed && bytes * (l)->inputs_size % 64 == 0) linear_##kind##_tiles(l);                                       \
-    else linear_##kind(l)
-#else
-#define LINEAR(kind, bytes, l) linear_##kind(l)
-#endif
-
 #ifdef HAS_INTEGERS
-void sert_linear_int8(const struct linear *l) { LINEAR(int8, 1, l); }
+void sert_linear_int8(const struct linear *l) {
+#ifdef HAS_TILES
+    if (has_tiles() && l->inputs_size % 64 == 0) {
+        linear_int8_tiles(l);
+        return;
+    }
+#endif
+    linear_int8(l);
+}
 void sert_linear_int16(const struct linear *l) { linear_int16(l); }
 #endif
 #ifdef HAS_PAIRS
-void sert_linear_bfloat16(const struct linear *l) { LINEAR(bfloat16, 2, l); }
+void sert_linear_bfloat16(const struct linear *l) { linear_bfloat16(l); }
+#endif
+#ifdef HAS_TILES
+void sert_linear_bfloat16_tiles(const struct linear *l) { linear_bfloat16_tiles(l); }
 #endif

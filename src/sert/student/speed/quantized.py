@@ -1,9 +1,9 @@
 """Linear layers in int8, int16 or bfloat16 between float32 activations: coarser students, for decoding on CPUs.
 
 In int8 weights have a scale an output channel, activations one a row, and sums are exact. In int16 every 64 inputs of
-either have one, and sums over so many are exact. In bfloat16 both are rounded and sums are float32. Always a lane's
-result does not depend on the lanes beside it, nothing is calibrated, and the embedding, the norms, the residuals and
-the softmax stay in float32.
+either have one, and sums over so many are exact. In bfloat16 both are rounded and sums are float32; in bfloat16x2 what
+rounding leaves of them is multiplied too. Always a lane's result does not depend on the lanes beside it, nothing is
+calibrated, and the embedding, the norms, the residuals and the softmax stay in float32.
 Source of the int8 scheme: Dettmers et al., LLM.int8(), 2022, section 2.1 (vector-wise quantization).
 
 Shapes: B rows, I inputs, O outputs.
@@ -17,7 +17,17 @@ from torch import Tensor
 from transformers.pytorch_utils import Conv1D
 
 from sert.errors import StudentError
-from sert.student.kernels import BLOCK, LANE, LARGEST_INT16, Kernels, compilation, compiled, pack
+from sert.student.kernels import (
+    BLOCK,
+    LANE,
+    LARGEST_INT16,
+    TILE_INPUTS,
+    Kernels,
+    compilation,
+    compiled,
+    pack,
+    pack_tiles,
+)
 from sert.student.speed.layers import Place, cast_weights, replace_layers
 
 LARGEST = 127
@@ -87,7 +97,26 @@ class BFloat16Linear(CoarseLinear):
     def __init__(self, weight_IO: Tensor, bias_O: Tensor | None, kernels: Kernels) -> None:
         super().__init__(weight_IO)
         self._kernels = kernels
-        self._packed = pack(weight_IO.detach().to(torch.bfloat16), bias_O)
+        if kernels.has_tiles and self.num_inputs % TILE_INPUTS == 0:
+            self._packed = pack_tiles(weight_IO.detach(), bias_O, parts=1)
+        else:
+            self._packed = pack(weight_IO.detach().bfloat16(), bias_O)
+
+    def _apply_to_rows(self, inputs_BI: Tensor) -> Tensor:
+        return self._kernels.linear(inputs_BI, self._packed)
+
+
+class BFloat16x2Linear(CoarseLinear):
+    """y = x W + b with W and x as sums of two bfloat16 numbers, some 16 bits, and sums in float32, in tiles.
+
+    Source: Henry, Tang and Heinecke, Leveraging the bfloat16 Artificial Intelligence Datatype For Higher-Precision
+    Computations, 2019.
+    """
+
+    def __init__(self, weight_IO: Tensor, bias_O: Tensor | None, kernels: Kernels) -> None:
+        super().__init__(weight_IO)
+        self._kernels = kernels
+        self._packed = pack_tiles(weight_IO.detach(), bias_O, parts=2)
 
     def _apply_to_rows(self, inputs_BI: Tensor) -> Tensor:
         return self._kernels.linear(inputs_BI, self._packed)
@@ -107,6 +136,13 @@ class Int16Linear(CoarseLinear):
 
     def _apply_to_rows(self, inputs_BI: Tensor) -> Tensor:
         return self._kernels.linear(inputs_BI, self._packed)
+
+
+NEARLY_EXACT: dict[str, type[BFloat16x2Linear] | type[Int16Linear]] = {
+    "bfloat16x2": BFloat16x2Linear,
+    "int16": Int16Linear,
+}
+"""Layers of the types that hardly change a student."""
 
 
 def quantize_rows(values_BI: Tensor) -> tuple[Tensor, Tensor]:
@@ -152,14 +188,14 @@ def multiply_in_bfloat16(model: Any) -> None:
         cast_weights(model, torch.bfloat16)
 
 
-def multiply_in_int16(model: Any) -> None:
-    """Let compiled loops multiply the linear layers of a float32 model in int16 where they can.
+def multiply_nearly_exactly(model: Any, dtype: str) -> None:
+    """Let compiled loops multiply the linear layers of a float32 model in int16 or bfloat16x2 where they can.
 
     In place. Where they cannot (see `multiply_in_bfloat16`), the model stays as it is, which is more exact.
     """
-    kernels = _kernels_for(model, "int16")
+    kernels = _kernels_for(model, dtype)
     if kernels is not None:
-        _multiply_with(model, lambda weight_IO, bias_O: Int16Linear(weight_IO, bias_O, kernels))
+        _multiply_with(model, lambda weight_IO, bias_O: NEARLY_EXACT[dtype](weight_IO, bias_O, kernels))
 
 
 def fallback(model: Any, dtype: str) -> str | None:
@@ -169,10 +205,10 @@ def fallback(model: Any, dtype: str) -> str | None:
         One sentence with the reason and what mends it; None where all is as asked for. Small models lose no time.
     """
     on_cpu, is_small = model.device.type == "cpu", num_weights(model) < LARGE_STUDENT
-    head, layers = model.get_output_embeddings(), {"int16": Int16Linear, "bfloat16": BFloat16Linear}
+    head, layers = model.get_output_embeddings(), {**NEARLY_EXACT, "bfloat16": BFloat16Linear}
     lacking = lacking_loops(model, dtype)
     is_as_asked = isinstance(head, layers[dtype]) if dtype in layers else lacking is None or is_small
-    if is_as_asked or dtype not in _INSTEAD or (dtype != "int16" and not on_cpu):
+    if is_as_asked or dtype not in _INSTEAD or (dtype not in NEARLY_EXACT and not on_cpu):
         return None
     because = lacking or Lacking("the model does more with its layers than multiply", _EXACT)
     said = f"student.dtype = {dtype!r} {_INSTEAD[dtype]}, because {because}"
@@ -192,6 +228,7 @@ class Lacking(NamedTuple):
 _EXACT = "use float32"
 _INSTEAD = {
     "int16": "is float32 here",
+    "bfloat16x2": "is float32 here",
     "bfloat16": "is torch's own here, which rounds sums and norms too and can take many times as long",
     "int8": "is multiplied by torch here, which is slower",
     "float32": "decodes without compiled loops here, which is slower",
@@ -209,12 +246,24 @@ def lacking_loops(model: Any, dtype: str) -> Lacking | None:
         return Lacking(failure, remedy)
     if dtype == "float32":
         return None
-    if not (kernels.has_bfloat16 if dtype == "bfloat16" else kernels.has_integers):
+    if dtype not in products_of(kernels):
         return Lacking(f"the loops for this processor ({kernels.instructions}) have no products for it", _EXACT)
     inputs = [each.nx if isinstance(each, Conv1D) else each.in_features for each in filter(_is_linear, model.modules())]
-    if odd := [size for size in inputs if size % LANE]:
-        return Lacking(f"a layer of the student has {odd[0]} inputs, no multiple of {LANE}", _EXACT)
+    multiple = TILE_INPUTS if dtype == "bfloat16x2" else LANE
+    if odd := [size for size in inputs if size % multiple]:
+        return Lacking(f"a layer of the student has {odd[0]} inputs, no multiple of {multiple}", _EXACT)
     return None
+
+
+def products_of(kernels: Kernels) -> list[str]:
+    """List the types that compiled loops multiply on this processor, from what moves pretrained students least."""
+    known = {
+        "bfloat16x2": kernels.has_tiles,
+        "int16": kernels.has_integers,
+        "bfloat16": kernels.has_bfloat16,
+        "int8": kernels.has_integers,
+    }
+    return [dtype for dtype, is_there in known.items() if is_there]
 
 
 def _kernels_for(model: Any, dtype: str) -> Kernels | None:
@@ -274,4 +323,4 @@ def is_rounded(model: Any) -> bool:
 
 def is_coarse(model: Any) -> bool:
     """Tell whether the linear layers round as much as bfloat16 does, or more."""
-    return is_rounded(model) and not isinstance(model.get_output_embeddings(), Int16Linear)
+    return is_rounded(model) and not isinstance(model.get_output_embeddings(), tuple(NEARLY_EXACT.values()))
