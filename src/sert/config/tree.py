@@ -89,13 +89,18 @@ class TaskConfig(Section):
         return given
 
 
+Numbers = Literal["float32", "bfloat16x2", "int16", "bfloat16", "float16", "int8"]
+NUMBERS: tuple[Numbers, ...] = get_args(Numbers)
+"""In which numbers students decode."""
+
+
 class StudentConfig(Section):
     """The student: a hub id, a local folder, a GGUF file, or `lab` for the student that ships with the package."""
 
     path: str = "gpt2"
     """Hub id, local folder (of a model or an adapter), `.gguf` file, or `lab`."""
     revision: str | None = None
-    dtype: Literal["float32", "auto", "bfloat16x2", "int16", "bfloat16", "float16", "int8"] = "float32"
+    dtype: Literal["auto", Numbers] = "float32"
     """Type of the numbers that it decodes with; training keeps float32. `auto` measures which one is the fastest on
     this machine among those that hardly change the student (0.02 nats), and a run keeps what was chosen at its first
     start. `int16` does so on CPUs, and `bfloat16x2` on those with AMX; where their loops do not run, they are float32,

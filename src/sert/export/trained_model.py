@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from sert.config.tree import StudentConfig
+from sert.config.tree import NUMBERS, StudentConfig
 from sert.errors import ConfigError, DataError, StudentError
 from sert.export.licences import Licences, Part
 from sert.export.markdown import as_code, front_matter, settings_table
@@ -23,7 +23,6 @@ from sert.terminal.text import shorten
 _MODEL, _TRAIN, _EVALUATE, _UNTRAINED = "model/", "train-", "evaluate-", "zero_shot"
 _HUB_ID = re.compile(r"[\w.-]{1,96}(?:/[\w.-]{1,96})?", re.ASCII)
 _ADAPTER = "adapter_config.json"
-_NUMBERS = ("float32", "bfloat16x2", "int16", "bfloat16", "float16", "int8")
 _TRAINED_ON = {
     "label": "gold answers alone",
     "path": "paths of reasoning that it wrote itself, mined by branching on the first token and kept by rules",
@@ -122,7 +121,7 @@ def _given(place: Path, trained: Source) -> Tested:
     (source,) = find_sources(place, kinds=("evaluate",))
     inputs = set(source.artifact.manifest["inputs"].values())
     path = str(trained.artifact.file("model"))
-    keys = (student_key(StudentConfig.model_validate({"path": path, "dtype": dtype})) for dtype in _NUMBERS)
+    keys = (student_key(StudentConfig.model_validate({"path": path, "dtype": dtype})) for dtype in NUMBERS)
     if trained.artifact.key not in inputs and not any(key in inputs for key in keys):
         raise DataError(
             f"{place} holds answers of another student than {trained.name}; evaluate {path}, or leave it out."

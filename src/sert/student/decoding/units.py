@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
-from sert.config.tree import StudentConfig
+from sert.config.tree import NUMBERS, StudentConfig
 from sert.records import Question
 from sert.store.artifacts import UNITS, Draft, canonical_json, is_begun
 from sert.store.stage import Job, key_of
@@ -235,10 +235,6 @@ class DecodedRows:
         return {reason: dict(total[reason]) for reason in sorted(total)}
 
 
-_CHOICES = ("float32", "bfloat16x2", "int16", "bfloat16", "int8")
-"""What may be chosen where `student.dtype` is `auto`."""
-
-
 def settled(
     student: StudentConfig,
     job_of: Callable[[StudentConfig], Job],
@@ -256,7 +252,7 @@ def settled(
     """
     if student.dtype != "auto":
         return student
-    for dtype in _CHOICES:
+    for dtype in NUMBERS:
         known = student.model_copy(update={"dtype": dtype})
         if is_begun(out, key_of(job_of(known))):
             return known

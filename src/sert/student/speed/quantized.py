@@ -23,6 +23,7 @@ from sert.student.kernels import (
     LARGEST_INT16,
     TILE_INPUTS,
     Kernels,
+    Packed,
     compilation,
     compiled,
     pack,
@@ -91,57 +92,53 @@ class Int8Linear(CoarseLinear):
         return outputs_BO if self.bias is None else outputs_BO.add_(self.bias)
 
 
-class BFloat16Linear(CoarseLinear):
-    """y = x W + b with W and x in bfloat16 and sums in float32, in compiled loops."""
+class CompiledLinear(CoarseLinear):
+    """y = x W + b in compiled loops."""
 
     def __init__(self, weight_IO: Tensor, bias_O: Tensor | None, kernels: Kernels) -> None:
         super().__init__(weight_IO)
         self._kernels = kernels
-        if kernels.has_tiles and self.num_inputs % TILE_INPUTS == 0:
-            self._packed = pack_tiles(weight_IO.detach(), bias_O, parts=1)
-        else:
-            self._packed = pack(weight_IO.detach().bfloat16(), bias_O)
+        self._packed = self._pack(weight_IO.detach(), bias_O)
+
+    def _pack(self, weight_IO: Tensor, bias_O: Tensor | None) -> Packed:
+        raise NotImplementedError
 
     def _apply_to_rows(self, inputs_BI: Tensor) -> Tensor:
         return self._kernels.linear(inputs_BI, self._packed)
 
 
-class BFloat16x2Linear(CoarseLinear):
+class BFloat16Linear(CompiledLinear):
+    """y = x W + b with W and x in bfloat16 and sums in float32."""
+
+    def _pack(self, weight_IO: Tensor, bias_O: Tensor | None) -> Packed:
+        if self._kernels.has_tiles and self.num_inputs % TILE_INPUTS == 0:
+            return pack_tiles(weight_IO, bias_O, parts=1)
+        return pack(weight_IO.bfloat16(), bias_O)
+
+
+class BFloat16x2Linear(CompiledLinear):
     """y = x W + b with W and x as sums of two bfloat16 numbers, some 16 bits, and sums in float32, in tiles.
 
     Source: Henry, Tang and Heinecke, Leveraging the bfloat16 Artificial Intelligence Datatype For Higher-Precision
     Computations, 2019.
     """
 
-    def __init__(self, weight_IO: Tensor, bias_O: Tensor | None, kernels: Kernels) -> None:
-        super().__init__(weight_IO)
-        self._kernels = kernels
-        self._packed = pack_tiles(weight_IO.detach(), bias_O, parts=2)
-
-    def _apply_to_rows(self, inputs_BI: Tensor) -> Tensor:
-        return self._kernels.linear(inputs_BI, self._packed)
+    def _pack(self, weight_IO: Tensor, bias_O: Tensor | None) -> Packed:
+        return pack_tiles(weight_IO, bias_O, parts=2)
 
 
-class Int16Linear(CoarseLinear):
-    """y = x W + b with W and x in int16, in compiled loops: some 13 bits of every number, wherever it lies.
+class Int16Linear(CompiledLinear):
+    """y = x W + b with W and x in int16: some 13 bits of every number, wherever it lies.
 
     Source of scales for blocks: Dettmers et al., 8-bit Optimizers via Block-wise Quantization, 2022, section 2.1.
     """
 
-    def __init__(self, weight_IO: Tensor, bias_O: Tensor | None, kernels: Kernels) -> None:
-        super().__init__(weight_IO)
-        self._kernels = kernels
-        quantized_IO, steps_NO = quantize_blocks(weight_IO.detach().float())
-        self._packed = pack(quantized_IO, bias_O, steps_NO)
-
-    def _apply_to_rows(self, inputs_BI: Tensor) -> Tensor:
-        return self._kernels.linear(inputs_BI, self._packed)
+    def _pack(self, weight_IO: Tensor, bias_O: Tensor | None) -> Packed:
+        quantized_IO, steps_NO = quantize_blocks(weight_IO.float())
+        return pack(quantized_IO, bias_O, steps_NO)
 
 
-NEARLY_EXACT: dict[str, type[BFloat16x2Linear] | type[Int16Linear]] = {
-    "bfloat16x2": BFloat16x2Linear,
-    "int16": Int16Linear,
-}
+NEARLY_EXACT: dict[str, type[CompiledLinear]] = {"bfloat16x2": BFloat16x2Linear, "int16": Int16Linear}
 """Layers of the types that hardly change a student."""
 
 
