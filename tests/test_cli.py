@@ -197,7 +197,7 @@ def test_a_wrong_command_line_exits_with_2(tmp_path: Path) -> None:
         (
             "student.dtype",
             ["--dtype", "int4"],
-            "is not one of 'auto', 'float32', 'bfloat16x2', 'int16', 'bfloat16', 'float16', 'int8'",
+            "is not one of 'float32', 'auto', 'bfloat16x2', 'int16', 'bfloat16', 'float16', 'int8'",
         ),
         ("tasks.<name>.data", ["--data", "a.csv"], Path("a.csv")),
         ("teacher.calls.max_cost", ["--max-cost", "1.5"], "1.5"),

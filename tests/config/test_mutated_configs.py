@@ -186,7 +186,7 @@ def test_overrides_are_named(file: Path, override: str, says: str | None) -> Non
 WRONG = [
     ("", "judge = 3", None),  # twice: once here and once as a section
     ("student", "num_threads = 0", "'student.num_threads' = 0: input should be greater than or equal to 1"),
-    ("student", 'dtype = "float64"', "'student.dtype' = 'float64': input should be 'auto', 'float32'"),
+    ("student", 'dtype = "float64"', "'student.dtype' = 'float64': input should be 'float32', 'auto'"),
     ("student", "revision = 7", "'student.revision' = 7: input should be a valid string"),
     ("tasks.own", "limit = 0", "'tasks.own.limit' = 0: input should be greater than or equal to 1"),
     ("tasks.own", "test_share = 1.0", "'tasks.own.test_share' = 1.0: input should be less than 1"),

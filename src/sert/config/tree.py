@@ -89,9 +89,9 @@ class TaskConfig(Section):
         return given
 
 
-Numbers = Literal["float32", "bfloat16x2", "int16", "bfloat16", "float16", "int8"]
-NUMBERS: tuple[Numbers, ...] = get_args(Numbers)
-"""In which numbers students decode."""
+Numbers = Literal["float32", "auto", "bfloat16x2", "int16", "bfloat16", "float16", "int8"]
+NUMBERS: tuple[Numbers, ...] = tuple(each for each in get_args(Numbers) if each != "auto")
+"""In which numbers students decode, once `auto` has been decided."""
 
 
 class StudentConfig(Section):
@@ -100,7 +100,7 @@ class StudentConfig(Section):
     path: str = "gpt2"
     """Hub id, local folder (of a model or an adapter), `.gguf` file, or `lab`."""
     revision: str | None = None
-    dtype: Literal["auto", Numbers] = "float32"
+    dtype: Numbers = "float32"
     """Type of the numbers that it decodes with; training keeps float32. `auto` measures which one is the fastest on
     this machine among those that hardly change the student (0.02 nats), and a run keeps what was chosen at its first
     start. `int16` does so on CPUs, and `bfloat16x2` on those with AMX; where their loops do not run, they are float32,

@@ -238,14 +238,15 @@ def pack_tiles(weight_IO: Tensor, bias_O: Tensor | None, *, parts: int) -> Packe
     With `parts` = 2 inputs are the sums of two bfloat16 numbers, and so are weights that are more than one.
     """
     inputs, outputs = weight_IO.shape
-    first_IO = weight_IO.bfloat16()
-    second_IO = (weight_IO.float() - first_IO.float()).bfloat16()
-    parts_of_weights = [first_IO, second_IO] if parts == 2 and bool(second_IO.any()) else [first_IO]
-    filled_up = _fill_up(torch.stack(parts_of_weights))
-    halves = filled_up.view(len(parts_of_weights), inputs // TILE_INPUTS, TILE_INPUTS // 2, 2, -1, 2, 16)
+    weight_parts = [weight_IO.bfloat16()]
+    if parts == 2:
+        rest_IO = (weight_IO.float() - weight_parts[0].float()).bfloat16()
+        weight_parts += [rest_IO] if bool(rest_IO.any()) else []
+    filled_up = _fill_up(torch.stack(weight_parts))
+    halves = filled_up.view(len(weight_parts), inputs // TILE_INPUTS, TILE_INPUTS // 2, 2, -1, 2, 16)
     weights = halves.permute(4, 1, 0, 5, 2, 6, 3).contiguous()
-    bias = _filled_bias(bias_O)
-    return Packed("bfloat16_tiles", weights, bias, inputs, outputs, row_parts=parts, weight_parts=len(weights[0, 0]))
+    bias, sizes = _filled_bias(bias_O), (inputs, outputs)
+    return Packed("bfloat16_tiles", weights, bias, *sizes, row_parts=parts, weight_parts=len(weight_parts))
 
 
 def _filled_bias(bias_O: Tensor | None) -> Tensor | None:
