@@ -10,6 +10,7 @@ paths; of a prospect its numbers. Questions and weights are not. The tables are 
 """
 
 import json
+import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -30,13 +31,17 @@ from sert.report.prospect.page import NUMBERS as PROSPECT
 from sert.report.rows import is_significant
 from sert.runs.build import build_arms
 from sert.runs.request import read_request
+from sert.stats.holm import holm
 from sert.stats.means import paired_bootstrap
+from sert.stats.seeds import paired_over_seeds, paired_where
 from sert.terminal.progress import Silent
 
 FOLDER = Path(__file__).parent.parent / "docs" / "results" / "smollm2"
 PAGE = FOLDER.with_suffix(".md")
 KINDS = ("selected", "dropped", "raw")
 """Kinds of paths that were graded, by the rules in `docs/results/grading.md`."""
+SEED = re.compile(r"-seed\d+$")
+"""How the names of runs end that differ from the one without it by their seed."""
 Row = Mapping[str, Any]
 LEFT_OUT = ("created", "sert_version", "config_key")
 OUTPUT = ("question_id", "completion", "finish", "num_tokens", "answer_strict", "answer_loose", "correct_strict",
@@ -95,7 +100,9 @@ def kept(name: str) -> Iterator[tuple[str, dict[str, Any]]]:
 
 def tables() -> str:
     """Write the tables of the page in Markdown."""
-    found = [f"### {table.__doc__}\n\n" + "\n".join(table()) for table in (prospects, graded, results, comparisons)]
+    found = [
+        f"### {table.__doc__}\n\n" + "\n".join(table()) for table in (prospects, graded, results, comparisons, seeds)
+    ]
     return "\n\n".join(found)
 
 
@@ -202,6 +209,53 @@ def comparisons() -> Iterator[str]:
                 points_interval(both["ci95"]) if both else MISSING,
                 ", ".join([told, *doubts]),
             )
+
+
+def seeds() -> Iterator[str]:
+    """Over seeds: right answers of each; differences over all questions and among those that both answered, points"""
+    heads = ("run", "students", "right or difference, each seed", "mean", "95 %", "p, Holm", "both answered", "95 %")
+    yield from head(*heads)
+    groups: dict[str, list[str]] = {}
+    for name, _ in kept("metrics.json"):
+        groups.setdefault(SEED.sub("", name), []).append(name)
+    for group, names in groups.items():
+        if len(names) > 1:
+            yield from _seeds_of(group, names)
+
+
+def _seeds_of(group: str, names: Sequence[str]) -> Iterator[str]:
+    """List the methods of runs that differ in their seeds, and their comparisons."""
+    rows = [pq.read_table(FOLDER / name / "outputs.parquet").to_pylist() for name in names]
+    right = [{(row["method"], row["question_id"]): row["correct_loose"] for row in each} for each in rows]
+    stated = [{(row["method"], row["question_id"]): row["answer_strict"] is not None for row in each} for each in rows]
+    questions = sorted({row["question_id"] for row in rows[0]})
+
+    def of(found: Sequence[Mapping[tuple[str, str], bool]], method: str) -> list[list[bool]]:
+        return [[seed[method, question] for question in questions] for seed in found]
+
+    for method in dict.fromkeys(row["method"] for row in rows[0]):
+        counts = [sum(seed) for seed in of(right, method)]
+        told = f"{', '.join(map(str, counts))} of {len(questions)}"
+        yield line(group, method_name(method), told, percent(fmean(counts) / len(questions)), *[""] * 4)
+    pairs = [(row["a"], row["b"]) for row in dict(kept("metrics.json"))[names[0]]["comparisons"] if not row["group"]]
+    found = [paired_over_seeds(of(right, a), of(right, b)) for a, b in pairs]
+    for (a, b), each, p in zip(pairs, found, holm([each.p_value for each in found]), strict=True):
+        counted = [
+            [x and y for x, y in zip(*seed, strict=True)] for seed in zip(of(stated, a), of(stated, b), strict=True)
+        ]
+        both = paired_where(of(right, a), of(right, b), counted=counted)
+        yield line(
+            group,
+            f"{method_name(a)} against {method_name(b)}",
+            ", ".join(
+                points(sum(x) / len(x) - sum(y) / len(y)) for x, y in zip(of(right, a), of(right, b), strict=True)
+            ),
+            points(each.difference),
+            points_interval((each.low, each.high)),
+            p_value(p),
+            f"{points(both.difference)} of {both.n}" if both else MISSING,
+            points_interval((both.low, both.high)) if both else MISSING,
+        )
 
 
 def _answered(row: Row) -> str:

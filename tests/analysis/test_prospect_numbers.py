@@ -46,7 +46,7 @@ def test_the_four_numbers_and_how_often_an_answer_is_right() -> None:
 
 def test_raw_paths_are_read_by_their_texts_and_greedy_outputs_by_their_grades() -> None:
     questions, paths = small()
-    raw = [replace(path, text="So the answer is (B).") for path, _ in paths]
+    raw = [replace(path, text="So the answer is x.") for path, _ in paths]
     _, sampled, greedy = numbers_of(questions, paths, raw=raw, greedy="cut")["decodings"]
     assert [sampled[each]["hits"] for each in STANDINGS] == [0, 8, 0, 0]
     assert [greedy[each]["hits"] for each in STANDINGS] == [0, 0, 0, 2]

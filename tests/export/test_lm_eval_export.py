@@ -48,7 +48,8 @@ def test_three_tasks_of_questions_with_choices(evaluated: Path, tmp_path: Path) 
     ],
 )
 def test_written_answers_are_read_as_here(said: str, right: float, right_strictly: float) -> None:
-    question = Question("q", "t", "test", "What cuts?", ("rope", "saw"), "B", "Question: What cuts?\nAnswer:")
+    asked = "Question: What cuts? Answer choices: (A) rope, (B) saw.\nAnswer:"
+    question = Question("q", "t", "test", "What cuts?", ("rope", "saw"), "B", asked)
     doc = {name: getattr(question, name) for name in Question.__slots__} | {"choices": ["rope", "saw"], "context": []}
     assert process_results(doc, [said]) == {"accuracy": right, "accuracy_strict": right_strictly}
 

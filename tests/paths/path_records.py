@@ -5,7 +5,9 @@ from sert.records import Path, Question
 
 YES_NO = Question("q1", "demo", "train", "Can a heron wade?", (), "yes", "Question: Can a heron wade?\nAnswer:")
 ROOMS = ("attic", "dark room", "barn", "new york", "dark")
-CHOICE = Question("q2", "demo", "train", "Where do bats sleep?", ROOMS, "C", "Question: Where do bats sleep?\nAnswer:")
+LISTED = ", ".join(f"({letter}) {room}" for letter, room in zip("ABCDE", ROOMS, strict=False))
+ASKED = f"Question: Where do bats sleep? Answer choices: {LISTED}.\nAnswer:"
+CHOICE = Question("q2", "demo", "train", "Where do bats sleep?", ROOMS, "C", ASKED)
 REASONING = " Bats look for quiet places under a roof. Farmers keep hay there. So the answer is (C)."
 
 

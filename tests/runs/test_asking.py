@@ -14,7 +14,7 @@ from sert.config.tree import Config
 from sert.errors import ConfigError, DataError, SertError
 from sert.lab import DEMO_CONFIG
 from sert.records import Prediction, Question
-from sert.runs.asking import OwnQuestion, ask_run, ask_student
+from sert.runs.asking import OwnQuestion, ask_run, ask_student, type_of
 from sert.runs.plan import read_plan
 from sert.runs.run import run
 from sert.store.artifacts import open_artifact
@@ -143,6 +143,7 @@ def test_what_is_not_trained_yet_is_told_and_the_others_answer(finished: Path, t
         (OwnQuestion("Who?", ("Mara",)), "has 1 choice; 2 to 10"),
         (OwnQuestion("Who?"), "have choices; give each by --choice"),
         (OwnQuestion("Who?", ("Mara", "Ivo"), {"passage": "Mara."}), "name these columns: none; given: passage"),
+        (OwnQuestion("Who?", ("Mara", "Ivo"), answer_type="text"), "'text' out: its choices say how its answers"),
     ],
 )
 def test_a_question_that_does_not_go_with_the_task_is_refused(finished: Path, asked: OwnQuestion, says: str) -> None:
@@ -172,6 +173,35 @@ def test_a_student_is_asked_with_the_templates_that_are_set() -> None:
     assert told.prompt == "A {question} cow. Does it swim?" and told.who == "lab" and told.num_tokens <= 4
     with pytest.raises(ConfigError, match="name these columns: --column passage=TEXT; given: none"):
         ask_student(OwnQuestion("Does it swim?"), config)
+
+
+@pytest.mark.parametrize(
+    ("question", "is_read_as"),
+    [
+        ("Would a pear sink in water?", "yes_no"),
+        ("A cow swims badly. Does it swim?", "yes_no"),
+        ("isn't it cold?", "yes_no"),
+        ("Is the sun\nhot?", "yes_no"),
+        ("Is the sun hot or cold?", "text"),
+        ("Island or coast?", "text"),
+        ("Cannes lies where?", "text"),
+        ("Tim has 4 pens and buys 3 more. How many pens has Tim?", "number"),
+        ("Does it swim? Say why.", "text"),
+        ("Where does Mara live?", "text"),
+        ("", "text"),
+    ],
+)
+def test_the_words_of_a_question_say_how_its_answers_are_read(question: str, is_read_as: str) -> None:
+    assert type_of(question) == is_read_as
+
+
+def test_answers_of_a_student_are_read_as_the_type_says() -> None:
+    config = Config.model_validate(
+        {"name": "one", "student": {"path": "lab"}, "tasks": {"own": {"kind": "lab_yes_no"}}}
+    )
+    does = "Does the pet of Mara swim well?"
+    by_words, as_number = (ask_student(OwnQuestion(does, answer_type=each), config) for each in (None, "number"))
+    assert by_words.text == as_number.text and by_words.answer == "no" and as_number.answer is None
 
 
 def test_the_command_keeps_nothing(finished: Path, tmp_path: Path) -> None:

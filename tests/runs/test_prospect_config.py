@@ -126,6 +126,8 @@ def test_what_a_prospect_does_not_read_is_refused(file: Path) -> None:
     for setting in ("judge.limit=3", "evaluation.votes=3", "evaluation=3", "selection.order=random"):
         with pytest.raises(ConfigError, match=r"this command reads only tasks, .*, seed, evaluation\.likelihood\."):
             prospect(file, "--task", "lab-choice", "--set", setting, "--dry-run")
+    with pytest.raises(ConfigError, match=r"unknown key 'prompts'; did you mean 'tasks\.<name>\.prompts'\?"):
+        prospect(file, "--task", "lab-choice", "--set", "prompts.choices_as=none", "--dry-run")
 
 
 def test_a_configuration_that_cannot_be_used_is_told_with_its_line(file: Path) -> None:

@@ -1,13 +1,16 @@
 import pytest
 
+from sert.config.prompts import PromptTemplates
 from sert.records import Question
 from sert.tasks.answers import extract_loose, extract_strict, is_correct, normalize_gold, read, reasoning_of
+from sert.tasks.prompts import student_prompt
 
 FRUIT = ("bank", "library", "department store", "mall", "new york")
 
 
 def make_question(answer, choices=()):
-    return Question("1", "demo", "train", "Where?", tuple(choices), answer, "Question: Where?\nAnswer:")
+    prompt = student_prompt("Where?", choices, PromptTemplates())
+    return Question("1", "demo", "train", "Where?", tuple(choices), answer, prompt)
 
 
 YES_NO = make_question("yes")

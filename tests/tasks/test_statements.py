@@ -1,16 +1,21 @@
 """Where a text states an answer, or two, in the words of real students."""
 
+from dataclasses import replace
+
 import pytest
 
+from sert.config.prompts import PromptTemplates
 from sert.records import Question
-from sert.tasks.answers import extract_strict, read
+from sert.tasks.answers import asked_elsewhere, extract_loose, extract_strict, read
+from sert.tasks.prompts import student_prompt
 from sert.tasks.statements import NOTHING, TWO, Stated, opening, stated
 
 TOOLS = ("cup", "spoon", "fork", "theatre", "bowl")
 
 
 def make_question(answer, choices=()):
-    return Question("1", "demo", "train", "With what?", tuple(choices), answer, "Question: With what?\nAnswer:")
+    prompt = student_prompt("With what?", choices, PromptTemplates())
+    return Question("1", "demo", "train", "With what?", tuple(choices), answer, prompt)
 
 
 YES_NO, CHOICE = make_question("yes"), make_question("B", TOOLS)
@@ -97,3 +102,30 @@ def test_a_choice_in_other_words(text, answer):
 
 def test_what_begins_an_answer_and_says_none_is_no_reasoning():
     assert read("Spoons are round.\n\nA:\nA:", CHOICE).reasoning == "Spoons are round.\n\n"
+
+
+@pytest.mark.parametrize("shown_as", ["none", "listed"])
+@pytest.mark.parametrize(
+    ("text", "strict", "loose"),
+    [
+        (" So the answer is spoon.", "B", "B"),
+        (" So the answer is B.", None, None),
+        (" The answer is: B) spoon", "B", "B"),
+        (" The answer is (A) spoon.", "B", "B"),  # a letter of the student's own
+        (" A) knife\n\nThe answer is: A) knife", None, None),
+        (" B", None, None),
+        (" Spoon", "B", "B"),
+        (" A. cup\nB. spoon\nC. fork", None, "A"),
+        (" The answer is spoon or fork.", None, "B"),
+    ],
+)
+def test_letters_are_no_answers_where_the_prompt_shows_none(text, strict, loose, shown_as):
+    prompt = student_prompt("With what?", TOOLS, PromptTemplates(choices_as=shown_as))
+    question = replace(CHOICE, prompt=prompt)
+    assert (extract_strict(text, question), extract_loose(text, question)) == (strict, loose)
+
+
+def test_letters_are_answers_to_a_prompt_that_lists_them_in_a_form_of_its_own_and_to_one_that_is_not_known():
+    own = replace(CHOICE, prompt="With what?\nA. cup\nB. spoon\nC. fork\nAnswer:")
+    assert extract_strict(" So the answer is B.", own) == "B"
+    assert extract_strict(" So the answer is B.", asked_elsewhere(replace(CHOICE, prompt="With what?"))) == "B"

@@ -16,7 +16,7 @@ from sert.report.names import method_name
 from sert.terminal.text import counted, cut, printable
 
 if TYPE_CHECKING:
-    from sert.runs.asking import Answered
+    from sert.runs.asking import Answered, OwnAnswerType
 
 _READS = ("student", "tasks", "mining", "rules", "selection", "evaluation", "seed")
 
@@ -25,6 +25,12 @@ _READS = ("student", "tasks", "mining", "rules", "selection", "evaluation", "see
 @click.argument("student")
 @click.argument("question")
 @click.option("--choice", "choices", multiple=True, metavar="TEXT", help="An option of the question; once for each.")
+@click.option(
+    "--answer-type",
+    type=click.Choice(["yes_no", "number", "text"]),
+    help="Of a student: how answers to a question without choices are read; by its words (`Does ...`, `How many ...`) "
+    "where this is not given.",
+)
 @click.option("--task", help="Of a run: the task that gives the question its form, where there are several.")
 @click.option(
     "--method",
@@ -42,6 +48,7 @@ def ask_command(
     student: str,
     question: str,
     choices: tuple[str, ...],
+    answer_type: "OwnAnswerType | None",
     task: str | None,
     methods: tuple[Method, ...],
     paths: bool,
@@ -64,7 +71,7 @@ def ask_command(
     from sert.runs.asking import OwnQuestion, ask_run, ask_student
     from sert.store.artifacts import has_settings
 
-    asked = OwnQuestion(question, choices, dict(_column(each) for each in columns))
+    asked = OwnQuestion(question, choices, dict(_column(each) for each in columns), answer_type)
     folder = Path(student).expanduser()
     how: dict[str, Any] = {"paths": paths, "reporter": terminal()}
     if has_settings(folder):

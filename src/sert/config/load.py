@@ -83,13 +83,16 @@ def stage_config(tree: Mapping[str, Any], *, overrides: Iterable[str], reads: It
 def check_overrides(overrides: Iterable[str], *, reads: Iterable[str]) -> None:
     """Refuse overrides of what a command does not read (sections, or single settings by their paths).
 
+    Sections that there are not are left to whoever validates the settings, and says which one is meant.
+
     Raises:
         ConfigError: If a setting would be given in vain.
     """
     reads = list(reads)
     for override in overrides:
         path = override.partition("=")[0].strip()
-        if not any(path == read or path.startswith(f"{read}.") for read in reads):
+        is_read = any(path == read or path.startswith(f"{read}.") for read in reads)
+        if path.partition(".")[0] in Config.model_fields and not is_read:
             raise ConfigError(f"--set {shown(override)}: this command reads only {', '.join(reads)}.")
 
 

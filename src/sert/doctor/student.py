@@ -17,8 +17,8 @@ def examine_student(config: StudentConfig) -> list[Finding]:
     Raises:
         StudentError: If it cannot be loaded, or gives no numbers.
     """
-    from sert.student.decoding.choice import NEAREST_FIRST, choose, product_rates, tried
-    from sert.student.speed.quantized import fallback, lacking_loops
+    from sert.student.decoding.choice import choose, product_rates, tried
+    from sert.student.speed.quantized import IN_LOOPS, fallback, lacking_loops
 
     exact = load_student(config.model_copy(update={"dtype": "float32"}))
     drive, reference = tried(exact)
@@ -26,7 +26,7 @@ def examine_student(config: StudentConfig) -> list[Finding]:
     if (slower := fallback(exact.model, "float32")) is not None:
         findings.append(_told("float32", slower))
     distances: dict[str, Distance | None] = {}
-    for dtype in NEAREST_FIRST:
+    for dtype in IN_LOOPS:
         found, distances[dtype] = _examine_type(config.model_copy(update={"dtype": dtype}), reference)
         findings += found
     dtype, because = choose(product_rates(exact), distances.get, lacking=lacking_loops(exact.model, "int16"))

@@ -1,9 +1,10 @@
 """A question of one's own: what a student, or each student of a run, answers, and which paths it has."""
 
+import re
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from sert.analysis.results import method_results
 from sert.config.load import load_config
@@ -29,8 +30,16 @@ from sert.terminal.text import counted
 
 OWN = "asked"
 """Id of the question."""
-_UNKNOWN = "?"
-"""Stands for the gold answer of a question that is like none; nothing is compared with it."""
+OwnAnswerType = Literal["yes_no", "number", "text"]
+"""How the answers to a question without choices are read: as its `answer_type`, a number as a text that is one."""
+_GOLD: dict[OwnAnswerType, str] = {"yes_no": "yes", "number": "0", "text": "?"}
+"""Stands for the gold answer of a question that is like none: it says how answers are read, and is not compared."""
+_YES_NO = re.compile(
+    r"(?:is|are|was|were|am|do|does|did|can|could|will|would|shall|should|has|have|had|may|might|must)(?:n.t)?\b"
+    r"(?!.*\bor\b)",
+    re.IGNORECASE | re.DOTALL,
+)
+_NUMBER = re.compile(r"how (?:many|much)\b", re.IGNORECASE)
 
 
 class OwnQuestion(NamedTuple):
@@ -39,11 +48,14 @@ class OwnQuestion(NamedTuple):
     Attributes:
         choices: Its options in order; empty where it has none.
         columns: What further placeholders of the templates stand for.
+        answer_type: How its answers are read where it has no choices and no run's questions say it; None = as
+            `type_of` tells by its words.
     """
 
     text: str
     choices: tuple[str, ...] = ()
     columns: Mapping[str, str] = NOTHING
+    answer_type: OwnAnswerType | None = None
 
 
 class Answered(NamedTuple):
@@ -68,6 +80,15 @@ class Answered(NamedTuple):
     strict: bool
     paths: Sequence[MinedPath] = ()
     verdicts: Mapping[PathKey, Verdict] = {}
+
+
+def type_of(question: str) -> OwnAnswerType:
+    """Tell by the words of an English question whether it asks for yes or no, for a number, or for anything else.
+
+    What counts is how its last sentence begins: `Does`, `Would`, and so on, without an `or` behind it; `How many`.
+    """
+    last = re.split(r"(?<=[.!?])\s+", question.strip())[-1]
+    return "yes_no" if _YES_NO.match(last) else "number" if _NUMBER.match(last) else "text"
 
 
 def ask_student(
@@ -186,6 +207,9 @@ def _question(asked: OwnQuestion, templates: PromptTemplates, *, like: Question 
     if like is not None and bool(like.choices) != bool(choices):
         have = "have choices; give each by --choice" if like.choices else "have no choices; leave --choice out"
         raise ConfigError(f"The questions of {like.task} {have}.")
+    if asked.answer_type is not None and (choices or like is not None):
+        because = "its choices say" if choices else f"the questions of {like.task} say" if like is not None else ""
+        raise ConfigError(f"Leave the answer type {asked.answer_type!r} out: {because} how its answers are read.")
     if (needed := {*context_names(templates)}) != asked.columns.keys():
         listed = ", ".join(f"--column {name}=TEXT" for name in sorted(needed)) or "none"
         raise ConfigError(f"The templates name these columns: {listed}; given: {', '.join(asked.columns) or 'none'}.")
@@ -195,7 +219,7 @@ def _question(asked: OwnQuestion, templates: PromptTemplates, *, like: Question 
         split="test",
         question=text,
         choices=choices,
-        answer=LETTERS[0] if choices else _UNKNOWN if like is None else like.answer,
+        answer=LETTERS[0] if choices else _GOLD[asked.answer_type or type_of(text)] if like is None else like.answer,
         prompt=student_prompt(text, choices, templates, context=asked.columns),
         context=tuple(asked.columns.items()),
         expression=like is not None and like.expression,

@@ -7,6 +7,7 @@ linear in the length of the text, whatever it holds.
 
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -28,7 +29,7 @@ from sert.tasks.statements import NOTHING, TRUTH, Stated, ends_there, opening, s
 
 ANSWER_PHRASE = "So the answer is"
 """What students are trained to write before their answer."""
-READING = 4
+READING = 5
 """Version of the rules by which texts are read and cut, a part of the key of whatever was read by them."""
 
 _PHRASE = re.compile(rf"\b{ANSWER_PHRASE}\b".replace(" ", r"\s+"), re.IGNORECASE | re.ASCII)
@@ -112,8 +113,8 @@ def extract_strict(text: str, question: Question) -> str | None:
     end, punctuation, a symbol or a reason (`because`, `since`, `as`), but no other words of the same phrase.
 
     - yes/no: the word itself (or true/false); not `no one knows`.
-    - choice: a letter of the question (`B`, `(B)`, `B.`, `B) text`; a small letter needs a bracket or a stop), or
-      exactly the text of one choice, whatever its case, spacing and closing stop.
+    - choice: a letter of the question where its prompt shows letters (`B`, `(B)`, `B.`, `B) text`; a small letter needs
+      a bracket or a stop), or exactly the text of one choice, whatever its case, spacing and closing stop.
     - text: the rest of the sentence without what wraps it; where the gold answer is a number, the sentence's only one,
       or the one behind its last `=`.
     - expression: what a box or the signs of a formula hold, else the rest of the sentence.
@@ -175,6 +176,11 @@ def _takes_back(statement: str, first: Stated, question: Question) -> bool:
     """
     sentence = SENTENCE_END.split(statement.lstrip(WRAPPING + " \t\n"), maxsplit=1)[0]
     return first == NOTHING or not named(sentence, question) <= {first.answer}
+
+
+def asked_elsewhere(question: Question) -> Question:
+    """Take a question as a teacher may have been asked it, in a prompt that is not known: letters are answers to it."""
+    return replace(question, prompt="")
 
 
 def extract_loose(text: str, question: Question) -> str | None:

@@ -14,6 +14,7 @@ from sert.tasks.numbers import last_number
 
 YES_NO = re.compile(r"(?<![\w-])(?<!\bnot )(?:yes|no)(?!\w|-\w)", re.IGNORECASE)
 
+_NONE = re.compile(r"(?!)")
 # Composed letter by letter: a whole text takes quadratic time where accents pile up.
 _ACCENTED = re.compile(r"\w[\u0300-\u036f]{1,4}")
 
@@ -25,7 +26,7 @@ def first_plausible(text: str, question: Question) -> str | None:
         return found[0].lower() if found else None
     if question.answer_type == "choice":
         plain = plain_letters(text)
-        marker = marker_of(len(question.choices)).search(plain)
+        marker = letter_markers(question).search(plain)
         mention = None if marker else mention_of(question.choices).search(plain)
         return letter_of(marker) if marker else mention and mention.lastgroup
     if question.answer_type == "expression":
@@ -40,8 +41,26 @@ def named(text: str, question: Question) -> set[str | None]:
     if question.answer_type == "yes_no":
         return {each[0].lower() for each in YES_NO.finditer(text)}
     plain = plain_letters(text)
-    by_letter = {letter_of(each) for each in marker_of(len(question.choices)).finditer(plain)}
+    by_letter = {letter_of(each) for each in letter_markers(question).finditer(plain)}
     return by_letter | {each.lastgroup for each in mention_of(question.choices).finditer(plain)}
+
+
+def has_letters(question: Question) -> bool:
+    """Tell whether a letter can name one of its choices: where its prompt shows none, letters are the student's own.
+
+    A prompt that names an A and a B may list the choices in a form of its own. One that is not known may, too.
+    """
+    return not question.prompt or _names_letters(question.prompt)
+
+
+@functools.lru_cache(maxsize=1024)
+def _names_letters(prompt: str) -> bool:
+    return {letter_of(each) for each in marker_of(2).finditer(prompt)} == {"A", "B"}
+
+
+def letter_markers(question: Question) -> re.Pattern[str]:
+    """Match the letters that name choices of a question (`marker_of`); nothing where none can."""
+    return marker_of(len(question.choices)) if has_letters(question) else _NONE
 
 
 @functools.cache

@@ -13,7 +13,7 @@ from types import MappingProxyType
 
 from sert.config.prompts import PromptTemplates
 from sert.records import LETTERS, Example, Question
-from sert.tasks.answers import reasoning_of
+from sert.tasks.answers import asked_elsewhere, reasoning_of
 
 NOTHING: Mapping[str, str] = MappingProxyType({})
 _PLACEHOLDER = re.compile(r"\{(\w+)\}")
@@ -115,7 +115,8 @@ def rationale_example(question: Question, rationale_text: str, templates: Prompt
 
     The rationale's own conclusion is cut off (`sert.tasks.answers.reasoning_of`).
     """
-    values = {"rationale": reasoning_of(rationale_text, question).strip(), "answer": gold_answer(question, templates)}
+    reasoning = reasoning_of(rationale_text, asked_elsewhere(question)).strip()
+    values = {"rationale": reasoning, "answer": gold_answer(question, templates)}
     prompt = teacher_prompt(question, templates)
     completion = behind(prompt, fill(templates.rationale, values))
     return Example(question.question_id, prompt, completion, "rationale")

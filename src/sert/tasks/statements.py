@@ -9,7 +9,16 @@ from typing import NamedTuple
 
 from sert.records import Question
 from sert.tasks.expressions import stated_expression
-from sert.tasks.mentions import YES_NO, bare_text, letter_of, marker_of, mention_of, plain_letters
+from sert.tasks.mentions import (
+    YES_NO,
+    bare_text,
+    has_letters,
+    letter_markers,
+    letter_of,
+    marker_of,
+    mention_of,
+    plain_letters,
+)
 from sert.tasks.normalize import QUOTES, canonical, is_number, tidied
 from sert.tasks.numbers import OPENING, SENTENCE_END, first_number, only_number
 
@@ -93,7 +102,7 @@ def opening(text: str, question: Question) -> Stated:
     if question.answer_type == "yes_no":
         return NOTHING if said.is_two and _YES_OR_NO.match(text) else said
     if said.is_two:
-        letters = {letter_of(each) for each in marker_of(len(question.choices)).finditer(text)}
+        letters = {letter_of(each) for each in letter_markers(question).finditer(text)}
         return TWO if len(letters) < _FEWEST_OF_LIST else NOTHING
     if said.answer is None:
         return Stated(_only_choice(text.strip(), question) or _lone_letter(text, question))
@@ -110,14 +119,14 @@ def _only_choice(text: str, question: Question) -> str | None:
 
 def _lone_letter(text: str, question: Question) -> str | None:
     """Read the letter, small or not, that is all of a first line."""
-    found = _LONE_LETTER.match(text)
+    found = _LONE_LETTER.match(text) if has_letters(question) else None
     return found[1].upper() if found and found[1].upper() in question.letters else None
 
 
 def _stands_off(text: str, answer: str, question: Question) -> bool:
     """Tell whether the letter that a text begins with, or its own text, has an end or a reason behind it."""
     letter = _LETTER_HERE.match(text, _end_of(OPENING, text, 0))
-    if letter is None:
+    if letter is None or not has_letters(question):
         return True
     end = _end_of_own_text(text, letter.end(), question.choices[question.letters.index(answer)])
     if any(_END.match(text, each) for each in (letter.end(), end) if each is not None):
@@ -167,12 +176,21 @@ def _yes_no_at(text: str, start: int) -> Stated:
 
 
 def _choice_at(text: str, start: int, question: Question) -> Stated:
+    if not has_letters(question):
+        return _unlettered_choice_at(text, start, question)
     by_letter = _letter_at(text, start, question)
     by_text = _choice_text_at(text, start + (text[start : start + 1] in ("(", "[")), question)
     if by_text.answer is None or by_letter in (NOTHING, by_text):
         return by_text if by_letter == NOTHING else by_letter
     # "C." can be a letter and another choice's text; a longer text ("E. coli") makes it two answers.
     return by_letter if len(canonical(question.choices[question.letters.index(by_text.answer)])) == 1 else TWO
+
+
+def _unlettered_choice_at(text: str, start: int, question: Question) -> Stated:
+    """Read the text of a choice that no letter names; behind a letter of the student's own, too, but in no list."""
+    item = _ITEM.match(text, start)
+    said = _choice_text_at(text, item.end() if item else start, question)
+    return NOTHING if item and marker_of(len(question.choices)).search(text, item.end()) else said
 
 
 def _letter_at(text: str, start: int, question: Question) -> Stated:
@@ -226,10 +244,10 @@ def _choice_text_at(text: str, start: int, question: Question) -> Stated:
 def _names_another(text: str, end: int, letter: str, question: Question) -> bool:
     """Tell whether a second answer follows, as in `B or C`, `B. C.` or `B, while (C) is`, but not in `B. C is wet`."""
     start, worded = _joined(text, end)
-    marker = marker_of(len(question.choices)).match(text, start)
+    marker = letter_markers(question).match(text, start)
     if marker and (worded or _is_bare(text, marker, question)):
         return worded or letter_of(marker) != letter
-    later = marker_of(len(question.choices)).finditer(text, end, _end_of_breath(text, end))
+    later = letter_markers(question).finditer(text, end, _end_of_breath(text, end))
     if any(letter_of(each) != letter and (each[0][-1] == ")" or _is_bare(text, each, question)) for each in later):
         return True
     starts = _starts_of_text(text, end, start)

@@ -11,7 +11,7 @@ from sert.endpoint.calls import Call, Reply, make_call
 from sert.endpoint.ledger import Ledger, Quarantined
 from sert.endpoint.secrets import check_url
 from sert.records import Question, Rationale
-from sert.tasks.answers import extract_strict, is_correct
+from sert.tasks.answers import asked_elsewhere, extract_strict, is_correct
 from sert.tasks.prompts import teacher_prompt
 
 
@@ -34,7 +34,8 @@ class Asked(NamedTuple):
             call = self._call(question)
             if (reply := ledger.reply(call.key)) is not None:
                 read = self.reader.read(reply if reply.model else replace(reply, model=self.endpoint.model), call)
-                answer = extract_strict(self.reader.use(reply.text, reply.thinking).whole, question)
+                whole = self.reader.use(reply.text, reply.thinking).whole
+                answer = extract_strict(whole, asked_elsewhere(question))
                 prompt = teacher_prompt(question, self.prompts)
                 yield rationale_of(question, read, prompt=prompt, answer=answer, source=host)
 

@@ -11,7 +11,7 @@ from sert.endpoint.calls import Flag, Reply
 from sert.endpoint.finish import flag_of, meaning_of
 from sert.errors import TeacherError
 from sert.records import Question, Rationale
-from sert.tasks.answers import ANSWER_PHRASE, extract_strict, normalize_gold
+from sert.tasks.answers import ANSWER_PHRASE, asked_elsewhere, extract_strict, normalize_gold
 from sert.tasks.duplicates import fold
 from sert.tasks.expressions import gold_expression
 from sert.teacher.formats import RecordedRow, read_recorded_rows
@@ -183,14 +183,14 @@ def _rationale(row: RecordedRow, question: Question, used: Used, *, model: str |
 
 def _own_answer(row: RecordedRow, question: Question, used: Used) -> str | None:
     if row.answer is None:
-        return extract_strict(used.whole, question)
+        return extract_strict(used.whole, asked_elsewhere(question))
     if question.expression:
         return gold_expression(str(row.answer))
     normal = normalize_gold(row.answer, question.choices)
     if question.answer_type == "text":
         return normal
     # Recorded answers may go on ("(B) spoon", "No, it cannot"); they are read like a conclusion.
-    return extract_strict(f"{ANSWER_PHRASE} {normal or row.answer}", question)
+    return extract_strict(f"{ANSWER_PHRASE} {normal or row.answer}", asked_elsewhere(question))
 
 
 def _seems_cut_off(rationale: Rationale) -> bool:

@@ -15,18 +15,17 @@ from sert.config.prompts import PromptTemplates
 from sert.config.tree import StudentConfig
 from sert.errors import StudentError
 from sert.student.decoding.proof import Distance, Drive, Reference, find_drive
-from sert.student.kernels import LANE, TILE_INPUTS, compiled
+from sert.student.kernels import compiled
 from sert.student.load import Student, load_student
 from sert.student.source import called
 from sert.student.speed.quantized import (
+    IN_LOOPS,
     LARGE_STUDENT,
-    BFloat16Linear,
-    BFloat16x2Linear,
-    Int8Linear,
-    Int16Linear,
     Lacking,
+    inputs_at_once,
     lacking_loops,
     num_weights,
+    products_of,
 )
 from sert.student.surroundings import plain_numbers
 from sert.terminal.progress import Reporter
@@ -43,8 +42,6 @@ LONGEST = 256
 """Tokens of the texts that are thought of: a prompt and a path."""
 WORTH_IT = 1.2
 """Products must be so many times as fast as in float32 for other numbers to be taken."""
-NEAREST_FIRST = ("bfloat16x2", "int16", "bfloat16", "int8")
-"""What may be taken, from what moves pretrained students least to what moves them most."""
 MARGIN = 1.3
 """Products must be so many times as fast as in what moves a student less to be taken before it: of two that are nearly
 as fast now the one is measured faster and now the other."""
@@ -88,10 +85,10 @@ def choose(
     """
     if not rates:
         return "float32", f"other numbers are for students of {LARGE_STUDENT:,} weights and more"
-    measured = ", ".join(f"{rates[dtype]:.1f} ({dtype})" for dtype in NEAREST_FIRST if dtype in rates)
+    measured = ", ".join(f"{rates[dtype]:.1f} ({dtype})" for dtype in IN_LOOPS if dtype in rates)
     because = [f"products of its largest layer are {measured} times as fast as in float32"]
     if lacking is not None:
-        missing = [dtype for dtype in NEAREST_FIRST if dtype not in rates]
+        missing = [dtype for dtype in IN_LOOPS if dtype not in rates]
         because.append(f"{' and '.join(missing)} cannot be tried, because {lacking}")
     for dtype in worth_it(rates):
         distance = distance_of(dtype)
@@ -107,7 +104,7 @@ def worth_it(rates: Mapping[str, float]) -> list[str]:
 
     That is the fastest one, but of those that are nearly as fast the one that moves students least.
     """
-    left = [dtype for dtype in NEAREST_FIRST if rates.get(dtype, 0.0) >= WORTH_IT]
+    left = [dtype for dtype in IN_LOOPS if rates.get(dtype, 0.0) >= WORTH_IT]
     ordered: list[str] = []
     while left:
         best = left[0]
@@ -147,13 +144,10 @@ def _products(weight_IO: Tensor) -> Mapping[str, Callable[[Tensor], Any]]:
     products: dict[str, Callable[[Tensor], Any]] = {"float32": partial(linear, weight=weight_OI)}
     in_bfloat16 = weight_OI.bfloat16()
     products["bfloat16"] = lambda inputs_BI: linear(inputs_BI.bfloat16(), in_bfloat16)
-    kernels = compiled() if weight_IO.device.type == "cpu" and len(weight_IO) % LANE == 0 else None
-    if kernels is not None and kernels.has_integers:
-        products |= {"int16": Int16Linear(weight_IO, None, kernels), "int8": Int8Linear(weight_IO, None)}
-    if kernels is not None and kernels.has_bfloat16:
-        products["bfloat16"] = BFloat16Linear(weight_IO, None, kernels)
-    if kernels is not None and kernels.has_tiles and len(weight_IO) % TILE_INPUTS == 0:
-        products["bfloat16x2"] = BFloat16x2Linear(weight_IO, None, kernels)
+    kernels = compiled() if weight_IO.device.type == "cpu" else None
+    if kernels is not None:
+        fitting = [dtype for dtype in products_of(kernels) if len(weight_IO) % inputs_at_once(dtype) == 0]
+        products |= {dtype: IN_LOOPS[dtype](weight_IO, None, kernels) for dtype in fitting}
     return products
 
 

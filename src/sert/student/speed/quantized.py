@@ -140,6 +140,12 @@ class Int16Linear(CompiledLinear):
 
 NEARLY_EXACT: dict[str, type[CompiledLinear]] = {"bfloat16x2": BFloat16x2Linear, "int16": Int16Linear}
 """Layers of the types that hardly change a student."""
+IN_LOOPS: dict[str, Callable[[Tensor, Tensor | None, Kernels], CoarseLinear]] = {
+    **NEARLY_EXACT,
+    "bfloat16": BFloat16Linear,
+    "int8": lambda weight_IO, bias_O, _: Int8Linear(weight_IO, bias_O),
+}
+"""Layers of the types that compiled loops multiply, from what moves students least to what moves them most."""
 
 
 def quantize_rows(values_BI: Tensor) -> tuple[Tensor, Tensor]:
@@ -246,21 +252,20 @@ def lacking_loops(model: Any, dtype: str) -> Lacking | None:
     if dtype not in products_of(kernels):
         return Lacking(f"the loops for this processor ({kernels.instructions}) have no products for it", _EXACT)
     inputs = [each.nx if isinstance(each, Conv1D) else each.in_features for each in filter(_is_linear, model.modules())]
-    multiple = TILE_INPUTS if dtype == "bfloat16x2" else LANE
-    if odd := [size for size in inputs if size % multiple]:
-        return Lacking(f"a layer of the student has {odd[0]} inputs, no multiple of {multiple}", _EXACT)
+    if odd := [size for size in inputs if size % inputs_at_once(dtype)]:
+        return Lacking(f"a layer of the student has {odd[0]} inputs, no multiple of {inputs_at_once(dtype)}", _EXACT)
     return None
 
 
 def products_of(kernels: Kernels) -> list[str]:
-    """List the types that compiled loops multiply on this processor, from what moves pretrained students least."""
-    known = {
-        "bfloat16x2": kernels.has_tiles,
-        "int16": kernels.has_integers,
-        "bfloat16": kernels.has_bfloat16,
-        "int8": kernels.has_integers,
-    }
-    return [dtype for dtype, is_there in known.items() if is_there]
+    """List the types that compiled loops multiply on this processor, in the order of `IN_LOOPS`."""
+    has = {"bfloat16x2": kernels.has_tiles, "bfloat16": kernels.has_bfloat16}
+    return [dtype for dtype in IN_LOOPS if has.get(dtype, kernels.has_integers)]
+
+
+def inputs_at_once(dtype: str) -> int:
+    """Tell of how many inputs a layer must have a multiple for compiled loops to multiply it in this type."""
+    return TILE_INPUTS if dtype == "bfloat16x2" else LANE
 
 
 def _kernels_for(model: Any, dtype: str) -> Kernels | None:
