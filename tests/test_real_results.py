@@ -27,12 +27,8 @@ def metrics_of(run: Path) -> dict[str, Any]:
     return json.loads((run / "metrics.json").read_text(encoding="utf-8"))
 
 
-def methods_of(run: Path) -> set[str]:
-    return {row["method"] for row in metrics_of(run)["rows"]}
-
-
 def test_there_are_runs():
-    assert any("sert" in methods_of(run) for run in RUNS)
+    assert RUNS
 
 
 @pytest.mark.parametrize("run", RUNS, ids=lambda run: run.name)
@@ -61,7 +57,7 @@ def test_the_table_of_results_is_counted_from_the_outputs(run):
 def test_comparisons_are_mcnemars_of_the_outputs(run):
     kept = outputs_of(run)
     rows = [row for row in metrics_of(run)["comparisons"] if row["group"] is None]
-    assert bool(rows) == (len(kept) > 1)
+    assert rows
     for row in rows:
         ours, theirs = kept[row["task"], row["a"]], kept[row["task"], row["b"]]
         pairs = [(ours[name]["correct_loose"], theirs[name]["correct_loose"]) for name in ours]
@@ -71,7 +67,7 @@ def test_comparisons_are_mcnemars_of_the_outputs(run):
         assert row["p_value"] == pytest.approx(expected, abs=1e-6)
 
 
-@pytest.mark.parametrize("run", [run for run in RUNS if "sert" in methods_of(run)], ids=lambda run: run.name)
+@pytest.mark.parametrize("run", RUNS, ids=lambda run: run.name)
 def test_the_selected_paths_are_those_that_were_trained_on(run):
     selected = pq.read_table(run / "selected.parquet").to_pylist()
     (row,) = [row for row in metrics_of(run)["rows"] if row["primary"] and row["method"] == "sert"]

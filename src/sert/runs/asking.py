@@ -207,9 +207,9 @@ def _question(asked: OwnQuestion, templates: PromptTemplates, *, like: Question 
     if like is not None and bool(like.choices) != bool(choices):
         have = "have choices; give each by --choice" if like.choices else "have no choices; leave --choice out"
         raise ConfigError(f"The questions of {like.task} {have}.")
-    if asked.answer_type is not None and (choices or like is not None):
-        because = "its choices say" if choices else f"the questions of {like.task} say" if like is not None else ""
-        raise ConfigError(f"Leave the answer type {asked.answer_type!r} out: {because} how its answers are read.")
+    told_by = "its choices" if choices else None if like is None else f"the questions of {like.task}"
+    if asked.answer_type is not None and told_by is not None:
+        raise ConfigError(f"Leave the answer type {asked.answer_type!r} out: {told_by} say how its answers are read.")
     if (needed := {*context_names(templates)}) != asked.columns.keys():
         listed = ", ".join(f"--column {name}=TEXT" for name in sorted(needed)) or "none"
         raise ConfigError(f"The templates name these columns: {listed}; given: {', '.join(asked.columns) or 'none'}.")
