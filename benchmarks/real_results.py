@@ -19,27 +19,22 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from scipy.stats import spearmanr
 
+from benchmarks.gradings import FOLDER, by_perplexity, graded_outputs, graded_paths
 from benchmarks.lab_results import BEGIN, END, differences, head, line, published
 from sert.analysis.results import read_results
 from sert.analysis.task_results import TaskResults
-from sert.judge.prompt import CRITERIA
-from sert.report.format import MISSING, decimal, p_value, percent, percent_interval, points, points_interval, with_sign
+from sert.report.comparing import significance
+from sert.report.format import MISSING, p_value, percent, percent_interval, points, points_interval
 from sert.report.names import method_name
 from sert.report.prospect.page import NUMBERS as PROSPECT
-from sert.report.rows import is_significant
 from sert.runs.build import build_arms
 from sert.runs.request import read_request
 from sert.stats.holm import holm
-from sert.stats.means import paired_bootstrap
 from sert.stats.seeds import paired_over_seeds, paired_where
 from sert.terminal.progress import Silent
 
-FOLDER = Path(__file__).parent.parent / "docs" / "results" / "smollm2"
 PAGE = FOLDER.with_suffix(".md")
-KINDS = ("selected", "dropped", "raw")
-"""Kinds of paths that were graded, by the rules in `docs/results/grading.md`."""
 SEED = re.compile(r"-seed\d+$")
 """How the names of runs end that differ from the one without it by their seed."""
 Row = Mapping[str, Any]
@@ -101,7 +96,8 @@ def kept(name: str) -> Iterator[tuple[str, dict[str, Any]]]:
 def tables() -> str:
     """Write the tables of the page in Markdown."""
     found = [
-        f"### {table.__doc__}\n\n" + "\n".join(table()) for table in (prospects, graded, results, comparisons, seeds)
+        f"### {table.__doc__}\n\n" + "\n".join(table())
+        for table in (prospects, graded_paths, by_perplexity, graded_outputs, results, comparisons, seeds)
     ]
     return "\n\n".join(found)
 
@@ -109,17 +105,19 @@ def tables() -> str:
 def prospects() -> Iterator[str]:
     """Prospects: train questions, 25 paths of each by branching (Gemma: 10), percent"""
     yield from head(
-        *("prospect", "questions", "right / wrong / unread / cut", "right of answered", "raw sampling", "chance"),
-        *("kept: right of answered", "dropped", "difference, points", "by likelihood, words / letter", "verdict"),
+        *("prospect", "questions", "tokens at most", "right / wrong / unread / cut", "right of answered"),
+        *("raw sampling", "chance", "kept: right of answered", "dropped", "difference within questions, points"),
+        *("by likelihood: words / a character / letter", "questions to tell five points", "verdict"),
     )
     for name, found in kept(PROSPECT):
         branching, raw, _ = found["decodings"]
         (look,) = [look for look in found["looks"] if look["kind"] == "kept"] or [None]
-        words, letter = (_by_likelihood(found, measure) for measure in ("cloze_raw", "letter"))
+        likely = [_by_likelihood(found, measure) for measure in ("cloze_raw", "cloze", "letter")]
         inside, outside = (_answered(look[side]) if look else MISSING for side in ("inside", "outside"))
         yield line(
             name,
             found["questions"]["asked"],
+            found["max_new_tokens"],
             " / ".join(percent(branching[each]["share"]) for each in ("right", "wrong", "unread", "cut")),
             _answered(branching),
             _answered(raw),
@@ -127,53 +125,16 @@ def prospects() -> Iterator[str]:
             inside,
             outside,
             _look_difference(look),
-            f"{words} / {letter}",
+            " / ".join(likely),
+            _needed(found),
             found["verdict"]["level"],
         )
 
 
-def graded() -> Iterator[str]:
-    """Paths read and graded: means of two readers, 0 to 10; differences of the scores (the mean of the four), 95 %"""
-    rows = pq.read_table(FOLDER / "grades.parquet").to_pylist()
-    yield from head("task, paths", "texts", *CRITERIA, "score", "minus dropped", "minus raw samples")
-    for task in dict.fromkeys(row["task"] for row in rows):
-        scores = {kind: _scores(rows, task, kind) for kind in KINDS}
-        for kind in KINDS:
-            own = [row for row in rows if (row["task"], row["kind"]) == (task, kind)]
-            means = (fmean((row[f"{each}_a"] + row[f"{each}_b"]) / 2 for row in own) for each in CRITERIA)
-            differences = (_minus(scores[kind], scores[other]) for other in ("dropped", "raw"))
-            shown = differences if kind == "selected" else ("", "")
-            yield line(f"{task}, {kind}", len(own), *map(decimal, means), decimal(fmean(scores[kind].values())), *shown)
-
-
-def _scores(rows: Sequence[Row], task: str, kind: str) -> dict[str, float]:
-    """Average both readers' four grades: question -> score."""
-    return {
-        row["question_id"]: fmean(row[f"{each}_{reader}"] for each in CRITERIA for reader in "ab")
-        for row in rows
-        if (row["task"], row["kind"]) == (task, kind)
-    }
-
-
-def _minus(ours: Mapping[str, float], theirs: Mapping[str, float]) -> str:
-    """Compare two kinds of paths on the questions that have both."""
-    both = sorted(ours.keys() & theirs.keys())
-    found = paired_bootstrap([ours[name] for name in both], [theirs[name] for name in both], seed=0)
-    ends = f"{with_sign(found.low, 2)} to {with_sign(found.high, 2)}"
-    return f"{with_sign(found.difference, 2)} ({ends}; {len(both)} questions)"
-
-
-def agreement() -> tuple[float, float]:
-    """Tell how far two readers agree on a text's score: mean absolute difference, and Spearman's correlation."""
-    rows = pq.read_table(FOLDER / "grades.parquet").to_pylist()
-    a, b = ([fmean(row[f"{each}_{reader}"] for each in CRITERIA) for row in rows] for reader in "ab")
-    return fmean(abs(x - y) for x, y in zip(a, b, strict=True)), float(spearmanr(a, b).statistic)
-
-
 def results() -> Iterator[str]:
     """Students: test questions, greedy outputs at the epoch that dev chose, percent"""
-    heads = ("run", "method", "right", "95 %", "right / wrong / unread / cut", "right of answered", "95 %", "reasons")
-    yield from head(*heads)
+    heads = ("run", "method", "right, loosely read", "95 %", "strictly: right / wrong / unread / cut")
+    yield from head(*heads, "right of answered", "95 %", "reasons")
     for name, found in kept("metrics.json"):
         for row in (row for row in found["rows"] if row["primary"]):
             yield line(
@@ -198,8 +159,6 @@ def comparisons() -> Iterator[str]:
     for name, found in kept("metrics.json"):
         for row in (row for row in found["comparisons"] if row["group"] is None):
             both = row["both_answered"]
-            doubts = [word for key, word in (("only_form", "only form"), ("within_chance", "at chance")) if row[key]]
-            told = "significant" if is_significant(row) else "not shown"
             yield line(
                 f"{name}, {method_name(row['a'])} against {method_name(row['b'])}",
                 points(row["difference"]),
@@ -207,7 +166,7 @@ def comparisons() -> Iterator[str]:
                 p_value(row["p_holm"]),
                 f"{points(both['difference'])} of {both['n']}" if both else MISSING,
                 points_interval(both["ci95"]) if both else MISSING,
-                ", ".join([told, *doubts]),
+                significance(row),
             )
 
 
@@ -269,6 +228,11 @@ def _answered(row: Row) -> str:
 def _look_difference(look: Row | None) -> str:
     told = look and (look.get("difference") or {}).get("right_of_answered")
     return f"{points(told['difference'])} ({points_interval(told['ci95'])})" if told else MISSING
+
+
+def _needed(found: Row) -> str:
+    needed = (found["needed"] or {}).get("questions")
+    return f"{needed:,}" if needed else MISSING
 
 
 def _by_likelihood(found: Row, measure: str) -> str:

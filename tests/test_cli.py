@@ -365,8 +365,26 @@ def test_questions_of_ones_own_need_a_teacher(tmp_path: Path) -> None:
 def test_an_empty_split_is_never_replaced_by_another(tmp_path: Path) -> None:
     questions(tmp_path, {"question": "Is ice cold?", "answer": "yes"})
     evaluate = ["evaluate", "--task", "table", "--data", "own.jsonl", "--out", "e"]
-    refuse(sert(*evaluate, cwd=tmp_path), code=4, says="no test questions")
-    refuse(sert(*evaluate, "--split", "dev", cwd=tmp_path), code=4, says="set tasks.table.dev_share")
+    refuse(sert(*evaluate, cwd=tmp_path), code=4, says="no test questions; choose --split train, or --set ")
+    refuse(sert(*evaluate, "--split", "dev", cwd=tmp_path), code=4, says="--set tasks.table.dev_share=0.1")
+
+
+@pytest.mark.parametrize("named", [[], ["--student", "lab"], ["--set", "student.path=lab"]])
+@pytest.mark.parametrize("command", ["mine", "evaluate", "prospect"])
+def test_the_labs_student_is_not_asked_questions_of_ones_own_in_silence(
+    command: str, named: list[str], tmp_path: Path
+) -> None:
+    questions(tmp_path, {"question": "Is ice cold?", "answer": "yes"})
+    split = ["--split", "train"] if command == "evaluate" else []
+    done = sert(
+        *(command, "--task", "table", "--data", "own.jsonl", "--dry-run", "--out", "o", *split, *named), cwd=tmp_path
+    )
+    assert done.returncode == 0, done.stderr
+    assert ("no student is named" in done.stderr) == (not named)
+    assert (
+        "no student is named"
+        not in sert(command, "--task", "lab_choice", "--dry-run", "--out", "l", cwd=tmp_path).stderr
+    )
 
 
 def test_students_can_be_asked_several_times_but_not_in_the_compat_harness(tmp_path: Path) -> None:

@@ -52,19 +52,25 @@ def test_it_is_written_shown_and_runs(pets: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("student", "rules"),
+    ("student", "rules", "training"),
     [
-        ("gpt2", None),
-        ("openai-community/gpt2-medium", None),
-        ("HuggingFaceTB/SmolLM2-135M", {"min_perplexity": "p25", "unfinished": "trim"}),
+        ("gpt2", None, None),
+        ("openai-community/gpt2-medium", None, None),
+        (
+            "HuggingFaceTB/SmolLM2-135M",
+            {"min_perplexity": "p25", "unfinished": "trim"},
+            {"learning_rate": 1e-4, "epochs": 3},
+        ),
     ],
 )
-def test_limits_are_the_papers_for_its_students_and_percentiles_for_others(
-    student: str, rules: dict[str, str] | None, pets: Path
+def test_settings_are_the_papers_for_its_students_and_such_as_fit_any_for_others(
+    student: str, rules: dict[str, str] | None, training: dict[str, float] | None, pets: Path
 ) -> None:
     done = sert("init", "pets.toml", "--questions", "pets.jsonl", "--student", student, cwd=pets)
     assert done.returncode == 0, done.stderr
-    assert written("pets.toml").get("rules") == rules
+    tree = written("pets.toml")
+    assert (tree.get("rules"), tree.get("training")) == (rules, training)
+    assert tree["student"] == {"path": student, "dtype": "auto"}
     assert ("The limits fit any student" in Path("pets.toml").read_text()) == (rules is not None)
 
 

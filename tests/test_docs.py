@@ -77,7 +77,7 @@ def _arc_columns(number: int) -> dict[str, Any]:
 
 
 def _write_own_questions(folder: Path) -> None:
-    """The files of docs/questions.md: its configuration, its question with choices for both splits, a rationale."""
+    """The files of docs/questions.md: its configuration, question with choices for both splits, rationale, CSV file."""
     text = (ROOT / "docs/questions.md").read_text(encoding="utf-8")
     rows = re.findall(r'^\{"id".*\}$', text, re.MULTILINE)
     assert len(rows) == 2
@@ -85,7 +85,10 @@ def _write_own_questions(folder: Path) -> None:
     (folder / "test.jsonl").write_text(rows[1].replace('"2"', '"3"').replace("What barks?", "Who barks?") + "\n")
     (rationale,) = re.findall(r'^\{"question_id".*\}$', text, re.MULTILINE)  # it answers the other question
     (folder / "rationales.jsonl").write_text(rationale.replace('"1"', '"2"').replace('"no"', '"A"') + "\n")
-    (folder / "own.toml").write_text(re.search(r"^```toml\n(.*?)^```", text, re.MULTILINE | re.DOTALL)[1])  # type: ignore[index]
+    for name, kind in (("own.toml", "toml"), ("quiz.csv", "csv")):
+        block = re.search(rf"^```{kind}\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+        assert block is not None, kind
+        (folder / name).write_text(block[1])
 
 
 @pytest.fixture(scope="module")

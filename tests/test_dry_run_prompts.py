@@ -8,7 +8,7 @@ import pytest
 
 import six_tokenizers
 from sert.cli import cli
-from sert.cli.options import MOST_TOKENS
+from sert.cli.prompts import MOST_TOKENS
 from sert.config.tree import StudentConfig
 from sert.errors import StudentError
 from sert.student.load import load_texts

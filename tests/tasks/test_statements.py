@@ -6,7 +6,8 @@ import pytest
 
 from sert.config.prompts import PromptTemplates
 from sert.records import Question
-from sert.tasks.answers import asked_elsewhere, extract_loose, extract_strict, read
+from sert.tasks.answers import extract_loose, extract_strict, read
+from sert.tasks.mentions import asked_elsewhere
 from sert.tasks.prompts import student_prompt
 from sert.tasks.statements import NOTHING, TWO, Stated, opening, stated
 

@@ -6,14 +6,15 @@ import os
 import re
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from types import UnionType
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, Union, get_args, get_origin
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_origin
 
 import click
 from annotated_types import Ge, Le
+from click.core import ParameterSource
 from click.shell_completion import CompletionItem
 from pydantic.fields import FieldInfo
 
@@ -21,18 +22,16 @@ from sert.config.endpoints import Price
 from sert.config.load import stage_config
 from sert.config.section import settings_of
 from sert.config.tree import Config, StudentConfig, TaskKind
-from sert.errors import DataError, StudentError
+from sert.errors import DataError
 from sert.terminal import signals
-from sert.terminal.text import counted, cut, printable, readable
+from sert.terminal.text import cut, printable, readable
 
 if TYPE_CHECKING:
+    from sert.cli.prompts import ShownPrompt
     from sert.records import Question
     from sert.store.artifacts import Artifact
     from sert.tasks.load import TaskData
     from sert.terminal.progress import Reporter
-
-MOST_TOKENS = 400
-"""Tokens of a prompt that people are shown."""
 
 
 def with_options(*options: str | Callable[[Any], Any]) -> Callable[[Any], Any]:
@@ -186,11 +185,31 @@ def only_task(config: Config) -> Any:
     return next(iter(config.tasks.values()))
 
 
+def names_student(option: str | None, overrides: Sequence[str]) -> bool:
+    """Tell whether the command line names a student, by `--student` or by `--set`."""
+    return option is not None or any(each.startswith("student.path=") for each in overrides)
+
+
+def tell_embedded_student(kind: str) -> None:
+    """Say that the lab's student is asked where nobody named one, and the questions are not the lab's."""
+    from sert.tasks.kinds import KINDS
+
+    if kind in KINDS and not KINDS[kind].is_lab:
+        terminal().say(
+            "Warning: no student is named, so that the lab's is asked, which has learnt the lab's questions alone; "
+            "name yours by --student."
+        )
+
+
 def data_of(config: Config) -> "TaskData":
-    """Load a command's question set, and say what is likely a slip in it."""
+    """Load a command's question set, and say what is likely a slip in it or in the choice of the student."""
     from sert.tasks.load import load_task
 
     name, settings = next(iter(config.tasks.items()))
+    given = click.get_current_context()
+    by_default = given.get_parameter_source("student__path") is ParameterSource.DEFAULT
+    if by_default and not names_student(None, given.params.get("overrides", ())):
+        tell_embedded_student(settings.kind)
     data = load_task(name, settings)
     for slip in data.slips:
         terminal().say(f"Warning: {name}: {slip}")
@@ -202,8 +221,10 @@ def questions_of(data: "TaskData", config: Config, split: str) -> list[Any]:
     name = next(iter(config.tasks))
     questions = list(data.split(split))
     if not questions:
-        source = f"set tasks.{name}.dev_share" if split == "dev" else "give the task's test data by --set"
-        raise DataError(f"{name} has no {split} questions; choose another --split, or {source}.")
+        ways = {"dev": "dev_share=0.1", "test": f"test_share=0.3, or --set tasks.{name}.test_data=FILE"}
+        others = " or ".join(f"--split {each}" for each in ("train", "dev", "test") if data.split(each))
+        way = f", or --set tasks.{name}.{ways[split]}" if split in ways else ""
+        raise DataError(f"{name} has no {split} questions; choose {others}{way}.")
     return questions
 
 
@@ -252,62 +273,10 @@ def check_student(student: StudentConfig) -> None:
     form_of(student, place)
 
 
-class ShownPrompt(NamedTuple):
-    """A prompt as a student is asked it.
-
-    Attributes:
-        text: With the turns of the chat template around it.
-        token_ids: What the student reads.
-        tokens: The same by their names.
-        notice: What is told of the way it is asked; None where nothing is.
-    """
-
-    text: str
-    token_ids: list[int]
-    tokens: list[str]
-    notice: str | None
-
-    def lines(self) -> Iterator[str]:
-        """Write it for people."""
-        if self.notice is not None:
-            yield f"How it is asked: {self.notice}"
-        yield f"The first prompt: {json.dumps(self.text, ensure_ascii=False)}"
-        pairs = zip(self.token_ids, self.tokens, strict=True)
-        named = [f"{number} {json.dumps(name, ensure_ascii=False)}" for number, name in pairs]
-        if len(named) > MOST_TOKENS:
-            half = MOST_TOKENS // 2
-            named[half:-half] = [f"... {len(named) - MOST_TOKENS} more ..."]
-        yield f"As {counted(len(self.token_ids), 'tokens')}: {', '.join(named)}"
-
-
-def first_prompt(questions: Sequence["Question"], config: Config, section: str) -> ShownPrompt | None:
-    """Show how a student is asked the first question that is not too long for it."""
-    from sert.student.lengths import first_that_fits
-
-    prompts, most = (question.prompt for question in questions), getattr(config, section).max_new_tokens
-    first = first_that_fits(config.student, prompts, max_new_tokens=most)
-    return None if first is None else shown_prompt(config.student, first)
-
-
-def shown_prompt(student: StudentConfig, prompt: str) -> ShownPrompt | None:
-    """Show how a student is asked; None where its tokenizer is not at hand."""
-    from sert.student.folder import find_student
-    from sert.student.form import form_of
-    from sert.student.load import load_texts
-
-    try:
-        texts = load_texts(student, at_hand=True)
-    except StudentError:
-        return None
-    token_ids = texts.encode_prompt(prompt)
-    names = [str(name) for name in texts.tokenizer.convert_ids_to_tokens(token_ids)]
-    return ShownPrompt(texts.shown(prompt), token_ids, names, form_of(student, find_student(student)).notice)
-
-
 def print_plan(
     out: Path,
     as_json: bool,
-    first_prompt: ShownPrompt | None = None,
+    first_prompt: "ShownPrompt | None" = None,
     /,
     *,
     foreseen: Mapping[str, Any] | None = None,

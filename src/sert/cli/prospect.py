@@ -17,8 +17,10 @@ from sert.cli.options import (
     InputPath,
     OutFolder,
     config_of,
+    names_student,
     put_settings,
     setting,
+    tell_embedded_student,
     terminal,
     with_options,
 )
@@ -90,6 +92,8 @@ def _asked(
         return prospect_of(config, task=tasks__kind, questions=questions)
     if tasks__kind is None:
         raise click.UsageError("Give the configuration of a run, or --task with a kind of question set.")
+    if not names_student(settings["student__path"], overrides):
+        tell_embedded_student(tasks__kind)
     settings["student__path"] = settings["student__path"] or "lab"
     config = config_of(reads=READS, overrides=overrides, tasks__kind=tasks__kind, **settings)
     return prospect_of(config.model_copy(update={"name": tasks__kind}), questions=questions)

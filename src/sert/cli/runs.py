@@ -17,10 +17,10 @@ from sert.cli.options import (
     OutFolder,
     print_json,
     setting,
-    shown_prompt,
     terminal,
     with_options,
 )
+from sert.cli.prompts import shown_prompt
 from sert.terminal.text import counted, printable
 
 if TYPE_CHECKING:
@@ -207,7 +207,7 @@ LONG_MINUTES = 10
 """Minutes from which on a dry run says what makes a run shorter."""
 SHORTER = (
     "What makes it shorter: `--limit N` questions of each split, --set mining.max_new_tokens=N and "
-    "evaluation.max_new_tokens (outputs that are cut are reported), --set training.epochs=1."
+    "evaluation.max_new_tokens (outputs that are cut are reported), --set training.epochs=N."
 )
 
 

@@ -24,8 +24,8 @@ from sert.cli.options import (
     check_student,
     config_of,
     data_of,
-    first_prompt,
     gold_answers,
+    names_student,
     only_task,
     print_artifact,
     print_plan,
@@ -35,6 +35,7 @@ from sert.cli.options import (
     terminal,
     with_options,
 )
+from sert.cli.prompts import first_prompt
 from sert.config.tree import Config, StudentConfig
 from sert.errors import ConfigError
 from sert.records import Example
@@ -140,8 +141,7 @@ def filter_command(mined: Path, out: Path, as_json: bool, **settings: Any) -> No
     reads = ("rules", "selection", "student", "execution")
     config = config_of(reads=reads, execution__keep_units=False, **settings)
     found, gains = open_artifact(mined), None
-    named = settings["student__path"] or any(each.startswith("student.path=") for each in settings["overrides"])
-    if config.selection.order == "gain" and named:
+    if config.selection.order == "gain" and names_student(settings["student__path"], settings["overrides"]):
         gains = _gains_of(found, config, out.with_name(f"{out.name}-gains"))
     filtered = filter_paths(
         found, rules=config.rules, selection=config.selection, gains=gains, out=out, reporter=terminal()

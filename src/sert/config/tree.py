@@ -217,7 +217,8 @@ class ExecutionConfig(Section):
     """Which Ray cluster: `local` starts one on this machine alone, which ends with the run; `auto` is the one that this
     machine belongs to; else where it is reached, such as `ray://head:10001`."""
     workers: Annotated[int, Field(ge=1, le=256)] = 1
-    """Processes that decode side by side, each with a student of its own; on accelerators, one after the other."""
+    """Processes that decode side by side, each with a student of its own; with several accelerators each worker
+    takes the next one."""
     gpus_per_worker: Annotated[float, Field(ge=0)] = 0
     """Accelerators that a worker of a Ray cluster gets; below 1 several share one."""
     mixed: bool = False

@@ -7,7 +7,6 @@ linear in the length of the text, whatever it holds.
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -25,21 +24,23 @@ from sert.tasks.numbers import (
     pointed_number,
     told_number,
 )
+from sert.tasks.numerals import POWERS
 from sert.tasks.statements import NOTHING, TRUTH, Stated, ends_there, opening, stated
 
 ANSWER_PHRASE = "So the answer is"
 """What students are trained to write before their answer."""
-READING = 5
+READING = 6
 """Version of the rules by which texts are read and cut, a part of the key of whatever was read by them."""
 
 _PHRASE = re.compile(rf"\b{ANSWER_PHRASE}\b".replace(" ", r"\s+"), re.IGNORECASE | re.ASCII)
 _IS = (
     r"(?:is|was|(?:would|must|should|will)\s+be)\b(?:\s+(?:indeed|therefore|thus)\b)?"
+    r"(?!\s+(?:found|calculated|computed|obtained|determined)\s+(?:by|from|through|using)\b[^=.\n]{0,120}(?:[.\n]|\Z))"
     r"(?:(?:\s*:\s*|\s+)(?:option|choice)\b)?"
 )
 _WHAT = r"""\s(?:[^.!?:\n"]{1,120}?|[^.!?:\n"]{0,40}"[^"\n]{1,400}")"""
 _ANNOUNCEMENT = re.compile(
-    rf"\b(?<!whether )(?:{CONCLUDING})?(?:the|my|our)\s+(?:(?!the\b)\w+\s+){{0,3}}answer(?:\s+(?:to|for){_WHAT})?"
+    rf"\b(?:{CONCLUDING})?(?:the|my|our)\s+(?:(?!the\b)\w+\s+){{0,3}}answer(?:\s+(?:to|for){_WHAT}|\s+\([^()\n]{{1,40}}\))?"
     rf"\s+{_IS}"
     rf"|\b(?:{CONCLUDING})?the\s+(?:correct|right|best)\s+(?:option|choice)\s+{_IS}"
     r"|\\boxed\s*\{(?:\\text\w*\s*\{)?"
@@ -47,12 +48,25 @@ _ANNOUNCEMENT = re.compile(
     re.IGNORECASE | re.MULTILINE,
 )
 
+# What makes an announcement no answer: `if the answer is`, `some say the answer is`, `the wrong answer is`.
+_WRONG = r"(?:wrong|incorrect|false|worst|least\s+\w+)"
+_NOT_SAID = re.compile(
+    r"(?:\b(?:if|whether)|\b(?:not|\w+n't)\s+(?:think|believe|say)(?:\s+that)?"
+    r"|\b(?:some|many|most|people|others)\s+(?:(?:people|might|may|would|could)\s+){0,2}(?:say|think|believe)(?:\s+that)?"
+    r")[ \t]+\Z",
+    re.IGNORECASE,
+)
+_WRONG_BEFORE = re.compile(rf"(?<!or )\b{_WRONG}[ \t]+\Z", re.IGNORECASE)
+_WRONG_WITHIN = re.compile(rf"\b{_WRONG}\s+(?:answer|option|choice)\b", re.IGNORECASE)
+_LOOK_BACK = 40
+"""Characters before an announcement that may make it none."""
+
 _OPINION = r"(?:(?<!as )well|I\s+(?:think|believe|would\s+say)),?\s+"
 # What is the answer only if it can be read: `Therefore, no` but not `Therefore, no fish`, `(B) is the answer`.
 _UNANNOUNCED = re.compile(
-    rf"\b(?:{CONCLUDING}|{_OPINION})((?:yes|no|true|false)\b[^\n]{{0,80}})"
-    r"|([^\s.!?,;:][^.!?,;:\n]{0,40}?)\s{1,4}(?:is|would\s+be)\s+"
-    r"(?:correct|(?:the|my)\s+(?:\w+\s+)?(?:answer|choice|option))\b",
+    rf"\b(?:{CONCLUDING}|{_OPINION})((?:yes|no|true|false)\b[^\n]{{0,80}}|\(?[A-J]\)?[.!]?(?=\s*(?:\n|\Z)))"
+    rf"|(?:{CONCLUDING}|(?:but|and)\s{{1,3}})?([^\s.!?,;:][^.!?,;:\n]{{0,40}}?)\s{{1,4}}(?:is|would\s+be)\s+(?:also\s+)?"
+    rf"(?:correct|(?:the|my)\s+(?:(?!{_WRONG}\b)\w+\s+)?(?:answer|choice|option))\b",
     re.IGNORECASE,
 )
 
@@ -115,8 +129,8 @@ def extract_strict(text: str, question: Question) -> str | None:
     - yes/no: the word itself (or true/false); not `no one knows`.
     - choice: a letter of the question where its prompt shows letters (`B`, `(B)`, `B.`, `B) text`; a small letter needs
       a bracket or a stop), or exactly the text of one choice, whatever its case, spacing and closing stop.
-    - text: the rest of the sentence without what wraps it; where the gold answer is a number, the sentence's only one,
-      or the one behind its last `=`.
+    - text: the rest of the sentence, or what a box holds, without what wraps it; where the gold answer is a number, the
+      sentence's only one, or the one behind its last `=`, before any aside, reason or comparison.
     - expression: what a box or the signs of a formula hold, else the rest of the sentence.
 
     Two answers are none: joined (`B or C`, `yes, but no`), a letter with another choice's text, the opposite word or
@@ -178,11 +192,6 @@ def _takes_back(statement: str, first: Stated, question: Question) -> bool:
     return first == NOTHING or not named(sentence, question) <= {first.answer}
 
 
-def asked_elsewhere(question: Question) -> Question:
-    """Take a question as a teacher may have been asked it, in a prompt that is not known: letters are answers to it."""
-    return replace(question, prompt="")
-
-
 def extract_loose(text: str, question: Question) -> str | None:
     """Read the strict answer if there is one, else the first plausible answer.
 
@@ -209,12 +218,15 @@ def is_correct(answer: str, question: Question) -> bool:
     """Compare an extracted answer with the gold one.
 
     Texts are compared without regard to case, blanks, wrapping punctuation, and the way numbers are written
-    (`$1,000.0` is `1000`); expressions by their value.
+    (`$1,000.0` is `1000`, and `2 million` is `2` where the question asks how many million); expressions by their value.
     """
     if question.answer_type == "expression":
         return same_expression(answer, question.answer)
     if question.answer_type == "text":
-        return canonical(answer) == canonical(question.answer)
+        asked = rf"\b(?:how\s+(?:many|much)|in)\s+({'|'.join(POWERS)})s?\b"
+        named = [each[1].lower() for each in re.finditer(asked, question.question, re.IGNORECASE)]
+        same = [question.answer, *(f"{question.answer} {each}" for each in named)]  # `How many million ...?`
+        return canonical(answer) in map(canonical, same)
     return answer == question.answer
 
 
@@ -248,8 +260,17 @@ def _announced(own: str, question: Question) -> list[_Announced]:
     heads = sorted(
         (*_ANNOUNCEMENT.finditer(own), *_answer_markers(own, question)), key=lambda head: (head.start(), head.end())
     )
+    heads = [head for head in heads if _is_said(own, head)]
     found = _between(own, heads, nested=question.expression)
     return [each for each in found if any(map(str.isalnum, each.statement))]
+
+
+def _is_said(own: str, head: re.Match[str]) -> bool:
+    """Tell whether an announcement is the text's own: no condition, no one else's, not that of a wrong answer."""
+    before = own[max(0, head.start() - _LOOK_BACK) : head.start()].replace("’", "'")  # noqa: RUF001
+    is_marker = head[0].lstrip("*_# ")[:6].casefold() == "answer"
+    is_wrong = _WRONG_WITHIN.search(head[0]) or (is_marker and _WRONG_BEFORE.search(before))
+    return not is_wrong and not _NOT_SAID.search(before)
 
 
 def _without_open_end(own: str, question: Question) -> str:
@@ -273,9 +294,10 @@ def _between(own: str, heads: Sequence[re.Match[str]], *, nested: bool = False) 
     for head, end in zip(heads, ends, strict=True):
         statement = own[head.end() : end]
         if head[0].endswith("{"):
-            held = braced(own, head.end()) if nested else statement.partition("}")[0]
-            if held is None or (nested and head.start() < held_to):
+            held = braced(own, head.end()) if nested else braced(statement, 0)
+            if nested and (held is None or head.start() < held_to):
                 continue
+            held = statement.partition("}")[0] if held is None else held
             statement, held_to = held, head.end() + len(held)
         found.append(_Announced(head.start(), statement, by_letter=sum(map(str.isalpha, head[0])) == 1))
     return found

@@ -27,6 +27,9 @@ _SPACES = re.compile(r"\\[,;:!\s]|\\q?quad\b|~|\s+")
 _SIZES = re.compile(r"\\(?:left|right|displaystyle)(?![A-Za-z])")
 _FRACTION = re.compile(r"\\[dtc]frac(?![A-Za-z])")
 _WORDS = re.compile(r"\\(?:text|textbf|textrm|mathrm|mbox)\s*\{([^{}]*)\}")
+_HOLDING = re.compile(
+    rf"{OPENING.pattern}\$?\s?(?:\\(?:boxed|fbox)\s*\{{(?:\\text\w*\s*\{{)?|\\(?:text\w*|mathrm|mbox)\s*\{{)"
+)
 _AROUND = f"*`_{QUOTES} \t\n"
 
 
@@ -52,6 +55,13 @@ def braced(text: str, start: int) -> str | None:
         if not depth:
             return text[start:place]
     return None
+
+
+def held_by_braces(statement: str) -> str:
+    """Take what the boxes or the TeX of words hold that a statement begins with; else all of it."""
+    opened = _HOLDING.match(statement)
+    inner = braced(statement, opened.end()) if opened else None
+    return statement if inner is None else inner
 
 
 def stated_expression(statement: str) -> str | None:

@@ -6,6 +6,7 @@ Reading is linear in the length of the text, whatever it holds.
 import functools
 import re
 import unicodedata
+from dataclasses import fields
 
 from sert.records import LETTERS, Question
 from sert.tasks.expressions import plausible_expression
@@ -13,6 +14,11 @@ from sert.tasks.normalize import QUOTES, WRAPPING, is_number, tidied
 from sert.tasks.numbers import last_number
 
 YES_NO = re.compile(r"(?<![\w-])(?<!\bnot )(?:yes|no)(?!\w|-\w)", re.IGNORECASE)
+EITHER = re.compile(
+    r"\b(?:(?:yes|true)\s{0,3}(?:/|\bor\b)\s{0,3}(?:no|false)|(?:no|false)\s{0,3}(?:/|\bor\b)\s{0,3}(?:yes|true))\b",
+    re.IGNORECASE,
+)
+"""`yes or no`, which answers nothing."""
 
 _NONE = re.compile(r"(?!)")
 # Composed letter by letter: a whole text takes quadratic time where accents pile up.
@@ -22,7 +28,7 @@ _ACCENTED = re.compile(r"\w[\u0300-\u036f]{1,4}")
 def first_plausible(text: str, question: Question) -> str | None:
     """Read the first answer that a lenient reader would note down, of numbers the last one."""
     if question.answer_type == "yes_no":
-        found = YES_NO.search(text)
+        found = YES_NO.search(EITHER.sub("", text))
         return found[0].lower() if found else None
     if question.answer_type == "choice":
         plain = plain_letters(text)
@@ -45,17 +51,31 @@ def named(text: str, question: Question) -> set[str | None]:
     return by_letter | {each.lastgroup for each in mention_of(question.choices).finditer(plain)}
 
 
-def has_letters(question: Question) -> bool:
-    """Tell whether a letter can name one of its choices: where its prompt shows none, letters are the student's own.
+class AskedElsewhere(Question):
+    """A question as a teacher may have been asked it, in a prompt that is not known: letters are answers to it."""
 
-    A prompt that names an A and a B may list the choices in a form of its own. One that is not known may, too.
+
+def asked_elsewhere(question: Question) -> AskedElsewhere:
+    """Take a question as a teacher may have been asked it."""
+    return AskedElsewhere(*(getattr(question, field.name) for field in fields(question)))
+
+
+def has_letters(question: Question) -> bool:
+    """Tell whether a letter can name a choice: where the prompt gives them none, letters are the student's own.
+
+    It gives them letters where one stands in front of each of the first two: `(A) ice`, `a. ice`. A prompt that is not
+    known may do so.
     """
-    return not question.prompt or _names_letters(question.prompt)
+    known = bool(question.prompt) and not isinstance(question, AskedElsewhere)
+    return not known or _gives_letters(question.prompt, question.choices[:2])
 
 
 @functools.lru_cache(maxsize=1024)
-def _names_letters(prompt: str) -> bool:
-    return {letter_of(each) for each in marker_of(2).finditer(prompt)} == {"A", "B"}
+def _gives_letters(prompt: str, choices: tuple[str, ...]) -> bool:
+    lettered = zip(LETTERS, map(bare_text, choices), strict=False)
+    words = [(letter, r"\s+".join(map(re.escape, bare.split()))) for letter, bare in lettered]
+    plain = plain_letters(prompt)
+    return all(re.search(rf"(?<!\w){letter}\W{{1,6}}{text}", plain, re.IGNORECASE) for letter, text in words)
 
 
 def letter_markers(question: Question) -> re.Pattern[str]:
@@ -68,9 +88,9 @@ def marker_of(num_choices: int) -> re.Pattern[str]:
     """Match a letter that names a choice: `(B)`, `b)`, `B.`, a lone `B`; never the words `A` and `I`."""
     capitals = LETTERS[:num_choices]
     either = capitals + capitals.lower()
-    words = r"A[ \t]+(?!(?:or|and)\b)\w|I[ \t]+\w"
+    words = rf"A[ \t]+[*_{QUOTES}]{{0,3}}(?!(?:or|and)\b)\w|I[ \t]+\w"
     lone = rf"(?!{words})([{capitals}])(?![\w'’]|-\w|\.\w)"  # noqa: RUF001
-    return re.compile(rf"\(([{either}])\)|(?<![\w'’.-])(?:([{either}])\)|{lone})")  # noqa: RUF001
+    return re.compile(rf"\(([{either}])\)|(?<![\w'’.°-])(?:([{either}])\)|{lone})")  # noqa: RUF001
 
 
 def letter_of(marker: re.Match[str]) -> str:

@@ -4,28 +4,34 @@ import math
 import re
 from decimal import Decimal
 
+from sert.tasks.numerals import NUMERAL, number_of
+
 QUOTES = "\"'“”„‘’‚«»‹›"  # noqa: RUF001 - typographic quotes are meant
 WRAPPING = QUOTES + ".,;:!?()[]*`_"
-NUMBER = r"[-+]?[0-9]+(?:,[0-9]{3})*(?:\.[0-9]+)?"
-
-_MONEY = re.compile(rf"[$€£]?({NUMBER})")
 
 
 def tidied(text: str) -> str:
-    """Join the words with single blanks and take away what wraps them: quotes, brackets, emphasis, stops."""
-    return " ".join(text.split()).strip(WRAPPING + " ")
+    """Join the words with single blanks and take away what wraps them: quotes, brackets, emphasis, stops.
+
+    A point that begins a number (`.75`) stays.
+    """
+    joined = " ".join(text.split())
+    tidy = joined.lstrip(WRAPPING + " ")
+    before = joined[: len(joined) - len(tidy)]
+    begins = before.endswith(".") and not before.endswith("..") and tidy[:1].isdigit()
+    return f"{'.' if begins else ''}{tidy}".rstrip(WRAPPING + " ")
 
 
 def canonical(text: str) -> str:
-    """Write equal texts equally; `$1,000.0` is `1000`."""
-    tidy = tidied(text).casefold()
-    number = _MONEY.fullmatch(tidy)
-    return _canonical_number(number[1]) if number else tidy
+    """Write equal texts equally; `$1,000.0` is `1000`, `$1.5 million` is `1500000`."""
+    tidy = tidied(text)
+    number = _number(tidy)
+    return tidy.casefold() if number is None else _canonical_number(number)
 
 
 def is_number(text: str) -> bool:
     """Tell whether the text is one number, with a currency's sign or without."""
-    return _MONEY.fullmatch(tidied(text)) is not None
+    return _number(tidied(text)) is not None
 
 
 def written(value: object) -> object:
@@ -41,6 +47,11 @@ def whole_number(value: object) -> int | None:
     if not isinstance(text, str) or not re.fullmatch(r"-?[0-9]{1,9}(?:\.0+)?", text.strip()):
         return None
     return int(float(text))
+
+
+def _number(tidy: str) -> str | None:
+    numeral = NUMERAL.fullmatch(tidy)
+    return number_of(numeral) if numeral else None
 
 
 def _canonical_number(number: str) -> str:

@@ -13,7 +13,8 @@ from types import MappingProxyType
 
 from sert.config.prompts import PromptTemplates
 from sert.records import LETTERS, Example, Question
-from sert.tasks.answers import asked_elsewhere, reasoning_of
+from sert.tasks.answers import reasoning_of
+from sert.tasks.mentions import asked_elsewhere
 
 NOTHING: Mapping[str, str] = MappingProxyType({})
 _PLACEHOLDER = re.compile(r"\{(\w+)\}")

@@ -1,4 +1,4 @@
-"""Where the last whole sentence of a text ends that was cut off somewhere."""
+"""Where the sentences of a text end, and where a dot ends none."""
 
 import re
 
@@ -10,6 +10,30 @@ _WORD = re.compile(r"[^\W_]+(?:\.[^\W_]+)*\Z")
 _LIST_NUMBER = re.compile(r"(?:\A|\n|[.!?]\s)[ \t*_#>(-]*[\d.]+\Z")
 _LOOK_BACK = 80
 _ABBREVIATIONS = frozenset("dr mr mrs ms prof st jr sr vs e.g i.e etc cf fig approx inc ltd u.s u.k a.m p.m".split())
+# Abbreviations that a sentence goes on behind.
+_LEADING = frozenset("dr mr mrs ms prof st mt vs e.g i.e cf fig approx".split())
+_INITIALS = re.compile(r"[^\W\d_](?:\.[^\W\d_])*")
+_BEGINS = re.compile(
+    r"\s+(?:It|Its|He|She|They|We|You|His|Her|Their|This|That|These|Those|The|There|In|On|At|So|But|And|Because|Since"
+    r"|If|When|(?:A|An|I)(?=\s))\b"
+)
+# Words with capitals alone up to the end of a sentence, or another initial.
+_NAME_BEHIND = re.compile(r"(?:[ \t]{1,3}(?=[^\W\d_])(?![a-zß-ÿ])[^\s.!?]{1,40}){1,6}(?:\.|\n|\Z)")
+
+
+def is_abbreviated(text: str, dot: int) -> bool:
+    """Tell whether the dot there ends no sentence: that of a title (`Dr.`), or of an initial in a name (`J. K. Doe`).
+
+    Behind an initial, and behind an abbreviation that a sentence can end with (`Inc.`, `U.S.`), words with capitals
+    alone must follow up to the end. No such dot stands before a word that begins sentences, as `It` does.
+    """
+    word = _WORD.search(text[max(0, dot - _LOOK_BACK) : dot]) if text.startswith(".", dot) else None
+    if word is None or _BEGINS.match(text, dot + 1):
+        return False
+    if word[0].lower() in _LEADING:
+        return text[dot + 1 : dot + 2] in (" ", "\t")
+    is_short = _INITIALS.fullmatch(word[0]) is not None or word[0].lower() in _ABBREVIATIONS
+    return is_short and _NAME_BEHIND.match(text, dot + 1) is not None
 
 
 def end_of_sentences(text: str) -> int:

@@ -8,25 +8,36 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from sert.records import Question
-from sert.tasks.expressions import stated_expression
+from sert.tasks.choice_texts import (
+    ARTICLE,
+    end_of,
+    end_of_choice,
+    end_of_own_text,
+    goes_through,
+    lists_choices,
+    own_text_end,
+    starts_of_text,
+)
+from sert.tasks.expressions import held_by_braces, stated_expression
 from sert.tasks.mentions import (
+    EITHER,
     YES_NO,
     bare_text,
     has_letters,
     letter_markers,
     letter_of,
-    marker_of,
     mention_of,
     plain_letters,
 )
 from sert.tasks.normalize import QUOTES, canonical, is_number, tidied
-from sert.tasks.numbers import OPENING, SENTENCE_END, first_number, only_number
+from sert.tasks.numbers import OPENING, SENTENCE_END, announced_number, first_number
+from sert.tasks.sentences import is_abbreviated
 
 # Emoji and the like. Units, currencies and signs of mathematics change what they stand behind.
 _SYMBOL = r"[^\w\s\x00-\u2027\u2030-\u2037\u20a0-\u20cf\u2100-\u22ff]"
 # What must stand behind an answer: punctuation, a dash, an aside, a symbol, the end of the line, or a reason.
 _END = re.compile(
-    rf"\s*\Z|[ \t\r]*(?:\n|[.,;:!?—…](?![0-9])|[{QUOTES})\]*`_]+(?![^\W_])|\(|[–-][ \t]+(?![\s0-9])|{_SYMBOL})"  # noqa: RUF001
+    rf"\s*\Z|[ \t\r]*(?:\n|[.,;:!?—…](?![0-9])|[{QUOTES})\]*`_]++(?![^\W_])|\(|[–-][ \t]+(?![\s0-9])|{_SYMBOL})"  # noqa: RUF001
     r"|[ \t]+(?:because|since|as)\b",
     re.IGNORECASE,
 )
@@ -41,29 +52,31 @@ _REASON = re.compile(r"\b(?:because|since|as)\b", re.IGNORECASE)
 _BREATH_END = re.compile(rf"{SENTENCE_END.pattern}|\b(?:because|since|as|so|not|than|instead)\b", re.IGNORECASE)
 
 TRUTH = {"yes": "yes", "true": "yes", "no": "no", "false": "no"}
-_YES_OR_NO = re.compile(r"\W*(?:yes|true|no|false)\s*(?:/|\bor\b)\s*(?:yes|true|no|false)\b", re.IGNORECASE)
+_ECHO = re.compile(rf"\W*(?:answer\W{{1,3}})?{EITHER.pattern}[\s)\]:?.*_-]*", re.IGNORECASE)
 _YES_NO_HERE = re.compile(r"[(\[]?(yes|no|true|false)(?![^\W_])", re.IGNORECASE)
 
 # What numbers or letters an answer as an item of a list: `1) Yes`, `A. No`, `(b) no`.
 _ITEM = re.compile(r"\(?(?:[0-9]{1,2}|[A-Ja-j])[.)]\s+")
+# The same with a letter that a student made up, in any form, and what begins a later item of its list.
+_OWN_ITEM = re.compile(
+    r"[*_]{0,2}(?:option\s+)?\(?(?:[A-Ja-j](?:\)?:|\)|\.(?=[\s*_]))|[0-9]{1,2}[.)](?=[\s*_]))[*_]{0,2}\s*[*_]{0,2}",
+    re.IGNORECASE,
+)
+_LATER_ITEM = re.compile(r"(?<![^\s,;*])\(?[A-J]\)\W|(?:\n|\A)[^\w\n]{0,8}(?:[A-J][.:]|[2-9][.)])\s")
 _SECOND_NUMBER, _SECOND_LETTER = (re.compile(rf"\n[^\S\n]*+\(?{each}[.)]\s") for each in ("2", "[Bb]"))
+
+_OPTION = re.compile(r"(?:the\s+)?(?:option|choice)\s+[*_]{0,2}(?=\(?[A-J]\b)", re.IGNORECASE)
 
 # A letter in brackets, or one that may have a bracket behind it.
 _INSIDE = rf"[\s*`_{QUOTES}]*"
 _LETTER_HERE = re.compile(rf"[(\[]{_INSIDE}([A-Ja-j])\.?{_INSIDE}[)\]]|([A-Ja-j])(?![^\W_])[)\]]?")
-_LONE_LETTER = re.compile(r"\s*([A-Ja-j])[ \t]*(?:\n|\Z)")
+_LONE_LETTER = re.compile(r"\s*(?:[*_]{0,2}option\s+)?([A-Ja-j])[.*_]{0,3}[ \t]*(?:\n|\Z)", re.IGNORECASE)
 _INITIALS = re.compile(r"\.[^\W_]")
-_SIGNED = re.compile(r"(?<=[-+−$€£])[0-9]")  # noqa: RUF001
 _GOES_ON = re.compile(r"\s*(?:[/|&]|(?:and|or|but)\b)", re.IGNORECASE)
-_NO_WORD = re.compile(r"[\W_]*")
 # A few words that name something and say nothing of it, alone on their line.
 _NAME = re.compile(
     r"(?:[ \t]+(?!(?:is|are|was|were|not|or|and|but|nor)\b)[^\s.,;:!?]+){1,4}[.!]?[ \t]*(?:\n|\Z)", re.IGNORECASE
 )
-_ARTICLE = re.compile(r"(?:(?:the|an?)\s+[\W_]*)?", re.IGNORECASE)
-
-_FEWEST_OF_LIST = 3
-_BLANKS = re.compile(r"\s+")
 
 
 class Stated(NamedTuple):
@@ -78,12 +91,20 @@ NOTHING, TWO = Stated(None), Stated(None, is_two=True)
 
 def stated(statement: str, question: Question) -> Stated:
     """Read the answer that a statement begins with."""
-    if question.answer_type == "text":
-        return Stated(_text_in(statement, question))
     if question.answer_type == "expression":
         return Stated(stated_expression(statement))
-    plain = plain_letters(statement)
-    start = _end_of(OPENING, plain, 0)
+    statement = held_by_braces(statement)
+    if question.answer_type == "text":
+        return Stated(_text_in(statement, question))
+    said, option = _said(statement, question), _OPTION.match(statement, end_of(OPENING, statement, 0))
+    is_option = said == NOTHING and option and question.choices
+    return _said(statement[option.end() :], question) if is_option and option else said
+
+
+def _said(text: str, question: Question) -> Stated:
+    """Read yes, no or the choice that a text begins with."""
+    plain = plain_letters(text)
+    start = end_of(OPENING, plain, 0)
     return _yes_no_at(plain, start) if question.answer_type == "yes_no" else _choice_at(plain, start, question)
 
 
@@ -98,12 +119,14 @@ def opening(text: str, question: Question) -> Stated:
         return Stated(first_number(text) if is_number(question.answer) else None)
     if question.answer_type == "expression":
         return NOTHING
-    said = stated(text, question)
+    said = _said(held_by_braces(text), question)
     if question.answer_type == "yes_no":
-        return NOTHING if said.is_two and _YES_OR_NO.match(text) else said
+        echo = _ECHO.match(text)
+        return stated(text[echo.end() :], question) if echo else said
     if said.is_two:
-        letters = {letter_of(each) for each in letter_markers(question).finditer(text)}
-        return TWO if len(letters) < _FEWEST_OF_LIST else NOTHING
+        return NOTHING if lists_choices(text, question) else TWO
+    if said.answer is not None and goes_through(text, said.answer, question):
+        return NOTHING
     if said.answer is None:
         return Stated(_only_choice(text.strip(), question) or _lone_letter(text, question))
     return said if _stands_off(plain_letters(text), said.answer, question) else NOTHING
@@ -111,7 +134,7 @@ def opening(text: str, question: Question) -> Stated:
 
 def _only_choice(text: str, question: Question) -> str | None:
     """Read the choice whose text, with an article or without, is all there is."""
-    alone = canonical(text[_end_of(_ARTICLE, text, 0) :])
+    alone = canonical(text[end_of(ARTICLE, text, 0) :])
     lettered = zip(question.letters, question.choices, strict=True)
     letters = [letter for letter, choice in lettered if canonical(choice) == alone]
     return letters[0] if len(letters) == 1 else None
@@ -125,10 +148,10 @@ def _lone_letter(text: str, question: Question) -> str | None:
 
 def _stands_off(text: str, answer: str, question: Question) -> bool:
     """Tell whether the letter that a text begins with, or its own text, has an end or a reason behind it."""
-    letter = _LETTER_HERE.match(text, _end_of(OPENING, text, 0))
+    letter = _LETTER_HERE.match(text, end_of(OPENING, text, 0))
     if letter is None or not has_letters(question):
         return True
-    end = _end_of_own_text(text, letter.end(), question.choices[question.letters.index(answer)])
+    end = end_of_own_text(text, letter.end(), question.choices[question.letters.index(answer)])
     if any(_END.match(text, each) for each in (letter.end(), end) if each is not None):
         return True
     name = _NAME.match(text, letter.end()) if letter[0][-1] in ")]" else None
@@ -150,11 +173,6 @@ def ends_there(statement: str) -> bool:
     return _REASON.search(sentence[0]) is None and not any(map(str.isalnum, "".join(sentence[1:])))
 
 
-def _end_of(pattern: re.Pattern[str], text: str, start: int) -> int:
-    found = pattern.match(text, start)
-    return found.end() if found else start
-
-
 def _yes_no_at(text: str, start: int) -> Stated:
     item = _ITEM.match(text, start)
     found = _YES_NO_HERE.match(text, item.end() if item else start)
@@ -165,8 +183,10 @@ def _yes_no_at(text: str, start: int) -> Stated:
     answer = TRUTH[found[1].lower()]
     start, worded = _joined(text, found.end())
     other = _YES_NO_HERE.match(text, start)
-    if other and TRUTH[other[1].lower()] != answer and (worded or _END.match(text, other.end())):
-        return TWO
+    if other and TRUTH[other[1].lower()] != answer:
+        is_word = other[1].lower() == "no"  # of another phrase: `yes, but no other fish`
+        if _END.match(text, other.end()) or (worded and not is_word):
+            return TWO
     if not _END.match(text, found.end()):
         return NOTHING
     sentence_end = SENTENCE_END.search(text, found.end())
@@ -188,9 +208,10 @@ def _choice_at(text: str, start: int, question: Question) -> Stated:
 
 def _unlettered_choice_at(text: str, start: int, question: Question) -> Stated:
     """Read the text of a choice that no letter names; behind a letter of the student's own, too, but in no list."""
-    item = _ITEM.match(text, start)
-    said = _choice_text_at(text, item.end() if item else start, question)
-    return NOTHING if item and marker_of(len(question.choices)).search(text, item.end()) else said
+    said, item = _choice_text_at(text, start, question), _OWN_ITEM.match(text, start)
+    if said != NOTHING or item is None or _LATER_ITEM.search(text, item.end()):
+        return said
+    return _choice_text_at(text, item.end(), question)
 
 
 def _letter_at(text: str, start: int, question: Question) -> Stated:
@@ -198,25 +219,11 @@ def _letter_at(text: str, start: int, question: Question) -> Stated:
     if found is None or (found[1] or found[2]).upper() not in question.letters:
         return NOTHING
     letter = (found[1] or found[2]).upper()
-    end = _end_of_own_text(text, found.end(), question.choices[question.letters.index(letter)])
+    end = end_of_own_text(text, found.end(), question.choices[question.letters.index(letter)])
     if not _is_marked(text, found) and (end is None or found[2].islower()):
         return NOTHING
     is_other = end is None and _says_another(text, found.end(), letter, question)
     return TWO if is_other or _names_another(text, end or found.end(), letter, question) else Stated(letter)
-
-
-def _end_of_own_text(text: str, start: int, own: str) -> int | None:
-    """Tell where a choice's text ends that stands behind its letter, with or without an article before it."""
-    behind = _end_of(_NO_WORD, text, start)
-    if behind == start:
-        return None
-    starts = _starts_of_text(text, start, behind)
-    return next((end for each in starts if (end := _end_of_choice(text, each, own)) is not None), None)
-
-
-def _starts_of_text(text: str, start: int, behind: int) -> tuple[int, ...]:
-    """Tell where a choice's text may begin: at a word, behind its article, or at a sign or bracket before it."""
-    return max(start, behind - 2), max(start, behind - 1), behind, _end_of(_ARTICLE, text, behind)
 
 
 def _is_marked(text: str, found: re.Match[str]) -> bool:
@@ -232,7 +239,7 @@ def _is_marked(text: str, found: re.Match[str]) -> bool:
 
 def _choice_text_at(text: str, start: int, question: Question) -> Stated:
     lettered = zip(question.letters, question.choices, strict=True)
-    found = [(letter, _end_of_choice(text, start, choice)) for letter, choice in lettered]
+    found = [(letter, end_of_choice(text, start, choice)) for letter, choice in lettered]
     ends = {letter: end for letter, end in found if end is not None and _END.match(text, end)}
     last = max(ends.values(), default=0)
     letters = [letter for letter, end in ends.items() if end == last]
@@ -250,9 +257,9 @@ def _names_another(text: str, end: int, letter: str, question: Question) -> bool
     later = letter_markers(question).finditer(text, end, _end_of_breath(text, end))
     if any(letter_of(each) != letter and (each[0][-1] == ")" or _is_bare(text, each, question)) for each in later):
         return True
-    starts = _starts_of_text(text, end, start)
+    starts = starts_of_text(text, end, start)
     others = [choice for other, choice in zip(question.letters, question.choices, strict=True) if other != letter]
-    ends = (_end_of_choice(text, each, other) for each in starts for other in others)
+    ends = (end_of_choice(text, each, other) for each in starts for other in others)
     return any(_END.match(text, each) or _GOES_ON.match(text, each) for each in ends if each is not None)
 
 
@@ -272,37 +279,21 @@ def _is_bare(text: str, marker: re.Match[str], question: Question) -> bool:
     """Tell whether a letter stands there alone, or with nothing but its own text."""
     if _END.match(text, marker.end()):
         return True
-    own = question.choices[question.letters.index(letter_of(marker))]
-    end = _end_of_own_text(text, marker.end(), own)
+    end = own_text_end(text, marker, question)
     return end is not None and _END.match(text, end) is not None
 
 
 def _joined(text: str, start: int) -> tuple[int, bool]:
     """Tell where a second answer would begin, and whether a word joins it to the first."""
-    end = _end_of(_JOINER, text, start)
+    end = end_of(_JOINER, text, start)
     return end, any(each.isalpha() for each in text[start:end])
 
 
-def _end_of_choice(text: str, start: int, choice: str) -> int | None:
-    """Tell where a choice's text ends that stands at `start` as whole words, in any case and spacing."""
-    wanted, end, seen = bare_text(choice).casefold(), start, 0
-    if not wanted or _SIGNED.match(text, start):
-        return None
-    while seen < len(wanted):
-        if wanted[seen] == " ":
-            piece, next_end = " ", _end_of(_BLANKS, text, end)
-        else:
-            piece, next_end = text[end : end + 1].casefold(), end + 1
-        if next_end == end or not piece or not wanted.startswith(piece, seen):
-            return None
-        end, seen = next_end, seen + len(piece)
-    return None if text[end : end + 1].isalnum() else end
-
-
 def _text_in(statement: str, question: Question) -> str | None:
-    start = _end_of(OPENING, statement, 0)
-    end = SENTENCE_END.search(statement, start)
-    sentence = statement[start : end.start() if end else len(statement)]
+    start = end_of(OPENING, statement, 0)
+    ends = SENTENCE_END.finditer(statement, start)
     if is_number(question.answer):
-        return only_number(sentence)
-    return tidied(sentence) or None
+        end = next(ends, None)
+        return announced_number(statement[start : end.start() if end else len(statement)])
+    end = next((each for each in ends if not is_abbreviated(statement, each.start())), None)
+    return tidied(statement[start : end.start() if end else len(statement)]) or None

@@ -11,7 +11,8 @@ from sert.endpoint.calls import Call, Reply, make_call
 from sert.endpoint.ledger import Ledger, Quarantined
 from sert.endpoint.secrets import check_url
 from sert.records import Question, Rationale
-from sert.tasks.answers import asked_elsewhere, extract_strict, is_correct
+from sert.tasks.answers import extract_strict, is_correct
+from sert.tasks.mentions import asked_elsewhere
 from sert.tasks.prompts import teacher_prompt
 
 

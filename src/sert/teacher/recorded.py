@@ -11,9 +11,10 @@ from sert.endpoint.calls import Flag, Reply
 from sert.endpoint.finish import flag_of, meaning_of
 from sert.errors import TeacherError
 from sert.records import Question, Rationale
-from sert.tasks.answers import ANSWER_PHRASE, asked_elsewhere, extract_strict, normalize_gold
+from sert.tasks.answers import ANSWER_PHRASE, extract_strict, normalize_gold
 from sert.tasks.duplicates import fold
 from sert.tasks.expressions import gold_expression
+from sert.tasks.mentions import asked_elsewhere
 from sert.teacher.formats import RecordedRow, read_recorded_rows
 from sert.teacher.guard import refuse_test_questions
 from sert.teacher.live import rationale_of
