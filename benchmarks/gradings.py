@@ -18,8 +18,9 @@ FOLDER = Path(__file__).parent.parent / "docs" / "results" / "smollm2"
 PATHS, OUTPUTS = "grades.parquet", "grades_outputs.parquet"
 KINDS = ("selected", "dropped", "raw")
 """Kinds of paths that were graded."""
-OTHERS = {"zero_shot": "zero-shot", "rd": "RD", "rd_twice": "RD of two epochs"}
+OTHERS = {"zero_shot": "zero-shot", "sert": "SERT", "rd": "RD", "rd_twice": "RD of two epochs"}
 """Students whose outputs others are compared with."""
+NAMES = {"rd_twice": OTHERS["rd_twice"], "sert_low": "SERT of the lower half"}
 REASONING_TOKENS = 25
 """Tokens from which on a path is compared by its perplexity, those of the paper's length rule."""
 Row = Mapping[str, Any]
@@ -48,8 +49,7 @@ def graded_outputs() -> Iterator[str]:
             differences = (
                 _minus(of[method], of[each]) if each in methods and each != method else "" for each in OTHERS
             )
-            named = OTHERS["rd_twice"] if method == "rd_twice" else method_name(method)
-            yield line(f"{reading}, {named}", *_means(of[method]), *differences)
+            yield line(f"{reading}, {NAMES.get(method) or method_name(method)}", *_means(of[method]), *differences)
 
 
 def by_perplexity() -> Iterator[str]:

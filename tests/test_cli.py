@@ -446,3 +446,21 @@ def test_the_dev_split_can_be_asked(tmp_path: Path) -> None:
     evaluate = ["evaluate", "--task", "lab_choice", "--split", "dev", "--set", "tasks.lab_choice.dev_share=0.1"]
     planned = sert(*evaluate, "--dry-run", "--json", "--out", "e", cwd=tmp_path)
     assert 5 <= json.loads(planned.stdout)["questions"] <= 43  # of 240
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_what_a_signal_breaks_on_its_way_out_is_not_told_in_its_place(number: signal.Signals) -> None:
+    """An open connection may answer to the interrupt with an error of its own."""
+    code = f"""
+import os, sert.cli
+def command(**options):
+    try:
+        os.kill(os.getpid(), {int(number)})
+    except BaseException:
+        raise RuntimeError("a scope that is not the current one") from None
+sert.cli.cli = command
+sert.cli.main()
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 128 + number, done.stderr
+    assert "Traceback" not in done.stderr

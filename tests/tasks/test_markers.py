@@ -131,3 +131,23 @@ def test_a_megabyte_of_junk_is_cut_in_no_time(junk, template, full):
     question = ask(template)
     assert own_part(text, question) in (text, own_part(text[:40], question))
     assert not imitates_format(text, question) or "INST" in junk or "A" in junk
+
+
+@pytest.mark.parametrize(
+    ("text", "own"),
+    [
+        ("He has 7.\n\nProblem:\nA snail climbs 3 feet a day. When is it out?", "He has 7.\n\n"),
+        (
+            "The answer is 7.\n\nA snail is at the bottom of a 20-foot well. How many days will it take to get out?",
+            "The answer is 7.\n\n",
+        ),
+        # a question that goes on, a short one, and one about the same
+        ("He has 7.\n\nBut what would a snail do at the bottom of a 20-foot well at night? It sleeps.", None),
+        ("He has 7.\n\nIs that so?", None),
+        ("He has 7.\n\nHow many pens does Tim have in his bag now, if he gets 4 more pens in his bag?", None),
+        ("A snail is at the bottom of a 20-foot well. How many days will it take to get out?", None),
+    ],
+)
+def test_a_last_paragraph_that_asks_something_else_is_not_the_texts_own(text: str, own: str | None) -> None:
+    question = Question("1", "t", "train", "Tim has 3 pens in his bag and gets 4 more. How many pens?", (), "7", "")
+    assert own_part(text, question) == (text if own is None else own)

@@ -52,8 +52,7 @@ def _escape_what_cannot_be_shown() -> None:
 
 def _run() -> int:
     try:
-        result = cli(standalone_mode=False, prog_name="sert", complete_var="_SERT_COMPLETE")
-        return result if isinstance(result, int) else 0
+        return _result()
     except click.ClickException as error:
         shown = io.StringIO()
         error.show(shown)
@@ -68,6 +67,16 @@ def _run() -> int:
     except OSError as error:  # the file system refuses: no permission, a name too long, a disk that is read-only
         click.echo(f"Error: the system refuses a file: {printable(str(error))}", err=True)
         return SertError.exit_code
+
+
+def _result() -> int:
+    """Run the command; what a signal breaks on its way out, such as an open connection, is not told in its place."""
+    try:
+        result = cli(standalone_mode=False, prog_name="sert", complete_var="_SERT_COMPLETE")
+    except Exception:
+        signals.raise_arrived()
+        raise
+    return result if isinstance(result, int) else 0
 
 
 @click.group(

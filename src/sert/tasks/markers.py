@@ -36,7 +36,7 @@ def _role(names: str, control: str) -> str:
 
 
 # `Problem 2:`, or `Problem:` where a later paragraph begins and asks something.
-_ANOTHER = r"(?<=\S\n\n)problem\s*:(?=[^\n]*\?)"
+_ANOTHER = r"(?<=\S\n\n)problem\s*:(?=\s{0,3}[^\n]*\?)"
 _FURTHER = rf"(?i:\b(?:problem|exercise|example|puzzle|task)\s?#?(?:[2-9]|[1-9]\d)\s*:|{_ANOTHER})"
 _QUESTION = f"{_word('question', 'Q')}|{_FURTHER}|" + _role("user|human", r"\[INST\]")
 _ANSWER = _word("answer", "A") + "|" + _role("assistant|model|bot|ai", r"\[/INST\]")
@@ -44,6 +44,9 @@ _SENTENCE_START = re.compile(r"(?:\A|[0-9.!?…:\"'”’)\]*]\s|\n)\s*[#>*_]*\s
 _SENTENCE_END = re.compile(r"[.!?]\s+|\n")
 _CONTROLS = re.compile(_CONTROL, re.IGNORECASE)
 _MOST_WORDS = 12
+_LAST_PARAGRAPH = re.compile(r"\n[^\S\n]*+\n(?=\S)")
+_LEAST_ASKED = 12
+"""Words from which on a last paragraph can be a question of its own."""
 _LOOK_BACK = 16
 """Characters before a marker in which the end of the sentence before it is looked for."""
 
@@ -70,7 +73,8 @@ def own_part(text: str, question: Question) -> str:
     """Cut a text where it begins a next question, or where a chat template would end its turn.
 
     A marker within a sentence begins no question, nor does one before the question that was asked, or a part of it: a
-    text may repeat it before it answers.
+    text may repeat it before it answers. Without a marker a last paragraph is a next question that ends with a question
+    mark, has twelve words or more, and takes fewer than half of them from the question that was asked.
     """
     end = 0
     for found in markers_of(question).cuts.finditer(text):
@@ -81,7 +85,17 @@ def own_part(text: str, question: Question) -> str:
             begins = _SENTENCE_START.search(text[max(0, found.start() - _LOOK_BACK) : found.start()]) is not None
         if begins and not _repeats(text[end : end + 2 * len(question.question) + _LOOK_BACK], question):
             return text[: found.start()]
-    return text
+    return text[: _start_of_last_question(text, question)]
+
+
+def _start_of_last_question(text: str, question: Question) -> int:
+    """Find where a last paragraph begins that asks something else; the text's end where there is none."""
+    if not text.rstrip().endswith("?"):
+        return len(text)
+    *_, start = (0, *(found.end() for found in _LAST_PARAGRAPH.finditer(text)))
+    words, given = fold(text[start:]).split(), set(fold(question.question).split())
+    asks = start > 0 and len(words) >= _LEAST_ASKED and sum(word in given for word in words) < len(words) / 2
+    return start if asks else len(text)
 
 
 def _repeats(asked: str, question: Question) -> bool:

@@ -113,7 +113,7 @@ def opening(text: str, question: Question) -> Stated:
 
     It is read like a statement, but no sentence may say something of a letter (`(A) oven is wrong`), and an article may
     stand before a choice that is all of the text (`A hook.`). `Yes or no?` and a list of choices, three or more of
-    them, repeat what was asked.
+    them, repeat what was asked. A text that goes through the choices one by one begins with none of them.
     """
     if question.answer_type == "text":
         return Stated(first_number(text) if is_number(question.answer) else None)
