@@ -70,6 +70,9 @@ _UNANNOUNCED = re.compile(
     re.IGNORECASE,
 )
 
+# `How many million ...?`, `in thousands`.
+_ASKED_IN = re.compile(rf"\b(?:how\s+(?:many|much)|in)\s+({'|'.join(POWERS)})s?\b", re.IGNORECASE)
+
 
 class _Announced(NamedTuple):
     """An announcement: where it begins, what stands behind it up to the next one, and if it is no more than `A:`."""
@@ -223,9 +226,8 @@ def is_correct(answer: str, question: Question) -> bool:
     if question.answer_type == "expression":
         return same_expression(answer, question.answer)
     if question.answer_type == "text":
-        asked = rf"\b(?:how\s+(?:many|much)|in)\s+({'|'.join(POWERS)})s?\b"
-        named = [each[1].lower() for each in re.finditer(asked, question.question, re.IGNORECASE)]
-        same = [question.answer, *(f"{question.answer} {each}" for each in named)]  # `How many million ...?`
+        asked = [each[1].lower() for each in _ASKED_IN.finditer(question.question)]
+        same = [question.answer, *(f"{question.answer} {each}" for each in asked)]
         return canonical(answer) in map(canonical, same)
     return answer == question.answer
 

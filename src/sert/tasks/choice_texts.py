@@ -90,7 +90,7 @@ def goes_through(text: str, answer: str, question: Question) -> bool:
     found = re.search(later, text, re.IGNORECASE)
     if found is None or (found[1] or "").upper() == answer:
         return False
-    first, _, between = text.strip()[: max(0, found.start() - len(text) + len(text.lstrip()))].partition("\n")
+    first, _, between = text[: found.start()].lstrip().partition("\n")
     own = bare_text(question.choices[0]).casefold()
     said = bare_text(first.casefold().replace(own, "", 1))
     return len(said) > 1 or not between.strip()
